@@ -1,0 +1,1 @@
+//! Criterion suites and side-by-side comparisons.

@@ -1,0 +1,1 @@
+//! The example server: carbon accounting for many tenants, composed of the five crates.
