@@ -359,10 +359,9 @@ impl<T> Drop for AbortOnDrop<T> {
 fn count(shared: &Shared, index: usize, outcome: &Result<Duration, ProbeError>) {
     let name = shared.with_rows(|rows| rows[index].probe.name().to_owned());
     let labels = [("suite", "probes".to_owned()), ("case", name)];
-    match outcome {
-        Ok(took) => {
-            metrics::histogram!("offgridflow_bench_result_seconds", &labels).record(took.as_secs_f64())
-        }
-        Err(_) => metrics::counter!("offgridflow_bench_failures_total", &labels).increment(1),
+    if let Ok(took) = outcome {
+        metrics::histogram!("offgridflow_bench_result_seconds", &labels).record(took.as_secs_f64());
+    } else {
+        metrics::counter!("offgridflow_bench_failures_total", &labels).increment(1);
     }
 }
