@@ -10,9 +10,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let report =
         compare(&CriterionDir::new(folder, base), &CriterionDir::new(folder, new), &Options::default())?;
     println!("{report}");
-    let slower = report.comparisons.iter().filter(|one| one.effect == Effect::Slower);
-    slower.for_each(|one| {
-        println!("{} became slower by at least {:.1} %", one.name, (one.ratio.low - 1.0) * 100.0)
-    });
+    for one in report.comparisons.iter().filter(|one| one.effect == Effect::Slower) {
+        println!("{} became slower by at least {:.1} %", one.name, (one.ratio.low - 1.0) * 100.0);
+    }
     Ok(())
 }
