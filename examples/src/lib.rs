@@ -1,1 +1,5 @@
-//! The example server: carbon accounting for many tenants, composed of the five crates.
+//! The example server: carbon accounting for many tenants. It composes the five crates and does nothing else of note.
+#![forbid(unsafe_code)]
+
+pub mod carbon;
+pub mod intake;

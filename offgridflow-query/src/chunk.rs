@@ -74,7 +74,8 @@ impl Data {
     }
 
     fn truncate(&mut self, rows: usize) {
-        let start = |ends: &[usize]| if rows == 0 { 0 } else { ends.get(rows - 1).copied().unwrap_or(usize::MAX) };
+        let start =
+            |ends: &[usize]| if rows == 0 { 0 } else { ends.get(rows - 1).copied().unwrap_or(usize::MAX) };
         match self {
             Self::Bool(v) => v.truncate(rows),
             Self::Int2(v) => v.truncate(rows),
@@ -175,7 +176,8 @@ impl Chunk {
         put(&mut writer);
         let (written, bytes, fault) = (writer.column, writer.bytes, writer.fault.take());
         let expected = self.columns.len();
-        let fault = fault.or_else(|| (written != expected).then(|| format!("wrote {written} of {expected} columns")));
+        let fault =
+            fault.or_else(|| (written != expected).then(|| format!("wrote {written} of {expected} columns")));
         if let Some(what) = fault {
             self.truncate(self.rows);
             return Err(Cause::new(Class::Encoding, what));
@@ -427,7 +429,9 @@ impl ChunkWriter<'_> {
 
     fn put_text(&mut self, value: &str, kind: Kind) {
         let next = self.next_kind();
-        if next == Some(kind) && let Data::Text { all, ends } = &mut self.chunk.columns[self.column].data {
+        if next == Some(kind)
+            && let Data::Text { all, ends } = &mut self.chunk.columns[self.column].data
+        {
             all.push_str(value);
             ends.push(all.len());
             self.written(value.len());
@@ -439,7 +443,9 @@ impl ChunkWriter<'_> {
     /// Writes a [`Kind::Bytes`].
     pub fn bytes(&mut self, value: &[u8]) {
         let kind = self.next_kind();
-        if kind == Some(Kind::Bytes) && let Data::Bytes { all, ends } = &mut self.chunk.columns[self.column].data {
+        if kind == Some(Kind::Bytes)
+            && let Data::Bytes { all, ends } = &mut self.chunk.columns[self.column].data
+        {
             all.extend_from_slice(value);
             ends.push(all.len());
             self.written(value.len());
@@ -470,7 +476,9 @@ impl ChunkWriter<'_> {
         if !(calendar::FIRST_DAY..=calendar::LAST_DAY).contains(&value) {
             self.fail(|_| "a date outside the years 1 to 9999".to_owned());
         }
-        if kind == Some(Kind::Date) && let Data::Int4(values) = &mut self.chunk.columns[self.column].data {
+        if kind == Some(Kind::Date)
+            && let Data::Int4(values) = &mut self.chunk.columns[self.column].data
+        {
             values.push(value);
             self.written(4);
         } else {
@@ -549,7 +557,11 @@ mod tests {
         let mut chunk = Chunk::new(shape);
         for i in 0..130 {
             let put = |w: &mut ChunkWriter<'_>| {
-                if i % 3 == 0 { w.null() } else { w.text("x") }
+                if i % 3 == 0 {
+                    w.null()
+                } else {
+                    w.text("x")
+                }
                 if i % 2 == 0 { w.null() } else { w.i32(i) }
             };
             assert_eq!(chunk.push(put).is_err(), i % 2 == 0);

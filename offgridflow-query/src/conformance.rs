@@ -143,7 +143,10 @@ pub async fn closing_refuses_and_waits<P: ConnectionPool>(pool: &P) {
     assert!(matches!(waiter.await, Err(PoolError::Closed)), "waiters are refused");
     drop((one, two));
     closing.await;
-    assert!(matches!(pool.acquire(Acquire::default()).await, Err(PoolError::Closed)), "newcomers are refused");
+    assert!(
+        matches!(pool.acquire(Acquire::default()).await, Err(PoolError::Closed)),
+        "newcomers are refused"
+    );
 }
 
 async fn is_pending<F: Future>(future: &mut std::pin::Pin<&mut F>) -> bool {

@@ -231,7 +231,9 @@ pub enum Error {
     #[error("the writer is closed")]
     Closed,
     /// A group larger than the queue can never be taken whole. Raise `queue_rows` or split the group.
-    #[error("a group of {rows} rows does not fit a queue of {queue_rows}; raise queue_rows or split the group")]
+    #[error(
+        "a group of {rows} rows does not fit a queue of {queue_rows}; raise queue_rows or split the group"
+    )]
     GroupTooLarge {
         /// Rows in the group.
         rows: usize,

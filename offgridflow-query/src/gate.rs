@@ -64,7 +64,8 @@ impl Default for GateConfig {
 
 impl GateConfig {
     fn check(&self) -> Result<u32, ConfigError> {
-        let refuse = |setting, value: usize, why| Err(ConfigError::Setting { setting, value: value.to_string(), why });
+        let refuse =
+            |setting, value: usize, why| Err(ConfigError::Setting { setting, value: value.to_string(), why });
         if self.max_open == 0 {
             return refuse("max_open", 0, "nobody could ever connect");
         }
@@ -98,7 +99,10 @@ impl<DB: GateDatabase> Gate<DB> {
     ///
     /// # Errors
     /// [`ConfigError::Setting`] for sizes that cannot work.
-    pub fn open(options: <DB::Connection as Connection>::Options, config: GateConfig) -> Result<Self, ConfigError> {
+    pub fn open(
+        options: <DB::Connection as Connection>::Options,
+        config: GateConfig,
+    ) -> Result<Self, ConfigError> {
         let max_open = config.check()?;
         let pool = PoolOptions::<DB>::new()
             .max_connections(max_open)
@@ -187,7 +191,13 @@ async fn connect<DB: GateDatabase>(gate: Gate<DB>, place: Place) -> Result<Guard
     gate.places.connect.record(started.elapsed());
     match result {
         Ok(conn) => {
-            let lease = SqlxLease { conn, place, max_idle: gate.max_idle, pool: gate.pool, runtime: Handle::current() };
+            let lease = SqlxLease {
+                conn,
+                place,
+                max_idle: gate.max_idle,
+                pool: gate.pool,
+                runtime: Handle::current(),
+            };
             Ok(Guard::new(Box::new(lease)))
         }
         Err(sqlx::Error::PoolClosed) => Err(PoolError::Closed),

@@ -66,7 +66,8 @@ impl Histogram {
     pub fn record(&self, duration: Duration) {
         let ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let (octave, bucket) = place(ns);
-        let buckets = self.octaves[octave].get_or_init(|| Box::new(std::array::from_fn(|_| AtomicU64::new(0))));
+        let buckets =
+            self.octaves[octave].get_or_init(|| Box::new(std::array::from_fn(|_| AtomicU64::new(0))));
         buckets[bucket].fetch_add(1, Ordering::Relaxed);
         self.count.fetch_add(1, Ordering::Relaxed);
         self.sum.fetch_add(ns, Ordering::Relaxed);
@@ -106,7 +107,11 @@ impl Histogram {
 
 /// The value of the observation with rank ⌈q·n⌉; 0 without observations.
 fn quantile(counts: &[(u64, u64)], total: u64, q: f64) -> u64 {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 <= q <= 1, so it is within 0..=total")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "0 <= q <= 1, so it is within 0..=total"
+    )]
     let rank = ((q * total as f64).ceil() as u64).clamp(1, total.max(1));
     let mut seen = 0;
     for &(value, n) in counts {

@@ -53,12 +53,15 @@ pub use backend::postgres::PgGate;
 #[cfg(feature = "sqlite")]
 pub use backend::sqlite::SqliteGate;
 pub use batch::{
-    BatchWriter, BatchWriterBuilder, BatchedQuery, BatchedReport, Fate, NotCommitted, Outcome, Permit, Receipt, Refused,
-    Rejected, Report, Retry, Returned, Ticket, Tickets, Why, WriterStats, dropped_without_close,
+    BatchWriter, BatchWriterBuilder, BatchedQuery, BatchedReport, Fate, NotCommitted, Outcome, Permit,
+    Receipt, Refused, Rejected, Report, Retry, Returned, Ticket, Tickets, Why, WriterStats,
+    dropped_without_close,
 };
 pub use chunk::{Chunk, ChunkWriter, Slice, Value};
 pub use error::{Cause, Class, ConfigError, Error, Holder, PoolError, Scope};
-pub use executor::{BatchConnection, BatchExecutor, DynBatchExecutor, Ending, Limits, WriteError, WritePlan, Wrote};
+pub use executor::{
+    BatchConnection, BatchExecutor, DynBatchExecutor, Ending, Limits, WriteError, WritePlan, Wrote,
+};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use gate::{Gate, GateConfig, GateDatabase};
 pub use histogram::{Histogram, HistogramSnapshot};

@@ -181,7 +181,10 @@ impl ConnectionPool for MemoryPool {
     type Conn = MemoryConnection;
 
     #[track_caller]
-    fn acquire(&self, ask: Acquire) -> impl Future<Output = Result<Guard<MemoryConnection>, PoolError>> + Send {
+    fn acquire(
+        &self,
+        ask: Acquire,
+    ) -> impl Future<Output = Result<Guard<MemoryConnection>, PoolError>> + Send {
         let at = Location::caller();
         async move {
             let places = &self.shared.places;
@@ -245,8 +248,15 @@ impl Database {
     }
 
     /// Whether the row was stored; `false` if it was skipped.
-    fn insert(&self, table: &mut Table, part: &Slice<'_>, row: usize, how: &Conflict) -> Result<bool, WriteError> {
-        let values: Vec<Stored> = (0..part.shape().columns().len()).map(|c| part.value(row, c).into()).collect();
+    fn insert(
+        &self,
+        table: &mut Table,
+        part: &Slice<'_>,
+        row: usize,
+        how: &Conflict,
+    ) -> Result<bool, WriteError> {
+        let values: Vec<Stored> =
+            (0..part.shape().columns().len()).map(|c| part.value(row, c).into()).collect();
         if let Some(cause) = self.poison.as_ref().and_then(|poison| poison(&values)) {
             return Err(WriteError::failed(cause));
         }

@@ -36,11 +36,13 @@ impl Gate<Postgres> {
 
 impl GateDatabase for Postgres {
     fn cause(error: &sqlx::Error) -> Cause {
-        let Some(error) = error.as_database_error().and_then(|e| e.try_downcast_ref::<PgDatabaseError>()) else {
+        let Some(error) = error.as_database_error().and_then(|e| e.try_downcast_ref::<PgDatabaseError>())
+        else {
             return driver_cause(error);
         };
         let class = class_of(error.code());
-        let message = if class == Class::Data { redacted(error.message()) } else { error.message().to_owned() };
+        let message =
+            if class == Class::Data { redacted(error.message()) } else { error.message().to_owned() };
         let cause = Cause::new(class, message).with_code(error.code());
         match error.constraint() {
             Some(name) => cause.with_constraint(name),
@@ -164,7 +166,11 @@ impl<'c> Clean<'c> {
         }
     }
 
-    async fn insert(self, statement: &Statement, slice: &Slice<'_>) -> Result<(Self, Option<Vec<usize>>), WriteError> {
+    async fn insert(
+        self,
+        statement: &Statement,
+        slice: &Slice<'_>,
+    ) -> Result<(Self, Option<Vec<usize>>), WriteError> {
         match statement.run(self.0, slice).await {
             Ok(skipped) => Ok((self, skipped)),
             Err(error) => Err(undo(self.0, failed(&error)).await),
@@ -251,8 +257,12 @@ impl Statement {
         let count = shape.columns().len();
         let aliases: Vec<String> = (0..count).map(|i| format!("c{i}")).collect();
         let aliases = aliases.join(", ");
-        let arrays: Vec<String> =
-            shape.columns().iter().enumerate().map(|(i, c)| format!("${}::{}[]", i + 1, wire(c.kind()).name)).collect();
+        let arrays: Vec<String> = shape
+            .columns()
+            .iter()
+            .enumerate()
+            .map(|(i, c)| format!("${}::{}[]", i + 1, wire(c.kind()).name))
+            .collect();
         let arrays = arrays.join(", ");
         let values: Vec<String> =
             shape.columns().iter().enumerate().map(|(i, c)| format!("c{i}{}", wire(c.kind()).cast)).collect();
@@ -269,7 +279,11 @@ impl Statement {
     }
 
     /// Runs it; the positions of the rows it skipped, or `None` if only their number is known.
-    async fn run(&self, conn: &mut PgConnection, slice: &Slice<'_>) -> Result<Option<Vec<usize>>, sqlx::Error> {
+    async fn run(
+        &self,
+        conn: &mut PgConnection,
+        slice: &Slice<'_>,
+    ) -> Result<Option<Vec<usize>>, sqlx::Error> {
         let mut arguments = PgArguments::default();
         for column in 0..slice.shape().columns().len() {
             arguments.add(ColumnArray { slice, column }).map_err(sqlx::Error::Encode)?;

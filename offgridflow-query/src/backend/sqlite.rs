@@ -31,11 +31,13 @@ impl Gate<Sqlite> {
     /// # Errors
     /// [`ConfigError::Address`] for an address sqlx cannot read, [`ConfigError::Setting`] for sizes that cannot work.
     pub fn from_url(url: &str, config: GateConfig) -> Result<Self, ConfigError> {
-        let options = SqliteConnectOptions::from_str(url).map_err(|e| ConfigError::Address { why: e.to_string() })?;
+        let options =
+            SqliteConnectOptions::from_str(url).map_err(|e| ConfigError::Address { why: e.to_string() })?;
         let in_memory = url.contains(":memory:") || url.contains("mode=memory");
         let options = options.foreign_keys(true).busy_timeout(BUSY_TIMEOUT);
         if in_memory {
-            let config = GateConfig { max_open: 1, max_idle: 1, max_lifetime: None, reserve: Some(0), ..config };
+            let config =
+                GateConfig { max_open: 1, max_idle: 1, max_lifetime: None, reserve: Some(0), ..config };
             return Self::open(options, config);
         }
         let options = options
@@ -120,7 +122,10 @@ impl BatchConnection for SqliteConnection {
             result => {
                 // Where the rollback itself fails the connection is in doubt, and says so.
                 self.rollback().await.map_err(|cause| {
-                    WriteError::failed(Cause::new(Class::Connection, format!("cannot roll back: {}", cause.message())))
+                    WriteError::failed(Cause::new(
+                        Class::Connection,
+                        format!("cannot roll back: {}", cause.message()),
+                    ))
                 })?;
                 result
             }
@@ -174,7 +179,8 @@ impl Statement {
     }
 
     fn text(&self, rows: usize) -> String {
-        let mut sql = String::with_capacity(self.head.len() + self.tail.len() + rows * (self.tuple.len() + 2));
+        let mut sql =
+            String::with_capacity(self.head.len() + self.tail.len() + rows * (self.tuple.len() + 2));
         sql.push_str(&self.head);
         for row in 0..rows {
             sql.push_str(if row == 0 { "" } else { ", " });

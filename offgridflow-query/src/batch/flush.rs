@@ -58,7 +58,8 @@ impl<E: BatchExecutor> Flusher<E> {
         while !pending.is_empty() {
             let plan = deduplicate(&chunk.slice(0..chunk.len()), chunk.shape(), &pending);
             let sent = chunk.gather(&plan.order);
-            let units = if group { vec![unit(0..sent.len())] } else { (0..sent.len()).map(|r| r..r + 1).collect() };
+            let units =
+                if group { vec![unit(0..sent.len())] } else { (0..sent.len()).map(|r| r..r + 1).collect() };
             let verdicts = self.isolate(&sent, &units, &mut flushed.tally).await;
             for (verdict, &row) in verdicts.into_iter().zip(&plan.order) {
                 flushed.verdicts[row] = verdict;

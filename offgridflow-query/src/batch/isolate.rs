@@ -61,7 +61,12 @@ impl Run<'_> {
 
 impl<E: BatchExecutor> Flusher<E> {
     /// Writes all units, good ones for good, and gives every row its verdict.
-    pub(crate) async fn isolate(&mut self, chunk: &Chunk, units: &[Unit], tally: &mut Tally) -> Vec<Option<Verdict>> {
+    pub(crate) async fn isolate(
+        &mut self,
+        chunk: &Chunk,
+        units: &[Unit],
+        tally: &mut Tally,
+    ) -> Vec<Option<Verdict>> {
         let mut run = Run { chunk, units, verdicts: vec![None; chunk.len()] };
         self.work_off(&mut run, vec![0..units.len()], tally).await;
         for _ in 0..FOREIGN_KEY_ROUNDS {
@@ -117,12 +122,18 @@ impl<E: BatchExecutor> Flusher<E> {
     }
 
     /// Every bad row of a group, found without storing anything.
-    async fn name_bad_rows(&mut self, chunk: &Chunk, rows: Range<usize>, tally: &mut Tally) -> Vec<(usize, Cause)> {
+    async fn name_bad_rows(
+        &mut self,
+        chunk: &Chunk,
+        rows: Range<usize>,
+        tally: &mut Tally,
+    ) -> Vec<(usize, Cause)> {
         let rehearsal = self.plan.rehearsal();
         let (mut accepted, mut bad, mut open) = (Vec::<Range<usize>>::new(), Vec::new(), vec![rows]);
         while let Some(piece) = open.pop() {
             let before: usize = accepted.iter().map(Range::len).sum();
-            let parts: Vec<_> = accepted.iter().chain([&piece]).map(|rows| chunk.slice(rows.clone())).collect();
+            let parts: Vec<_> =
+                accepted.iter().chain([&piece]).map(|rows| chunk.slice(rows.clone())).collect();
             match self.write(&parts, &rehearsal, tally).await {
                 Ok(_) => match accepted.last_mut() {
                     Some(last) if last.end == piece.start => last.end = piece.end,
@@ -148,7 +159,8 @@ impl<E: BatchExecutor> Flusher<E> {
     /// Tries rows again whose parent may have come after them. Whether another round makes sense.
     async fn retry_orphans(&mut self, run: &mut Run<'_>, tally: &mut Tally) -> bool {
         let orphan = |verdict: &Option<Verdict>| matches!(verdict, Some(Verdict::Rejected(cause)) if cause.class() == Class::ForeignKey);
-        let single = |unit: &usize| run.units[*unit].len() == 1 && orphan(&run.verdicts[run.units[*unit].start]);
+        let single =
+            |unit: &usize| run.units[*unit].len() == 1 && orphan(&run.verdicts[run.units[*unit].start]);
         let orphans: Vec<usize> = (0..run.units.len()).filter(single).collect();
         let settled = run.verdicts.iter().any(|verdict| matches!(verdict, Some(Verdict::Settled(_))));
         if orphans.is_empty() || !settled || tally.halted.is_some() {

@@ -77,8 +77,10 @@ impl BatchedQuery {
     {
         let (shape, plan) = self.plan::<T>(&executor)?;
         let jitter = Jitter::new(self.size as u64);
-        let mut flusher = Flusher { executor, plan, retry: self.retry, max_rejects: self.max_rejects, jitter };
-        let (started, mut report, mut rows) = (Instant::now(), BatchedReport::default(), rows.into_iter().fuse());
+        let mut flusher =
+            Flusher { executor, plan, retry: self.retry, max_rejects: self.max_rejects, jitter };
+        let (started, mut report, mut rows) =
+            (Instant::now(), BatchedReport::default(), rows.into_iter().fuse());
         let mut chunk = Chunk::new(shape);
         loop {
             let taken: Vec<T> = rows.by_ref().take(self.size).collect();
@@ -97,7 +99,11 @@ impl BatchedQuery {
     fn plan<T: Fields>(&self, executor: &impl BatchExecutor) -> Result<(Shape, WritePlan), ConfigError> {
         let Insert { schema, table, columns, key, conflict } = parse(&self.sql)?;
         if self.size == 0 {
-            return Err(ConfigError::Setting { setting: "size", value: "0".into(), why: "a batch needs a row" });
+            return Err(ConfigError::Setting {
+                setting: "size",
+                value: "0".into(),
+                why: "a batch needs a row",
+            });
         }
         let values = T::kinds().len();
         if columns.len() != values {

@@ -131,7 +131,8 @@ impl Reader<'_> {
         let mut columns = Vec::new();
         loop {
             let column = self.name()?;
-            let same = self.sign('=') && self.has_word("excluded") && self.sign('.') && self.name()? == column;
+            let same =
+                self.sign('=') && self.has_word("excluded") && self.sign('.') && self.name()? == column;
             if !same {
                 return self.refuse("column = excluded.column; other expressions cannot be batched");
             }
@@ -143,7 +144,11 @@ impl Reader<'_> {
     }
 
     fn end(&mut self) -> Result<(), ConfigError> {
-        if self.rest().is_empty() { Ok(()) } else { self.refuse("the end; RETURNING, SELECT and WHERE cannot be batched") }
+        if self.rest().is_empty() {
+            Ok(())
+        } else {
+            self.refuse("the end; RETURNING, SELECT and WHERE cannot be batched")
+        }
     }
 }
 
@@ -181,7 +186,10 @@ mod tests {
         assert_eq!(insert.columns, ["id", "watts"]);
         assert_eq!(insert.conflict, Conflict::UpdateOnly(vec!["watts".into()]));
         assert_eq!(parse("insert into t(a)").unwrap().columns, ["a"]);
-        assert_eq!(parse("insert into t(a) values (?1) on conflict (a) do nothing").unwrap().conflict, Conflict::Ignore);
+        assert_eq!(
+            parse("insert into t(a) values (?1) on conflict (a) do nothing").unwrap().conflict,
+            Conflict::Ignore
+        );
     }
 
     #[test]

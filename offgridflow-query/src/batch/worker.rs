@@ -109,7 +109,8 @@ impl<R: Send + 'static, E: BatchExecutor> Worker<R, E> {
 
     fn admit_group(&self, batch: &mut Batch<R>, items: Vec<Item<R>>) {
         let (start, weight) = (batch.chunk.len(), batch.chunk.bytes());
-        let causes: Vec<_> = items.iter().map(|item| self.encode(&mut batch.chunk, item.row()).err()).collect();
+        let causes: Vec<_> =
+            items.iter().map(|item| self.encode(&mut batch.chunk, item.row()).err()).collect();
         let too_large = batch.chunk.bytes() - weight > self.thresholds.group_bytes;
         if causes.iter().all(Option::is_none) && !too_large {
             batch.units.push(start..start + items.len());

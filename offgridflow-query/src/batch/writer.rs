@@ -166,7 +166,8 @@ impl<R: Send + 'static> BatchWriter<R> {
     }
 
     async fn places(&self, rows: usize) -> Result<OwnedSemaphorePermit, Error> {
-        let many = u32::try_from(rows).map_err(|_| Error::GroupTooLarge { rows, queue_rows: self.queue_rows })?;
+        let many =
+            u32::try_from(rows).map_err(|_| Error::GroupTooLarge { rows, queue_rows: self.queue_rows })?;
         Arc::clone(&self.places).acquire_many_owned(many).await.map_err(|_| Error::Closed)
     }
 
@@ -237,7 +238,10 @@ impl<R: Send + 'static> Drop for BatchWriter<R> {
 
 impl<R: Send + 'static> fmt::Debug for BatchWriter<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BatchWriter").field("table", &self.table).field("stats", &self.stats()).finish_non_exhaustive()
+        f.debug_struct("BatchWriter")
+            .field("table", &self.table)
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
     }
 }
 
@@ -489,15 +493,24 @@ impl<R: Send + 'static, E: BatchExecutor> BatchWriterBuilder<R, E> {
         };
         let task = tokio::spawn(worker.run(Chunk::new(self.shape)));
         let places = Arc::new(Semaphore::new(self.queue_rows));
-        Ok(BatchWriter { table, queue, places, queue_rows: self.queue_rows, counters, task: Mutex::new(Some(task)) })
+        Ok(BatchWriter {
+            table,
+            queue,
+            places,
+            queue_rows: self.queue_rows,
+            counters,
+            task: Mutex::new(Some(task)),
+        })
     }
 
     fn check(&mut self) -> Result<(), ConfigError> {
         let limits = self.executor.limits(&self.shape);
         limits.check(&self.shape)?;
         self.conflict.clause(&self.shape)?;
-        let refuse = |setting, value: usize, why| Err(ConfigError::Setting { setting, value: value.to_string(), why });
-        for (setting, value) in [("flush_rows", self.thresholds.rows), ("flush_bytes", self.thresholds.bytes)] {
+        let refuse =
+            |setting, value: usize, why| Err(ConfigError::Setting { setting, value: value.to_string(), why });
+        for (setting, value) in [("flush_rows", self.thresholds.rows), ("flush_bytes", self.thresholds.bytes)]
+        {
             if value == 0 {
                 return refuse(setting, value, "a flush needs a row");
             }
@@ -510,7 +523,11 @@ impl<R: Send + 'static, E: BatchExecutor> BatchWriterBuilder<R, E> {
             return refuse("retry.attempts", 0, "the first try counts");
         }
         if self.thresholds.row_bytes > limits.max_bytes {
-            return refuse("max_row_bytes", self.thresholds.row_bytes, "the database takes less in one transaction");
+            return refuse(
+                "max_row_bytes",
+                self.thresholds.row_bytes,
+                "the database takes less in one transaction",
+            );
         }
         self.thresholds.group_bytes = limits.max_bytes;
         Ok(())
