@@ -41,6 +41,8 @@ mod gate;
 mod histogram;
 mod ident;
 mod memory;
+#[cfg(feature = "observe")]
+mod observe;
 mod places;
 mod pool;
 mod row;
@@ -67,6 +69,8 @@ pub use gate::{Gate, GateConfig, GateDatabase};
 pub use histogram::{Histogram, HistogramSnapshot};
 pub use ident::Ident;
 pub use memory::{MemoryConnection, MemoryPool, Stored};
+#[cfg(feature = "observe")]
+pub use observe::{Fingerprint, Observation, Observer, ObserverReport, StatementStats, normalize};
 pub use pool::{Acquire, ConnectionPool, Guard, Lane, Lease, PoolStatus};
 pub use row::{Date, Field, Fields, Json, Numeric, Row, Timestamp, TimestampTz, Uuid};
 pub use shape::{Column, Conflict, Kind, Shape};
