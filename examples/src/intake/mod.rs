@@ -6,6 +6,8 @@ mod wide;
 
 use serde::Serialize;
 
+use crate::carbon::Refusal;
+
 pub use wide::{Mismatch, WideTable};
 
 /// An activity as somebody wrote it, not yet judged.
@@ -40,6 +42,14 @@ pub struct Rejection {
     pub field: Option<&'static str>,
     /// One sentence.
     pub reason: String,
+}
+
+impl Rejection {
+    /// A row that can be read and is refused.
+    #[must_use]
+    pub fn of(draft: &Draft, refusal: Refusal) -> Self {
+        Self { line: draft.line, column: None, field: Some(refusal.field), reason: refusal.reason }
+    }
 }
 
 /// The formats a body can have.

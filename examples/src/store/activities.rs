@@ -47,22 +47,27 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn activities(&self, tenant: &str, after: &str, limit: u32) -> Result<Vec<Activity>, StoreError> {
+    pub async fn activities(
+        &self,
+        tenant: &str,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<Activity>, StoreError> {
         on!(self, PAGE, connection => {
-                let rows = sqlx::query(PAGE).bind(tenant).bind(after).bind(i64::from(limit)).fetch_all(connection).await?;
-                rows.iter().map(|row| Ok(Activity {
-                    tenant: tenant.to_owned(),
-                    id: row.try_get(0)?,
-                    category: row.try_get(1)?,
-                    unit: row.try_get(2)?,
-                    quantity: Quantity::from_millionths(row.try_get(3)?),
-                    period: Period::new(row.try_get(4)?, row.try_get(5)?).ok_or(StoreError::Corrupt("period"))?,
-                    adjustment: row.try_get(6)?,
-                    scope: Scope::try_from(row.try_get::<i16, _>(7)?).map_err(|_| StoreError::Corrupt("scope"))?,
-                    in_totals: row.try_get(8)?,
-                    co2e: Grams(row.try_get(9)?),
-                    factor_version: row.try_get(10)?,
-                })).collect()
-            })
+            let rows = sqlx::query(PAGE).bind(tenant).bind(after).bind(i64::from(limit)).fetch_all(connection).await?;
+            rows.iter().map(|row| Ok(Activity {
+                tenant: tenant.to_owned(),
+                id: row.try_get(0)?,
+                category: row.try_get(1)?,
+                unit: row.try_get(2)?,
+                quantity: Quantity::from_millionths(row.try_get(3)?),
+                period: Period::new(row.try_get(4)?, row.try_get(5)?).ok_or(StoreError::Corrupt("period"))?,
+                adjustment: row.try_get(6)?,
+                scope: Scope::try_from(row.try_get::<i16, _>(7)?).map_err(|_| StoreError::Corrupt("scope"))?,
+                in_totals: row.try_get(8)?,
+                co2e: Grams(row.try_get(9)?),
+                factor_version: row.try_get(10)?,
+            })).collect()
+        })
     }
 }

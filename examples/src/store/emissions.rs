@@ -54,29 +54,29 @@ impl Store {
             Grouping::Month => return self.totals_by_month(tenant).await,
         };
         on!(self, statement, connection => {
-                let rows = sqlx::query(statement).bind(tenant).fetch_all(connection).await?;
-                rows.iter().map(|row| Ok(Total {
-                    group: row.try_get(0)?,
-                    activities: row.try_get(1)?,
-                    co2e_grams: row.try_get(2)?,
-                    in_totals: row.try_get(3)?,
-                })).collect()
-            })
+            let rows = sqlx::query(statement).bind(tenant).fetch_all(connection).await?;
+            rows.iter().map(|row| Ok(Total {
+                group: row.try_get(0)?,
+                activities: row.try_get(1)?,
+                co2e_grams: row.try_get(2)?,
+                in_totals: row.try_get(3)?,
+            })).collect()
+        })
     }
 
     async fn totals_by_month(&self, tenant: &str) -> Result<Vec<Total>, StoreError> {
         on!(self, BY_MONTH, connection => {
-                let rows = sqlx::query(BY_MONTH).bind(tenant).fetch_all(connection).await?;
-                rows.iter().map(|row| {
-                    let period = Period::new(row.try_get(0)?, row.try_get(1)?).ok_or(StoreError::Corrupt("period"))?;
-                    Ok(Total {
-                        group: period.to_string(),
-                        activities: row.try_get(2)?,
-                        co2e_grams: row.try_get(3)?,
-                        in_totals: row.try_get(4)?,
-                    })
-                }).collect()
-            })
+            let rows = sqlx::query(BY_MONTH).bind(tenant).fetch_all(connection).await?;
+            rows.iter().map(|row| {
+                let period = Period::new(row.try_get(0)?, row.try_get(1)?).ok_or(StoreError::Corrupt("period"))?;
+                Ok(Total {
+                    group: period.to_string(),
+                    activities: row.try_get(2)?,
+                    co2e_grams: row.try_get(3)?,
+                    in_totals: row.try_get(4)?,
+                })
+            }).collect()
+        })
     }
 }
 

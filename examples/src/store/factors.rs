@@ -36,7 +36,11 @@ macro_rules! factor_of {
 macro_rules! change {
     ($connection:expr, $tenant:expr, $factor:expr) => {{
         let connection = $connection;
-        let before = sqlx::query(CURRENT).bind($tenant).bind(&$factor.category).fetch_optional(&mut *connection).await?;
+        let before = sqlx::query(CURRENT)
+            .bind($tenant)
+            .bind(&$factor.category)
+            .fetch_optional(&mut *connection)
+            .await?;
         let first: i64 = before.map_or(Ok(0), |row| row.try_get(6))?;
         let row = sqlx::query(CHANGE)
             .bind($tenant)
@@ -81,9 +85,9 @@ impl Store {
     /// When the database does not answer.
     pub async fn factor(&self, tenant: &str, category: &str) -> Result<Option<Factor>, StoreError> {
         on!(self, CURRENT, connection => {
-                let row = sqlx::query(CURRENT).bind(tenant).bind(category).fetch_optional(connection).await?;
-                row.map(|row| Ok(factor_of!(row, category))).transpose()
-            })
+            let row = sqlx::query(CURRENT).bind(tenant).bind(category).fetch_optional(connection).await?;
+            row.map(|row| Ok(factor_of!(row, category))).transpose()
+        })
     }
 
     /// Gives `tenant` a factor of its own and, in the same transaction, a job that recalculates what was stored with the
@@ -117,8 +121,8 @@ impl Store {
     /// When the database does not answer.
     pub async fn enqueue_recalculation(&self, tenant: &str, category: &str) -> Result<(), StoreError> {
         on!(self, ENQUEUE, connection => {
-                sqlx::query(ENQUEUE).bind(tenant).bind(category).execute(connection).await?;
-                Ok(())
-            })
+            sqlx::query(ENQUEUE).bind(tenant).bind(category).execute(connection).await?;
+            Ok(())
+        })
     }
 }

@@ -7,12 +7,13 @@ use crate::carbon::{Quantity, Ratio};
 /// Activities recalculated in one transaction.
 const PORTION: i64 = 1_000;
 /// Attempts after which a job stays where it is, for a person to look at.
-pub const MOST_ATTEMPTS: i64 = 5;
+const MOST_ATTEMPTS: i64 = 5;
 
 /// The job's row stays locked until the transaction ends, so another worker passes it over; a worker that dies lets go.
 const TAKE_POSTGRES: &str = "SELECT id, tenant, category FROM jobs WHERE attempts < $1 ORDER BY attempts, id LIMIT 1 FOR UPDATE SKIP LOCKED";
 /// SQLite has one writer: the transaction itself is the lock.
-const TAKE_SQLITE: &str = "SELECT id, tenant, category FROM jobs WHERE attempts < $1 ORDER BY attempts, id LIMIT 1";
+const TAKE_SQLITE: &str =
+    "SELECT id, tenant, category FROM jobs WHERE attempts < $1 ORDER BY attempts, id LIMIT 1";
 const FACTOR: &str = "SELECT numerator, denominator, unit, scope, in_totals, version FROM factors \
      WHERE category = $2 AND tenant IN ('', $1) ORDER BY tenant DESC LIMIT 1";
 const STALE: &str = "SELECT id, quantity_millionths FROM activities \
@@ -45,7 +46,8 @@ macro_rules! work_on {
             tx.rollback().await?;
             return Ok(None);
         };
-        let (id, tenant, category): (i64, String, String) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        let (id, tenant, category): (i64, String, String) =
+            (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         match portion!(tx, tenant, category) {
             Ok(recalculated) => {
                 let finished = recalculated < usize::try_from(PORTION).unwrap_or(usize::MAX);
@@ -70,8 +72,10 @@ macro_rules! portion {
     ($tx:ident, $tenant:ident, $category:ident) => {
         async {
             let factor = sqlx::query(FACTOR).bind(&$tenant).bind(&$category).fetch_one(&mut *$tx).await?;
-            let ratio = Ratio::new(factor.try_get(0)?, factor.try_get(1)?).ok_or(StoreError::Corrupt("factor"))?;
-            let (unit, scope, in_totals): (String, i16, bool) = (factor.try_get(2)?, factor.try_get(3)?, factor.try_get(4)?);
+            let ratio =
+                Ratio::new(factor.try_get(0)?, factor.try_get(1)?).ok_or(StoreError::Corrupt("factor"))?;
+            let (unit, scope, in_totals): (String, i16, bool) =
+                (factor.try_get(2)?, factor.try_get(3)?, factor.try_get(4)?);
             let version: i64 = factor.try_get(5)?;
             let stale = sqlx::query(STALE).bind(&$tenant).bind(&$category).bind(version).bind(PORTION);
             let stale = stale.fetch_all(&mut *$tx).await?;
@@ -98,7 +102,7 @@ impl Store {
     /// Takes the next job, if there is one, and does a portion of it. Workers beside each other take different jobs.
     ///
     /// # Errors
-    /// When the job or the database failed; the job then waits behind the others, [`MOST_ATTEMPTS`] times.
+    /// When the job or the database failed; the job then waits behind the others, five times.
     ///
     /// # Cancel safety
     /// Dropped half-way, the portion is undone and the job is free again.

@@ -15,7 +15,8 @@ macro_rules! versions {
 
 fn migrator<const N: usize>(versions: [(i64, &'static str, &'static str, &'static str); N]) -> Migrator {
     let both = versions.into_iter().flat_map(|(version, name, up, down)| {
-        let one = |kind, sql: &'static str| Migration::new(version, name.into(), kind, sql.into_sql_str(), false);
+        let one =
+            |kind, sql: &'static str| Migration::new(version, name.into(), kind, sql.into_sql_str(), false);
         [one(MigrationType::ReversibleUp, up), one(MigrationType::ReversibleDown, down)]
     });
     Migrator::with_migrations(both.collect())

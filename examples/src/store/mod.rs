@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use offgridflow_query::sqlx::{Postgres, Sqlite};
 use offgridflow_query::{
-    Acquire, BatchWriter, ConnectionPool, Conflict, Gate, GateConfig, Observer, PgGate, PoolStatus, SqliteGate, WriterStats,
+    Acquire, BatchWriter, Conflict, ConnectionPool, Gate, GateConfig, Observer, PgGate, PoolStatus,
+    SqliteGate, WriterStats,
 };
 
 pub use emissions::{Grouping, Total};
@@ -144,13 +145,15 @@ impl Gates {
         let began = Instant::now();
         loop {
             let tried = match self {
-                Self::Sqlite(gate) => gate.acquire(Acquire::default()).await.map(drop),
-                Self::Postgres(gate) => gate.acquire(Acquire::default()).await.map(drop),
+                Self::Sqlite(gate) => gate.acquire(briefly()).await.map(drop),
+                Self::Postgres(gate) => gate.acquire(briefly()).await.map(drop),
             };
             match tried {
                 Ok(()) => return Ok(()),
                 Err(error) if began.elapsed() >= patience => return Err(StoreError::Down(patience, error)),
-                Err(error) => say(format!("waiting for the database, {} s: {error}", began.elapsed().as_secs())),
+                Err(error) => {
+                    say(format!("waiting for the database, {} s: {error}", began.elapsed().as_secs()));
+                }
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
@@ -191,4 +194,9 @@ pub async fn migrate_down(url: &str) -> Result<(), StoreError> {
 /// As [`Store::open`].
 pub async fn migrate_up(url: &str) -> Result<(), StoreError> {
     migrations::up(&Gates::open(url)?).await
+}
+
+/// A connection soon or not at all, so that whoever waits hears of it.
+fn briefly() -> Acquire {
+    Acquire::default().within(Duration::from_secs(1))
 }
