@@ -99,6 +99,9 @@ impl<DB: GateDatabase> Gate<DB> {
     ///
     /// # Errors
     /// [`ConfigError::Setting`] for sizes that cannot work.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     pub fn open(
         options: <DB::Connection as Connection>::Options,
         config: GateConfig,
