@@ -76,7 +76,8 @@ impl<E: BatchExecutor> Flusher<E> {
         tally: &mut Tally,
     ) -> Vec<Option<Verdict>> {
         let mut run = Run { chunk, units, verdicts: vec![None; chunk.len()] };
-        self.work_off(&mut run, vec![0..units.len()], tally).await;
+        let everything = 0..units.len();
+        self.work_off(&mut run, Vec::from([everything]), tally).await;
         for _ in 0..FOREIGN_KEY_ROUNDS {
             if !self.retry_orphans(&mut run, tally).await {
                 break;
