@@ -2,7 +2,7 @@
 
 use crate::calendar;
 use crate::error::{Cause, Class};
-use crate::shape::{Kind, Shape};
+use crate::shape::{Column, Kind, Shape};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -501,7 +501,7 @@ impl ChunkWriter<'_> {
     }
 
     fn next_kind(&self) -> Option<Kind> {
-        self.chunk.shape.columns().get(self.column).map(|column| column.kind())
+        self.chunk.shape.columns().get(self.column).map(Column::kind)
     }
 
     fn written(&mut self, bytes: usize) {
@@ -518,7 +518,7 @@ impl ChunkWriter<'_> {
 
     fn fail(&mut self, what: impl FnOnce(&str) -> String) {
         if self.fault.is_none() {
-            let name = self.chunk.shape.columns().get(self.column).map_or("(beyond the last)", |c| c.name());
+            let name = self.chunk.shape.columns().get(self.column).map_or("(beyond the last)", Column::name);
             self.fault = Some(what(name));
         }
     }
@@ -539,7 +539,6 @@ fn is_decimal(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shape::Column;
 
     #[test]
     fn decimals_are_told_from_other_text() {
@@ -558,9 +557,9 @@ mod tests {
         for i in 0..130 {
             let put = |w: &mut ChunkWriter<'_>| {
                 if i % 3 == 0 {
-                    w.null()
+                    w.null();
                 } else {
-                    w.text("x")
+                    w.text("x");
                 }
                 if i % 2 == 0 { w.null() } else { w.i32(i) }
             };

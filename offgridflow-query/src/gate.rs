@@ -38,7 +38,8 @@ pub struct GateConfig {
     pub name: String,
     /// Connections open at once, at least 1. Default: 25.
     pub max_open: usize,
-    /// Idle connections kept; more are closed as they come back. Default: 5.
+    /// Idle connections kept; more are closed as they come back. Default: 5. Where bursts use more than this many at a
+    /// time, connections are closed and opened again all the while: raise it towards `max_open` then.
     pub max_idle: usize,
     /// Age after which a connection is replaced. `None` keeps it. Default: 5 min.
     pub max_lifetime: Option<Duration>,
@@ -87,7 +88,7 @@ pub trait GateDatabase: Database {
 /// What it adds: callers queue in lanes, first come first served; the time spent waiting is measured apart from the
 /// time spent connecting; a time-out names the holders; a dropped caller loses no connection (bare sqlx 0.9.0 can
 /// hand out one that is still inside a transaction, see [`Tx`](crate::Tx)); idle connections are tested only after a
-/// second of idleness. A checkout costs one box and a few atomic operations more than sqlx's.
+/// second of idleness. A checkout costs two boxes and some bookkeeping more than sqlx's, and returning goes through a task.
 pub struct Gate<DB: Database> {
     pool: Pool<DB>,
     places: Arc<Places>,
@@ -99,6 +100,9 @@ impl<DB: GateDatabase> Gate<DB> {
     ///
     /// # Errors
     /// [`ConfigError::Setting`] for sizes that cannot work.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     pub fn open(
         options: <DB::Connection as Connection>::Options,
         config: GateConfig,

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 const SUB_BITS: u32 = 5;
 const SUB: usize = 1 << SUB_BITS;
-const OCTAVES: usize = 40; // the last one ends at 2^44 ns, about 4.9 hours
+const OCTAVES: usize = 40;
+/// The largest value with a bucket of its own, in nanoseconds: about 4.9 hours.
+const LARGEST: u64 = (1 << (40 - 1 + SUB_BITS)) - 1;
 
 /// Nanoseconds in log-linear buckets, 32 an octave (the layout of HdrHistogram).
 ///
@@ -43,13 +45,16 @@ impl Default for Histogram {
 
 /// Octave and bucket of a value; octave 0 holds 0..32 exactly.
 fn place(value: u64) -> (usize, usize) {
-    let value = value.min((1 << (OCTAVES as u32 - 1 + SUB_BITS)) - 1);
+    let value = value.min(LARGEST);
     if value < SUB as u64 {
-        return (0, usize::try_from(value).unwrap_or(0));
+        return (0, bucket(value));
     }
     let shift = value.ilog2() - SUB_BITS;
-    let sub = (value >> shift) as usize & (SUB - 1);
-    (shift as usize + 1, sub)
+    (shift as usize + 1, bucket((value >> shift) % SUB as u64))
+}
+
+fn bucket(below_sub: u64) -> usize {
+    usize::try_from(below_sub).expect("below 32")
 }
 
 /// The middle of a bucket.

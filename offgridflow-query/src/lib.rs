@@ -29,6 +29,10 @@
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod backend;
 mod batch;
+#[cfg_attr(
+    not(feature = "sqlite"),
+    allow(dead_code, reason = "its text forms are for databases that keep time as text")
+)]
 mod calendar;
 mod chunk;
 #[cfg(feature = "conformance")]
@@ -77,3 +81,7 @@ pub use shape::{Column, Conflict, Kind, Shape};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use sqlx;
 pub use transaction::{Transact, Tx};
+
+#[cfg(all(doctest, feature = "sqlite"))]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;

@@ -52,6 +52,8 @@ pub(crate) fn flushed(table: &str, rows: u64, took: Duration) {
     metrics::histogram!("offgridflow_query_flush_duration_seconds", "table" => table.to_owned()).record(took);
     #[cfg(feature = "tracing")]
     tracing::debug!(target: "offgridflow_query", table, rows, took_us = took.as_micros(), "flushed");
+    #[cfg(not(feature = "tracing"))]
+    let _ = rows;
 }
 
 /// A writer or a shipment lost sight of something that its owner must hear about.

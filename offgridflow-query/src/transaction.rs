@@ -5,7 +5,12 @@ use crate::finish::Finish;
 use crate::pool::Guard;
 use std::future::Future;
 use std::ops::{Deref, DerefMut};
+use std::time::Duration;
 use tokio::runtime::Handle;
+use tokio::time::timeout;
+
+/// How long a dropped transaction may take to roll back, the end of the statement under way included.
+const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection that knows how to begin and end a transaction.
 pub trait Transact: Send + 'static {
@@ -25,7 +30,8 @@ pub trait Transact: Send + 'static {
 /// `sqlx`'s own `begin` can be cancelled between the server's BEGIN and the driver's note of it, and the pool then
 /// lends a connection that is inside somebody else's transaction (sqlx 0.9.0, transact-rs/sqlx#4385). Here BEGIN,
 /// COMMIT and ROLLBACK run to their end even if the caller goes away, and a connection in doubt is closed.
-/// Dropping a `Tx` rolls back in the background.
+/// Dropping a `Tx` rolls back in the background, once the statement under way has ended; after 5 s the connection is
+/// closed instead.
 #[derive(Debug)]
 #[must_use = "a dropped transaction is rolled back"]
 pub struct Tx<C: Transact> {
@@ -106,7 +112,8 @@ impl<C: Transact> Drop for Tx<C> {
         if let Some(guard) = self.guard.take()
             && let Ok(runtime) = Handle::try_current()
         {
-            runtime.spawn(end(Some(guard), false));
+            // Past the limit the guard is dropped still marked broken, which closes the connection.
+            runtime.spawn(async move { drop(timeout(ROLLBACK_TIMEOUT, end(Some(guard), false)).await) });
         } // outside a runtime the guard is dropped here, still marked broken: the connection closes
     }
 }

@@ -27,6 +27,9 @@ impl Gate<Postgres> {
     ///
     /// # Errors
     /// [`ConfigError::Address`] for an address sqlx cannot read, [`ConfigError::Setting`] for sizes that cannot work.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     pub fn from_url(url: &str, config: GateConfig) -> Result<Self, ConfigError> {
         let options = PgConnectOptions::from_str(url)
             .map_err(|_| ConfigError::Address { why: "not a postgres:// address".into() })?;

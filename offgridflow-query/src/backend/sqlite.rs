@@ -30,6 +30,9 @@ impl Gate<Sqlite> {
     ///
     /// # Errors
     /// [`ConfigError::Address`] for an address sqlx cannot read, [`ConfigError::Setting`] for sizes that cannot work.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     pub fn from_url(url: &str, config: GateConfig) -> Result<Self, ConfigError> {
         let options =
             SqliteConnectOptions::from_str(url).map_err(|e| ConfigError::Address { why: e.to_string() })?;

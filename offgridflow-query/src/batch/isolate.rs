@@ -41,6 +41,14 @@ impl Run<'_> {
         }
     }
 
+    /// Single rows that were rejected for want of a parent.
+    fn orphans(&self) -> Vec<usize> {
+        let orphan = |row: usize| matches!(&self.verdicts[row], Some(Verdict::Rejected(c)) if c.class() == Class::ForeignKey);
+        (0..self.units.len())
+            .filter(|&unit| self.units[unit].len() == 1 && orphan(self.units[unit].start))
+            .collect()
+    }
+
     /// Cuts several units around the one that holds the named row, or in halves; the rightmost piece comes first.
     fn cut(&self, units: &Range<usize>, named: Option<usize>) -> Vec<Range<usize>> {
         let rows = self.rows(units);
@@ -68,7 +76,8 @@ impl<E: BatchExecutor> Flusher<E> {
         tally: &mut Tally,
     ) -> Vec<Option<Verdict>> {
         let mut run = Run { chunk, units, verdicts: vec![None; chunk.len()] };
-        self.work_off(&mut run, vec![0..units.len()], tally).await;
+        let everything = 0..units.len();
+        self.work_off(&mut run, Vec::from([everything]), tally).await;
         for _ in 0..FOREIGN_KEY_ROUNDS {
             if !self.retry_orphans(&mut run, tally).await {
                 break;
@@ -156,20 +165,25 @@ impl<E: BatchExecutor> Flusher<E> {
         bad
     }
 
-    /// Tries rows again whose parent may have come after them. Whether another round makes sense.
+    /// Tries rows again whose parent may have come after them; one that fails again keeps its first cause. Whether
+    /// another round makes sense.
     async fn retry_orphans(&mut self, run: &mut Run<'_>, tally: &mut Tally) -> bool {
-        let orphan = |verdict: &Option<Verdict>| matches!(verdict, Some(Verdict::Rejected(cause)) if cause.class() == Class::ForeignKey);
-        let single =
-            |unit: &usize| run.units[*unit].len() == 1 && orphan(&run.verdicts[run.units[*unit].start]);
-        let orphans: Vec<usize> = (0..run.units.len()).filter(single).collect();
+        let orphans = run.orphans();
         let settled = run.verdicts.iter().any(|verdict| matches!(verdict, Some(Verdict::Settled(_))));
         if orphans.is_empty() || !settled || tally.halted.is_some() {
             return false;
         }
+        let first: Vec<_> = orphans.iter().map(|&unit| run.verdicts[run.units[unit].start].clone()).collect();
         tally.rejects -= orphans.len();
         self.work_off(run, orphans.iter().rev().map(|&unit| unit..unit + 1).collect(), tally).await;
-        let left = orphans.iter().filter(|&&unit| orphan(&run.verdicts[run.units[unit].start])).count();
-        0 < left && left < orphans.len()
+        let mut adopted = false;
+        for (&unit, first) in orphans.iter().zip(first) {
+            match &mut run.verdicts[run.units[unit].start] {
+                again @ Some(Verdict::Rejected(_)) => *again = first,
+                _ => adopted = true,
+            }
+        }
+        adopted
     }
 }
 

@@ -14,7 +14,7 @@ pub(crate) type Unit = Range<usize>;
 /// and superseding never cross the border of a group.
 pub(crate) fn runs(units: &[Unit], updates: bool) -> Vec<Range<usize>> {
     if !updates {
-        return if units.is_empty() { Vec::new() } else { vec![0..units.len()] };
+        return Some(0..units.len()).filter(|all| !all.is_empty()).into_iter().collect();
     }
     let mut runs: Vec<Range<usize>> = Vec::new();
     for (at, unit) in units.iter().enumerate() {
@@ -77,7 +77,8 @@ mod tests {
     #[test]
     fn groups_of_updates_run_alone() {
         let units = [0..1, 1..2, 2..5, 5..6, 6..8, 8..9, 9..10];
-        assert_eq!(runs(&units, false), [0..7]);
+        let everything = 0..7;
+        assert_eq!(runs(&units, false), [everything]);
         assert_eq!(runs(&units, true), [0..2, 2..3, 3..4, 4..5, 5..7]);
     }
 

@@ -71,7 +71,6 @@ pub struct BatchWriter<R: Send + 'static> {
 
 impl<R: Row> BatchWriter<R> {
     /// A writer for the table of `R`, through a pool or any other [`BatchExecutor`].
-    #[must_use]
     pub fn builder<E: BatchExecutor>(executor: E) -> BatchWriterBuilder<R, E> {
         BatchWriterBuilder::new(executor, R::shape(), R::put)
     }
@@ -89,7 +88,6 @@ impl<R: Fields> BatchWriter<R> {
     /// assert!(writer.close().await?.is_clean());
     /// # Ok(()) }
     /// ```
-    #[must_use]
     pub fn for_shape<E: BatchExecutor>(executor: E, shape: Shape) -> BatchWriterBuilder<R, E> {
         BatchWriterBuilder::new(executor, shape, R::put)
     }

@@ -455,7 +455,7 @@ mod tests {
     #[test]
     fn ids_are_those_of_the_first_release() {
         let goldens = [
-            ("SELECT 1", 0x02fb_7a5a_1a5a_9a58),
+            ("SELECT 1", 0x02fb_7a5a_1a5a_9a58_u64),
             ("SELECT * FROM activities WHERE tenant = $1 AND month IN ($2, $3)", 0xd45a_2303_b76c_5b01),
             ("INSERT INTO t (a, b) VALUES (1, 2), (3, 4)", 0xa228_4949_e1f5_24a2),
         ];
