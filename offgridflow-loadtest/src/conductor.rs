@@ -64,7 +64,7 @@ impl Conductor {
         results: Results,
         go: watch::Sender<Option<Instant>>,
     ) -> Measured {
-        let ready = match self.unless_stopped(first_ready(readies), self.longest_warm_up()).await {
+        let ready = match unless_stopped(&self.stop, first_ready(readies), self.longest_warm_up()).await {
             Some(ready) => ready,
             None if self.stop.is_stopped() => return self.not_started(Ending::Interrupted, None, 0),
             None => return self.not_started(Ending::NotStarted, None, self.plan.shards),
@@ -76,7 +76,7 @@ impl Conductor {
         let _ = go.send(Some(origin));
         self.follow(origin).await;
         let elapsed = Instant::now().saturating_duration_since(origin);
-        let (recorder, stuck_shards) = self.collect(results).await;
+        let (recorder, stuck_shards) = collect(self.empty(), results).await;
         self.measured(recorder, stuck_shards, elapsed)
     }
 
@@ -154,19 +154,6 @@ impl Conductor {
         self.reporters.iter_mut().for_each(|reporter| reporter.on_window(&window));
     }
 
-    /// All shards' records as one, and how many shards did not deliver.
-    async fn collect(&self, results: Results) -> (Recorder, usize) {
-        let mut merged = self.empty();
-        let mut stuck = 0;
-        for result in results {
-            match timeout(TICK, result).await {
-                Ok(Ok(recorder)) => merged.merge(&recorder),
-                _ => stuck += 1,
-            }
-        }
-        (merged, stuck)
-    }
-
     fn measured(&self, recorder: Recorder, stuck_shards: usize, elapsed: Duration) -> Measured {
         let interrupted = self.stop.is_stopped();
         let planned = self.plan.executor.duration();
@@ -200,19 +187,35 @@ impl Conductor {
         let rounds = self.plan.warm_sessions.div_ceil(OPENERS) + 1;
         self.plan.timeout.saturating_mul(u32::try_from(rounds).unwrap_or(u32::MAX)).saturating_add(OVERDUE)
     }
+}
 
-    /// Waits for `future` at most `longest`, and not on after a stop.
-    async fn unless_stopped<T>(&self, future: impl Future<Output = T>, longest: Duration) -> Option<T> {
-        tokio::pin!(future);
-        let begun = Instant::now();
-        loop {
-            match timeout(TICK, &mut future).await {
-                Ok(value) => return Some(value),
-                Err(_) if self.stop.is_stopped() || begun.elapsed() > longest => return None,
-                Err(_) => {}
-            }
+/// Waits for `future` at most `longest`, and not on after a stop.
+async fn unless_stopped<T>(
+    stop: &StopHandle,
+    future: impl Future<Output = T>,
+    longest: Duration,
+) -> Option<T> {
+    tokio::pin!(future);
+    let begun = Instant::now();
+    loop {
+        match timeout(TICK, &mut future).await {
+            Ok(value) => return Some(value),
+            Err(_) if stop.is_stopped() || begun.elapsed() > longest => return None,
+            Err(_) => {}
         }
     }
+}
+
+/// All shards' records added to `merged`, and how many shards did not deliver.
+async fn collect(mut merged: Recorder, results: Results) -> (Recorder, usize) {
+    let mut stuck = 0;
+    for result in results {
+        match timeout(TICK, result).await {
+            Ok(Ok(recorder)) => merged.merge(&recorder),
+            _ => stuck += 1,
+        }
+    }
+    (merged, stuck)
 }
 
 /// Waits for all; good if at least one shard opened a session.

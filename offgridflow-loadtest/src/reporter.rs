@@ -4,8 +4,9 @@ use std::io::{self, Write};
 
 use crate::{error::ReportError, plan::Plan, report::Report, report::text::short, window::Window};
 
-/// Follows a run. Called from the task that awaits the run, never from a shard: a slow reporter delays the
-/// next window, not an operation.
+/// Follows a run. Called from a thread of its own ([`LoadTest::run`](crate::LoadTest::run)) or the calling
+/// task ([`run_here`](crate::LoadTest::run_here)), never from a shard: a slow reporter delays the next window, not
+/// an operation.
 pub trait Reporter: Send {
     /// The plan is sound and about to run.
     fn on_start(&mut self, plan: &Plan) {

@@ -27,6 +27,8 @@ use crate::{
 
 /// Operations a second that one shard is given at most, before the default number of shards grows.
 const RATE_PER_SHARD: f64 = 10_000.0;
+/// The most operations in flight that a plan may ask for.
+const MAX_IN_FLIGHT: usize = 1_000_000;
 /// Sessions opened before an open-loop run, if nothing else is asked for.
 const WARM_SESSIONS: usize = 16;
 /// How many windows of a shard may wait for the conductor.
@@ -192,17 +194,16 @@ impl<W: Workload> LoadTest<W> {
                 "at least one operation must be allowed in flight, on at least one shard",
             ));
         }
-        let max_in_flight = match &self.executor {
-            Executor::Open(arrivals) => {
-                littles_law(
-                    arrivals.peak_rate(),
-                    self.expected_latency + self.think_time,
-                    self.max_in_flight,
-                )?;
-                self.max_in_flight
-            }
-            Executor::Closed(closed) => closed.workers,
-        };
+        if self.busiest() > MAX_IN_FLIGHT {
+            return Err(ConfigError::new(
+                "concurrent_workers",
+                "at most 1 000 000 at a time: split the run over processes",
+            ));
+        }
+        let max_in_flight = self.busiest();
+        if let Executor::Open(arrivals) = &self.executor {
+            littles_law(arrivals.peak_rate(), self.expected_latency + self.think_time, max_in_flight)?;
+        }
         let shards = self.shards.unwrap_or_else(|| self.default_shards()).min(max_in_flight);
         Ok(Plan {
             target: self.workload.describe(),
@@ -223,7 +224,8 @@ impl<W: Workload> LoadTest<W> {
         })
     }
 
-    /// Runs it on threads of its own and waits for the judged report. Works inside any tokio program.
+    /// Runs it on threads of its own and waits for the judged report. Works inside any program with an
+    /// executor, whose own clock and load do not matter.
     ///
     /// # Errors
     /// [`Error`]: a plan that cannot be run, a machine that cannot carry it, no threads. Whatever the
@@ -234,8 +236,14 @@ impl<W: Workload> LoadTest<W> {
     /// with a report use [`stop_handle`](Self::stop_handle).
     pub async fn run(self) -> Result<Report, Error> {
         let plan = self.validate()?;
-        let start = |shard: Start<W>| shard.on_a_thread().map_err(Error::Start);
-        self.conduct(plan, true, start).await
+        let _stop = StopOnDrop(self.stop.clone());
+        let (done, is_done) = oneshot::channel();
+        let conducting = move || async move {
+            let start = |shard: Start<W>| on_a_thread("load-shard", || shard.run()).map_err(Error::Start);
+            let _ = done.send(self.conduct(plan, true, start).await);
+        };
+        on_a_thread("load-conductor", conducting).map_err(Error::Start)?;
+        is_done.await.unwrap_or_else(|_| Err(Error::Start(io::Error::other("a reporter panicked"))))
     }
 
     /// Runs it as one shard on the calling thread and runtime. Under tokio's paused clock the whole run takes
@@ -288,6 +296,13 @@ impl<W: Workload> LoadTest<W> {
         let mut report = measured.report(&conductor.plan, &names);
         conductor.tell(&mut report);
         Ok(report)
+    }
+
+    fn busiest(&self) -> usize {
+        match &self.executor {
+            Executor::Open(_) => self.max_in_flight,
+            Executor::Closed(closed) => closed.workers,
+        }
     }
 
     fn default_shards(&self) -> usize {
@@ -348,23 +363,25 @@ impl<W: Workload> Start<W> {
             let _ = self.result.send(recorder);
         }
     }
+}
 
-    /// Starts the shard on a thread of its own, and returns once its runtime stands.
-    fn on_a_thread(self) -> io::Result<()> {
-        let (stands, standing) = std::sync::mpsc::sync_channel(1);
-        let body = move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build_local(LocalOptions::default());
-            match runtime {
-                Ok(runtime) => {
-                    let _ = stands.send(Ok(()));
-                    runtime.block_on(self.run());
-                }
-                Err(error) => drop(stands.send(Err(error))),
+/// Runs what `future` makes on a thread and a runtime of its own, in real time; returns once the runtime stands.
+fn on_a_thread<F: Future<Output = ()>>(
+    name: &str,
+    future: impl FnOnce() -> F + Send + 'static,
+) -> io::Result<()> {
+    let (stands, standing) = std::sync::mpsc::sync_channel(1);
+    let body = move || {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+        match runtime {
+            Ok(runtime) => {
+                let _ = stands.send(Ok(()));
+                runtime.block_on(future());
             }
-        };
-        thread::Builder::new().name("load-shard".into()).spawn(body)?;
-        standing.recv().unwrap_or_else(|_| Err(io::Error::other("the shard's thread died")))
-    }
+            Err(error) => drop(stands.send(Err(error))),
+        }
+    };
+    thread::Builder::new().name(name.into()).spawn(body)?;
+    standing.recv().unwrap_or_else(|_| Err(io::Error::other("the thread died")))
 }

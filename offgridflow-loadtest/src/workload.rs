@@ -82,6 +82,31 @@ pub trait Workload: Send + Sync + 'static {
     }
 }
 
+/// A shared workload, for whoever wants to look into it after the run.
+impl<W: Workload> Workload for Arc<W> {
+    type Session = W::Session;
+
+    fn open(&self, ctx: &ShardCtx) -> impl Future<Output = Result<W::Session, TargetError>> + Send {
+        (**self).open(ctx)
+    }
+
+    fn call(&self, session: &mut W::Session, op: &mut Op) -> impl Future<Output = Outcome> + Send {
+        (**self).call(session, op)
+    }
+
+    fn close(&self, session: W::Session) -> impl Future<Output = ()> + Send {
+        (**self).close(session)
+    }
+
+    fn open_files(&self) -> u64 {
+        (**self).open_files()
+    }
+
+    fn describe(&self) -> String {
+        (**self).describe()
+    }
+}
+
 /// A workload from a closure without sessions. See [`workload_fn`].
 pub struct WorkloadFn<F, R> {
     call: F,
