@@ -1,3 +1,113 @@
-//! A load tester that proves its own numbers: exact schedules, latency from the intended start, and a verdict on the run itself.
-#![forbid(unsafe_code)]
+//! A load tester that proves its own numbers.
+//!
+//! - **The schedule is a pure function.** [`Schedule`] computes when operation `k` is due, in integers, from the
+//!   exact integral of a [`Rate`]; any split over shards is the same schedule.
+//! - **Latency starts where a user's would**: at the intended start, not at the moment the tool found time to
+//!   send. [`OpTimes`] keeps the parts apart: the generator's own lag, waiting for a connection, the target.
+//! - **Nothing is invented and nothing is dropped.** What was never answered counts in every percentile as
+//!   slower than all answers ([`Distribution`]), and no samples are synthesised.
+//! - **The run itself is judged first.** A [`Verdict`] says whether the numbers are the target's; thresholds of
+//!   a run that is not valid, was interrupted, or is empty cannot pass.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use {offgridflow_loadtest::{LoadTest, Rate, workload_fn}, std::time::Duration};
+//!
+//! let report = LoadTest::new(workload_fn(|mut op| async move {
+//!         let user = op.rng().below(1_000); // the same numbers in every run with this seed
+//!         op.route(if user % 10 == 0 { "write" } else { "read" });
+//!         tokio::time::sleep(Duration::from_millis(1)).await; // your client's call
+//!         Ok::<(), std::io::Error>(())
+//!     }))
+//!     .rate(Rate::constant(1_000.0, Duration::from_millis(400)))
+//!     .threshold("failure_ratio < 1%")
+//!     .run()
+//!     .await?;
+//!
+//! assert_eq!(report.offered, 400);
+//! println!("{report}"); // one screen, the last line is the verdict
+//! # Ok(()) }
+//! ```
+//!
+//! # When this is the wrong tool
+//! A browser is not simulated, and a single process is limited by its cores: the verdict says when that was
+//! reached. To time a function, use a micro-benchmark.
+//!
+//! # Features
+//! `http` (default): HTTP/1.1 targets. `cli` (default): scenarios and the command. `serde`: reports as JSON.
+//! `metrics`: a reporter for the `metrics` facade. `tracing`: events of a run.
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![forbid(unsafe_code)]
+
+mod clock;
+#[cfg(feature = "cli")]
+pub mod command;
+mod conductor;
+mod error;
+mod executor;
+mod guard;
+mod histogram;
+mod ledger;
+mod op;
+mod outcome;
+mod pacer;
+mod plan;
+mod rate;
+mod recorder;
+mod report;
+mod reporter;
+#[cfg(feature = "metrics")]
+mod reporter_metrics;
+mod rng;
+mod route;
+mod run;
+#[cfg(feature = "cli")]
+mod scenario;
+mod schedule;
+mod settings;
+mod shard;
+mod slot;
+mod stop;
+#[cfg(target_os = "linux")]
+mod sys;
+#[cfg(feature = "http")]
+mod target;
+mod threshold;
+mod units;
+mod verdict;
+mod window;
+mod workload;
+
+#[cfg(feature = "metrics")]
+pub use reporter_metrics::MetricsReporter;
+#[cfg(feature = "cli")]
+pub use scenario::Scenario;
+#[cfg(feature = "http")]
+pub use target::http::{HttpRoute, HttpTarget};
+pub use {
+    clock::OpTimes,
+    error::{ConfigError, Error, PreflightError, ReportError},
+    executor::{Closed, Executor, OnCap},
+    histogram::{Distribution, Latencies, Quantile, min_samples},
+    op::{Op, Phase},
+    outcome::{FailKind, IntoOutcome, Outcome, TargetError},
+    plan::Plan,
+    rate::Rate,
+    report::{Ending, ErrorLine, Report, Row, SCHEMA, Summary, ThresholdResult, ThresholdStatus},
+    reporter::{ProgressLines, Reporter, progress_line},
+    rng::OpRng,
+    route::{MAX_ROUTES, RouteId},
+    run::LoadTest,
+    schedule::{ArrivalProcess, Schedule},
+    settings::Settings,
+    stop::StopHandle,
+    threshold::Threshold,
+    units::parse_duration,
+    verdict::{Limit, MAX_LAG_P99, MIN_OPERATIONS, Validity, Verdict},
+    window::Window,
+    workload::{ShardCtx, Workload, WorkloadFn, workload_fn},
+};
+
+#[cfg(all(doctest, feature = "cli"))]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;

@@ -1,0 +1,188 @@
+//! What can be said on the command line.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    ConfigError, Executor, HttpRoute, HttpTarget, LoadTest, OnCap, Scenario, Settings, units::parse_duration,
+};
+
+/// A load tester that proves its own numbers.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXIT_CODES)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 passed, 1 threshold broken or target down, 2 usage or configuration, \
+3 the run is not valid, 4 set-up or preflight, 130 interrupted.";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run a scenario, or a URL with flags, and report.
+    Run(Run),
+    /// Show the plan and check that this machine can carry it, without sending anything.
+    Preflight(Subject),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    #[command(flatten)]
+    pub(super) subject: Subject,
+    /// Also write the report as JSON to this file.
+    #[arg(long, value_name = "FILE")]
+    pub(super) json: Option<PathBuf>,
+    /// No line a second on standard error.
+    #[arg(long, short)]
+    pub(super) quiet: bool,
+    /// Show the plan and stop, like `preflight`.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+}
+
+/// What to load, and how; the flags other than --threshold apply to a URL only.
+#[derive(Debug, Args)]
+pub(super) struct Subject {
+    /// A scenario file (SCENARIO.toml), or a URL that begins with http://
+    #[arg(value_name = "SCENARIO|URL")]
+    what: String,
+    /// Operations a second (open loop). Without it, workers ask one after the other (closed loop).
+    #[arg(long, short, value_name = "PER_SECOND")]
+    rate: Option<f64>,
+    /// How long the full load lasts [default: 30s]
+    #[arg(long = "for", short = 'd', value_name = "DURATION", value_parser = parse_duration)]
+    duration: Option<Duration>,
+    /// Workers of a closed loop; with --rate the most operations in flight [default: 256]
+    #[arg(long, short = 'c', value_name = "COUNT")]
+    workers: Option<usize>,
+    /// Grow from nothing over this long, before [default: 0s]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    ramp_up: Option<Duration>,
+    /// Fall to nothing over this long, after [default: 0s]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    ramp_down: Option<Duration>,
+    /// Rest of a worker after each answer [default: 0s]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    think_time: Option<Duration>,
+    /// Give an operation up after this long [default: 10s]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    timeout: Option<Duration>,
+    /// Random (Poisson) arrivals in place of even ones.
+    #[arg(long, requires = "rate")]
+    poisson: bool,
+    /// Arrivals beyond --workers wait, in place of failing.
+    #[arg(long, requires = "rate")]
+    queue: bool,
+    /// Seed of every random number [default: 0]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Threads that send [default: one for each 10 000/s, at most half the cores]
+    #[arg(long)]
+    shards: Option<usize>,
+    /// Spin before each arrival: finer pacing for a core a shard.
+    #[arg(long)]
+    spin: bool,
+    /// HTTP method [default: GET, or POST with --body]
+    #[arg(long, short = 'X')]
+    method: Option<String>,
+    /// Header, as `name: value`; repeatable.
+    #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
+    headers: Vec<String>,
+    /// Body of every request.
+    #[arg(long)]
+    body: Option<String>,
+    /// A condition such as `p95(response) < 100ms`; repeatable, also added to a scenario's.
+    #[arg(long = "threshold", short = 't', value_name = "CONDITION")]
+    thresholds: Vec<String>,
+}
+
+impl Subject {
+    /// The validated load test.
+    pub(super) fn load_test(&self) -> Result<LoadTest<HttpTarget>, ConfigError> {
+        let test = if self.what.contains("://") { self.quick()? } else { self.scenario()? };
+        let test = self.thresholds.iter().fold(test, LoadTest::threshold);
+        test.validate()?;
+        Ok(test)
+    }
+
+    fn scenario(&self) -> Result<LoadTest<HttpTarget>, ConfigError> {
+        if self.has_url_flags() {
+            return Err(ConfigError::new(
+                "",
+                "flags other than --threshold, --json, --quiet and --dry-run apply to a URL: put them into the scenario",
+            ));
+        }
+        let named = |mut error: ConfigError| {
+            if error.line.is_some() {
+                error.hint = format!("{} (in {})", error.hint, self.what);
+            }
+            error
+        };
+        Scenario::read(&self.what).and_then(|scenario| scenario.load_test()).map_err(named)
+    }
+
+    fn has_url_flags(&self) -> bool {
+        let durations = [self.duration, self.ramp_up, self.ramp_down, self.think_time, self.timeout];
+        durations.iter().any(Option::is_some)
+            || self.rate.is_some()
+            || self.workers.is_some()
+            || self.seed.is_some()
+            || self.shards.is_some()
+            || self.method.is_some()
+            || self.body.is_some()
+            || self.spin
+            || !self.headers.is_empty()
+    }
+
+    fn quick(&self) -> Result<LoadTest<HttpTarget>, ConfigError> {
+        let settings = self.settings();
+        settings.validate()?;
+        let mut test =
+            LoadTest::new(self.target()?).settings(&settings).spin(self.spin).seed(self.seed.unwrap_or(0));
+        if self.poisson {
+            test = test.executor(Executor::poisson(settings.open_rate(), self.seed.unwrap_or(0)));
+        }
+        if self.queue {
+            test = test.max_in_flight(settings.concurrent_workers, OnCap::Queue);
+        }
+        Ok(match self.shards {
+            Some(shards) => test.shards(shards),
+            None => test,
+        })
+    }
+
+    fn settings(&self) -> Settings {
+        let default = Settings::default();
+        Settings {
+            duration: self.duration.unwrap_or(default.duration),
+            concurrent_workers: self.workers.unwrap_or(default.concurrent_workers),
+            requests_per_second: self.rate,
+            ramp_up: self.ramp_up.unwrap_or(default.ramp_up),
+            ramp_down: self.ramp_down.unwrap_or(default.ramp_down),
+            think_time: self.think_time.unwrap_or(default.think_time),
+            timeout: self.timeout.unwrap_or(default.timeout),
+            ..default
+        }
+    }
+
+    fn target(&self) -> Result<HttpTarget, ConfigError> {
+        let mut target = HttpTarget::new(&self.what)?;
+        for header in &self.headers {
+            let pair = header.split_once(':');
+            let (name, value) =
+                pair.ok_or_else(|| ConfigError::new("--header", "write it as `name: value`"))?;
+            target = target.header(name.trim(), value.trim())?;
+        }
+        if self.method.is_none() && self.body.is_none() {
+            return Ok(target);
+        }
+        let method = self.method.as_deref().unwrap_or("POST");
+        let mut route = HttpRoute::new(method, target.path())?.whole_path();
+        if let Some(body) = &self.body {
+            route = route.body(body.clone());
+        }
+        Ok(target.route(route))
+    }
+}

@@ -1,0 +1,47 @@
+//! A report file that is whole or not there.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use crate::report::Report;
+
+/// Written beside its place and then moved there, so that a reader never sees half a report.
+pub(super) struct JsonFile {
+    path: PathBuf,
+    partial: PathBuf,
+    file: File,
+}
+
+impl JsonFile {
+    /// Opens the file before the run, so that a wrong path costs no run.
+    pub(super) fn create(path: impl AsRef<Path>) -> Result<Self, String> {
+        let path = path.as_ref().to_owned();
+        let failed = |error: io::Error| format!("--json: cannot write {}: {error}", path.display());
+        if path.is_dir() {
+            return Err(failed(io::ErrorKind::IsADirectory.into()));
+        }
+        let mut partial = path.clone().into_os_string();
+        partial.push(".partial");
+        let partial = PathBuf::from(partial);
+        let file = File::create(&partial).map_err(failed)?;
+        Ok(Self { path, partial, file })
+    }
+
+    pub(super) fn write(mut self, report: &Report) -> Result<(), String> {
+        let written = report.to_json().map_err(io::Error::other).and_then(|json| {
+            self.file.write_all(json.as_bytes())?;
+            self.file.write_all(b"\n")?;
+            fs::rename(&self.partial, &self.path)
+        });
+        written.map_err(|error| format!("cannot write {}: {error}", self.path.display()))
+    }
+}
+
+impl Drop for JsonFile {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.partial); // gone already if it was moved
+    }
+}

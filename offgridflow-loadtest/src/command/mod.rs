@@ -1,0 +1,118 @@
+//! The `offgridflow-loadtest` command: `run` and `preflight`.
+//!
+//! Exit codes: 0 passed · 1 a threshold broken, or the target down · 2 usage or configuration · 3 the run is not
+//! valid, so nothing was judged · 4 set-up or preflight · 130 interrupted.
+
+mod arguments;
+mod json_file;
+
+use std::{fmt::Display, process::ExitCode};
+
+use clap::Parser;
+
+use crate::{Error, HttpTarget, LoadTest, ProgressLines, Report, StopHandle};
+use arguments::{Arguments, Command, Run};
+use json_file::JsonFile;
+
+const USAGE: u8 = 2;
+const SET_UP: u8 = 4;
+const INTERRUPTED: u8 = 130;
+
+/// Runs the command with the process's arguments; wrong usage ends the process with code 2.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match &arguments.command {
+        Command::Run(run) => execute(run),
+        Command::Preflight(subject) => subject.load_test().map_err(usage).and_then(|test| preflight(&test)),
+    };
+    result.unwrap_or_else(|failure| {
+        eprintln!("error: {}", failure.message);
+        ExitCode::from(failure.code)
+    })
+}
+
+/// Why there is no result, and the code for it.
+struct Failure {
+    code: u8,
+    message: String,
+}
+
+fn usage(error: impl Display) -> Failure {
+    Failure { code: USAGE, message: error.to_string() }
+}
+
+fn set_up(error: impl Display) -> Failure {
+    Failure { code: SET_UP, message: error.to_string() }
+}
+
+fn preflight(test: &LoadTest<HttpTarget>) -> Result<ExitCode, Failure> {
+    let plan = test.validate().map_err(usage)?;
+    println!("{plan}");
+    plan.preflight().map_err(set_up)?;
+    println!("preflight   this machine can carry it");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn execute(run: &Run) -> Result<ExitCode, Failure> {
+    let mut test = run.subject.load_test().map_err(usage)?;
+    if run.dry_run {
+        return preflight(&test);
+    }
+    let json = run.json.as_ref().map(JsonFile::create).transpose().map_err(usage)?;
+    if !run.quiet {
+        test = test.reporter(ProgressLines::stderr());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(set_up)?;
+    let report = runtime.block_on(until_interrupted(test))?;
+    print!("{report}");
+    if let Some(json) = json {
+        json.write(&report).map_err(set_up)?;
+    }
+    Ok(ExitCode::from(report.exit_code()))
+}
+
+/// The first interrupt ends the run with a partial report, the second ends the process.
+async fn until_interrupted(test: LoadTest<HttpTarget>) -> Result<Report, Failure> {
+    let stop = test.stop_handle();
+    let listener = tokio::spawn(listen(stop));
+    let result = test.run().await;
+    listener.abort();
+    result.map_err(|error| match error {
+        Error::Config(error) => usage(error),
+        error => set_up(with_source(&error)),
+    })
+}
+
+async fn listen(stop: StopHandle) {
+    interrupt().await;
+    eprintln!("interrupted: finishing what is in flight, again to quit at once");
+    stop.stop();
+    interrupt().await;
+    std::process::exit(INTERRUPTED.into());
+}
+
+#[cfg(unix)]
+async fn interrupt() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+#[cfg(not(unix))]
+async fn interrupt() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending().await
+    }
+}
+
+fn with_source(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+}

@@ -1,0 +1,85 @@
+//! What can go wrong before, beside and after a run.
+
+use std::{fmt, time::Duration};
+
+/// A plan that cannot be run: the field, and what to write instead.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub struct ConfigError {
+    /// The setting, as a path such as `load.timeout`.
+    pub field: String,
+    /// What to do about it.
+    pub hint: String,
+    /// The line of the file it came from, counted from 1.
+    pub line: Option<usize>,
+}
+
+impl ConfigError {
+    /// An error about `field`, with advice.
+    #[must_use]
+    pub fn new(field: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { field: field.into(), hint: hint.into(), line: None }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(line) = self.line {
+            write!(f, "line {line}: ")?;
+        }
+        if self.field.is_empty() {
+            f.write_str(&self.hint)
+        } else {
+            write!(f, "{}: {}", self.field, self.hint)
+        }
+    }
+}
+
+/// A limit of this machine that the plan would hit.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{limit}: this plan needs {need}, there are {have}; {remedy}")]
+#[non_exhaustive]
+pub struct PreflightError {
+    /// What is limited, for example `open files`.
+    pub limit: String,
+    /// What the machine allows.
+    pub have: u64,
+    /// What the plan needs.
+    pub need: u64,
+    /// How to raise the one or lower the other.
+    pub remedy: String,
+}
+
+/// A report that could not be delivered. The run itself is over and its result is intact.
+#[derive(Debug, thiserror::Error)]
+#[error("{reporter} could not deliver the report")]
+pub struct ReportError {
+    /// Which reporter.
+    pub reporter: &'static str,
+    /// Why.
+    #[source]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The plan cannot be run.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The plan is sound, but not on this machine.
+    #[error(transparent)]
+    Preflight(#[from] PreflightError),
+    /// The system refused a thread, a runtime or a timer.
+    #[error("could not start the load generator")]
+    Start(#[source] std::io::Error),
+}
+
+/// Whether a duration is usable as a limit.
+pub(crate) fn positive(field: &str, value: Duration) -> Result<(), ConfigError> {
+    if value.is_zero() {
+        return Err(ConfigError::new(field, "must be longer than zero, for example \"30s\""));
+    }
+    Ok(())
+}

@@ -1,0 +1,139 @@
+//! Who decides when the next operation begins: the schedule (open loop) or the last answer (closed loop).
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    error::{ConfigError, positive},
+    rate::Rate,
+    schedule::{ArrivalProcess, Schedule},
+};
+
+/// How operations come about.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Executor {
+    /// Open loop: operations begin when the schedule says so, however slow the answers are. What users of a
+    /// public service do; the only kind that shows what a stall costs them.
+    Open(Arc<dyn ArrivalProcess>),
+    /// Closed loop: so many workers, each waiting for its answer before it goes on. What a fixed pool of
+    /// workers does; a slow target is asked less.
+    Closed(Closed),
+}
+
+impl Executor {
+    /// Open loop, arrivals evenly along `rate`.
+    #[must_use]
+    pub fn open(rate: Rate) -> Self {
+        Schedule::steady(rate).into()
+    }
+
+    /// Open loop, random arrivals along `rate`; the same seed gives the same instants everywhere.
+    #[must_use]
+    pub fn poisson(rate: Rate, seed: u64) -> Self {
+        Schedule::poisson(rate, seed).into()
+    }
+
+    /// Closed loop with `workers` for `duration`.
+    #[must_use]
+    pub fn closed(workers: usize, duration: Duration) -> Self {
+        Self::Closed(Closed { workers, duration, ..Closed::default() })
+    }
+
+    /// How long it lasts.
+    #[must_use]
+    pub fn duration(&self) -> Duration {
+        match self {
+            Self::Open(arrivals) => arrivals.duration(),
+            Self::Closed(closed) => closed.total(),
+        }
+    }
+
+    pub(crate) fn arrivals(&self) -> Option<&Arc<dyn ArrivalProcess>> {
+        if let Self::Open(arrivals) = self { Some(arrivals) } else { None }
+    }
+
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        match self {
+            Self::Open(arrivals) if arrivals.operations() == 0 => Err(ConfigError::new(
+                "rate",
+                "nothing is ever due: a rate and a duration above zero are needed",
+            )),
+            Self::Open(arrivals) => positive("duration", arrivals.duration()),
+            Self::Closed(closed) => closed.validate(),
+        }
+    }
+}
+
+impl From<Schedule> for Executor {
+    /// An invalid schedule (see [`Schedule::validate`]) is refused when the test is validated.
+    fn from(schedule: Schedule) -> Self {
+        Self::Open(Arc::new(schedule))
+    }
+}
+
+/// The closed loop's settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Closed {
+    /// How many workers ask at a time. Default 1.
+    pub workers: usize,
+    /// How long all of them work. Default 30 s.
+    pub duration: Duration,
+    /// Over how long they start, one after the other, before that. Default zero.
+    pub ramp_up: Duration,
+    /// Over how long they stop, one after the other, after that. Default zero.
+    pub ramp_down: Duration,
+    /// How long a worker rests between an answer and its next operation. Default zero.
+    pub think_time: Duration,
+}
+
+impl Default for Closed {
+    fn default() -> Self {
+        Self {
+            workers: 1,
+            duration: Duration::from_secs(30),
+            ramp_up: Duration::ZERO,
+            ramp_down: Duration::ZERO,
+            think_time: Duration::ZERO,
+        }
+    }
+}
+
+impl Closed {
+    /// Ramps included.
+    #[must_use]
+    pub fn total(&self) -> Duration {
+        self.ramp_up + self.duration + self.ramp_down
+    }
+
+    /// When worker `index` starts and stops.
+    pub(crate) fn shift(&self, index: usize) -> (Duration, Duration) {
+        let part = |span: Duration| span.mul_f64(fraction(index, self.workers));
+        (part(self.ramp_up), self.ramp_up + self.duration + part(self.ramp_down))
+    }
+
+    fn validate(&self) -> Result<(), ConfigError> {
+        positive("duration", self.duration)?;
+        if self.workers == 0 {
+            return Err(ConfigError::new("concurrent_workers", "a closed loop needs at least one worker"));
+        }
+        Ok(())
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "worker counts are far below 2^53")]
+fn fraction(index: usize, of: usize) -> f64 {
+    index as f64 / of.max(1) as f64
+}
+
+/// What happens to an arrival when as many operations as allowed are in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum OnCap {
+    /// It is counted as a failure that was never answered. From 1 % of the plan on, the run itself is invalid.
+    #[default]
+    CountAsFailure,
+    /// It waits its turn; the wait counts in its response time, as admission wait.
+    Queue,
+}

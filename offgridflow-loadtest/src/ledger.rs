@@ -1,0 +1,76 @@
+//! The one place where failures are counted.
+
+use crate::{
+    outcome::{FailKind, TargetError},
+    route::RouteId,
+};
+
+/// How many lines the ledger tells apart; further ones are counted in its last line.
+pub(crate) const MAX_LINES: usize = 256;
+
+/// One line: a kind of failure on a route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Line {
+    pub(crate) kind: FailKind,
+    pub(crate) route: RouteId,
+    pub(crate) count: u64,
+    pub(crate) message: String, // of the first one
+}
+
+/// Failures by kind and route.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ledger {
+    lines: Vec<Line>, // at most MAX_LINES
+}
+
+impl Ledger {
+    pub(crate) fn count(&mut self, error: &TargetError, route: RouteId) {
+        self.add(&error.kind, route, 1, &error.message);
+    }
+
+    pub(crate) fn merge(&mut self, other: &Self) {
+        for line in &other.lines {
+            self.add(&line.kind, line.route, line.count, &line.message);
+        }
+    }
+
+    pub(crate) fn lines(&self) -> &[Line] {
+        &self.lines
+    }
+
+    pub(crate) fn total(&self, kind: &FailKind) -> u64 {
+        self.lines.iter().filter(|line| line.kind == *kind).map(|line| line.count).sum()
+    }
+
+    fn add(&mut self, kind: &FailKind, route: RouteId, count: u64, message: &str) {
+        if let Some(line) = self.lines.iter_mut().find(|line| line.kind == *kind && line.route == route) {
+            line.count += count;
+        } else if self.lines.len() < MAX_LINES {
+            let message = message.chars().take(200).collect();
+            self.lines.push(Line { kind: kind.clone(), route, count, message });
+        } else if let Some(last) = self.lines.last_mut() {
+            *last = Line {
+                kind: FailKind::App,
+                route: RouteId::UNNAMED,
+                count: last.count + count,
+                message: "further kinds of failure".into(),
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ledger_is_bounded_and_loses_no_count() {
+        let mut ledger = Ledger::default();
+        for n in 0..10_000 {
+            let error = TargetError::answered(FailKind::Check(format!("check {n}").into()), "no");
+            ledger.count(&error, RouteId::UNNAMED);
+        }
+        assert_eq!(ledger.lines().len(), MAX_LINES);
+        assert_eq!(ledger.lines().iter().map(|line| line.count).sum::<u64>(), 10_000);
+    }
+}

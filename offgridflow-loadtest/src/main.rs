@@ -1,0 +1,7 @@
+//! The `offgridflow-loadtest` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    offgridflow_loadtest::command::main()
+}

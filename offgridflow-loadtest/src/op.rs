@@ -1,0 +1,160 @@
+//! One operation, as the workload sees it.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use crate::{
+    clock::RunClock,
+    rng::OpRng,
+    route::{RouteId, RouteTable},
+};
+
+/// A step of an operation that only the workload can see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Phase {
+    /// It has its connection or permit: service time begins here. Without this mark it begins as
+    /// [`Workload::call`](crate::Workload::call) is called.
+    Admitted,
+    /// The answer began.
+    FirstByte,
+}
+
+/// One operation: its place in the plan, random numbers of its own, and marks to leave.
+///
+/// It owns what it holds, so it can move into an `async move` block; marks left after the operation is over
+/// are ignored.
+pub struct Op {
+    index: u64,
+    intended: Duration,
+    deadline: Duration,
+    rng: OpRng,
+    clock: RunClock,
+    marks: Arc<Marks>,
+}
+
+impl Op {
+    /// The operation's place in the whole run, from 0: unique over all shards.
+    #[must_use]
+    pub fn index(&self) -> u64 {
+        self.index
+    }
+
+    /// When the schedule wanted it, from the start of the run.
+    #[must_use]
+    pub fn intended(&self) -> Duration {
+        self.intended
+    }
+
+    /// When the engine will give it up, from the start of the run.
+    #[must_use]
+    pub fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
+    /// Random numbers that depend on the run's seed and [`index`](Self::index) only.
+    pub fn rng(&mut self) -> &mut OpRng {
+        &mut self.rng
+    }
+
+    /// Counts this operation under `name`. Names are templates (`GET /users/{id}`): beyond
+    /// [`MAX_ROUTES`](crate::MAX_ROUTES) they are counted together. Costs a scan of the names seen so far.
+    pub fn route(&mut self, name: &str) {
+        let id = self.marks.routes.id(name);
+        self.set_route(id);
+    }
+
+    /// Counts this operation under a route known from [`ShardCtx::route`](crate::ShardCtx::route).
+    pub fn set_route(&mut self, route: RouteId) {
+        self.marks.route.store(route.to_bits(), Relaxed);
+    }
+
+    /// Says that a phase begins now; the last mark of a phase counts.
+    pub fn mark(&mut self, phase: Phase) {
+        let at = u64::try_from(self.clock.now().as_nanos()).unwrap_or(UNMARKED);
+        match phase {
+            Phase::Admitted => self.marks.admitted.store(at, Relaxed),
+            Phase::FirstByte => self.marks.first_byte.store(at, Relaxed),
+        }
+    }
+
+    /// The same operation, owned: for workloads that move it into a future of their own.
+    pub(crate) fn hand_over(&self) -> Self {
+        Self { rng: self.rng.clone(), marks: Arc::clone(&self.marks), ..*self }
+    }
+
+    pub(crate) fn new(
+        index: u64,
+        intended: Duration,
+        deadline: Duration,
+        seed: u64,
+        clock: RunClock,
+        marks: Arc<Marks>,
+    ) -> Self {
+        Self { index, intended, deadline, rng: OpRng::new(seed, index), clock, marks }
+    }
+}
+
+impl fmt::Debug for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Op")
+            .field("index", &self.index)
+            .field("intended", &self.intended)
+            .finish_non_exhaustive()
+    }
+}
+
+const UNMARKED: u64 = u64::MAX;
+
+/// What the workload marked, one for each slot, used again for every operation of the slot.
+#[derive(Debug)]
+pub(crate) struct Marks {
+    routes: Arc<RouteTable>,
+    route: AtomicU32,
+    admitted: AtomicU64,
+    first_byte: AtomicU64,
+}
+
+impl Marks {
+    pub(crate) fn new(routes: &Arc<RouteTable>) -> Arc<Self> {
+        Arc::new(Self {
+            routes: Arc::clone(routes),
+            route: AtomicU32::new(RouteId::UNNAMED.to_bits()),
+            admitted: AtomicU64::new(UNMARKED),
+            first_byte: AtomicU64::new(UNMARKED),
+        })
+    }
+
+    /// Clean marks for the next operation: these, or new ones while a straggler still holds these.
+    pub(crate) fn renew(self: Arc<Self>) -> Arc<Self> {
+        if Arc::strong_count(&self) > 1 {
+            return Self::new(&self.routes);
+        }
+        self.route.store(RouteId::UNNAMED.to_bits(), Relaxed);
+        self.admitted.store(UNMARKED, Relaxed);
+        self.first_byte.store(UNMARKED, Relaxed);
+        self
+    }
+
+    pub(crate) fn route(&self) -> RouteId {
+        RouteId::from_bits(self.route.load(Relaxed))
+    }
+
+    pub(crate) fn admitted(&self) -> Option<Duration> {
+        read(&self.admitted)
+    }
+
+    pub(crate) fn first_byte(&self) -> Option<Duration> {
+        read(&self.first_byte)
+    }
+}
+
+fn read(mark: &AtomicU64) -> Option<Duration> {
+    Some(mark.load(Relaxed)).filter(|&at| at != UNMARKED).map(Duration::from_nanos)
+}

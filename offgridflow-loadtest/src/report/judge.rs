@@ -1,0 +1,257 @@
+//! From what the shards recorded to a judged report.
+
+use std::time::Duration;
+
+use super::{Ending, ErrorLine, Report, Row, SCHEMA, ThresholdResult, ThresholdStatus, text};
+use crate::{
+    histogram::{Distribution, Quantile, as_f64, min_samples},
+    outcome::FailKind,
+    plan::Plan,
+    recorder::{Recorder, RouteRecord},
+    route::{RouteId, RouteTable},
+    threshold::{Limit, Metric, Series, Statistic, Threshold},
+    verdict::Evidence,
+    window::per_sec,
+};
+
+/// The merged records of a run, before judgement.
+#[derive(Debug)]
+pub(crate) struct Measured {
+    pub(crate) recorder: Recorder,
+    pub(crate) ending: Ending,
+    pub(crate) elapsed: Duration,
+    pub(crate) offered: u64,
+    pub(crate) stuck_shards: usize,
+    pub(crate) unreachable: Option<String>,
+}
+
+/// What a threshold says about the numbers.
+enum Finding {
+    Met(String),
+    Broken(String),
+    TooFew { have: u64, need: u64 },
+}
+
+impl Measured {
+    /// Judges the run. Verdict first: thresholds of an invalid or interrupted run are not judged.
+    pub(crate) fn report(self, plan: &Plan, names: &RouteTable) -> Report {
+        let routes = self.routes(names);
+        let mut total = RouteRecord::default();
+        routes.iter().for_each(|(_, record)| total.merge(record));
+        let in_time = self.in_time(plan, &total);
+        let facts = Facts { measured: &self, total: &total, routes: &routes, in_time };
+        let findings: Vec<_> =
+            plan.thresholds.iter().map(|threshold| (threshold, facts.check(threshold))).collect();
+        let verdict = self.evidence(&total, in_time, &findings).judge();
+        let judged =
+            self.ending == Ending::Completed && verdict.is_valid() || self.ending == Ending::NotStarted;
+        let thresholds =
+            findings.into_iter().map(|(threshold, finding)| result(threshold, finding, judged)).collect();
+        let named = routes.iter().any(|(name, _)| &**name != UNNAMED);
+        let rows = routes.iter().filter(|_| named).map(|(name, record)| self.row(name, record)).collect();
+        Report {
+            schema: SCHEMA.into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            target: plan.target.clone(),
+            load: plan.load(),
+            ending: self.ending,
+            verdict,
+            planned: plan.executor.duration(),
+            elapsed: self.elapsed,
+            offered: self.offered,
+            dispatched: self.recorder.dispatched,
+            achieved_share: in_time
+                .filter(|_| self.offered > 0)
+                .map(|count| as_f64(count) / as_f64(self.offered)),
+            total: self.row("", &total),
+            routes: rows,
+            dispatch_lag: (&self.recorder.lag).into(),
+            admission_wait: (&self.recorder.wait).into(),
+            first_byte: (&self.recorder.first_byte).into(),
+            errors: self.errors(names),
+            thresholds,
+            max_in_flight: u64::try_from(plan.max_in_flight).unwrap_or(u64::MAX),
+            timeout: plan.timeout,
+            shards: u64::try_from(plan.shards).unwrap_or(u64::MAX),
+            seed: plan.seed,
+            notes: Vec::new(),
+        }
+    }
+
+    fn routes<'a>(&'a self, names: &RouteTable) -> Vec<(std::sync::Arc<str>, &'a RouteRecord)> {
+        self.recorder.routes().map(|(index, record)| (names.name(index), record)).collect()
+    }
+
+    /// Answered no later than the fastest response and 1 % of the plan after its end.
+    fn in_time(&self, plan: &Plan, total: &RouteRecord) -> Option<u64> {
+        plan.executor.arrivals()?;
+        if self.ending != Ending::Completed {
+            return None;
+        }
+        let fastest = total.response.answered().min().unwrap_or_default();
+        let slack = fastest + (plan.executor.duration() / 100).max(Duration::from_millis(100));
+        let late = &self.recorder.past_end;
+        Some(total.response.answered().count() - (late.count() - late.count_up_to(slack)))
+    }
+
+    fn evidence(
+        &self,
+        total: &RouteRecord,
+        in_time: Option<u64>,
+        findings: &[(&Threshold, Finding)],
+    ) -> Evidence {
+        let lacking = findings.iter().find_map(|(threshold, finding)| match finding {
+            Finding::TooFew { have, need } => Some((threshold.to_string(), *have, *need)),
+            _ => None,
+        });
+        let commonest = self.recorder.ledger.lines().iter().filter(|line| line.kind != FailKind::Cap);
+        Evidence {
+            offered: if self.ending == Ending::Completed { self.offered } else { self.recorder.dispatched },
+            dispatched: self.recorder.dispatched,
+            capped: self.recorder.ledger.total(&FailKind::Cap),
+            answered: total.response.answered().count(),
+            in_time,
+            lag_p99: Distribution::from(self.recorder.lag.clone()).empirical(0.99).and_then(Quantile::value),
+            stuck_shards: self.stuck_shards,
+            unreachable: self.unreachable.clone(),
+            commonest: commonest
+                .max_by_key(|line| line.count)
+                .map(|line| format!("{} ({})", line.kind, line.message)),
+            lacking,
+        }
+    }
+
+    fn row(&self, name: &str, record: &RouteRecord) -> Row {
+        let answered = record.response.answered().count();
+        Row {
+            route: name.to_owned(),
+            ok: record.ok,
+            failed: record.failed,
+            answered,
+            bytes: record.bytes,
+            rate_per_sec: per_sec(answered, self.elapsed),
+            response: (&record.response).into(),
+            service: (&record.service).into(),
+        }
+    }
+
+    fn errors(&self, names: &RouteTable) -> Vec<ErrorLine> {
+        let mut lines = self.recorder.ledger.lines().to_vec();
+        lines.sort_by_key(|line| std::cmp::Reverse(line.count));
+        let route = |route: RouteId| {
+            if route == RouteId::UNNAMED { String::new() } else { names.name(route.index()).to_string() }
+        };
+        let line = |line: crate::ledger::Line| ErrorLine {
+            cause: line.kind.to_string(),
+            route: route(line.route),
+            count: line.count,
+            message: line.message,
+        };
+        lines.into_iter().map(line).collect()
+    }
+}
+
+const UNNAMED: &str = "unnamed";
+
+struct Facts<'a> {
+    measured: &'a Measured,
+    total: &'a RouteRecord,
+    routes: &'a [(std::sync::Arc<str>, &'a RouteRecord)],
+    in_time: Option<u64>,
+}
+
+impl Facts<'_> {
+    fn check(&self, threshold: &Threshold) -> Finding {
+        let Some(record) = self.record(threshold) else {
+            return Finding::Broken("no operation on this route".into());
+        };
+        match (threshold.metric, threshold.limit) {
+            (Metric::Time(statistic, series), Limit::Time(limit)) => {
+                times(threshold, statistic, &self.series(record, series), limit)
+            }
+            (Metric::FailureRatio, Limit::Percent(limit)) => {
+                percent(threshold, ratio(record.failed, record.ok + record.failed), limit)
+            }
+            (Metric::AchievedRate, Limit::Percent(limit)) => {
+                percent(threshold, self.in_time.and_then(|count| ratio(count, self.measured.offered)), limit)
+            }
+            (Metric::Failures, Limit::Count(limit)) => count(threshold, record.failed, limit),
+            (Metric::Answered, Limit::Count(limit)) => {
+                count(threshold, record.response.answered().count(), limit)
+            }
+            _ => Finding::Broken("the limit does not fit the metric".into()),
+        }
+    }
+
+    fn record(&self, threshold: &Threshold) -> Option<&RouteRecord> {
+        match &threshold.route {
+            None => Some(self.total),
+            Some(route) => self.routes.iter().find(|(name, _)| **name == **route).map(|(_, record)| *record),
+        }
+    }
+
+    fn series(&self, record: &RouteRecord, series: Series) -> Distribution {
+        match series {
+            Series::Response => record.response.clone(),
+            Series::Service => record.service.clone(),
+            Series::DispatchLag => self.measured.recorder.lag.clone().into(),
+            Series::AdmissionWait => self.measured.recorder.wait.clone().into(),
+            Series::FirstByte => self.measured.recorder.first_byte.clone().into(),
+        }
+    }
+}
+
+fn times(threshold: &Threshold, statistic: Statistic, seen: &Distribution, limit: Duration) -> Finding {
+    let measured = match statistic {
+        Statistic::Quantile(thousandths) => {
+            let q = f64::from(thousandths) / 100_000.0;
+            let (have, need) = (seen.count(), min_samples(q));
+            if have > 0 && have < need {
+                return Finding::TooFew { have, need };
+            }
+            seen.empirical(q)
+        }
+        Statistic::Mean => seen.mean(),
+        Statistic::Max => seen.max(),
+        Statistic::Min => seen.answered().min().map(Quantile::Value),
+    };
+    let holds = match measured {
+        None => return Finding::Broken("no data".into()),
+        Some(Quantile::Value(value)) => threshold.comparison.holds(value, limit),
+        // A bound proves that something was slow, never that it was fast.
+        Some(Quantile::AtLeast(value)) => {
+            !threshold.comparison.is_upper() && threshold.comparison.holds(value, limit)
+        }
+        Some(Quantile::Needs(need)) => return Finding::TooFew { have: seen.count(), need },
+    };
+    finding(holds, measured.map_or_else(String::new, text::quantile))
+}
+
+fn percent(threshold: &Threshold, measured: Option<f64>, limit: f64) -> Finding {
+    let Some(measured) = measured else { return Finding::Broken("no data".into()) };
+    finding(threshold.comparison.holds(measured, limit), format!("{measured:.3}%"))
+}
+
+fn count(threshold: &Threshold, measured: u64, limit: u64) -> Finding {
+    finding(threshold.comparison.holds(measured, limit), measured.to_string())
+}
+
+fn ratio(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| as_f64(part) * 100.0 / as_f64(whole))
+}
+
+fn finding(holds: bool, measured: String) -> Finding {
+    if holds { Finding::Met(measured) } else { Finding::Broken(measured) }
+}
+
+fn result(threshold: &Threshold, finding: Finding, judged: bool) -> ThresholdResult {
+    let (status, measured) = match finding {
+        Finding::Met(measured) => (ThresholdStatus::Met, measured),
+        Finding::Broken(measured) => (ThresholdStatus::Broken, measured),
+        Finding::TooFew { have, need } => {
+            (ThresholdStatus::NotJudged, format!("{have} operations, needs {need}"))
+        }
+    };
+    let status = if judged { status } else { ThresholdStatus::NotJudged };
+    ThresholdResult { threshold: threshold.to_string(), status, measured }
+}

@@ -1,0 +1,280 @@
+//! The result of a run, for people and programs.
+
+mod judge;
+#[cfg(feature = "serde")]
+pub(crate) mod nanos;
+#[cfg(feature = "serde")]
+pub(crate) use nanos::optional as opt_nanos;
+pub(crate) mod text;
+
+use std::{fmt, time::Duration};
+
+pub(crate) use judge::Measured;
+
+use crate::{
+    histogram::{Distribution, Latencies, Quantile},
+    verdict::{Limit, Verdict},
+    window::per_sec,
+};
+
+/// The schema that [`Report::to_json`](Report) writes: the number rises when a reader has to change.
+pub const SCHEMA: &str = "offgridflow-loadtest.report/1";
+
+/// Everything a run found out. Plain data; see [`Display`](fmt::Display) for the one-screen text.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// The version of this crate.
+    pub version: String,
+    /// What was under load.
+    pub target: String,
+    /// The load in words.
+    pub load: String,
+    /// How the run ended.
+    pub ending: Ending,
+    /// What it is worth and what it ran into: read this before any number.
+    pub verdict: Verdict,
+    /// How long the plan was.
+    #[cfg_attr(feature = "serde", serde(rename = "planned_ns", with = "nanos"))]
+    pub planned: Duration,
+    /// From the start to the end of the plan or the last operation, whichever came later.
+    #[cfg_attr(feature = "serde", serde(rename = "elapsed_ns", with = "nanos"))]
+    pub elapsed: Duration,
+    /// How many operations the plan wanted until then; in a closed loop, how many began.
+    pub offered: u64,
+    /// How many were begun.
+    pub dispatched: u64,
+    /// Open loop: those answered no later than the fastest response and 1 % of the plan (at least 100 ms)
+    /// after its end, as a share of what was offered.
+    pub achieved_share: Option<f64>,
+    /// All operations.
+    pub total: Row,
+    /// The same by route, if any operation named one. At most [`MAX_ROUTES`](crate::MAX_ROUTES).
+    pub routes: Vec<Row>,
+    /// The generator's own lag: dispatched − intended.
+    pub dispatch_lag: Summary,
+    /// Waiting for a session, connection or permit: admitted − dispatched.
+    pub admission_wait: Summary,
+    /// First byte − admitted, where the workload marks it.
+    pub first_byte: Summary,
+    /// Every failure, by cause and route, the commonest first.
+    pub errors: Vec<ErrorLine>,
+    /// The thresholds and how they came out; not judged unless the run came to its end and is valid.
+    pub thresholds: Vec<ThresholdResult>,
+    /// The cap on operations in flight.
+    pub max_in_flight: u64,
+    /// When an operation was given up.
+    #[cfg_attr(feature = "serde", serde(rename = "timeout_ns", with = "nanos"))]
+    pub timeout: Duration,
+    /// How many threads sent.
+    pub shards: u64,
+    /// The seed of every random number.
+    pub seed: u64,
+    /// What else to know.
+    pub notes: Vec<String>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Ending {
+    /// As planned.
+    Completed,
+    /// Somebody stopped it: the report is partial and nothing was judged.
+    Interrupted,
+    /// The target could not be reached at all, so it did not begin.
+    NotStarted,
+}
+
+/// Counts and times of all operations, or of one route.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct Row {
+    /// The route; empty for all.
+    pub route: String,
+    /// Ended well.
+    pub ok: u64,
+    /// Failed, with or without an answer.
+    pub failed: u64,
+    /// Answered, well or not.
+    pub answered: u64,
+    /// Bytes of payload received.
+    pub bytes: u64,
+    /// Answered operations a second, over the whole run.
+    pub rate_per_sec: f64,
+    /// What a user would have waited: done − intended.
+    pub response: Summary,
+    /// What the target took: done − admitted.
+    pub service: Summary,
+}
+
+impl Row {
+    /// The share of operations that failed; `None` without any.
+    #[must_use]
+    pub fn failure_ratio(&self) -> Option<f64> {
+        let all = self.ok + self.failed;
+        (all > 0).then(|| crate::histogram::as_f64(self.failed) / crate::histogram::as_f64(all))
+    }
+}
+
+/// A distribution in a few numbers. Unanswered operations rank above all answered ones.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct Summary {
+    /// How many samples it rests on, unanswered ones included.
+    pub count: u64,
+    /// How many of them were never answered.
+    pub unanswered: u64,
+    /// The shortest; `None` without samples, like the next two.
+    #[cfg_attr(feature = "serde", serde(rename = "min_ns", with = "opt_nanos"))]
+    pub min: Option<Duration>,
+    /// The mean.
+    pub mean: Option<Quantile>,
+    /// The longest.
+    pub max: Option<Quantile>,
+    /// The median.
+    pub p50: Quantile,
+    /// The 90th percentile.
+    pub p90: Quantile,
+    /// The 95th percentile, refused below 59 samples.
+    pub p95: Quantile,
+    /// The 99th percentile, refused below 299 samples.
+    pub p99: Quantile,
+    /// The 99.9th percentile, refused below 2 995 samples.
+    pub p999: Quantile,
+}
+
+impl From<&Distribution> for Summary {
+    fn from(seen: &Distribution) -> Self {
+        Self {
+            count: seen.count(),
+            unanswered: seen.unanswered(),
+            min: seen.answered().min(),
+            mean: seen.mean(),
+            max: seen.max(),
+            p50: seen.quantile(0.5),
+            p90: seen.quantile(0.9),
+            p95: seen.quantile(0.95),
+            p99: seen.quantile(0.99),
+            p999: seen.quantile(0.999),
+        }
+    }
+}
+
+impl From<&Latencies> for Summary {
+    fn from(seen: &Latencies) -> Self {
+        Self::from(&Distribution::from(seen.clone()))
+    }
+}
+
+/// One line of the error ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct ErrorLine {
+    /// What kind: `timeout`, `connect`, `status 503`, `cap`, …
+    pub cause: String,
+    /// On which route.
+    pub route: String,
+    /// How often.
+    pub count: u64,
+    /// What the first one said.
+    pub message: String,
+}
+
+/// How one threshold came out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct ThresholdResult {
+    /// The threshold as written.
+    pub threshold: String,
+    /// Met, broken, or not judged.
+    pub status: ThresholdStatus,
+    /// What was measured, in words.
+    pub measured: String,
+}
+
+/// Whether a threshold was met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum ThresholdStatus {
+    /// Met.
+    Met,
+    /// Broken, or without any data.
+    Broken,
+    /// The run was interrupted or is not valid, so nothing can be said.
+    NotJudged,
+}
+
+impl Report {
+    /// Whether the run came to its end, is valid, found the target up, and met every threshold. A gate.
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.exit_code() == 0
+    }
+
+    /// The exit code a command should end with: 0 passed · 1 a threshold broken or the target down · 3 the
+    /// run is not valid · 130 interrupted.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        let broken = |result: &ThresholdResult| result.status != ThresholdStatus::Met;
+        match self.ending {
+            Ending::Interrupted => 130,
+            _ if !self.verdict.is_valid() => 3,
+            _ if matches!(self.verdict.limit, Limit::TargetDown(_)) => 1,
+            _ if self.thresholds.iter().any(broken) => 1,
+            Ending::Completed => 0,
+            Ending::NotStarted => 1,
+        }
+    }
+
+    /// Operations the plan wanted, a second.
+    #[must_use]
+    pub fn offered_per_sec(&self) -> f64 {
+        per_sec(self.offered, self.planned.min(self.elapsed))
+    }
+
+    /// The row of a route.
+    #[must_use]
+    pub fn route(&self, name: &str) -> Option<&Row> {
+        self.routes.iter().find(|row| row.route == name)
+    }
+
+    /// The report as JSON of the schema [`SCHEMA`]: times in whole nanoseconds, a percentile as
+    /// `{"value": ns}`, `{"at_least": ns}` or `{"needs": samples}`.
+    ///
+    /// # Errors
+    /// Only if memory runs out; plain data always serializes.
+    #[cfg(feature = "serde")]
+    pub fn to_json(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string_pretty(self)
+    }
+
+    /// Reads a report back.
+    ///
+    /// # Errors
+    /// Text that is not JSON of this schema.
+    #[cfg(feature = "serde")]
+    pub fn from_json(json: &str) -> Result<Self, serde_json::Error> {
+        let report: Self = serde_json::from_str(json)?;
+        if report.schema == SCHEMA {
+            return Ok(report);
+        }
+        let message = format!("this is a report of schema `{}`, not `{SCHEMA}`", report.schema);
+        Err(serde::de::Error::custom(message))
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        text::write(self, f)
+    }
+}

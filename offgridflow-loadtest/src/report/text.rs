@@ -1,0 +1,181 @@
+//! A report on one screen.
+
+use std::{fmt, time::Duration};
+
+use super::{Ending, Report, Row, Summary, ThresholdStatus};
+use crate::histogram::Quantile;
+
+/// How many lines of the error ledger are shown; JSON has all.
+const ERRORS_SHOWN: usize = 10;
+
+pub(crate) fn write(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    head(report, f)?;
+    tables(report, f)?;
+    errors(report, f)?;
+    thresholds(report, f)?;
+    for note in &report.notes {
+        writeln!(f, "note: {note}")?;
+    }
+    if report.ending == Ending::Interrupted {
+        writeln!(
+            f,
+            "interrupted after {}: the report is partial, thresholds were not judged",
+            short(report.elapsed)
+        )?;
+    }
+    writeln!(f, "verdict: {}", report.verdict)
+}
+
+fn head(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    writeln!(f, "target      {}", report.target)?;
+    writeln!(f, "load        {}", report.load)?;
+    let total = &report.total;
+    if let Some(share) = report.achieved_share {
+        writeln!(
+            f,
+            "rate        offered {:.1}/s, answered {:.1}/s over {}, {:.2}% in time",
+            report.offered_per_sec(),
+            total.rate_per_sec,
+            short(report.elapsed),
+            share * 100.0
+        )?;
+    } else {
+        writeln!(f, "rate        answered {:.1}/s over {}", total.rate_per_sec, short(report.elapsed))?;
+    }
+    let failed = total.failure_ratio().map_or(String::new(), |ratio| format!(" ({:.3}%)", ratio * 100.0));
+    writeln!(
+        f,
+        "operations  {} begun, {} ok, {} failed{failed}, {} unanswered, {} received",
+        report.dispatched,
+        total.ok,
+        total.failed,
+        total.response.unanswered,
+        bytes(total.bytes)
+    )
+}
+
+fn tables(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let width = report.routes.iter().map(|row| row.route.chars().count()).max().unwrap_or(0).clamp(14, 40);
+    let columns = |f: &mut fmt::Formatter<'_>, title: &str| {
+        writeln!(
+            f,
+            "\n{title:<width$} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
+            "n", "p50", "p95", "p99", "p99.9", "max"
+        )
+    };
+    columns(f, "")?;
+    line(f, width, "response", &report.total.response)?;
+    line(f, width, "service", &report.total.service)?;
+    line(f, width, "admission wait", &report.admission_wait)?;
+    line(f, width, "dispatch lag", &report.dispatch_lag)?;
+    if report.first_byte.count > 0 {
+        line(f, width, "first byte", &report.first_byte)?;
+    }
+    if !report.routes.is_empty() {
+        columns(f, "response by route")?;
+        for row in &report.routes {
+            route_line(f, width, row)?;
+        }
+    }
+    Ok(())
+}
+
+fn route_line(f: &mut fmt::Formatter<'_>, width: usize, row: &Row) -> fmt::Result {
+    let name: String = row.route.chars().take(width).collect();
+    line(f, width, &name, &row.response)?;
+    if row.failed > 0 {
+        writeln!(f, "{:width$}   {} of {} failed", "", row.failed, row.ok + row.failed)?;
+    }
+    Ok(())
+}
+
+fn line(f: &mut fmt::Formatter<'_>, width: usize, name: &str, seen: &Summary) -> fmt::Result {
+    let max = seen.max.map_or("-".into(), quantile);
+    let [p50, p95, p99, p999] = [seen.p50, seen.p95, seen.p99, seen.p999].map(quantile);
+    writeln!(f, "{name:<width$} {:>9} {p50:>9} {p95:>9} {p99:>9} {p999:>9} {max:>9}", seen.count)
+}
+
+fn errors(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if !report.errors.is_empty() {
+        writeln!(f, "\nerrors")?;
+    }
+    for error in report.errors.iter().take(ERRORS_SHOWN) {
+        let message = if error.message.is_empty() { String::new() } else { format!("  ({})", error.message) };
+        writeln!(f, "{:>9}  {:<12} {}{message}", error.count, error.cause, error.route)?;
+    }
+    match report.errors.len().checked_sub(ERRORS_SHOWN) {
+        Some(more) if more > 0 => writeln!(f, "           and {more} more kinds"),
+        _ => Ok(()),
+    }
+}
+
+fn thresholds(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    writeln!(f)?;
+    for result in &report.thresholds {
+        let status = match result.status {
+            ThresholdStatus::Met => "met",
+            ThresholdStatus::Broken => "BROKEN",
+            ThresholdStatus::NotJudged => "not judged",
+        };
+        writeln!(f, "{status:<10}  {}  (measured {})", result.threshold, result.measured)?;
+    }
+    Ok(())
+}
+
+/// A quantile in at most nine characters.
+pub(crate) fn quantile(quantile: Quantile) -> String {
+    match quantile {
+        Quantile::Value(value) => short(value),
+        Quantile::AtLeast(value) => format!("≥{}", short(value)),
+        Quantile::Needs(need) => format!("n≥{need}"),
+    }
+}
+
+/// Three digits and a unit.
+pub(crate) fn short(duration: Duration) -> String {
+    let ns = duration.as_secs_f64() * 1e9;
+    let (value, unit) = match ns {
+        ns if ns < 999.5 => return format!("{ns:.0}ns"),
+        ns if ns < 999.5e3 => (ns / 1e3, "µs"),
+        ns if ns < 999.5e6 => (ns / 1e6, "ms"),
+        ns => (ns / 1e9, "s"),
+    };
+    let digits = if value < 9.995 {
+        2
+    } else if value < 99.95 {
+        1
+    } else {
+        0
+    };
+    format!("{value:.digits$}{unit}")
+}
+
+fn bytes(count: u64) -> String {
+    let value = crate::histogram::as_f64(count);
+    match value {
+        value if value < 1024.0 => format!("{count} B"),
+        value if value < 1024.0 * 1024.0 => format!("{:.1} KiB", value / 1024.0),
+        value if value < 1024.0 * 1024.0 * 1024.0 => format!("{:.1} MiB", value / 1024.0 / 1024.0),
+        value => format!("{:.2} GiB", value / 1024.0 / 1024.0 / 1024.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_keep_three_digits() {
+        let cases = [
+            (42, "42ns"),
+            (1_234, "1.23µs"),
+            (999_499, "999µs"),
+            (999_600, "1.00ms"),
+            (12_345_678, "12.3ms"),
+        ];
+        for (ns, text) in cases {
+            assert_eq!(short(Duration::from_nanos(ns)), text);
+        }
+        assert_eq!(short(Duration::from_secs(90)), "90.0s");
+    }
+}

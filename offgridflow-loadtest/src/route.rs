@@ -1,0 +1,82 @@
+//! Names of routes, few and fixed, never one per identifier.
+
+use std::sync::{Arc, OnceLock};
+
+/// How many routes a run tells apart; further names are counted together as `other`.
+pub const MAX_ROUTES: usize = 64;
+
+/// A route of the run's table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RouteId(u32);
+
+impl RouteId {
+    /// Operations that named no route.
+    pub const UNNAMED: Self = Self(0);
+
+    pub(crate) fn index(self) -> usize {
+        usize::try_from(self.0).unwrap_or(0)
+    }
+
+    pub(crate) fn to_bits(self) -> u32 {
+        self.0
+    }
+
+    pub(crate) fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+}
+
+/// The names, shared by all shards: reading takes no lock, and a name once given keeps its id.
+#[derive(Debug)]
+pub(crate) struct RouteTable {
+    names: [OnceLock<Arc<str>>; MAX_ROUTES],
+}
+
+const UNNAMED: usize = 0;
+const OTHER: usize = MAX_ROUTES - 1;
+
+impl RouteTable {
+    pub(crate) fn new() -> Self {
+        let names = [const { OnceLock::new() }; MAX_ROUTES];
+        for (index, name) in [(UNNAMED, "unnamed"), (OTHER, "other")] {
+            let _ = names[index].set(name.into());
+        }
+        Self { names }
+    }
+
+    /// The id of `name`, giving it the next free one at first sight. O(routes).
+    pub(crate) fn id(&self, name: &str) -> RouteId {
+        for (index, slot) in self.names.iter().enumerate().take(OTHER).skip(1) {
+            if &**slot.get_or_init(|| name.into()) == name {
+                return id(index);
+            }
+        }
+        id(OTHER)
+    }
+
+    pub(crate) fn name(&self, index: usize) -> Arc<str> {
+        self.names.get(index).and_then(OnceLock::get).cloned().unwrap_or_else(|| "other".into())
+    }
+}
+
+fn id(index: usize) -> RouteId {
+    RouteId(u32::try_from(index).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_keep_their_id_and_the_table_never_grows() {
+        let table = RouteTable::new();
+        let first = table.id("GET /a");
+        assert_eq!(table.id("GET /a"), first);
+        for n in 0..10_000 {
+            table.id(&format!("GET /{n}"));
+        }
+        assert_eq!(table.id("GET /a"), first);
+        assert_eq!(&*table.name(table.id("GET /9999").index()), "other");
+        assert_eq!(&*table.name(RouteId::UNNAMED.index()), "unnamed");
+    }
+}

@@ -1,0 +1,387 @@
+//! Building a load test, and conducting its shards.
+
+use std::{io, sync::Arc, thread, time::Duration};
+
+use tokio::{
+    runtime::LocalOptions,
+    sync::{mpsc, oneshot, watch},
+    task::LocalSet,
+};
+
+use crate::{
+    conductor::Conductor,
+    error::{ConfigError, Error, positive},
+    executor::{Executor, OnCap},
+    plan::Plan,
+    rate::Rate,
+    recorder::Recorder,
+    report::Report,
+    reporter::Reporter,
+    route::RouteTable,
+    settings::{Settings, littles_law},
+    shard::{Links, ShardPlan, run_shard},
+    stop::{StopHandle, StopOnDrop},
+    threshold::{Metric, Threshold},
+    workload::Workload,
+};
+
+/// Operations a second that one shard is given at most, before the default number of shards grows.
+const RATE_PER_SHARD: f64 = 10_000.0;
+/// The most operations in flight that a plan may ask for.
+const MAX_IN_FLIGHT: usize = 1_000_000;
+/// Sessions opened before an open-loop run, if nothing else is asked for.
+const WARM_SESSIONS: usize = 16;
+/// How many windows of a shard may wait for the conductor.
+const WINDOWS_WAITING: usize = 4;
+
+/// A load test, from the workload to the report.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use {offgridflow_loadtest::{LoadTest, OnCap, Rate, workload_fn}, std::time::Duration};
+/// let work = workload_fn(|_op| tokio::time::sleep(Duration::from_millis(2)));
+/// let report = LoadTest::new(work)
+///     .rate(Rate::ramp(0.0, 1_000.0, Duration::from_millis(200)).hold(Duration::from_millis(400)))
+///     .max_in_flight(200, OnCap::CountAsFailure) // Default: 1 024, counted as failures.
+///     .timeout(Duration::from_secs(1))           // Default: 10 s.
+///     .threshold("p95(response) < 100ms")
+///     .threshold("failure_ratio < 1%")
+///     .run()
+///     .await?;
+/// assert_eq!(report.offered, 500);
+/// println!("{report}");
+/// # Ok(()) }
+/// ```
+#[must_use = "a load test does nothing until it is run"]
+pub struct LoadTest<W> {
+    workload: Arc<W>,
+    executor: Executor,
+    max_in_flight: usize,
+    on_cap: OnCap,
+    timeout: Duration,
+    think_time: Duration,
+    expected_latency: Duration,
+    shards: Option<usize>,
+    warm_sessions: Option<usize>,
+    seed: u64,
+    spin: bool,
+    thresholds: Vec<Result<Threshold, ConfigError>>,
+    settings: Result<(), ConfigError>,
+    reporters: Vec<Box<dyn Reporter>>,
+    stop: StopHandle,
+}
+
+impl<W: Workload> LoadTest<W> {
+    /// A test of `workload`: one worker in a closed loop for 30 s, until told otherwise.
+    pub fn new(workload: W) -> Self {
+        Self {
+            workload: Arc::new(workload),
+            executor: Executor::closed(1, Duration::from_secs(30)),
+            max_in_flight: 1_024,
+            on_cap: OnCap::default(),
+            timeout: Duration::from_secs(10),
+            think_time: Duration::ZERO,
+            expected_latency: Duration::ZERO,
+            shards: None,
+            warm_sessions: None,
+            seed: 0,
+            spin: false,
+            thresholds: Vec::new(),
+            settings: Ok(()),
+            reporters: Vec::new(),
+            stop: StopHandle::default(),
+        }
+    }
+
+    /// How operations come about.
+    pub fn executor(mut self, executor: impl Into<Executor>) -> Self {
+        self.executor = executor.into();
+        self
+    }
+
+    /// Open loop with steady arrivals along `rate`: short for `executor(Executor::open(rate))`.
+    pub fn rate(self, rate: Rate) -> Self {
+        self.executor(Executor::open(rate))
+    }
+
+    /// Everything that [`Settings`] names, replacing what was set before; its failure threshold is added.
+    pub fn settings(mut self, settings: &Settings) -> Self {
+        self.settings = settings.validate();
+        self.executor = settings.executor();
+        self.max_in_flight = settings.concurrent_workers;
+        self.timeout = settings.timeout;
+        self.think_time = settings.think_time;
+        self.expected_latency = settings.expected_latency;
+        self.thresholds.extend(settings.failure_threshold.map(|share| Ok(Threshold::failure_ratio(share))));
+        self
+    }
+
+    /// Open loop: how many operations may be in flight over all shards (each gets an equal part), and what
+    /// happens to an arrival beyond. Default 1 024, counted as failures.
+    pub fn max_in_flight(mut self, max: usize, on_cap: OnCap) -> Self {
+        (self.max_in_flight, self.on_cap) = (max, on_cap);
+        self
+    }
+
+    /// When an operation is given up, from its dispatch. Default 10 s.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Open loop: how long a session rests after an answer, still counting as busy. Default zero.
+    pub fn think_time(mut self, think_time: Duration) -> Self {
+        self.think_time = think_time;
+        self
+    }
+
+    /// Adds a condition on the run; see [`Threshold`]. Text that does not parse is refused by
+    /// [`validate`](Self::validate) and [`run`](Self::run).
+    pub fn threshold(mut self, threshold: impl AsRef<str>) -> Self {
+        self.thresholds.push(threshold.as_ref().parse());
+        self
+    }
+
+    /// How many threads send. Default: one for each 10 000 operations a second, at most half the cores.
+    pub fn shards(mut self, shards: usize) -> Self {
+        self.shards = Some(shards);
+        self
+    }
+
+    /// How many sessions are opened before the run, a few at a time. Default: 16 in an open loop, in a
+    /// closed loop all workers', or one if they ramp up.
+    pub fn warm_sessions(mut self, sessions: usize) -> Self {
+        self.warm_sessions = Some(sessions);
+        self
+    }
+
+    /// The seed of [`Op::rng`](crate::Op::rng). Default 0.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Spins the last stretch before each arrival: finer pacing for a whole core a shard. Default off.
+    pub fn spin(mut self, spin: bool) -> Self {
+        self.spin = spin;
+        self
+    }
+
+    /// Adds somebody to tell.
+    pub fn reporter(mut self, reporter: impl Reporter + 'static) -> Self {
+        self.reporters.push(Box::new(reporter));
+        self
+    }
+
+    /// A handle that ends the run early.
+    #[must_use]
+    pub fn stop_handle(&self) -> StopHandle {
+        self.stop.clone()
+    }
+
+    /// Settles all numbers, or says which of them cannot be.
+    ///
+    /// # Errors
+    /// Zero durations, impossible rates, no shards or sessions, thresholds that do not parse or cannot be
+    /// measured in this loop, and plans that Little's law rules out.
+    pub fn validate(&self) -> Result<Plan, ConfigError> {
+        self.settings.clone()?;
+        self.executor.validate()?;
+        positive("timeout", self.timeout)?;
+        if self.max_in_flight == 0 || self.shards == Some(0) {
+            return Err(ConfigError::new(
+                "concurrent_workers",
+                "at least one operation must be allowed in flight, on at least one shard",
+            ));
+        }
+        if self.busiest() > MAX_IN_FLIGHT {
+            return Err(ConfigError::new(
+                "concurrent_workers",
+                "at most 1 000 000 at a time: split the run over processes",
+            ));
+        }
+        let max_in_flight = self.busiest();
+        if let Executor::Open(arrivals) = &self.executor {
+            littles_law(arrivals.peak_rate(), self.expected_latency + self.think_time, max_in_flight)?;
+        }
+        let shards = self.shards.unwrap_or_else(|| self.default_shards()).min(max_in_flight);
+        Ok(Plan {
+            target: self.workload.describe(),
+            executor: self.executor.clone(),
+            max_in_flight,
+            on_cap: self.on_cap,
+            timeout: self.timeout,
+            think_time: self.think_time,
+            shards,
+            seed: self.seed,
+            thresholds: self.checked_thresholds()?,
+            warm_sessions: self
+                .warm_sessions
+                .unwrap_or_else(|| self.default_warm_sessions())
+                .min(max_in_flight),
+            spin: self.spin,
+            open_files_per_op: self.workload.open_files(),
+        })
+    }
+
+    /// Runs it on threads of its own and waits for the judged report. Works inside any program with an
+    /// executor, whose own clock and load do not matter.
+    ///
+    /// # Errors
+    /// [`Error`]: a plan that cannot be run, a machine that cannot carry it, no threads. Whatever the
+    /// target does is a report, not an error.
+    ///
+    /// # Cancel safety
+    /// Dropping the future stops the shards within about a second; there is no report then. To end early
+    /// with a report use [`stop_handle`](Self::stop_handle).
+    pub async fn run(self) -> Result<Report, Error> {
+        let plan = self.validate()?;
+        let _stop = StopOnDrop(self.stop.clone());
+        let (done, is_done) = oneshot::channel();
+        let conducting = move || async move {
+            let start = |shard: Start<W>| on_a_thread("load-shard", || shard.run()).map_err(Error::Start);
+            let _ = done.send(self.conduct(plan, true, start).await);
+        };
+        on_a_thread("load-conductor", conducting).map_err(Error::Start)?;
+        is_done.await.unwrap_or_else(|_| Err(Error::Start(io::Error::other("a reporter panicked"))))
+    }
+
+    /// Runs it as one shard on the calling thread and runtime. Under tokio's paused clock the whole run takes
+    /// virtual time: minutes of load in milliseconds, for tests of a workload or a claim.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops all operations.
+    pub async fn run_here(mut self) -> Result<Report, Error> {
+        self.shards = Some(1);
+        let plan = self.validate()?;
+        let local = LocalSet::new();
+        let start = |shard: Start<W>| {
+            local.spawn_local(shard.run());
+            Ok(())
+        };
+        let conducted = self.conduct(plan, false, start);
+        local.run_until(conducted).await
+    }
+
+    async fn conduct(
+        mut self,
+        plan: Plan,
+        precise: bool,
+        start: impl Fn(Start<W>) -> Result<(), Error>,
+    ) -> Result<Report, Error> {
+        plan.preflight()?;
+        let mut reporters = std::mem::take(&mut self.reporters);
+        reporters.iter_mut().for_each(|reporter| reporter.on_start(&plan));
+        let _stop = StopOnDrop(self.stop.clone());
+        let names = Arc::new(RouteTable::new());
+        let (windows, from_shards) = mpsc::channel(WINDOWS_WAITING * plan.shards);
+        let (go, going) = watch::channel(None);
+        let (mut readies, mut results) = (Vec::new(), Vec::new());
+        for index in 0..plan.shards {
+            let (ready, is_ready) = oneshot::channel();
+            let (result, has_result) = oneshot::channel();
+            let links =
+                Links { ready, start: going.clone(), windows: windows.clone(), stop: self.stop.clone() };
+            let shard = plan.shard(index, precise, &names);
+            start(Start { workload: Arc::clone(&self.workload), plan: shard, links, result })?;
+            readies.push(is_ready);
+            results.push(has_result);
+        }
+        drop(windows);
+        let mut conductor = Conductor::new(plan, self.stop.clone(), reporters, from_shards);
+        let measured = conductor.measure(readies, results, go).await;
+        let mut report = measured.report(&conductor.plan, &names);
+        conductor.tell(&mut report);
+        Ok(report)
+    }
+
+    fn busiest(&self) -> usize {
+        match &self.executor {
+            Executor::Open(_) => self.max_in_flight,
+            Executor::Closed(closed) => closed.workers,
+        }
+    }
+
+    fn default_shards(&self) -> usize {
+        let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let wanted = match &self.executor {
+            Executor::Open(arrivals) => shards_for(arrivals.peak_rate()),
+            Executor::Closed(closed) => closed.workers,
+        };
+        wanted.clamp(1, (cores / 2).max(1))
+    }
+
+    fn default_warm_sessions(&self) -> usize {
+        match &self.executor {
+            Executor::Open(_) => WARM_SESSIONS,
+            Executor::Closed(closed) if closed.ramp_up.is_zero() => closed.workers,
+            Executor::Closed(_) => 1,
+        }
+    }
+
+    fn checked_thresholds(&self) -> Result<Vec<Threshold>, ConfigError> {
+        let thresholds: Vec<_> = self.thresholds.iter().cloned().collect::<Result<_, _>>()?;
+        let closed = matches!(self.executor, Executor::Closed(_));
+        if closed && thresholds.iter().any(|threshold| threshold.metric == Metric::AchievedRate) {
+            return Err(ConfigError::new(
+                "thresholds",
+                "achieved_rate needs an open loop: a closed loop offers no rate",
+            ));
+        }
+        Ok(thresholds)
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate of at most 1e8 by 1e4")]
+fn shards_for(peak: f64) -> usize {
+    libm::ceil(peak / RATE_PER_SHARD) as usize
+}
+
+impl<W> std::fmt::Debug for LoadTest<W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LoadTest")
+            .field("executor", &self.executor)
+            .field("max_in_flight", &self.max_in_flight)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A shard about to start.
+struct Start<W> {
+    workload: Arc<W>,
+    plan: ShardPlan,
+    links: Links,
+    result: oneshot::Sender<Recorder>,
+}
+
+impl<W: Workload> Start<W> {
+    async fn run(self) {
+        if let Some(recorder) = run_shard(self.workload, self.plan, self.links).await {
+            let _ = self.result.send(recorder);
+        }
+    }
+}
+
+/// Runs what `future` makes on a thread and a runtime of its own, in real time; returns once the runtime stands.
+fn on_a_thread<F: Future<Output = ()>>(
+    name: &str,
+    future: impl FnOnce() -> F + Send + 'static,
+) -> io::Result<()> {
+    let (stands, standing) = std::sync::mpsc::sync_channel(1);
+    let body = move || {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+        match runtime {
+            Ok(runtime) => {
+                let _ = stands.send(Ok(()));
+                runtime.block_on(future());
+            }
+            Err(error) => drop(stands.send(Err(error))),
+        }
+    };
+    thread::Builder::new().name(name.into()).spawn(body)?;
+    standing.recv().unwrap_or_else(|_| Err(io::Error::other("the thread died")))
+}

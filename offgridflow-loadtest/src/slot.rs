@@ -1,0 +1,84 @@
+//! A place for one operation in flight, handed work by its shard without lock, channel or allocation.
+
+use std::{
+    cell::Cell,
+    fmt,
+    future::poll_fn,
+    task::{Poll, Waker},
+    time::Duration,
+};
+
+/// One arrival, for a slot to run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Job {
+    pub(crate) index: u64,
+    pub(crate) intended: Duration,
+    /// Since when the cap kept it waiting, if it did.
+    pub(crate) held_since: Option<Duration>,
+}
+
+/// Work for a slot.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Order {
+    Run(Job),
+    Close,
+}
+
+/// A mailbox of one order. All on one thread.
+#[derive(Debug, Default)]
+pub(crate) struct Slot {
+    order: Cell<Option<Order>>,
+    bell: Bell,
+    /// What it is doing, for a run that is stopped.
+    pub(crate) running: Cell<Option<Running>>,
+}
+
+/// An operation in progress.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Running {
+    pub(crate) job: Job,
+    pub(crate) dispatched: Duration,
+}
+
+impl Slot {
+    pub(crate) fn give(&self, order: Order) {
+        self.order.set(Some(order));
+        self.bell.ring();
+    }
+
+    pub(crate) async fn next(&self) -> Order {
+        self.bell.wait_for(|| self.order.take()).await
+    }
+}
+
+/// Wakes one waiting task of the same thread.
+#[derive(Default)]
+pub(crate) struct Bell {
+    waker: Cell<Option<Waker>>,
+}
+
+impl Bell {
+    pub(crate) fn ring(&self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Waits until `ready` gives something, looking again at each ring.
+    pub(crate) async fn wait_for<T>(&self, mut ready: impl FnMut() -> Option<T>) -> T {
+        poll_fn(|cx| match ready() {
+            Some(value) => Poll::Ready(value),
+            None => {
+                self.waker.set(Some(cx.waker().clone()));
+                Poll::Pending
+            }
+        })
+        .await
+    }
+}
+
+impl fmt::Debug for Bell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bell").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,127 @@
+//! One connection, driven by the operation that uses it: no task of its own.
+
+use std::{
+    future::{Future, poll_fn},
+    net::SocketAddr,
+    pin::{Pin, pin},
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{body::Incoming, client::conn::http1};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use crate::{
+    op::{Op, Phase},
+    outcome::{FailKind, TargetError},
+};
+
+pub(super) type Request = http::Request<Full<Bytes>>;
+
+/// What an exchange gave.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) bytes: u64,
+    /// Whether the connection can be used again.
+    pub(super) keep: bool,
+}
+
+/// Why there is no answer.
+pub(super) enum Lost {
+    /// The connection was gone before it took the request, which is given back.
+    Untouched(Box<Request>, TargetError),
+    /// The request was on its way.
+    Sent(TargetError),
+}
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    sender: http1::SendRequest<Full<Bytes>>,
+    driver: Option<http1::Connection<TokioIo<TcpStream>, Full<Bytes>>>, // gone once it ended
+}
+
+impl Connection {
+    pub(super) async fn open(address: SocketAddr) -> Result<Self, TargetError> {
+        let failed = |error: &dyn std::fmt::Display| {
+            TargetError::unanswered(FailKind::Connect, format!("{address}: {error}"))
+        };
+        let stream = TcpStream::connect(address).await.map_err(|error| failed(&error))?;
+        stream.set_nodelay(true).map_err(|error| failed(&error))?;
+        let shaken = http1::handshake(TokioIo::new(stream)).await;
+        let (sender, driver) = shaken.map_err(|error| failed(&error))?;
+        Ok(Self { sender, driver: Some(driver) })
+    }
+
+    /// Whether a request can be sent: notices if the server closed the connection meanwhile.
+    pub(super) async fn is_ready(&mut self) -> bool {
+        let sender = &mut self.sender;
+        let ready = drive(&mut self.driver, async move { sender.ready().await.is_ok() }).await;
+        ready && self.driver.is_some()
+    }
+
+    pub(super) async fn send(&mut self, request: Request, op: &mut Op) -> Result<Answer, Lost> {
+        let sending = self.sender.try_send_request(request);
+        let response = match drive(&mut self.driver, sending).await {
+            Ok(response) => response,
+            Err(mut refused) => {
+                let unsent = refused.take_message();
+                let error = describe(refused.error());
+                return Err(unsent
+                    .map_or(Lost::Sent(error.clone()), |unsent| Lost::Untouched(Box::new(unsent), error)));
+            }
+        };
+        op.mark(Phase::FirstByte);
+        let status = response.status().as_u16();
+        let body = drive(&mut self.driver, drain(response.into_body()));
+        let bytes = body.await.map_err(|error| Lost::Sent(describe(&error)))?;
+        Ok(Answer { status, bytes, keep: self.driver.is_some() })
+    }
+}
+
+/// Counts and drops a body.
+async fn drain(mut body: Incoming) -> Result<u64, hyper::Error> {
+    let mut bytes = 0;
+    while let Some(frame) = body.frame().await {
+        if let Some(data) = frame?.data_ref() {
+            bytes += u64::try_from(data.len()).unwrap_or(0);
+        }
+    }
+    Ok(bytes)
+}
+
+/// Polls the connection along with what waits for it. Errors of the connection reach the waiter through hyper.
+async fn drive<F: Future>(
+    driver: &mut Option<http1::Connection<TokioIo<TcpStream>, Full<Bytes>>>,
+    future: F,
+) -> F::Output {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        // First the socket, so that what it brought is seen; afterwards again, so that what was asked for goes out.
+        poll_driver(driver, cx);
+        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+            return Poll::Ready(output);
+        }
+        poll_driver(driver, cx);
+        future.as_mut().poll(cx)
+    })
+    .await
+}
+
+fn poll_driver(
+    driver: &mut Option<http1::Connection<TokioIo<TcpStream>, Full<Bytes>>>,
+    cx: &mut Context<'_>,
+) {
+    if let Some(connection) = driver
+        && Pin::new(connection).poll(cx).is_ready()
+    {
+        *driver = None;
+    }
+}
+
+fn describe(error: &hyper::Error) -> TargetError {
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    let kind = if error.is_parse() || error.is_parse_status() { FailKind::Protocol } else { FailKind::Reset };
+    TargetError::unanswered(kind, format!("{error}{cause}"))
+}

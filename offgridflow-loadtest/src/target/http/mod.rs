@@ -1,0 +1,273 @@
+//! An HTTP/1.1 service under load: keep-alive connections, weighted routes.
+
+mod connection;
+mod route;
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+
+use crate::{
+    error::ConfigError,
+    op::{Op, Phase},
+    outcome::{FailKind, Outcome, TargetError},
+    route::RouteId,
+    workload::{ShardCtx, Workload},
+};
+use connection::{Connection, Lost};
+pub use route::HttpRoute;
+
+/// An HTTP/1.1 service, without TLS. A session is one keep-alive connection, opened when the first operation
+/// needs it and again when the server closes it; the time for that is admission wait.
+///
+/// Names are resolved once and the addresses used in turn. Redirects are answers like any other. A status of
+/// 400 or above is a failure (an answered one), unless the route expects it.
+///
+/// ```
+/// use offgridflow_loadtest::{HttpRoute, HttpTarget};
+/// let target = HttpTarget::new("http://127.0.0.1:8080")?
+///     .header("accept", "application/json")?
+///     .route(HttpRoute::get("/emissions").weight(8))
+///     .route(HttpRoute::get("/emissions/{id}").path_with(|op| format!("/emissions/{}", op.rng().below(1_000))))
+///     .route(
+///         HttpRoute::post("/activities")
+///             .header("content-type", "application/json")?
+///             .body_with(|op| format!(r#"{{"litres":{}}}"#, 1 + op.index() % 90).into_bytes()),
+///     );
+/// # Ok::<(), offgridflow_loadtest::ConfigError>(())
+/// ```
+#[derive(Debug)]
+pub struct HttpTarget {
+    authority: String, // host:port, as connected to
+    host: HeaderValue,
+    prefix: String, // path of the base, without the closing slash
+    headers: HeaderMap,
+    routes: Vec<HttpRoute>,
+    weights: u64,
+    addresses: Mutex<Vec<SocketAddr>>, // held only to copy one out
+    next_address: AtomicUsize,
+}
+
+/// A connection and the table of routes.
+#[derive(Debug)]
+pub struct HttpSession {
+    connection: Option<Connection>,
+    routes: Vec<RouteId>,
+}
+
+impl HttpTarget {
+    /// A service at `base`, such as `http://127.0.0.1:8080/api`. Without routes every operation is `GET` on
+    /// `base` itself.
+    ///
+    /// # Errors
+    /// A base that is not `http://host[:port][/path]`.
+    pub fn new(base: &str) -> Result<Self, ConfigError> {
+        let wrong = |hint: &str| ConfigError::new("url", format!("`{}`: {hint}", redacted(base)));
+        let uri: Uri = base.parse().map_err(|_| wrong("write it as http://host:port/path"))?;
+        match uri.scheme_str() {
+            Some("http") => {}
+            Some("https") => {
+                return Err(wrong(
+                    "TLS is not built in: put the service behind plain http, or use a local proxy",
+                ));
+            }
+            _ => return Err(wrong("it has to begin with http://")),
+        }
+        let authority = uri.authority().ok_or_else(|| wrong("the host is missing"))?;
+        if authority.as_str().contains('@') {
+            return Err(wrong("credentials do not belong into a URL: set an authorization header"));
+        }
+        let host = HeaderValue::from_str(authority.as_str()).map_err(|_| wrong("the host is not valid"))?;
+        let port = authority.port_u16().unwrap_or(80);
+        let target = uri.path_and_query().map_or("/", |path| path.as_str());
+        let single = HttpRoute::get(target);
+        single.check()?;
+        Ok(Self {
+            authority: format!("{}:{port}", authority.host()),
+            host,
+            prefix: uri.path().trim_end_matches('/').to_owned(),
+            headers: HeaderMap::new(),
+            routes: vec![single.whole_path()],
+            weights: 0,
+            addresses: Mutex::new(Vec::new()),
+            next_address: AtomicUsize::new(0),
+        })
+    }
+
+    /// A header of every request. Values never appear in reports or logs.
+    ///
+    /// # Errors
+    /// A name or value that HTTP does not allow.
+    pub fn header(mut self, name: &str, value: &str) -> Result<Self, ConfigError> {
+        let (name, value) = header_pair(name, value)?;
+        self.headers.append(name, value);
+        Ok(self)
+    }
+
+    /// Adds a route; its path is appended to the base's.
+    #[must_use]
+    pub fn route(mut self, route: HttpRoute) -> Self {
+        if self.weights == 0 {
+            self.routes.clear();
+        }
+        self.weights += u64::from(route.weight.get());
+        self.routes.push(route);
+        self
+    }
+
+    /// Path and query of the base.
+    #[cfg(feature = "cli")]
+    pub(crate) fn path(&self) -> String {
+        self.routes[0].template().to_owned()
+    }
+
+    /// Which route an operation takes: drawn from its own random numbers, by weight.
+    fn pick(&self, op: &mut Op) -> usize {
+        if self.routes.len() == 1 {
+            return 0;
+        }
+        let mut draw = op.rng().below(self.weights);
+        let mut passed = |route: &HttpRoute| {
+            let weight = u64::from(route.weight.get());
+            let here = draw < weight;
+            draw = draw.saturating_sub(weight);
+            here
+        };
+        self.routes.iter().position(|route| passed(route)).unwrap_or(0)
+    }
+
+    fn request(&self, route: &HttpRoute, op: &mut Op) -> Result<connection::Request, TargetError> {
+        let path = route.make_path(&self.prefix, op);
+        let uri = Uri::try_from(&*path).map_err(|_| bad_request(format!("`{path}` is not a valid path")))?;
+        let mut request = http::Request::new(http_body_util::Full::new(route.make_body(op)));
+        *request.method_mut() = route.method.clone();
+        *request.uri_mut() = uri;
+        let headers = request.headers_mut();
+        headers.reserve(1 + self.headers.len() + route.headers.len());
+        headers.insert(header::HOST, self.host.clone());
+        for (name, value) in self.headers.iter().chain(&route.headers) {
+            headers.insert(name, value.clone());
+        }
+        Ok(request)
+    }
+
+    async fn connect(&self) -> Result<Connection, TargetError> {
+        let address = match self.next_address() {
+            Some(address) => address,
+            None => self.resolve().await?,
+        };
+        Connection::open(address).await
+    }
+
+    fn next_address(&self) -> Option<SocketAddr> {
+        let addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = self.next_address.fetch_add(1, Relaxed).checked_rem(addresses.len())?;
+        addresses.get(turn).copied()
+    }
+
+    async fn resolve(&self) -> Result<SocketAddr, TargetError> {
+        let failed =
+            |why: String| TargetError::unanswered(FailKind::Connect, format!("{}: {why}", self.authority));
+        let found: Vec<_> = tokio::net::lookup_host(&self.authority)
+            .await
+            .map_err(|error| failed(error.to_string()))?
+            .collect();
+        let first = found.first().copied().ok_or_else(|| failed("the name has no address".into()))?;
+        *self.addresses.lock().unwrap_or_else(PoisonError::into_inner) = found;
+        Ok(first)
+    }
+
+    /// Sends on the session's connection, opening it where needed. A connection that the server closed while
+    /// it was idle, before it took the request, is replaced once.
+    async fn exchange(
+        &self,
+        session: &mut HttpSession,
+        request: connection::Request,
+        op: &mut Op,
+    ) -> Result<(u16, u64), TargetError> {
+        let mut request = request;
+        for last in [false, true] {
+            let mut connection = match session.connection.take() {
+                Some(connection) => connection,
+                None => self.connect().await?,
+            };
+            if !connection.is_ready().await {
+                connection = self.connect().await?;
+            }
+            op.mark(Phase::Admitted);
+            match connection.send(request, op).await {
+                Ok(answer) => {
+                    session.connection = answer.keep.then_some(connection);
+                    return Ok((answer.status, answer.bytes));
+                }
+                Err(Lost::Untouched(unsent, _)) if !last => request = *unsent,
+                Err(Lost::Untouched(_, error) | Lost::Sent(error)) => return Err(error),
+            }
+        }
+        Err(TargetError::unanswered(
+            FailKind::Reset,
+            "the connection was closed twice before the request was sent",
+        ))
+    }
+}
+
+impl Workload for HttpTarget {
+    type Session = HttpSession;
+
+    async fn open(&self, ctx: &ShardCtx) -> Result<HttpSession, TargetError> {
+        let connection = Some(self.connect().await?);
+        let routes = self.routes.iter().map(|route| ctx.route(route.name())).collect();
+        Ok(HttpSession { connection, routes })
+    }
+
+    async fn call(&self, session: &mut HttpSession, op: &mut Op) -> Outcome {
+        let index = self.pick(op);
+        op.set_route(session.routes[index]);
+        let route = &self.routes[index];
+        let request = match self.request(route, op) {
+            Ok(request) => request,
+            Err(error) => return error.into(),
+        };
+        match self.exchange(session, request, op).await {
+            Ok((status, bytes)) if route.expects(status) => Outcome::Ok { bytes },
+            Ok((status, _)) => TargetError::answered(FailKind::Status(status), "").into(),
+            Err(error) => error.into(),
+        }
+    }
+
+    fn open_files(&self) -> u64 {
+        1
+    }
+
+    fn describe(&self) -> String {
+        format!("http://{}{}", self.host.to_str().unwrap_or("?"), self.prefix)
+    }
+}
+
+fn bad_request(message: String) -> TargetError {
+    TargetError::answered(FailKind::App, message)
+}
+
+fn header_pair(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), ConfigError> {
+    let field = || format!("headers.{name}");
+    let parsed = HeaderName::try_from(name)
+        .map_err(|_| ConfigError::new(field(), "this is not a valid header name"))?;
+    let mut value = HeaderValue::from_str(value)
+        .map_err(|_| ConfigError::new(field(), "the value holds characters that HTTP does not allow"))?;
+    value.set_sensitive(true); // never in Debug output
+    Ok((parsed, value))
+}
+
+/// A URL without what may be a password.
+fn redacted(url: &str) -> String {
+    match (url.find("://"), url.rfind('@')) {
+        (Some(scheme), Some(at)) if at > scheme => format!("{}…{}", &url[..scheme + 3], &url[at..]),
+        _ => url.to_owned(),
+    }
+}

@@ -1,0 +1,168 @@
+//! One kind of request.
+
+use std::{borrow::Cow, fmt, num::NonZeroU32, ops::RangeInclusive, sync::Arc};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Uri};
+
+use super::header_pair;
+use crate::{error::ConfigError, op::Op};
+
+type Make<T> = Arc<dyn Fn(&mut Op) -> T + Send + Sync>;
+
+/// A request to send, one of a target's weighted routes.
+#[derive(Clone)]
+pub struct HttpRoute {
+    pub(super) method: Method,
+    template: String,
+    name: String,
+    path: Option<Make<String>>,
+    body: Option<Make<Bytes>>,
+    pub(super) headers: HeaderMap,
+    pub(super) weight: NonZeroU32,
+    expect: RangeInclusive<u16>,
+    whole: bool, // see `whole_path`
+}
+
+impl HttpRoute {
+    /// `GET` on `path`, which begins with a slash and may hold a query. Reports name the route by method and
+    /// path, so write the template here (`/users/{id}`) and generate with [`path_with`](Self::path_with).
+    #[must_use]
+    pub fn get(path: impl Into<String>) -> Self {
+        Self::with(Method::GET, path)
+    }
+
+    /// `POST` on `path`.
+    #[must_use]
+    pub fn post(path: impl Into<String>) -> Self {
+        Self::with(Method::POST, path)
+    }
+
+    /// Any method.
+    ///
+    /// # Errors
+    /// A method that HTTP does not allow.
+    pub fn new(method: &str, path: impl Into<String>) -> Result<Self, ConfigError> {
+        let method = method
+            .parse()
+            .map_err(|_| ConfigError::new("method", format!("`{method}` is not an HTTP method")))?;
+        Ok(Self::with(method, path))
+    }
+
+    fn with(method: Method, path: impl Into<String>) -> Self {
+        let template = path.into();
+        let name = format!("{method} {}", template.split('?').next().unwrap_or_default());
+        Self {
+            method,
+            template,
+            name,
+            path: None,
+            body: None,
+            headers: HeaderMap::new(),
+            weight: NonZeroU32::MIN,
+            expect: 100..=399,
+            whole: false,
+        }
+    }
+
+    /// How often it is taken, against the other routes' weights. Default 1; 0 counts as 1.
+    #[must_use]
+    pub fn weight(mut self, weight: u32) -> Self {
+        self.weight = NonZeroU32::new(weight).unwrap_or(NonZeroU32::MIN);
+        self
+    }
+
+    /// How reports name it. Default: method and path, without the query.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Generates the path and query of each operation.
+    #[must_use]
+    pub fn path_with(mut self, path: impl Fn(&mut Op) -> String + Send + Sync + 'static) -> Self {
+        self.path = Some(Arc::new(path));
+        self
+    }
+
+    /// The body of every request.
+    #[must_use]
+    pub fn body(mut self, body: impl Into<Bytes>) -> Self {
+        let body = body.into();
+        self.body = Some(Arc::new(move |_: &mut Op| body.clone()));
+        self
+    }
+
+    /// Generates the body of each operation.
+    #[must_use]
+    pub fn body_with<B: Into<Bytes>>(mut self, body: impl Fn(&mut Op) -> B + Send + Sync + 'static) -> Self {
+        self.body = Some(Arc::new(move |op: &mut Op| body(op).into()));
+        self
+    }
+
+    /// A header of this route, in place of the target's of that name.
+    ///
+    /// # Errors
+    /// A name or value that HTTP does not allow.
+    pub fn header(mut self, name: &str, value: &str) -> Result<Self, ConfigError> {
+        let (name, value) = header_pair(name, value)?;
+        self.headers.insert(name, value);
+        Ok(self)
+    }
+
+    /// Which statuses are success. Default 100 to 399.
+    #[must_use]
+    pub fn expect(mut self, statuses: RangeInclusive<u16>) -> Self {
+        self.expect = statuses;
+        self
+    }
+
+    /// Refuses a path that cannot be requested.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        let valid =
+            self.template.starts_with('/') && (self.path.is_some() || Uri::try_from(&*self.template).is_ok());
+        let hint = || format!("`{}` has to begin with a slash and be a valid path", self.template);
+        if valid { Ok(()) } else { Err(ConfigError::new("path", hint())) }
+    }
+
+    #[cfg(feature = "cli")]
+    pub(super) fn template(&self) -> &str {
+        &self.template
+    }
+
+    /// The path is complete: the base's is not put before it.
+    pub(crate) fn whole_path(mut self) -> Self {
+        self.whole = true;
+        self
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn make_path(&self, prefix: &str, op: &mut Op) -> Cow<'_, str> {
+        let own = match &self.path {
+            Some(make) => Cow::Owned(make(op)),
+            None => Cow::Borrowed(&*self.template),
+        };
+        if self.whole || prefix.is_empty() { own } else { Cow::Owned(format!("{prefix}{own}")) }
+    }
+
+    pub(super) fn make_body(&self, op: &mut Op) -> Bytes {
+        self.body.as_ref().map_or_else(Bytes::new, |make| make(op))
+    }
+
+    pub(super) fn expects(&self, status: u16) -> bool {
+        self.expect.contains(&status)
+    }
+}
+
+impl fmt::Debug for HttpRoute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpRoute")
+            .field("name", &self.name)
+            .field("weight", &self.weight)
+            .finish_non_exhaustive()
+    }
+}

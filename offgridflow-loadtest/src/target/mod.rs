@@ -1,0 +1,3 @@
+//! Ready-made workloads.
+
+pub(crate) mod http;

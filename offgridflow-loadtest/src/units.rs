@@ -1,0 +1,84 @@
+//! Durations and shares as people write them.
+
+use std::time::Duration;
+
+const UNITS: [(&str, f64); 9] = [
+    ("ns", 1.0),
+    ("us", 1e3),
+    ("µs", 1e3),
+    ("ms", 1e6),
+    ("min", 60e9),
+    ("sec", 1e9),
+    ("s", 1e9),
+    ("m", 60e9),
+    ("h", 3_600e9),
+];
+
+/// Reads `1.5s`, `250 ms`, `10us`, `2m`, `1h`; rounds to the nearest nanosecond.
+///
+/// # Errors
+/// A sentence that says what was expected.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let unit = unit.trim();
+    if unit.is_empty() {
+        return Err(format!(
+            "`{text}` needs a unit: ns, us, ms, s, m or h, for example \"{}s\"",
+            if number.is_empty() { "30" } else { number }
+        ));
+    }
+    let scale = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, scale)| *scale);
+    let scale = scale.ok_or_else(|| format!("`{unit}` is not a unit of time: use ns, us, ms, s, m or h"))?;
+    let number: f64 = number
+        .parse()
+        .map_err(|_| format!("`{text}` is not a duration, for example \"30s\" or \"250ms\""))?;
+    to_duration(number * scale).ok_or_else(|| format!("`{text}` is too long"))
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "range checked")]
+fn to_duration(ns: f64) -> Option<Duration> {
+    let ns = libm::round(ns);
+    (0.0..1.8e19).contains(&ns).then(|| Duration::from_nanos(ns as u64))
+}
+
+/// Writes a duration so that [`parse_duration`] reads it back exactly.
+pub(crate) fn exact_duration(duration: Duration) -> String {
+    let ns = duration.as_nanos();
+    for (unit, scale) in [("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000)] {
+        if ns > 0 && ns % scale == 0 {
+            return format!("{}{unit}", ns / scale);
+        }
+    }
+    format!("{ns}ns")
+}
+
+/// Reads `1%` or `0.01` as a percentage.
+pub(crate) fn parse_percent(text: &str) -> Result<f64, String> {
+    let text = text.trim();
+    let (number, scale) = text.strip_suffix('%').map_or((text, 100.0), |number| (number.trim_end(), 1.0));
+    let plain = !number.is_empty() && number.chars().all(|c| c.is_ascii_digit() || c == '.');
+    let value: Option<f64> = plain.then(|| number.parse().ok()).flatten();
+    value
+        .map(|value| value * scale)
+        .ok_or_else(|| format!("`{text}` is not a share, for example \"1%\" or \"0.01\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_as_written() {
+        let read = |text| parse_duration(text).ok();
+        assert_eq!(read("1.5s"), Some(Duration::from_millis(1_500)));
+        assert_eq!(read(" 250 ms "), Some(Duration::from_millis(250)));
+        assert_eq!(read("10us"), read("10 µs"));
+        assert_eq!(read("2m"), Some(Duration::from_secs(120)));
+        assert_eq!(read("1h"), Some(Duration::from_secs(3_600)));
+        for wrong in ["", "s", "30", "-1s", "1 fortnight", "1.2.3s", "1e3s", "999999999999h"] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
+    }
+}

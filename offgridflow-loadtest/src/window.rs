@@ -1,0 +1,60 @@
+//! What a reporter sees while the run goes on.
+
+use std::time::Duration;
+
+use crate::histogram::Quantile;
+
+/// A stretch of the run, about a second long. Rates are those of this stretch only.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct Window {
+    /// Where it begins, from the start of the run.
+    #[cfg_attr(feature = "serde", serde(rename = "from_ns", with = "crate::report::nanos"))]
+    pub from: Duration,
+    /// Where it ends.
+    #[cfg_attr(feature = "serde", serde(rename = "to_ns", with = "crate::report::nanos"))]
+    pub to: Duration,
+    /// How long the whole run is planned to take.
+    #[cfg_attr(feature = "serde", serde(rename = "planned_ns", with = "crate::report::nanos"))]
+    pub planned: Duration,
+    /// How many operations the schedule wanted in it; `None` in a closed loop.
+    pub offered: Option<u64>,
+    /// How many ended well in it.
+    pub ok: u64,
+    /// How many failed in it.
+    pub failed: u64,
+    /// How many were in flight at its end.
+    pub in_flight: u64,
+    /// Median response time of what ended in it.
+    pub p50: Option<Quantile>,
+    /// 95th percentile of the response time of what ended in it (of exactly what happened, however little).
+    pub p95: Option<Quantile>,
+    /// 99th percentile of the generator's own lag in it.
+    #[cfg_attr(feature = "serde", serde(rename = "lag_p99_ns", with = "crate::report::opt_nanos"))]
+    pub lag_p99: Option<Duration>,
+}
+
+impl Window {
+    /// Its length.
+    #[must_use]
+    pub fn length(&self) -> Duration {
+        self.to.saturating_sub(self.from)
+    }
+
+    /// Operations that ended in it, a second.
+    #[must_use]
+    pub fn done_per_sec(&self) -> f64 {
+        per_sec(self.ok + self.failed, self.length())
+    }
+
+    /// Operations wanted in it, a second.
+    #[must_use]
+    pub fn offered_per_sec(&self) -> Option<f64> {
+        self.offered.map(|offered| per_sec(offered, self.length()))
+    }
+}
+
+pub(crate) fn per_sec(count: u64, span: Duration) -> f64 {
+    if span.is_zero() { 0.0 } else { crate::histogram::as_f64(count) / span.as_secs_f64() }
+}

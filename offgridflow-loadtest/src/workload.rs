@@ -1,0 +1,174 @@
+//! What a run does over and over: any asynchronous operation.
+
+use std::{future::Future, marker::PhantomData, sync::Arc};
+
+use crate::{
+    op::Op,
+    outcome::{IntoOutcome, Outcome, TargetError},
+    route::{RouteId, RouteTable},
+};
+
+/// Where a session lives: its shard, and the run's table of routes.
+#[derive(Debug, Clone)]
+pub struct ShardCtx {
+    pub(crate) shard: usize,
+    pub(crate) shards: usize,
+    pub(crate) session: u64,
+    pub(crate) routes: Arc<RouteTable>,
+}
+
+impl ShardCtx {
+    /// Which shard, from 0.
+    #[must_use]
+    pub fn shard(&self) -> usize {
+        self.shard
+    }
+
+    /// How many shards the run has.
+    #[must_use]
+    pub fn shards(&self) -> usize {
+        self.shards
+    }
+
+    /// A number for this session, unique in the shard; sessions opened again get a new one.
+    #[must_use]
+    pub fn session(&self) -> u64 {
+        self.session
+    }
+
+    /// The id of a route name, for [`Op::set_route`].
+    #[must_use]
+    pub fn route(&self, name: &str) -> RouteId {
+        self.routes.id(name)
+    }
+}
+
+/// An operation under load, statically dispatched.
+///
+/// The engine opens a session for each operation that may be in flight at a time (a connection, a logged-in
+/// user), calls it for one operation after another, and closes it at the end. Sessions of a shard live on one
+/// thread; many `call`s of a shard are in progress at a time, so a `call` that computes for long, or blocks,
+/// delays the others and shows up as dispatch lag.
+///
+/// # Cancel safety
+/// `open` and `call` are dropped at the time-out or when the run is stopped; a session whose `call` was
+/// dropped, panicked, or lost its answer is dropped too and never called again, and `close` is not called for it.
+pub trait Workload: Send + Sync + 'static {
+    /// What outlives an operation: a connection, cookies, prepared statements.
+    type Session: Send;
+
+    /// Opens a session. Its time counts as admission wait of the operation that needed it.
+    ///
+    /// # Errors
+    /// [`TargetError`]: the operation fails without an answer, and the next one tries again.
+    fn open(&self, ctx: &ShardCtx) -> impl Future<Output = Result<Self::Session, TargetError>> + Send;
+
+    /// Runs one operation to its end.
+    fn call(&self, session: &mut Self::Session, op: &mut Op) -> impl Future<Output = Outcome> + Send;
+
+    /// Ends a session in good order; errors are its own affair. Bounded by the run's time-out.
+    fn close(&self, session: Self::Session) -> impl Future<Output = ()> + Send {
+        async move { drop(session) }
+    }
+
+    /// How many file descriptors a session holds, for the check before the run.
+    fn open_files(&self) -> u64 {
+        0
+    }
+
+    /// How to name the target in reports, without secrets.
+    fn describe(&self) -> String {
+        "workload".into()
+    }
+}
+
+/// A shared workload, for whoever wants to look into it after the run.
+impl<W: Workload> Workload for Arc<W> {
+    type Session = W::Session;
+
+    fn open(&self, ctx: &ShardCtx) -> impl Future<Output = Result<W::Session, TargetError>> + Send {
+        (**self).open(ctx)
+    }
+
+    fn call(&self, session: &mut W::Session, op: &mut Op) -> impl Future<Output = Outcome> + Send {
+        (**self).call(session, op)
+    }
+
+    fn close(&self, session: W::Session) -> impl Future<Output = ()> + Send {
+        (**self).close(session)
+    }
+
+    fn open_files(&self) -> u64 {
+        (**self).open_files()
+    }
+
+    fn describe(&self) -> String {
+        (**self).describe()
+    }
+}
+
+/// A workload from a closure without sessions. See [`workload_fn`].
+pub struct WorkloadFn<F, R> {
+    call: F,
+    name: String,
+    returns: PhantomData<fn() -> R>,
+}
+
+/// Any asynchronous closure as a [`Workload`].
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use {offgridflow_loadtest::{LoadTest, Rate, workload_fn}, std::time::Duration};
+/// let lookup = workload_fn(|mut op| async move {
+///     op.route(if op.rng().chance(0.9) { "read" } else { "write" });
+///     tokio::time::sleep(Duration::from_millis(1)).await;
+///     Ok::<(), std::io::Error>(())
+/// });
+/// let report = LoadTest::new(lookup).rate(Rate::constant(2_000.0, Duration::from_millis(300))).run().await?;
+/// assert_eq!(report.total.answered, 600);
+/// # Ok(()) }
+/// ```
+pub fn workload_fn<F, Fut, R>(call: F) -> WorkloadFn<F, R>
+where
+    F: Fn(Op) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = R> + Send,
+    R: IntoOutcome + Send + 'static,
+{
+    WorkloadFn { call, name: "closure".into(), returns: PhantomData }
+}
+
+impl<F, R> WorkloadFn<F, R> {
+    /// How to name it in reports.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+}
+
+impl<F, R> std::fmt::Debug for WorkloadFn<F, R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WorkloadFn").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl<F, Fut, R> Workload for WorkloadFn<F, R>
+where
+    F: Fn(Op) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = R> + Send,
+    R: IntoOutcome + Send + 'static,
+{
+    type Session = ();
+
+    async fn open(&self, _: &ShardCtx) -> Result<(), TargetError> {
+        Ok(())
+    }
+
+    async fn call(&self, (): &mut (), op: &mut Op) -> Outcome {
+        (self.call)(op.hand_over()).await.into_outcome()
+    }
+
+    fn describe(&self) -> String {
+        self.name.clone()
+    }
+}

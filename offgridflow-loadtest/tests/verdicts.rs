@@ -1,0 +1,202 @@
+//! Each verdict can be provoked, and no gate passes on a run that is not valid.
+
+use std::{
+    sync::{Arc, Condvar, Mutex},
+    time::Duration,
+};
+
+use offgridflow_loadtest::{
+    Ending, Executor, FailKind, Limit, LoadTest, OnCap, Op, Outcome, Rate, ShardCtx, TargetError,
+    ThresholdStatus, Validity, Workload, workload_fn,
+};
+use tokio::time::sleep;
+
+const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+fn rate(per_sec: f64, seconds: u64) -> Rate {
+    Rate::constant(per_sec, Duration::from_secs(seconds))
+}
+
+#[tokio::test(start_paused = true)]
+async fn healthy_is_valid() {
+    let work = workload_fn(|_| sleep(ms(5)));
+    let test = LoadTest::new(work)
+        .rate(rate(100.0, 10))
+        .threshold("p95(response) < 100ms")
+        .threshold("achieved_rate >= 99%");
+    let report = test.run_here().await.expect("runs");
+    assert_eq!((report.verdict.name(), report.exit_code()), ("Valid", 0), "{report}");
+    assert!(report.passed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_few_samples_are_inconclusive() {
+    let report =
+        LoadTest::new(workload_fn(|_| sleep(ms(5)))).rate(rate(29.8, 10)).run_here().await.expect("runs");
+    assert_eq!(report.total.answered, 298);
+    assert_eq!((report.verdict.name(), report.exit_code()), ("Inconclusive", 3), "{report}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_threshold_that_lacks_samples_is_inconclusive() {
+    let test =
+        LoadTest::new(workload_fn(|_| sleep(ms(5)))).rate(rate(100.0, 10)).threshold("p99.9(response) < 1s");
+    let report = test.run_here().await.expect("runs");
+    assert!(matches!(report.verdict.validity, Validity::Inconclusive(_)), "{report}");
+    assert_eq!(report.thresholds[0].status, ThresholdStatus::NotJudged);
+    assert!(!report.passed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_never_answers_is_down_and_its_operations_count() {
+    let work = workload_fn(|_| std::future::pending::<()>());
+    let test = LoadTest::new(work).rate(rate(100.0, 10)).timeout(ms(500)).threshold("p95(response) < 100ms");
+    let report = test.run_here().await.expect("runs");
+    assert_eq!((report.verdict.name(), report.exit_code()), ("TargetDown", 1), "{report}");
+    assert_eq!((report.total.response.unanswered, report.total.failed), (1_000, 1_000));
+    assert_eq!((&*report.errors[0].cause, report.errors[0].count), ("timeout", 1_000));
+    assert_eq!(report.thresholds[0].status, ThresholdStatus::Broken);
+}
+
+/// Opening always fails.
+struct Closed;
+
+impl Workload for Closed {
+    type Session = ();
+    async fn open(&self, _: &ShardCtx) -> Result<(), TargetError> {
+        Err(TargetError::unanswered(FailKind::Connect, "refused"))
+    }
+    async fn call(&self, (): &mut (), _: &mut Op) -> Outcome {
+        Outcome::ok()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_cannot_be_reached_ends_the_run_before_it_begins() {
+    let test = LoadTest::new(Closed).rate(rate(100.0, 10)).threshold("failure_ratio < 1%");
+    let report = test.run_here().await.expect("runs");
+    assert!(
+        matches!(&report.verdict.limit, Limit::TargetDown(cause) if cause.contains("refused")),
+        "{report}"
+    );
+    assert_eq!((report.ending, report.exit_code()), (Ending::NotStarted, 1));
+    assert_eq!(report.thresholds[0].status, ThresholdStatus::Broken, "no data is not met");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cap_that_binds_counts_failures_and_invalidates_the_run() {
+    let work = workload_fn(|_| sleep(ms(1_000)));
+    let test = LoadTest::new(work).rate(rate(100.0, 10)).max_in_flight(50, OnCap::CountAsFailure);
+    let report = test.threshold("failure_ratio < 60%").run_here().await.expect("runs");
+    assert_eq!((report.verdict.name(), report.exit_code()), ("CapBound", 3), "{report}");
+    let capped = report.errors.iter().find(|line| line.cause == "cap").expect("in the ledger");
+    assert_eq!(capped.count + report.total.ok, 1_000, "nothing is dropped in silence");
+    assert_eq!(report.thresholds[0].status, ThresholdStatus::NotJudged);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_at_the_cap_is_admission_wait_not_the_generator() {
+    // 100/s for 4 s against 50 at a time of 1 s each: half is served in time.
+    let work = workload_fn(|_| sleep(ms(1_000)));
+    let test = LoadTest::new(work).rate(rate(100.0, 4)).max_in_flight(50, OnCap::Queue).timeout(ms(60_000));
+    let report = test.run_here().await.expect("runs");
+    assert_eq!(report.total.ok, 400, "{report}");
+    assert!(report.dispatch_lag.max.and_then(|max| max.value()) < Some(ms(5)), "{report}");
+    assert!(report.total.response.p95.value() > Some(ms(4_000)), "{report}");
+    assert_eq!(report.verdict.name(), "TargetBound", "{report}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_slower_than_the_offered_rate_is_the_limit() {
+    let server = Arc::new(tokio::sync::Mutex::new(()));
+    let work = workload_fn(move |_| {
+        let server = Arc::clone(&server);
+        async move {
+            let _turn = server.lock().await;
+            sleep(ms(20)).await; // 50 a second
+        }
+    });
+    let test =
+        LoadTest::new(work).rate(rate(100.0, 10)).timeout(ms(60_000)).threshold("achieved_rate >= 99%");
+    let report = test.run_here().await.expect("runs");
+    assert_eq!((report.verdict.name(), report.exit_code()), ("TargetBound", 1), "{report}");
+    assert!(report.achieved_share.is_some_and(|share| (0.45..0.56).contains(&share)), "{report}");
+}
+
+#[tokio::test]
+async fn a_generator_that_is_blocked_says_so() {
+    let work = workload_fn(|op| async move {
+        if op.index() % 50 == 0 {
+            std::thread::sleep(ms(30)); // what no workload should do: it holds the shard's thread
+        }
+    });
+    let test = LoadTest::new(work).rate(rate(400.0, 1)).shards(1).threshold("failure_ratio < 1%");
+    let report = test.run().await.expect("runs");
+    assert_eq!((report.verdict.name(), report.exit_code()), ("GeneratorBound", 3), "{report}");
+    assert_eq!(report.thresholds[0].status, ThresholdStatus::NotJudged);
+}
+
+#[tokio::test]
+async fn a_workload_that_never_gives_its_thread_back_does_not_hang_the_run() {
+    let gate = Arc::new((Mutex::new(false), Condvar::new()));
+    let held = Arc::clone(&gate);
+    let work = workload_fn(move |_| {
+        let held = Arc::clone(&held);
+        async move {
+            let open = held.0.lock().expect("lock");
+            drop(held.1.wait_while(open, |open| !*open).expect("lock"));
+        }
+    });
+    let report =
+        LoadTest::new(work).rate(rate(400.0, 1)).timeout(ms(50)).shards(1).run().await.expect("runs");
+    *gate.0.lock().expect("lock") = true;
+    gate.1.notify_all();
+    assert!(
+        matches!(&report.verdict.validity, Validity::GeneratorBound(why) if why.contains("blocks its thread")),
+        "{report}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interrupted_run_is_partial_and_passes_nothing() {
+    let test =
+        LoadTest::new(workload_fn(|_| sleep(ms(5)))).rate(rate(100.0, 60)).threshold("failure_ratio < 1%");
+    let stop = test.stop_handle();
+    tokio::spawn(async move {
+        sleep(Duration::from_secs(10)).await;
+        stop.stop();
+    });
+    let report = test.run_here().await.expect("runs");
+    assert_eq!((report.ending, report.exit_code()), (Ending::Interrupted, 130), "{report}");
+    assert!((990..=1_030).contains(&report.total.ok), "{report}");
+    assert_eq!(report.thresholds[0].status, ThresholdStatus::NotJudged);
+    assert!(report.to_string().contains("interrupted after"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_in_flight_at_an_interrupt_is_counted() {
+    let test = LoadTest::new(workload_fn(|_| std::future::pending::<()>()))
+        .rate(rate(10.0, 60))
+        .timeout(ms(300_000));
+    let stop = test.stop_handle();
+    tokio::spawn(async move {
+        sleep(ms(5_050)).await;
+        stop.stop();
+    });
+    let report = test.run_here().await.expect("runs");
+    assert_eq!(&*report.errors[0].cause, "stopped");
+    assert_eq!(report.errors[0].count, report.dispatched);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_loop_is_judged_too() {
+    let executor = Executor::closed(10, Duration::from_secs(5));
+    let test =
+        LoadTest::new(workload_fn(|_| sleep(ms(10)))).executor(executor).threshold("p99(service) <= 12ms");
+    let report = test.run_here().await.expect("runs");
+    assert_eq!(report.verdict.name(), "Valid", "{report}");
+    assert!((4_000..=5_000).contains(&report.total.ok), "{report}");
+    assert_eq!(report.achieved_share, None);
+}

@@ -1,0 +1,284 @@
+//! What a workload may do to the engine, and what the engine owes the workload.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use offgridflow_loadtest::{
+    Closed, Executor, FailKind, LoadTest, OnCap, Op, Outcome, Phase, Rate, Reporter, Settings, ShardCtx,
+    TargetError, Window, Workload, workload_fn,
+};
+use tokio::time::sleep;
+
+const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+fn rate(per_sec: f64, seconds: u64) -> Rate {
+    Rate::constant(per_sec, Duration::from_secs(seconds))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_is_one_failed_operation() {
+    let work = workload_fn(|op| async move {
+        assert!(op.index() % 10 != 3, "the third of ten");
+    });
+    let report = LoadTest::new(work).rate(rate(100.0, 10)).run_here().await.expect("runs");
+    assert_eq!((report.total.ok, report.total.failed), (900, 100), "{report}");
+    assert_eq!((&*report.errors[0].cause, report.errors[0].count), ("panic", 100));
+    assert_eq!(report.errors[0].message, "the third of ten");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operation_that_never_returns_is_given_up_at_its_time_out() {
+    let work = workload_fn(|op| async move {
+        if op.index() % 20 == 0 {
+            std::future::pending::<()>().await;
+        }
+    });
+    let report = LoadTest::new(work).rate(rate(100.0, 10)).timeout(ms(250)).run_here().await.expect("runs");
+    assert_eq!((report.total.response.unanswered, report.total.ok), (50, 950), "{report}");
+    // 5 % were never answered, so the p99 is a bound: at least the time-out.
+    let p99 = report.total.response.p99;
+    assert!(matches!(p99, offgridflow_loadtest::Quantile::AtLeast(at) if at >= ms(250)), "{p99:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_index_runs_once_and_draws_the_same_numbers_whoever_runs_it() {
+    let run = |shards| async move {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let shared = Arc::clone(&seen);
+        let work = workload_fn(move |mut op| {
+            let draw = op.rng().next_u64();
+            shared.lock().expect("lock").push((op.index(), draw));
+            async {}
+        });
+        let test = LoadTest::new(work).rate(Rate::constant(2_000.0, ms(200))).seed(7).shards(shards);
+        let report = if shards == 1 { test.run_here().await } else { test.run().await }.expect("runs");
+        assert_eq!(report.total.ok, 400);
+        let mut seen = seen.lock().expect("lock").clone();
+        seen.sort_unstable();
+        seen
+    };
+    let (one, three) = (run(1).await, run(3).await);
+    assert_eq!(one, three);
+    assert!(one.iter().map(|(index, _)| *index).eq(0..400));
+}
+
+/// Counts sessions; every tenth operation loses its answer.
+#[derive(Default)]
+struct Counting {
+    opened: AtomicU64,
+    closed: AtomicU64,
+}
+
+impl Workload for Counting {
+    type Session = u64;
+    async fn open(&self, _: &ShardCtx) -> Result<u64, TargetError> {
+        sleep(ms(3)).await;
+        Ok(self.opened.fetch_add(1, SeqCst))
+    }
+    async fn call(&self, _: &mut u64, op: &mut Op) -> Outcome {
+        if op.index() % 10 == 9 {
+            return TargetError::unanswered(FailKind::Reset, "cut").into();
+        }
+        Outcome::Ok { bytes: 2 }
+    }
+    async fn close(&self, _: u64) {
+        self.closed.fetch_add(1, SeqCst);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_lost_its_answer_is_replaced_and_the_others_are_closed() {
+    let work = Arc::new(Counting::default());
+    let test = LoadTest::new(Arc::clone(&work)).rate(rate(100.0, 10)).warm_sessions(1);
+    let report = test.run_here().await.expect("runs");
+    assert_eq!((report.total.ok, report.total.failed, report.total.bytes), (900, 100, 1_800));
+    assert_eq!(
+        (work.opened.load(SeqCst), work.closed.load(SeqCst)),
+        (100, 0),
+        "one at a time, each lost at its tenth"
+    );
+    // Opening again cost the next operation 3 ms, as admission wait and not as service.
+    assert!(report.admission_wait.max.and_then(|max| max.value()) >= Some(ms(3)), "{report}");
+    assert!(report.total.service.max.is_some_and(|max| max.value() < Some(ms(1))), "{report}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn sessions_that_remain_are_closed() {
+    struct Quiet(Arc<AtomicU64>);
+    impl Workload for Quiet {
+        type Session = ();
+        async fn open(&self, _: &ShardCtx) -> Result<(), TargetError> {
+            self.0.fetch_add(1, SeqCst);
+            Ok(())
+        }
+        async fn call(&self, (): &mut (), _: &mut Op) -> Outcome {
+            sleep(ms(100)).await;
+            Outcome::ok()
+        }
+        async fn close(&self, (): ()) {
+            self.0.fetch_sub(1, SeqCst);
+        }
+    }
+    for executor in [Executor::open(rate(100.0, 5)), Executor::closed(10, Duration::from_secs(5))] {
+        let open = Arc::new(AtomicU64::new(0));
+        LoadTest::new(Quiet(Arc::clone(&open))).executor(executor).run_here().await.expect("runs");
+        assert_eq!(open.load(SeqCst), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn marks_move_the_borders_between_the_parts() {
+    let work = workload_fn(|mut op| async move {
+        sleep(ms(20)).await; // waiting for a permit of its own
+        op.mark(Phase::Admitted);
+        sleep(ms(30)).await;
+        op.mark(Phase::FirstByte);
+        sleep(ms(10)).await;
+    });
+    let report = LoadTest::new(work).rate(rate(100.0, 5)).run_here().await.expect("runs");
+    let near = |measured: offgridflow_loadtest::Quantile, ms: f64| {
+        let measured = measured.value().expect("measured").as_secs_f64() * 1e3;
+        assert!((measured - ms).abs() <= 2.0, "{measured} against {ms}\n{report}");
+    };
+    near(report.admission_wait.p50, 20.0);
+    near(report.first_byte.p50, 30.0);
+    near(report.total.service.p50, 40.0);
+    near(report.total.response.p50, 60.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn errors_of_any_type_reach_the_ledger_by_route() {
+    let work = workload_fn(|mut op| async move {
+        op.route(if op.index() % 2 == 0 { "even" } else { "odd" });
+        if op.index() % 4 == 0 { Err(std::io::Error::other("disk full")) } else { Ok(()) }
+    });
+    let test = LoadTest::new(work).rate(rate(100.0, 10)).threshold("failure_ratio{even} < 10%");
+    let report = test
+        .threshold("failure_ratio{odd} < 10%")
+        .threshold("failures{none} < 10")
+        .run_here()
+        .await
+        .expect("runs");
+    assert_eq!(report.route("even").expect("a row").failed, 250);
+    assert_eq!(report.route("odd").expect("a row").failed, 0);
+    assert_eq!((&*report.errors[0].route, &*report.errors[0].message), ("even", "disk full"));
+    let met: Vec<_> = report
+        .thresholds
+        .iter()
+        .map(|result| result.status == offgridflow_loadtest::ThresholdStatus::Met)
+        .collect();
+    assert_eq!(met, [false, true, false], "a route without data is not met");
+}
+
+#[tokio::test(start_paused = true)]
+async fn think_time_paces_a_closed_loop() {
+    let closed = Settings {
+        concurrent_workers: 10,
+        duration: Duration::from_secs(10),
+        think_time: ms(90),
+        ..Settings::default()
+    };
+    let report =
+        LoadTest::new(workload_fn(|_| sleep(ms(10)))).settings(&closed).run_here().await.expect("runs");
+    assert!((960..=1_010).contains(&report.total.ok), "10 workers × 10 s / 100 ms\n{report}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn workers_ramp_up_and_down() {
+    let busiest = Arc::new(Mutex::new(Vec::new()));
+    struct Busy(Arc<Mutex<Vec<u64>>>);
+    impl Reporter for Busy {
+        fn on_window(&mut self, window: &Window) {
+            self.0.lock().expect("lock").push(window.ok);
+        }
+    }
+    let mut closed = Closed::default();
+    (closed.workers, closed.duration) = (10, Duration::from_secs(10));
+    (closed.ramp_up, closed.ramp_down) = (Duration::from_secs(10), Duration::from_secs(10));
+    let test = LoadTest::new(workload_fn(|_| sleep(ms(100)))).executor(Executor::Closed(closed));
+    test.reporter(Busy(Arc::clone(&busiest))).run_here().await.expect("runs");
+    let done = busiest.lock().expect("lock").clone();
+    assert!((28..=31).contains(&done.len()), "a window a second: {done:?}");
+    assert!(done[0] < 20 && (90..=110).contains(&done[15]) && done[28] < 30, "{done:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn windows_add_up_to_the_whole() {
+    #[derive(Clone, Default)]
+    struct Sum(Arc<Mutex<(u64, u64, Duration)>>);
+    impl Reporter for Sum {
+        fn on_window(&mut self, window: &Window) {
+            let mut sum = self.0.lock().expect("lock");
+            assert_eq!(window.from, sum.2, "without a gap");
+            *sum = (sum.0 + window.ok + window.failed, sum.1 + window.offered.expect("open loop"), window.to);
+        }
+    }
+    let sum = Sum::default();
+    let test = LoadTest::new(workload_fn(|_| sleep(ms(70)))).rate(rate(123.0, 7)).reporter(sum.clone());
+    let report = test.run_here().await.expect("runs");
+    let (ended, offered, _) = *sum.0.lock().expect("lock");
+    assert_eq!((ended, offered), (report.total.ok, report.offered));
+}
+
+#[tokio::test]
+async fn a_dropped_run_stops_its_shards() {
+    let begun = Arc::new(AtomicU64::new(0));
+    let shared = Arc::clone(&begun);
+    struct Gone(std::sync::mpsc::Sender<()>);
+    impl Drop for Gone {
+        fn drop(&mut self) {
+            let _ = self.0.send(());
+        }
+    }
+    let (gone, is_gone) = std::sync::mpsc::channel();
+    let gone = Arc::new(Mutex::new(Gone(gone)));
+    let work = workload_fn(move |_| {
+        let _held = &gone; // dropped with the workload, when the last shard is over
+        shared.fetch_add(1, SeqCst);
+        async {}
+    });
+    let run = tokio::spawn(LoadTest::new(work).rate(rate(1_000.0, 600)).run());
+    while begun.load(SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    run.abort();
+    let ended = tokio::task::spawn_blocking(move || is_gone.recv_timeout(Duration::from_secs(20)));
+    ended.await.expect("no panic").expect("the shard let go of the workload");
+}
+
+#[test]
+fn plans_that_cannot_work_out_are_refused_with_the_field_to_change() {
+    let test = || LoadTest::new(workload_fn(|_| async {}));
+    let field = |test: LoadTest<_>| test.validate().expect_err("refused").field;
+    assert_eq!(field(test().rate(Rate::constant(0.0, ms(10)))), "rate");
+    assert_eq!(field(test().rate(rate(10.0, 1)).timeout(Duration::ZERO)), "timeout");
+    assert_eq!(field(test().rate(rate(10.0, 1)).max_in_flight(0, OnCap::Queue)), "concurrent_workers");
+    assert_eq!(
+        field(test().rate(rate(10.0, 1)).max_in_flight(2_000_000, OnCap::Queue)),
+        "concurrent_workers"
+    );
+    assert_eq!(field(test().executor(Executor::closed(0, ms(10)))), "concurrent_workers");
+    assert_eq!(field(test().executor(Executor::closed(1, ms(0)))), "duration");
+    assert_eq!(field(test().rate(rate(10.0, 1)).threshold("fast please")), "thresholds");
+    assert_eq!(field(test().threshold("achieved_rate > 99%")), "thresholds");
+    let crowded =
+        Settings { requests_per_second: Some(100.0), concurrent_workers: 10, ..Settings::default() };
+    let slow = Settings { expected_latency: ms(200), ..crowded.clone() };
+    assert!(test().settings(&crowded).validate().is_ok());
+    assert_eq!(field(test().settings(&slow)), "concurrent_workers");
+    for wrong in [f64::NAN, -1.0, 0.0, 1e12] {
+        assert_eq!(
+            field(test().settings(&Settings { requests_per_second: Some(wrong), ..crowded.clone() })),
+            "requests_per_second"
+        );
+    }
+    let share = Settings { failure_threshold: Some(2.0), ..crowded };
+    assert_eq!(field(test().settings(&share)), "failure_threshold");
+}
