@@ -5,6 +5,7 @@ pub mod api;
 pub mod app;
 pub mod carbon;
 pub mod config;
+pub mod demo;
 pub mod http_client;
 pub mod import;
 pub mod intake;

@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use offgridflow::app::AppError;
 use offgridflow::config::Config;
 use offgridflow::serve::{self, Role};
-use offgridflow::{import, store};
+use offgridflow::{demo, import, store};
 use tracing_subscriber::EnvFilter;
 
 /// Carbon accounting for many tenants: the example server of OffGridFlow.
@@ -28,6 +28,8 @@ enum Command {
     Web(Config),
     /// Serve the interface and the page, and work, in one process.
     All(Config),
+    /// Start a server, load it, and print what was measured on one screen.
+    Demo(demo::Options),
     /// Import a table of nations by year, a column a fuel, into the database.
     Import {
         /// The CSV file.
@@ -64,6 +66,7 @@ async fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
         Command::Worker(config) => serve::run(Role::Worker, config).await?,
         Command::Web(config) => serve::run(Role::Web, config).await?,
         Command::All(config) => serve::run(Role::All, config).await?,
+        Command::Demo(options) => return Ok(ExitCode::from(demo::run(options).await?)),
         Command::Import { file, config } => println!("{}", import::run(&file, &config).await?),
         Command::Migrate { direction, config } if direction == "down" => {
             store::migrate_down(&config.database_url).await?;

@@ -1,3 +1,81 @@
-//! A tiered, typed cache whose stale fills are refused: a fill needs a lease.
+//! A tiered, typed cache whose stale fills are refused: **a fill needs a lease**.
+//!
+//! A miss hands out a lease; an invalidation kills it; a fill without a live lease is refused. So a load that began before an
+//! invalidation never writes its old value after it: not in this process, and not in Redis.
+//!
+//! ```
+//! use std::time::Duration;
+//! use offgridflow_cache::{Cache, Loaded, loader_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let users = Cache::<u64, String>::builder("users")
+//!     .ttl(Duration::from_secs(300))
+//!     .build(loader_fn(|id: u64| async move {
+//!         Ok::<_, std::io::Error>(Loaded::value(format!("user {id}")).tag("team:7"))
+//!     }))?;
+//! assert_eq!(users.get(&1).await?.as_deref(), Some(&"user 1".to_owned()));  // loaded, once, whoever asks meanwhile
+//! assert!(users.peek(&1).is_some());                                        // synchronous, no allocation
+//! users.invalidate_tag("team:7").await;
+//! assert!(users.peek(&1).is_none());
+//! # Ok(()) }
+//! ```
+//!
+//! - *Near tier* ([`MemoryTier`]): in the process, typed, synchronous; [`Moka`] or your own.
+//! - *Shared tier* ([`CacheBackend`]): bytes, between processes; `RedisBackend` (feature `redis`), [`InProcess`], or your own.
+//!
+//! # What is promised
+//!
+//! 1. A read that starts after `invalidate(k)` returned on this node never sees the older value.
+//! 2. Other nodes follow not later than [`max_staleness`](CacheBuilder::max_staleness) (Δ) after an invalidation was
+//!    [`Delivered`](Delivery::Delivered), whatever messages are lost: a near value is served only within Δ of the last gap-free look
+//!    at the shared tier's sequence of invalidations. [`Deferred`](Delivery::Deferred) is delivered later, or dies with the process.
+//! 3. One load a key and node, and one a fleet while the shared tier answers.
+//! 4. A failing shared tier never fails a read that the loader could answer.
+//!
+//! Not promised: freshness beyond what the loader reads (a lagging replica gives old values), and survival of invalidations
+//! that a Redis failover forgets.
+//!
+//! # When this is the wrong tool
+//!
+//! For values that must never be stale on any node, read the source. For a cache without loads, use moka itself.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod build;
+mod cache;
+mod codec;
+mod error;
+mod flight;
+mod frame;
+mod key;
+mod loader;
+mod near;
+mod shared;
+mod stats;
+mod tags;
+mod trust;
+
+pub use build::CacheBuilder;
+pub use cache::{Cache, Delivery, NoLoader};
+pub use codec::Codec;
+#[cfg(feature = "json")]
+#[cfg_attr(docsrs, doc(cfg(feature = "json")))]
+pub use codec::Json;
+pub use error::{BackendError, CodecError, ConfigError, Error};
+pub use key::{CacheKey, Key, KeyParts};
+pub use loader::{Loaded, Loader, LoaderFn, loader_fn};
+#[cfg(feature = "moka")]
+#[cfg_attr(docsrs, doc(cfg(feature = "moka")))]
+pub use near::Moka;
+pub use near::{Held, MemoryTier};
+#[cfg(feature = "redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+pub use shared::RedisBackend;
+pub use shared::{
+    BackendStats, CacheBackend, Caps, Change, Entry, Fill, FillWith, Filled, InProcess, Lease, Lookup, News, Position, Scope,
+};
+pub use stats::Stats;
+
+#[cfg(all(doctest, feature = "json", feature = "redis", feature = "moka"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

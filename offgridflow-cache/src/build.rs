@@ -1,0 +1,157 @@
+use std::fmt;
+use std::hash::Hash;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cache::{Cache, Settings, Wire};
+use crate::{CacheBackend, CacheKey, Codec, ConfigError, Key, Loader, MemoryTier};
+
+/// Settings of a [`Cache`]; see each method for its default.
+#[must_use = "a builder does nothing until `build`"]
+pub struct CacheBuilder<K, V> {
+    namespace: String,
+    schema: u32,
+    near: Option<Box<dyn MemoryTier<K, V>>>,
+    shared: Option<Arc<dyn CacheBackend>>,
+    codec: Option<Arc<dyn Codec<V>>>,
+    wire_key: Option<fn(&Arc<str>, u32, &K) -> Key>,
+    settings: Settings,
+    types: PhantomData<fn(K) -> V>,
+}
+
+impl<K, V> fmt::Debug for CacheBuilder<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CacheBuilder").field("namespace", &self.namespace).field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl<K, V> CacheBuilder<K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    pub(crate) fn new(namespace: String) -> Self {
+        Self {
+            namespace,
+            schema: 1,
+            near: None,
+            shared: None,
+            codec: None,
+            wire_key: None,
+            settings: Settings::default(),
+            types: PhantomData,
+        }
+    }
+
+    /// The map in the process. Default (feature `moka`): [`Moka::entries(10_000)`](crate::Moka::entries).
+    pub fn near(mut self, near: impl MemoryTier<K, V>) -> Self {
+        self.near = Some(Box::new(near));
+        self
+    }
+
+    /// The store between processes, and how values are written there. Default: none.
+    pub fn shared(mut self, shared: impl CacheBackend, codec: impl Codec<V>) -> Self
+    where
+        K: CacheKey,
+    {
+        self.shared = Some(Arc::new(shared));
+        self.codec = Some(Arc::new(codec));
+        self.wire_key = Some(Key::new::<K>);
+        self
+    }
+
+    /// Version of the value's wire format: values of another version count as misses. Default: 1.
+    pub fn schema(mut self, schema: u32) -> Self {
+        self.schema = schema;
+        self
+    }
+
+    /// How long a value stays. Default: 5 min.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.settings.ttl = ttl;
+        self
+    }
+
+    /// How long "there is nothing" stays. Default: 30 s.
+    pub fn negative_ttl(mut self, ttl: Duration) -> Self {
+        self.settings.negative_ttl = ttl;
+        self
+    }
+
+    /// The share by which a ttl is shortened at random, so that what was loaded together does not end together. Default: 0.1.
+    pub fn jitter(mut self, share: f64) -> Self {
+        self.settings.jitter = share;
+        self
+    }
+
+    /// When a load is given up. Default: 5 s.
+    pub fn load_timeout(mut self, limit: Duration) -> Self {
+        self.settings.load_timeout = limit;
+        self
+    }
+
+    /// Loads under way at once; more wait. Default: 256.
+    pub fn max_loads(mut self, loads: usize) -> Self {
+        self.settings.max_loads = loads;
+        self
+    }
+
+    /// When a call of the shared tier is given up. Default: 500 ms.
+    pub fn shared_timeout(mut self, limit: Duration) -> Self {
+        self.settings.shared_timeout = limit;
+        self
+    }
+
+    /// How long a read waits for another node's load before it loads itself. Default: 500 ms.
+    pub fn lease_wait(mut self, wait: Duration) -> Self {
+        self.settings.lease_wait = wait;
+        self
+    }
+
+    /// Δ: how long after a delivered invalidation another node may still serve the old value. The shared tier is asked for news
+    /// four times as often. Default: 2 s.
+    pub fn max_staleness(mut self, staleness: Duration) -> Self {
+        self.settings.max_staleness = staleness;
+        self
+    }
+
+    /// Builds the cache; with a shared tier, on the current tokio runtime.
+    ///
+    /// # Errors
+    /// A setting that makes no sense.
+    ///
+    /// # Panics
+    /// With a shared tier, outside a tokio runtime.
+    pub fn build<L: Loader<K, V>>(mut self, loader: L) -> Result<Cache<K, V, L>, ConfigError> {
+        self.settings.check()?;
+        let refuse = |setting, hint| Err(ConfigError { setting, hint });
+        if self.namespace.is_empty() || self.namespace.len() > 64 || self.namespace.contains(['{', '}']) {
+            return refuse("namespace", "1 to 64 bytes without braces");
+        }
+        let near = self.near.take().or_else(default_near);
+        let Some(near) = near else { return refuse("near", "name a near tier, or enable the feature `moka`") };
+        let wire = match (self.shared, self.codec, self.wire_key) {
+            (Some(backend), Some(codec), Some(key)) => {
+                Some(Wire { backend, codec, key, namespace: self.namespace.into(), schema: self.schema })
+            }
+            _ => None,
+        };
+        Ok(Cache::assemble(near, wire, loader, self.settings))
+    }
+}
+
+#[cfg(feature = "moka")]
+#[expect(clippy::unnecessary_wraps, reason = "without the feature there is none")]
+fn default_near<K, V>() -> Option<Box<dyn MemoryTier<K, V>>>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    Some(Box::new(crate::Moka::entries(10_000)))
+}
+
+#[cfg(not(feature = "moka"))]
+fn default_near<K, V>() -> Option<Box<dyn MemoryTier<K, V>>> {
+    None
+}

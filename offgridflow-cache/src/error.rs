@@ -1,0 +1,107 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Why a read has no answer. Every waiter of one load gets the same.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum Error<E> {
+    /// The loader failed.
+    #[error("the loader failed")]
+    Load(#[source] Arc<E>),
+    /// The loader panicked; its message went to the panic hook.
+    #[error("the loader panicked")]
+    LoadPanicked,
+    /// The loader did not finish in time; it was dropped.
+    #[error("the loader did not finish within {0:?}; raise `load_timeout`, or make the source answer")]
+    LoadTimeout(Duration),
+    /// `load_many` gave another number of answers than it got keys.
+    #[error("the loader answered {got} of {asked} keys")]
+    LoadCount {
+        /// Keys it was given.
+        asked: usize,
+        /// Answers it gave.
+        got: usize,
+    },
+    /// The runtime is shutting down, or the loader waited for its own key.
+    #[error("the load was abandoned: the runtime is shutting down")]
+    Closed,
+}
+
+impl<E> Clone for Error<E> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Load(error) => Self::Load(Arc::clone(error)),
+            Self::LoadPanicked => Self::LoadPanicked,
+            Self::LoadTimeout(limit) => Self::LoadTimeout(*limit),
+            Self::LoadCount { asked, got } => Self::LoadCount { asked: *asked, got: *got },
+            Self::Closed => Self::Closed,
+        }
+    }
+}
+
+impl<E: fmt::Debug> fmt::Debug for Error<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Load(error) => f.debug_tuple("Load").field(error).finish(),
+            Self::LoadPanicked => f.write_str("LoadPanicked"),
+            Self::LoadTimeout(limit) => f.debug_tuple("LoadTimeout").field(limit).finish(),
+            Self::LoadCount { asked, got } => f.debug_struct("LoadCount").field("asked", asked).field("got", got).finish(),
+            Self::Closed => f.write_str("Closed"),
+        }
+    }
+}
+
+/// Why a cache was not built.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{setting}: {hint}")]
+pub struct ConfigError {
+    /// The setting at fault.
+    pub setting: &'static str,
+    /// What would make sense.
+    pub hint: &'static str,
+}
+
+/// Why a shared tier did not answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackendError {
+    /// It did not answer in time.
+    #[error("{backend} did not answer within {waited:?}")]
+    Timeout {
+        /// Which backend.
+        backend: &'static str,
+        /// How long it was given.
+        waited: Duration,
+    },
+    /// It refused, or the connection broke.
+    #[error("{backend} failed")]
+    Failed {
+        /// Which backend.
+        backend: &'static str,
+        /// What it said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Its answer makes no sense.
+    #[error("{backend} answered {what}")]
+    Protocol {
+        /// Which backend.
+        backend: &'static str,
+        /// What was wrong with the answer.
+        what: &'static str,
+    },
+    /// The address cannot be used.
+    #[error("the address of {backend} cannot be used: {hint}")]
+    Address {
+        /// Which backend.
+        backend: &'static str,
+        /// What an address looks like.
+        hint: String,
+    },
+}
+
+/// Why bytes are not a value, or a value not bytes.
+#[derive(Debug, thiserror::Error)]
+#[error("the codec failed")]
+pub struct CodecError(#[source] pub Box<dyn std::error::Error + Send + Sync>);

@@ -1,0 +1,140 @@
+//! Loads under way, at most one a key. The flight is the local lease: what it brings is kept only while it is not revoked.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::Error;
+
+/// Locks the table is spread over; hits never take one.
+const SHARDS: usize = 64;
+
+pub(crate) type Answer<V, E> = Result<Option<Arc<V>>, Error<E>>;
+pub(crate) type Waiting<V, E> = watch::Receiver<Option<Answer<V, E>>>;
+
+/// The table of flights.
+pub(crate) struct Flights<K, V, E> {
+    shards: Box<[Mutex<Shard<K, V, E>>]>,
+    hasher: RandomState,
+}
+
+struct Shard<K, V, E> {
+    flights: HashMap<K, Flight<V, E>>,
+    skipping: HashMap<K, usize>, // keys whose removal the shared tier has not confirmed
+}
+
+struct Flight<V, E> {
+    id: Arc<()>,
+    born: u64,
+    waiting: Waiting<V, E>,
+}
+
+/// How a read gets its answer.
+pub(crate) enum Boarding<K: Hash + Eq, V, E> {
+    /// Another read opened the flight.
+    Joined(Waiting<V, E>),
+    /// This read opened it, and has to run it.
+    Opened(Landing<K, V, E>, Waiting<V, E>),
+}
+
+/// The running end of a flight. Dropped without landing, it answers every waiter with [`Error::Closed`].
+pub(crate) struct Landing<K: Hash + Eq, V, E> {
+    flights: Arc<Flights<K, V, E>>,
+    pub(crate) key: K,
+    pub(crate) born: u64,
+    pub(crate) skip_shared: bool,
+    id: Arc<()>,
+    answer: watch::Sender<Option<Answer<V, E>>>,
+}
+
+impl<K: Hash + Eq + Clone, V, E> Flights<K, V, E> {
+    pub(crate) fn new() -> Self {
+        let shard = || Mutex::new(Shard { flights: HashMap::new(), skipping: HashMap::new() });
+        Self { shards: (0..SHARDS).map(|_| shard()).collect(), hasher: RandomState::new() }
+    }
+
+    /// Joins the flight of `key` unless it began before what `joinable` allows; else opens one, born at `now`.
+    pub(crate) fn board(self: &Arc<Self>, key: &K, now: u64, joinable: impl Fn(u64) -> bool) -> Boarding<K, V, E> {
+        let mut shard = self.shard(key);
+        if let Some(flight) = shard.flights.get(key).filter(|flight| joinable(flight.born)) {
+            return Boarding::Joined(flight.waiting.clone());
+        }
+        let (answer, waiting) = watch::channel(None);
+        let id = Arc::new(());
+        let flight = Flight { id: Arc::clone(&id), born: now, waiting: waiting.clone() };
+        shard.flights.insert(key.clone(), flight);
+        let skip_shared = shard.skipping.contains_key(key);
+        drop(shard);
+        let flights = Arc::clone(self);
+        Boarding::Opened(Landing { flights, key: key.clone(), born: now, skip_shared, id, answer }, waiting)
+    }
+
+    /// Takes the lease of whatever flight `key` has, and does `work` before any other flight can land.
+    pub(crate) fn revoke(&self, key: &K, work: impl FnOnce()) {
+        let mut shard = self.shard(key);
+        shard.flights.remove(key);
+        work();
+    }
+
+    /// From now on, or no longer, reads of `key` pass the shared tier by.
+    pub(crate) fn skip_shared(&self, key: &K, skip: bool) {
+        let mut shard = self.shard(key);
+        let count = shard.skipping.get(key).copied().unwrap_or(0);
+        match if skip { count + 1 } else { count.saturating_sub(1) } {
+            0 => drop(shard.skipping.remove(key)),
+            count => drop(shard.skipping.insert(key.clone(), count)),
+        }
+    }
+}
+
+impl<K: Hash + Eq, V, E> Flights<K, V, E> {
+    fn shard(&self, key: &K) -> MutexGuard<'_, Shard<K, V, E>> {
+        let hash = self.hasher.hash_one(key);
+        let index = usize::try_from(hash % SHARDS as u64).unwrap_or(0);
+        self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the flight out; whether it still held its lease, in which case `keep` ran under the lock.
+    fn end(&self, key: &K, id: &Arc<()>, keep: impl FnOnce()) -> bool {
+        let mut shard = self.shard(key);
+        let holds = shard.flights.get(key).is_some_and(|flight| Arc::ptr_eq(&flight.id, id));
+        if holds {
+            shard.flights.remove(key);
+            keep();
+        }
+        holds
+    }
+}
+
+impl<K: Hash + Eq, V, E> Landing<K, V, E> {
+    /// Ends the flight: `keep` runs only if the key was not invalidated meanwhile; the waiters get `answer` in either case,
+    /// since they began before the invalidation. Whether it was kept.
+    pub(crate) fn land(&self, answer: Answer<V, E>, keep: impl FnOnce()) -> bool {
+        let kept = self.flights.end(&self.key, &self.id, keep);
+        let _ = self.answer.send(Some(answer));
+        kept
+    }
+}
+
+impl<K: Hash + Eq, V, E> Drop for Landing<K, V, E> {
+    fn drop(&mut self) {
+        self.flights.end(&self.key, &self.id, || {});
+    }
+}
+
+/// Waits for a flight's answer.
+pub(crate) async fn answer_of<V, E>(mut waiting: Waiting<V, E>) -> Answer<V, E> {
+    match waiting.wait_for(Option::is_some).await {
+        Ok(answer) => answer.clone().unwrap_or(Err(Error::Closed)),
+        Err(_) => Err(Error::Closed),
+    }
+}
+
+impl<K, V, E> fmt::Debug for Flights<K, V, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flights").finish_non_exhaustive()
+    }
+}

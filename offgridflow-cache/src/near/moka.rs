@@ -1,0 +1,49 @@
+use std::fmt;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use super::{Held, MemoryTier};
+
+/// The near tier over [`moka`](https://docs.rs/moka): W-TinyLFU, bounded by count or by weight.
+pub struct Moka<K, V> {
+    entries: moka::sync::Cache<K, Arc<Held<V>>>,
+}
+
+impl<K: Hash + Eq + Send + Sync + 'static, V: Send + Sync + 'static> Moka<K, V> {
+    /// At most `capacity` entries.
+    #[must_use]
+    pub fn entries(capacity: u64) -> Self {
+        Self { entries: moka::sync::Cache::new(capacity) }
+    }
+
+    /// Entries that weigh at most `capacity` together; `weigh` is asked once an insert (an absence weighs 1).
+    #[must_use]
+    pub fn weighted(capacity: u64, weigh: impl Fn(&K, &V) -> u32 + Send + Sync + 'static) -> Self {
+        let weigher = move |key: &K, held: &Arc<Held<V>>| held.value().map_or(1, |value| weigh(key, value));
+        Self { entries: moka::sync::Cache::builder().max_capacity(capacity).weigher(weigher).build() }
+    }
+}
+
+impl<K, V> fmt::Debug for Moka<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Moka").finish_non_exhaustive()
+    }
+}
+
+impl<K: Hash + Eq + Send + Sync + 'static, V: Send + Sync + 'static> MemoryTier<K, V> for Moka<K, V> {
+    fn get(&self, key: &K) -> Option<Arc<Held<V>>> {
+        self.entries.get(key)
+    }
+
+    fn insert(&self, key: K, held: Arc<Held<V>>) {
+        self.entries.insert(key, held);
+    }
+
+    fn remove(&self, key: &K) {
+        self.entries.invalidate(key);
+    }
+
+    fn len(&self) -> u64 {
+        self.entries.entry_count()
+    }
+}

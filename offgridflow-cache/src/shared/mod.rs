@@ -1,0 +1,180 @@
+//! The shared tier: bytes between processes, with a lease for whoever has to fill a missing key.
+
+mod in_process;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+pub use self::in_process::InProcess;
+#[cfg(feature = "redis")]
+pub use self::redis::RedisBackend;
+use crate::{BackendError, Key};
+
+/// A store that many processes share: bytes under keys, with a lease for whoever has to fill a missing one.
+///
+/// The cache asks with [`get_or_lease`](Self::get_or_lease), loads, and fills with the lease. Any number of nodes do so at
+/// once. `remove` kills leases: a fill that comes later is [`Fenced`](Filled::Fenced). A dropped future leaves a command that
+/// was carried out or not; a lease that nobody uses ends by itself.
+#[async_trait]
+pub trait CacheBackend: fmt::Debug + Send + Sync + 'static {
+    /// Looks up `keys`, all of one namespace, in one round trip, answering in their order; a miss carries a lease that lives for
+    /// `lease`. An unreachable store is an `Err`, never a miss; one unreadable key is [`Lookup::Failed`].
+    async fn get_or_lease(&self, keys: &[Key], lease: Duration) -> Result<Vec<Lookup>, BackendError>;
+
+    /// Stores what its lease still allows, or gives leases back, answering in order.
+    async fn fill_if(&self, fills: Vec<Fill>) -> Result<Vec<Filled>, BackendError>;
+
+    /// Removes a scope, kills its leases, and writes that down in the namespace's sequence. Whoever reads after this returned
+    /// sees nothing older.
+    async fn remove(&self, namespace: &str, scope: Scope) -> Result<(), BackendError>;
+
+    /// What was removed since `seen`, in order.
+    async fn news(&self, namespace: &str, seen: Option<Position>) -> Result<News, BackendError>;
+
+    /// What the store can do.
+    fn caps(&self) -> Caps;
+
+    /// What it did so far.
+    fn stats(&self) -> BackendStats;
+}
+
+/// The answer for one key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lookup {
+    /// A value that is valid.
+    Fresh(Entry),
+    /// Nothing valid; who got this may fill.
+    Miss(Lease),
+    /// Nothing valid, and somebody else is loading; ask again.
+    Busy,
+    /// This key cannot be read; the others can.
+    Failed,
+}
+
+/// A value in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The frame, opaque to the store.
+    pub frame: Bytes,
+    /// How long it is still valid.
+    pub left: Duration,
+    /// Its tags.
+    pub tags: Vec<Arc<str>>,
+}
+
+/// The right to fill one key, until it is removed or the lease runs out.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// Unique to the lease.
+    pub token: Bytes,
+    /// Where the sequence stood when it was given: tags removed later invalidate what it fills.
+    pub born: u64,
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease").field("born", &self.born).finish_non_exhaustive()
+    }
+}
+
+/// What to do with a lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fill {
+    /// The key.
+    pub key: Key,
+    /// The lease that [`CacheBackend::get_or_lease`] gave for it.
+    pub lease: Lease,
+    /// What to store.
+    pub with: FillWith,
+}
+
+/// What a lease is used for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FillWith {
+    /// Store this; `left` is its ttl.
+    Entry(Entry),
+    /// The load failed: let somebody else try.
+    Release,
+}
+
+/// What became of a fill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filled {
+    /// Stored, or released.
+    Stored,
+    /// The key was removed, or the lease ran out, meanwhile: nothing was stored.
+    Fenced,
+}
+
+/// What to remove.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// These keys.
+    Keys(Vec<Key>),
+    /// Everything that carries one of these tags.
+    Tags(Vec<Arc<str>>),
+    /// Everything in the namespace.
+    Namespace,
+}
+
+/// How far one has followed a namespace's sequence of removals.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// The life of the store's memory; a store that lost it has another.
+    pub epoch: Bytes,
+    /// The number of the last removal seen.
+    pub sequence: u64,
+}
+
+/// What happened since a position.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct News {
+    /// Where one stands after it.
+    pub position: Position,
+    /// The removals in between, in order; `None` when they are not all known any more: anything may have been removed.
+    pub changes: Option<Vec<Change>>,
+}
+
+/// One removal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// The key of this name.
+    Key(Bytes),
+    /// What carries this tag.
+    Tag(Arc<str>),
+    /// Everything in the namespace.
+    Namespace,
+}
+
+/// What a store can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Caps {
+    /// Its name, for messages.
+    pub name: &'static str,
+    /// Whether it gives leases; without them it is only read from.
+    pub leases: bool,
+}
+
+impl Caps {
+    /// A store of this name.
+    #[must_use]
+    pub const fn new(name: &'static str, leases: bool) -> Self {
+        Self { name, leases }
+    }
+}
+
+/// What a store did so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct BackendStats {
+    /// Commands sent.
+    pub commands: u64,
+    /// Commands that failed.
+    pub errors: u64,
+}

@@ -1,0 +1,88 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::BackendStats;
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
+        #[derive(Debug, Default)]
+        pub(crate) struct Counters {
+            $(pub(crate) $name: Counter),+
+        }
+
+        /// What a cache did so far. Counted with relaxed atomics: each figure is exact, together they are of about one moment.
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+        #[non_exhaustive]
+        pub struct Stats {
+            $($(#[$doc])* pub $name: u64,)+
+            /// Entries in the near tier, roughly.
+            pub near_entries: u64,
+            /// Invalidations that wait for the shared tier to answer.
+            pub deferred: u64,
+            /// What the shared tier did; zero without one.
+            pub shared: BackendStats,
+        }
+
+        impl Counters {
+            pub(crate) fn stats(&self, near_entries: u64, deferred: u64, shared: BackendStats) -> Stats {
+                Stats { $($name: self.$name.get(),)+ near_entries, deferred, shared }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Reads answered by the near tier.
+    near_hits,
+    /// Reads that joined a load under way.
+    coalesced,
+    /// Reads that found nothing near, and opened a flight.
+    misses,
+    /// Flights answered by the shared tier.
+    shared_hits,
+    /// Keys loaded.
+    loads,
+    /// Keys whose load failed, panicked or took too long.
+    load_errors,
+    /// Loads whose value was not kept, because the key was invalidated meanwhile.
+    fenced,
+    /// Near entries that could not be served because the shared tier had not been heard of within Δ.
+    distrusted,
+    /// Times that a gap in the sequence of invalidations made everything near invalid.
+    gaps,
+    /// Frames from the shared tier that are damaged or cannot be decoded.
+    decode_errors,
+    /// Calls that the shared tier failed or did not answer in time.
+    shared_errors,
+    /// Invalidations asked for.
+    invalidations,
+}
+
+impl Stats {
+    /// Share of reads that needed no load; `None` before the first read.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a share")]
+    pub fn hit_ratio(&self) -> Option<f64> {
+        let asked = self.asked();
+        (asked > 0).then(|| (self.near_hits + self.shared_hits) as f64 / asked as f64)
+    }
+
+    /// Reads.
+    #[must_use]
+    pub const fn asked(&self) -> u64 {
+        self.near_hits + self.coalesced + self.misses
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
