@@ -242,9 +242,9 @@ pub(crate) fn due(arrivals: &dyn ArrivalProcess, at: Duration) -> u64 {
     while low < high {
         let middle = low + (high - low) / 2;
         if arrivals.intended(middle).is_some_and(|intended| intended < at) {
-            low = middle + 1
+            low = middle + 1;
         } else {
-            high = middle
+            high = middle;
         }
     }
     low

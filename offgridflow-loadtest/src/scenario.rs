@@ -46,10 +46,16 @@ use crate::{
 /// assert_eq!((&*wrong.field, wrong.line), ("load.duration", Some(9)));
 /// # Ok::<(), offgridflow_loadtest::ConfigError>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Scenario {
     file: File,
-    text: String,
+    text: String, // for the lines of errors
+}
+
+impl fmt::Debug for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.file.fmt(f) // the text holds secrets
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -6,7 +6,7 @@ use std::{
 };
 
 use offgridflow_loadtest::{
-    Ending, Executor, FailKind, Limit, LoadTest, OnCap, Op, Outcome, Rate, ShardCtx, TargetError,
+    Ending, Executor, FailKind, Limit, LoadTest, OnCap, Op, Outcome, Quantile, Rate, ShardCtx, TargetError,
     ThresholdStatus, Validity, Workload, workload_fn,
 };
 use tokio::time::sleep;
@@ -103,7 +103,7 @@ async fn a_queue_at_the_cap_is_admission_wait_not_the_generator() {
     let test = LoadTest::new(work).rate(rate(100.0, 4)).max_in_flight(50, OnCap::Queue).timeout(ms(60_000));
     let report = test.run_here().await.expect("runs");
     assert_eq!(report.total.ok, 400, "{report}");
-    assert!(report.dispatch_lag.max.and_then(|max| max.value()) < Some(ms(5)), "{report}");
+    assert!(report.dispatch_lag.max.and_then(Quantile::value) < Some(ms(5)), "{report}");
     assert!(report.total.response.p95.value() > Some(ms(4_000)), "{report}");
     assert_eq!(report.verdict.name(), "TargetBound", "{report}");
 }
