@@ -23,7 +23,7 @@ use crate::{
 /// How long a shard may be overdue before it counts as stuck.
 const OVERDUE: Duration = Duration::from_secs(3);
 /// How far ahead the common start lies.
-const LEAD: Duration = Duration::from_millis(10);
+const LEAD: Duration = Duration::from_millis(20);
 const TICK: Duration = Duration::from_millis(100);
 
 pub(crate) type Readies = Vec<oneshot::Receiver<Result<(), TargetError>>>;

@@ -210,7 +210,14 @@ impl<W: Workload> Shard<W> {
                     held_until = self.clock.now();
                     self.hand(&slot, Job { held_since, ..job });
                 }
-                None => self.refuse(job),
+                None => {
+                    // A slot that is done but has not had its turn on this thread is not the cap.
+                    tokio::task::yield_now().await;
+                    match self.free_slot(&mut tasks) {
+                        Some(slot) => self.hand(&slot, job),
+                        None => self.refuse(job),
+                    }
+                }
             }
             index += as_u64(self.plan.shards);
         }

@@ -24,12 +24,24 @@ fn run(arguments: &[&str]) -> (i32, String, String) {
     (status.code().expect("a code"), text(stdout), text(stderr))
 }
 
+/// Like [`run`]; asks again if the machine was too busy to generate the load, which the run itself says.
+fn run_unstarved(arguments: &[&str]) -> (i32, String, String) {
+    let mut result = run(arguments);
+    for _ in 0..4 {
+        if !result.1.contains("verdict: GeneratorBound") {
+            break;
+        }
+        result = run(arguments);
+    }
+    result
+}
+
 #[test]
 fn a_healthy_run_exits_0_with_report_progress_and_json() {
     let server = Server::start();
     let folder = tempfile::tempdir().expect("folder");
     let json = folder.path().join("run.json");
-    let (code, out, err) = run(&[
+    let (code, out, err) = run_unstarved(&[
         "run",
         &server.url(),
         "--rate",
@@ -42,9 +54,9 @@ fn a_healthy_run_exits_0_with_report_progress_and_json() {
         json.to_str().expect("text"),
     ]);
     assert_eq!((code, out.lines().last()), (0, Some("verdict: Valid")), "{out}{err}");
-    assert!(err.contains("offered 400/s"), "{err}");
+    assert!(err.contains("400 operations in 1s") && err.contains("  offered "), "{err}");
     let report = Report::from_json(&fs::read_to_string(&json).expect("written")).expect("a report");
-    assert_eq!((report.offered, report.total.ok, server.requests()), (400, 400, 400));
+    assert_eq!((report.offered, report.total.ok, server.requests() % 400), (400, 400, 0));
     assert_eq!(fs::read_dir(folder.path()).expect("folder").count(), 1, "no partial file stays");
 }
 
@@ -59,7 +71,7 @@ fn a_scenario_runs_from_its_file() {
         server.url()
     );
     fs::write(&file, text).expect("written");
-    let (code, out, err) = run(&["run", file.to_str().expect("text"), "--quiet"]);
+    let (code, out, err) = run_unstarved(&["run", file.to_str().expect("text"), "--quiet"]);
     assert_eq!(code, 0, "{out}{err}");
     assert!(out.contains("GET /a") && out.contains("PUT /b") && err.is_empty(), "{out}{err}");
 }
@@ -67,7 +79,7 @@ fn a_scenario_runs_from_its_file() {
 #[test]
 fn a_broken_threshold_exits_1() {
     let server = Server::behaving(Behaviour { refuse: Some("/"), ..Behaviour::default() });
-    let (code, out, _) = run(&["run", &server.url(), "-r", "400", "-d", "1s", "-q"]);
+    let (code, out, _) = run_unstarved(&["run", &server.url(), "-r", "400", "-d", "1s", "-q"]);
     assert_eq!(code, 1, "{out}");
     assert!(out.contains("BROKEN") && out.contains("status 503"), "{out}");
 }
@@ -83,7 +95,7 @@ fn an_unreachable_target_exits_1_and_says_so() {
 #[test]
 fn too_few_samples_exit_3() {
     let server = Server::start();
-    let (code, out, _) = run(&["run", &server.url(), "-r", "20", "-d", "1s", "-q"]);
+    let (code, out, _) = run_unstarved(&["run", &server.url(), "-r", "20", "-d", "1s", "-q"]);
     assert_eq!(code, 3, "{out}");
     assert!(out.contains("verdict: Inconclusive") && out.contains("not judged"), "{out}");
 }
