@@ -15,8 +15,9 @@ use crate::{
     report::{Ending, Measured, Report},
     reporter::Reporter,
     schedule::ArrivalProcess,
-    shard::{GRACE, OPENERS, WINDOW},
+    shard::{GRACE, WINDOW},
     stop::StopHandle,
+    warm_up::OPENERS,
     window::Window,
 };
 

@@ -75,6 +75,7 @@ mod target;
 mod threshold;
 mod units;
 mod verdict;
+mod warm_up;
 mod window;
 mod workload;
 

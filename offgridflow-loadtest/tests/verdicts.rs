@@ -139,6 +139,20 @@ async fn a_generator_that_is_blocked_says_so() {
 }
 
 #[tokio::test]
+async fn a_frozen_generator_leaves_the_service_time_alone() {
+    let work = workload_fn(|op| async move {
+        if op.index() == 100 {
+            std::thread::sleep(ms(300)); // the generator, not the target, stands still
+        }
+    });
+    let report = LoadTest::new(work).rate(rate(400.0, 1)).shards(1).run().await.expect("runs");
+    assert_eq!(report.verdict.name(), "GeneratorBound", "{report}");
+    assert!(report.dispatch_lag.p95.value() > Some(ms(200)), "{report}");
+    assert!(report.total.response.p95.value() > Some(ms(200)), "users would have waited\n{report}");
+    assert!(report.total.service.p99.value() < Some(ms(50)), "the target did not stall\n{report}");
+}
+
+#[tokio::test]
 async fn a_workload_that_never_gives_its_thread_back_does_not_hang_the_run() {
     let gate = Arc::new((Mutex::new(false), Condvar::new()));
     let held = Arc::clone(&gate);
