@@ -1,1 +1,15 @@
-//! The example server: carbon accounting for many tenants, composed of the five crates.
+//! The example server: carbon accounting for many tenants. It composes the five crates and does nothing else of note.
+#![forbid(unsafe_code)]
+
+pub mod api;
+pub mod app;
+pub mod carbon;
+pub mod config;
+pub mod http_client;
+pub mod import;
+pub mod intake;
+pub mod ledger;
+pub mod serve;
+pub mod store;
+pub mod web;
+pub mod worker;

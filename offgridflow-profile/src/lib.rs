@@ -1,3 +1,62 @@
 //! A profiler that states how sure it is: memory verdicts with an error rate, CPU profiles on demand.
+//!
+//! - [`Series`] and [`Series::verdict`] (feature `trend`): readings of memory in, *leak*, *warm-up*, *step*, *stable* or
+//!   *unknown* out, with the slope's interval, a p-value, and a sentence that says why.
+//! - [`MemoryWatch`] (feature `memory`): reads this process's memory and its limit on a thread of its own.
+//! - [`PprofCpu`] (feature `cpu-pprof`): where the CPU time goes, on demand, as a neutral [`Profile`] that becomes
+//!   pprof protobuf, folded stacks, or (feature `flamegraph`) an SVG.
+//!
+//! ```
+//! use std::time::Duration;
+//! use offgridflow_profile::{Sample, Series, Shape, TrendOptions};
+//!
+//! // One reading a second for half an hour; 4 KiB more each second, beneath a megabyte of noise.
+//! let noise = |s: u64| s.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 44;
+//! let sample = |s| Sample { at: Duration::from_secs(s), bytes: 100_000_000 + 4_096 * s + noise(s) };
+//! let series: Series = (0..1_800).map(sample).collect();
+//!
+//! let verdict = series.verdict(&TrendOptions::default());
+//! assert_eq!(verdict.shape, Shape::Leak);
+//! assert!((verdict.slope.unwrap().estimate / 4_096.0 - 1.0).abs() < 0.1);
+//! println!("{}", verdict.why);
+//! ```
+//!
+//! # When this is the wrong tool
+//!
+//! To learn *which* allocation leaks, use a heap profiler; this one says whether memory grows and how sure that is. CPU
+//! profiles come from signals every few milliseconds: for single slow requests use tracing.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(feature = "cpu-pprof")]
+mod cpu;
+mod error;
+mod profile;
+#[cfg(feature = "memory")]
+mod source;
+#[cfg(feature = "trend")]
+mod trend;
+#[cfg(feature = "memory")]
+mod watch;
+
+#[cfg(feature = "cpu-pprof")]
+#[cfg_attr(docsrs, doc(cfg(feature = "cpu-pprof")))]
+pub use cpu::{CpuCaps, CpuProfiler, CpuSpec, PprofCpu};
+pub use error::ProfileError;
+pub use profile::{Frame, Profile, Stack, ValueKind};
+#[cfg(all(feature = "memory", feature = "sysinfo"))]
+#[cfg_attr(docsrs, doc(cfg(feature = "sysinfo")))]
+pub use source::SystemSource;
+#[cfg(feature = "memory")]
+#[cfg_attr(docsrs, doc(cfg(feature = "memory")))]
+pub use source::{Limit, LimitKind, MemoryReading, MemorySource, ProcSource, memory_source};
+#[cfg(feature = "trend")]
+#[cfg_attr(docsrs, doc(cfg(feature = "trend")))]
+pub use trend::{Sample, Series, Shape, SlopeInterval, TrendDetector, TrendOptions, Verdict, WindowDetector};
+#[cfg(feature = "memory")]
+#[cfg_attr(docsrs, doc(cfg(feature = "memory")))]
+pub use watch::{MemoryStatus, MemoryWatch, MemoryWatchBuilder};
+
+#[cfg(all(doctest, feature = "memory", feature = "cpu-pprof", feature = "flamegraph"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

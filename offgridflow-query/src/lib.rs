@@ -1,3 +1,87 @@
 //! Batched writes, a connection gate and query insight over sqlx: acknowledged means committed.
+//!
+//! ```
+//! use offgridflow_query::{BatchWriter, Conflict, MemoryPool, row};
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! struct Reading { id: i64, watts: f64 }
+//! row!(Reading in "readings" { id, watts } key { id });
+//!
+//! let pool = MemoryPool::new(4); // in production: SqliteGate or PgGate
+//! let writer = BatchWriter::<Reading>::builder(pool).conflict(Conflict::Update).start()?;
+//! let receipt = writer.reserve().await?.push(Reading { id: 1, watts: 230.5 }).committed().await?;
+//! assert_eq!(receipt.flush, 1);
+//! assert!(writer.close().await?.is_clean());
+//! # Ok(()) }
+//! ```
+//!
+//! Each part works alone:
+//! - [`BatchWriter`] gathers rows from many tasks into few transactions, finds the rows that a database refuses, and
+//!   hands them back. [`BatchedQuery`] does the same for one statement and rows at hand.
+//! - [`ConnectionPool`] lends connections: `Gate` over `sqlx::Pool` (features `sqlite`, `postgres`), [`MemoryPool`] for tests.
+//! - [`Tx`] is a transaction that a dropped future cannot leave open.
+//! - `Observer` (feature `observe`) keeps latency statistics per statement fingerprint, in bounded memory.
+//!
+//! It is the wrong tool for reading, for single writes whose latency must not wait for a flush, for moving whole tables
+//! (use COPY or `.import`), and where every row needs values back (RETURNING).
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod backend;
+mod batch;
+#[cfg_attr(
+    not(feature = "sqlite"),
+    allow(dead_code, reason = "its text forms are for databases that keep time as text")
+)]
+mod calendar;
+mod chunk;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod error;
+mod executor;
+mod finish;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod gate;
+mod histogram;
+mod ident;
+mod memory;
+#[cfg(feature = "observe")]
+mod observe;
+mod places;
+mod pool;
+mod row;
+mod shape;
+mod telemetry;
+mod transaction;
+
+#[cfg(feature = "postgres")]
+pub use backend::postgres::PgGate;
+#[cfg(feature = "sqlite")]
+pub use backend::sqlite::SqliteGate;
+pub use batch::{
+    BatchWriter, BatchWriterBuilder, BatchedQuery, BatchedReport, Fate, NotCommitted, Outcome, Permit,
+    Receipt, Refused, Rejected, Report, Retry, Returned, Ticket, Tickets, Why, WriterStats,
+    dropped_without_close,
+};
+pub use chunk::{Chunk, ChunkWriter, Slice, Value};
+pub use error::{Cause, Class, ConfigError, Error, Holder, PoolError, Scope};
+pub use executor::{
+    BatchConnection, BatchExecutor, DynBatchExecutor, Ending, Limits, WriteError, WritePlan, Wrote,
+};
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use gate::{Gate, GateConfig, GateDatabase};
+pub use histogram::{Histogram, HistogramSnapshot};
+pub use ident::Ident;
+pub use memory::{MemoryConnection, MemoryPool, Stored};
+#[cfg(feature = "observe")]
+pub use observe::{Fingerprint, Observation, Observer, ObserverReport, StatementStats, normalize};
+pub use pool::{Acquire, ConnectionPool, Guard, Lane, Lease, PoolStatus};
+pub use row::{Date, Field, Fields, Json, Numeric, Row, Timestamp, TimestampTz, Uuid};
+pub use shape::{Column, Conflict, Kind, Shape};
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use sqlx;
+pub use transaction::{Transact, Tx};
+
+#[cfg(all(doctest, feature = "sqlite"))]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;

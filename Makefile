@@ -1,0 +1,30 @@
+# Every target is one script; `make help` lists them.
+.DEFAULT_GOAL := help
+.PHONY: help dev demo test lint coverage verify bench check-consumer
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+dev: ## Run the server (api, worker and web in one) on SQLite, at a free loopback port
+	@scripts/dev.sh
+
+demo: ## Build, start, load for 20 s and explain what was measured; INPUT=FILE.csv imports a table first
+	@scripts/demo.sh $(if $(INPUT),--input "$(INPUT)")
+
+test: ## Install what is missing, then run every test, doc test, and each benchmark once
+	@scripts/test.sh
+
+lint: ## Format, clippy, each feature alone, documentation, dependency promises
+	@scripts/lint.sh
+
+coverage: ## Line coverage a crate; fails below 80 %
+	@scripts/coverage.sh
+
+bench: ## Run the criterion suites
+	@cargo bench -p benches
+
+verify: ## Measure the promises: make verify AREA=system [ARGS="--only S1"]
+	@scripts/verify.sh $(AREA) $(ARGS)
+
+check-consumer: ## Package the five crates and build a new project on each, outside the workspace
+	@scripts/check-consumer.sh

@@ -1,0 +1,56 @@
+//! The HTTP interface: routes, who may ask, and what is measured of every request.
+
+mod activities;
+mod auth;
+mod emissions;
+mod error;
+mod factors;
+mod health;
+mod metrics;
+mod performance;
+mod pprof;
+
+use std::sync::Arc;
+
+use axum::extract::DefaultBodyLimit;
+use axum::routing::get;
+use axum::{Router, middleware};
+
+pub use auth::{Keys, Tenant};
+pub use error::ApiError;
+pub use metrics::install as install_metrics;
+
+use crate::app::App;
+
+/// Every route of the `api` role.
+pub fn router(app: Arc<App>) -> Router {
+    let limit = DefaultBodyLimit::max(app.config().max_body_bytes);
+    Router::new()
+        .route("/api/v1/activities", get(activities::list).post(activities::ingest))
+        .route("/api/v1/emissions", get(emissions::totals))
+        .route("/api/v1/factors/{category}", get(factors::show).put(factors::change))
+        .route("/api/v1/performance", get(performance::show))
+        .merge(service_router())
+        .layer(limit)
+        .layer(middleware::from_fn(metrics::measure))
+        .with_state(app)
+}
+
+/// The routes of a role that serves no data of its own: health, metrics, profiles.
+pub fn side_router(app: Arc<App>) -> Router {
+    service_router()
+        .route("/api/v1/performance", get(performance::show))
+        .layer(middleware::from_fn(metrics::measure))
+        .with_state(app)
+}
+
+fn service_router() -> Router<Arc<App>> {
+    Router::new()
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::show))
+        .route("/debug/pprof/", get(pprof::index))
+        .route("/debug/pprof/profile", get(pprof::profile))
+        .route("/debug/pprof/flamegraph", get(pprof::flamegraph))
+        .route("/debug/pprof/{name}", get(pprof::later))
+}

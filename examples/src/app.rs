@@ -1,0 +1,160 @@
+//! The parts of a server, put together once at the start.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use offgridflow_bench::service::{BenchService, Objective, ProbeError, ProbeReport, probe_fn};
+use offgridflow_profile::{MemoryStatus, MemoryWatch, PprofCpu};
+use offgridflow_query::{PoolStatus, StatementStats, WriterStats};
+use serde::Serialize;
+
+use crate::config::{Config, ConfigError};
+use crate::ledger::{CacheFigures, Ledger, LedgerError};
+use crate::store::{Store, StoreError};
+
+/// Everything a request may need.
+#[derive(Debug)]
+pub struct App {
+    config: Config,
+    ledger: Arc<Ledger>,
+    memory: MemoryWatch,
+    cpu: PprofCpu,
+    probes: BenchService,
+    draining: AtomicBool,
+    began: Instant,
+}
+
+/// Why a server did not start, or did not end well.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppError {
+    /// Settings that contradict each other.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The caches.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// Memory cannot be read here.
+    #[error("memory cannot be watched")]
+    Memory(#[from] offgridflow_profile::ProfileError),
+    /// Probes that contradict each other.
+    #[error("the probes were not started")]
+    Probes(#[from] offgridflow_bench::service::ConfigError),
+    /// The address is taken, or not of this machine.
+    #[error("cannot listen at {0}")]
+    Listen(std::net::SocketAddr, #[source] std::io::Error),
+    /// The network, or a signal handler, failed.
+    #[error("the server failed")]
+    Serve(#[from] std::io::Error),
+}
+
+/// How the server does, as `/api/v1/performance` says it.
+#[derive(Debug, Serialize)]
+pub struct Performance {
+    uptime_seconds: u64,
+    database: &'static str,
+    shared_cache: bool,
+    cache: CacheFigures,
+    statements: Vec<StatementStats>,
+    pool: PoolStatus,
+    writer: WriterStats,
+    memory: MemoryStatus,
+    probes: Vec<ProbeReport>,
+}
+
+impl App {
+    /// Opens the database and the caches, and starts to watch memory and to probe.
+    ///
+    /// # Errors
+    /// What is missing, in one sentence.
+    pub async fn start(config: Config) -> Result<Arc<Self>, AppError> {
+        config.check()?;
+        let say = |sentence: String| tracing::info!("{sentence}");
+        let store = Arc::new(Store::open(&config.database_url, config.database_patience(), say).await?);
+        let ledger = Arc::new(Ledger::open(store, config.redis_url.as_deref()).await?);
+        let probes = probes(&ledger)?;
+        let (memory, cpu) = (MemoryWatch::builder().start()?, PprofCpu::new());
+        let (draining, began) = (AtomicBool::new(false), Instant::now());
+        Ok(Arc::new(Self { config, ledger, memory, cpu, probes, draining, began }))
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Activities, totals and factors, with their caches.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The database.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        self.ledger.store()
+    }
+
+    /// The CPU profiler.
+    #[must_use]
+    pub fn cpu(&self) -> &PprofCpu {
+        &self.cpu
+    }
+
+    /// Whether the server takes no new work.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// From now on `/readyz` says so.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Writes what is queued and closes the database; rows stored in all.
+    ///
+    /// # Errors
+    /// When the writer had died.
+    pub async fn close(&self) -> Result<u64, AppError> {
+        Ok(self.store().close().await?)
+    }
+
+    /// How the server does.
+    #[must_use]
+    pub fn performance(&self) -> Performance {
+        Performance {
+            uptime_seconds: self.began.elapsed().as_secs(),
+            database: self.store().database(),
+            shared_cache: self.config.redis_url.is_some(),
+            cache: self.ledger.figures(),
+            statements: self.store().observer().top(10),
+            pool: self.store().pool_status(),
+            writer: self.store().writer_stats(),
+            memory: self.memory.status(),
+            probes: self.probes.snapshot(),
+        }
+    }
+}
+
+/// A look into the cache and a word with the database, every ten seconds.
+fn probes(ledger: &Arc<Ledger>) -> Result<BenchService, offgridflow_bench::service::ConfigError> {
+    let (cached, database) = (Arc::clone(ledger), Arc::clone(ledger));
+    let lookup = probe_fn("cached factor", move || {
+        let ledger = Arc::clone(&cached);
+        async move { ledger.factor("", "electricity").await.map(drop).map_err(ProbeError::new) }
+    });
+    let ping = probe_fn("database ping", move || {
+        let ledger = Arc::clone(&database);
+        async move { ledger.store().ping().await.map_err(ProbeError::new) }
+    });
+    BenchService::builder()
+        .probe(lookup, Objective::p95(Duration::from_millis(2)))
+        .probe(ping, Objective::p95(Duration::from_millis(50)))
+        .start()
+}

@@ -1,0 +1,80 @@
+//! Settings, from the command line and the environment; libraries are handed values.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::api::Keys;
+
+/// What every role needs to know.
+#[derive(Debug, Clone, Args)]
+pub struct Config {
+    /// Address to listen at; port 0 lets the system pick one.
+    #[arg(long, env = "OFFGRIDFLOW_LISTEN", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// Database: `sqlite:FILE` or `postgres://…`.
+    #[arg(
+        long,
+        env = "OFFGRIDFLOW_DATABASE_URL",
+        default_value = "sqlite:offgridflow.db",
+        hide_env_values = true
+    )]
+    pub database_url: String,
+    /// Redis that servers share as a cache: `redis://…`. Without it each server caches for itself.
+    #[arg(long, env = "OFFGRIDFLOW_REDIS_URL", hide_env_values = true)]
+    pub redis_url: Option<String>,
+    /// API keys, `TENANT=KEY` separated by commas. Without them only loopback is served.
+    #[arg(long, env = "OFFGRIDFLOW_API_KEYS", default_value = "", hide_env_values = true)]
+    pub api_keys: Keys,
+    /// Largest request body in bytes.
+    #[arg(long, env = "OFFGRIDFLOW_MAX_BODY_BYTES", default_value_t = 16 << 20)]
+    pub max_body_bytes: usize,
+    /// How long to wait for a database that is down at the start, in seconds.
+    #[arg(long, env = "OFFGRIDFLOW_DATABASE_PATIENCE_SECS", default_value_t = 30)]
+    pub database_patience_secs: u64,
+    /// Server whose figures the web role shows, when it is another process: `http://HOST:PORT`.
+    #[arg(long, env = "OFFGRIDFLOW_API_URL")]
+    pub api_url: Option<String>,
+}
+
+/// Why the settings cannot be used together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The server would be open to everybody.
+    #[error(
+        "refusing to listen at {0}, beyond loopback, without API keys: set OFFGRIDFLOW_API_KEYS=TENANT=KEY"
+    )]
+    Open(SocketAddr),
+    /// Redis has another scheme.
+    #[error("a Redis URL begins with `redis:` (or `rediss:`, `redis-cluster:`)")]
+    RedisScheme,
+}
+
+impl Config {
+    /// Checks what one setting alone cannot show.
+    ///
+    /// # Errors
+    /// The first contradiction.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if !is_loopback(self.listen.ip()) && self.api_keys.is_empty() {
+            return Err(ConfigError::Open(self.listen));
+        }
+        if self.redis_url.as_deref().is_some_and(|url| !url.starts_with("redis")) {
+            return Err(ConfigError::RedisScheme);
+        }
+        Ok(())
+    }
+
+    /// How long to wait for a database that is down at the start.
+    #[must_use]
+    pub const fn database_patience(&self) -> Duration {
+        Duration::from_secs(self.database_patience_secs)
+    }
+}
+
+/// Whether an address is of this machine only.
+#[must_use]
+pub fn is_loopback(ip: IpAddr) -> bool {
+    ip.to_canonical().is_loopback()
+}

@@ -1,0 +1,100 @@
+use csv::{ByteRecord, ErrorKind, Reader, ReaderBuilder, StringRecord};
+
+use super::{Draft, Intake, Rejection};
+
+const COLUMNS: [&str; 6] = ["id", "category", "quantity", "unit", "period", "adjustment"];
+const REQUIRED: [&str; 3] = ["category", "quantity", "period"];
+
+/// Where each of [`COLUMNS`] stands in this file.
+type Layout = [Option<usize>; COLUMNS.len()];
+
+/// A header line, then a row a record. A row of the wrong width costs only itself; a wrong header costs everything.
+pub(super) fn read(body: &[u8]) -> Intake {
+    let mut reader = ReaderBuilder::new().trim(csv::Trim::All).from_reader(body);
+    let mut intake = Intake::default();
+    match layout(&mut reader) {
+        Ok(layout) => read_rows(&mut reader, &layout, &mut intake),
+        Err(reason) => intake.rejections.push(Rejection { line: 1, column: None, field: None, reason }),
+    }
+    intake
+}
+
+fn layout(reader: &mut Reader<&[u8]>) -> Result<Layout, String> {
+    let header = reader.headers().map_err(|error| format!("the header line cannot be read: {error}"))?;
+    let mut layout = Layout::default();
+    for (index, name) in header.iter().enumerate() {
+        let Some(column) = COLUMNS.iter().position(|known| *known == name) else {
+            let name: String = name.chars().take(40).collect();
+            return Err(format!("unknown column `{name}`; the columns are {}", COLUMNS.join(", ")));
+        };
+        if layout[column].replace(index).is_some() {
+            return Err(format!("column `{name}` stands twice"));
+        }
+    }
+    let missing = REQUIRED
+        .iter()
+        .find(|name| COLUMNS.iter().zip(layout).any(|(known, at)| known == *name && at.is_none()));
+    missing.map_or(Ok(layout), |name| Err(format!("the header line has no column `{name}`")))
+}
+
+fn read_rows(reader: &mut Reader<&[u8]>, layout: &Layout, intake: &mut Intake) {
+    let mut record = ByteRecord::new();
+    loop {
+        let line = reader.position().line();
+        match reader.read_byte_record(&mut record) {
+            Ok(false) => return,
+            Ok(true) => take(intake, layout, &record, line),
+            Err(error) => intake.rejections.push(rejection(&error, line)),
+        }
+    }
+}
+
+fn take(intake: &mut Intake, layout: &Layout, record: &ByteRecord, line: u64) {
+    let line = record.position().map_or(line, csv::Position::line);
+    match StringRecord::from_byte_record(record.clone()) {
+        Ok(record) => match draft(layout, &record, line) {
+            Ok(draft) => intake.drafts.push(draft),
+            Err(reason) => {
+                intake.rejections.push(Rejection { line, column: None, field: Some("adjustment"), reason });
+            }
+        },
+        Err(_) => {
+            let reason = "the row is not UTF-8".to_owned();
+            intake.rejections.push(Rejection { line, column: None, field: None, reason });
+        }
+    }
+}
+
+fn draft(layout: &Layout, record: &StringRecord, line: u64) -> Result<Draft, String> {
+    let [id, category, quantity, unit, period, adjustment] =
+        layout.map(|at| at.and_then(|index| record.get(index)).unwrap_or_default());
+    let filled = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    Ok(Draft {
+        line,
+        id: filled(id),
+        category: category.to_owned(),
+        quantity: quantity.to_owned(),
+        unit: filled(unit),
+        period: period.to_owned(),
+        adjustment: flag(adjustment)?,
+    })
+}
+
+fn flag(text: &str) -> Result<bool, String> {
+    match text {
+        "" | "false" | "0" => Ok(false),
+        "true" | "1" => Ok(true),
+        _ => Err("adjustment is `true` or `false`".to_owned()),
+    }
+}
+
+fn rejection(error: &csv::Error, line: u64) -> Rejection {
+    let line = error.position().map_or(line, csv::Position::line);
+    let reason = match error.kind() {
+        ErrorKind::UnequalLengths { expected_len, len, .. } => {
+            format!("the row has {len} fields, the header line {expected_len}")
+        }
+        _ => "the row cannot be read".to_owned(),
+    };
+    Rejection { line, column: None, field: None, reason }
+}

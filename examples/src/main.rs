@@ -1,0 +1,97 @@
+//! `offgridflow ROLE`: the example server, its demonstration, an importer and migrations.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use offgridflow::app::AppError;
+use offgridflow::config::Config;
+use offgridflow::serve::{self, Role};
+use offgridflow::{import, store};
+use tracing_subscriber::EnvFilter;
+
+/// Carbon accounting for many tenants: the example server of OffGridFlow.
+#[derive(Debug, Parser)]
+#[command(name = "offgridflow", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the HTTP interface.
+    Api(Config),
+    /// Work off the jobs.
+    Worker(Config),
+    /// Serve the page that shows another process.
+    Web(Config),
+    /// Serve the interface and the page, and work, in one process.
+    All(Config),
+    /// Import a table of nations by year, a column a fuel, into the database.
+    Import {
+        /// The CSV file.
+        file: PathBuf,
+        #[command(flatten)]
+        config: Config,
+    },
+    /// Bring the database's schema up to date, or revert it.
+    Migrate {
+        /// `down` drops every table of the server's.
+        #[arg(value_parser = ["up", "down"])]
+        direction: String,
+        #[command(flatten)]
+        config: Config,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_env("OFFGRIDFLOW_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match run(Arguments::parse().command).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("offgridflow: {}", with_causes(error.as_ref()));
+            ExitCode::from(exit_code(error.as_ref()))
+        }
+    }
+}
+
+async fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    match command {
+        Command::Api(config) => serve::run(Role::Api, config).await?,
+        Command::Worker(config) => serve::run(Role::Worker, config).await?,
+        Command::Web(config) => serve::run(Role::Web, config).await?,
+        Command::All(config) => serve::run(Role::All, config).await?,
+        Command::Import { file, config } => println!("{}", import::run(&file, &config).await?),
+        Command::Migrate { direction, config } if direction == "down" => {
+            store::migrate_down(&config.database_url).await?;
+        }
+        Command::Migrate { config, .. } => store::migrate_up(&config.database_url).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// 2 for settings that make no sense, 4 for what could not be set up.
+fn exit_code(error: &(dyn std::error::Error + 'static)) -> u8 {
+    match error.downcast_ref::<AppError>() {
+        Some(
+            AppError::Config(_) | AppError::Store(store::StoreError::Scheme | store::StoreError::Config(_)),
+        ) => 2,
+        _ => 4,
+    }
+}
+
+fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.ends_with(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    text
+}

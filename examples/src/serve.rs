@@ -1,0 +1,115 @@
+//! Running a role until a signal ends it: stop accepting, drain, flush.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::app::{App, AppError};
+use crate::config::Config;
+use crate::{api, web, worker};
+
+/// How long requests under way may take to end once the server stops.
+const DRAIN: Duration = Duration::from_secs(25);
+
+/// What a process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The HTTP interface.
+    Api,
+    /// The jobs.
+    Worker,
+    /// The page.
+    Web,
+    /// All three in one process.
+    All,
+}
+
+impl Role {
+    fn router(self, app: &Arc<App>) -> Router {
+        match self {
+            Self::Api => api::router(Arc::clone(app)),
+            Self::Worker => api::side_router(Arc::clone(app)),
+            Self::Web => web::router(app.config()),
+            Self::All => api::router(Arc::clone(app)).merge(web::page_router()),
+        }
+    }
+
+    const fn works(self) -> bool {
+        matches!(self, Self::Worker | Self::All)
+    }
+}
+
+/// Runs `role` until SIGTERM or SIGINT, then ends it without losing anything that was acknowledged.
+/// Prints `listening on http://ADDRESS` when it is ready to be asked.
+///
+/// # Errors
+/// What kept it from starting, in one sentence.
+pub async fn run(role: Role, config: Config) -> Result<(), AppError> {
+    config.check()?;
+    let listener =
+        TcpListener::bind(config.listen).await.map_err(|error| AppError::Listen(config.listen, error))?;
+    if role == Role::Web {
+        return serve(listener, web::router(&config), stop_signal()?).await;
+    }
+    api::install_metrics();
+    let app = App::start(config).await?;
+    let (stop, stopped) = watch::channel(false);
+    let work = role.works().then(|| {
+        let (app, stopped) = (Arc::clone(&app), stopped);
+        tokio::spawn(async move { worker::run(app.ledger(), stopped).await })
+    });
+    let signal = stop_signal()?;
+    let draining = Arc::clone(&app);
+    let ended = async move {
+        signal.await;
+        draining.drain();
+    };
+    serve(listener, role.router(&app), ended).await?;
+    let _ = stop.send(true);
+    if let Some(work) = work {
+        let _ = work.await;
+    }
+    let stored = app.close().await?;
+    tracing::info!(stored, "drained and closed");
+    Ok(())
+}
+
+async fn serve(
+    listener: TcpListener,
+    router: Router,
+    ended: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), AppError> {
+    println!("listening on http://{}", listener.local_addr()?);
+    let (stopping, mut stopped) = watch::channel(false);
+    let ended = async move {
+        ended.await;
+        let _ = stopping.send(true);
+    };
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let server = axum::serve(listener, service).with_graceful_shutdown(ended);
+    let patience = async {
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+        tokio::time::sleep(DRAIN).await;
+    };
+    tokio::select! {
+        served = server => served?,
+        () = patience => tracing::warn!("requests still under way after {DRAIN:?} were dropped"),
+    }
+    Ok(())
+}
+
+/// Resolves at the first SIGTERM or SIGINT.
+fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, AppError> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

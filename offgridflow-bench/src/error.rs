@@ -1,0 +1,52 @@
+use std::io;
+use std::path::PathBuf;
+
+/// Why measurements could not be read or compared.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file or folder cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// What was opened.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The file is not what criterion writes.
+    #[error("{} is not what criterion writes", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What the parser said.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The folder holds no recorded benchmark.
+    #[error("{} holds no benchmark recorded as `{baseline}`; run `cargo bench -- --save-baseline {baseline}`", path.display())]
+    Empty {
+        /// The folder searched.
+        path: PathBuf,
+        /// The name of the recording looked for.
+        baseline: String,
+    },
+    /// Too few samples, or samples that are no durations.
+    #[error("benchmark `{name}` cannot be compared: {reason}")]
+    Samples {
+        /// The benchmark.
+        name: String,
+        /// What is wrong with its samples.
+        reason: &'static str,
+    },
+    /// An option that makes no sense.
+    #[error("{option} = {value}: {hint}")]
+    Option {
+        /// The option's name.
+        option: &'static str,
+        /// What it was set to.
+        value: String,
+        /// What would make sense.
+        hint: &'static str,
+    },
+}

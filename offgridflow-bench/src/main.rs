@@ -1,0 +1,73 @@
+//! The command `offgridflow-bench`.
+#![forbid(unsafe_code)]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use offgridflow_bench::{CriterionDir, Error, Options, compare};
+
+/// Compares recorded benchmarks, with intervals.
+#[derive(Debug, Parser)]
+#[command(name = "offgridflow-bench", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Compare two recordings of criterion.
+    ///
+    /// Exit status: 0 nothing slower, 1 something slower, 2 usage, 3 undecided, 4 nothing to compare or a benchmark missing.
+    Compare {
+        /// Name of the recording to compare against (`cargo bench -- --save-baseline NAME`).
+        base: String,
+        /// Name of the recording to judge.
+        #[arg(default_value = "new")]
+        new: String,
+        /// Folder that criterion recorded into.
+        #[arg(long, default_value = "target/criterion")]
+        dir: PathBuf,
+        /// Folder of the base, when it is another.
+        #[arg(long)]
+        base_dir: Option<PathBuf>,
+        /// Smallest slow-down that matters, in percent.
+        #[arg(long, default_value_t = 2.0)]
+        threshold: f64,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let Command::Compare { base, new, dir, base_dir, threshold, json } = Arguments::parse().command;
+    let base = CriterionDir::new(base_dir.unwrap_or_else(|| dir.clone()), base);
+    let new = CriterionDir::new(dir, new);
+    match compare(&base, &new, &Options { threshold: threshold / 100.0, ..Options::default() }) {
+        Ok(report) => {
+            let text = if json {
+                serde_json::to_string_pretty(&report).expect("a report is JSON")
+            } else {
+                report.to_string()
+            };
+            println!("{text}");
+            ExitCode::from(report.exit_code())
+        }
+        Err(error) => {
+            eprintln!("offgridflow-bench: {}", with_causes(&error));
+            ExitCode::from(if matches!(error, Error::Option { .. }) { 2 } else { 4 })
+        }
+    }
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,138 @@
+//! Probes run, are bounded, and are judged only when there is enough to judge. Time is paused throughout.
+#![cfg(feature = "service")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use offgridflow_bench::service::{BenchService, ConfigError, Objective, ProbeError, SloVerdict, probe_fn};
+use tokio::time::sleep;
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+
+fn taking(name: &'static str, time: Duration) -> impl offgridflow_bench::service::Probe {
+    probe_fn(name, move || async move {
+        sleep(time).await;
+        Ok(())
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_few_samples_give_no_verdict() {
+    let service = BenchService::builder()
+        .interval(SECOND)
+        .probe(taking("p", MS), Objective::p95(2 * MS))
+        .start()
+        .unwrap();
+    let mut reports = service.watch();
+    let report = reports.wait_for(|reports| reports[0].samples == 58).await.unwrap()[0].clone();
+    assert_eq!(report.verdict, SloVerdict::NotEnoughData { have: 58, need: 59 });
+    assert_eq!(report.at_quantile, None, "a percentile is refused below its minimum count");
+    let report = reports.wait_for(|reports| reports[0].samples == 59).await.unwrap()[0].clone();
+    assert_eq!((report.verdict, report.at_quantile), (SloVerdict::Met, Some(MS)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_breach_is_called_one() {
+    let service = BenchService::builder()
+        .interval(SECOND)
+        .probe(taking("p", 3 * MS), Objective::p95(2 * MS))
+        .start()
+        .unwrap();
+    let mut reports = service.watch();
+    let report = reports.wait_for(|reports| reports[0].samples == 100).await.unwrap()[0].clone();
+    assert_eq!(report.verdict, SloVerdict::Breached);
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_panics_and_time_outs_count_against_the_objective() {
+    let calls = Arc::new(AtomicU64::new(0));
+    let probe = probe_fn("p", move || {
+        let call = calls.fetch_add(1, Ordering::Relaxed);
+        async move {
+            match call % 3 {
+                0 => Err(ProbeError::new("refused")),
+                1 => panic!("a probe's own fault"),
+                _ => std::future::pending().await,
+            }
+        }
+    });
+    let builder =
+        BenchService::builder().interval(SECOND).timeout(2 * MS).probe(probe, Objective::p95(SECOND));
+    let service = builder.start().unwrap();
+    let mut reports = service.watch();
+    let report = reports.wait_for(|reports| reports[0].samples == 60).await.unwrap()[0].clone();
+    assert_eq!((report.verdict, report.failures, report.p50), (SloVerdict::Breached, 60, None));
+    assert_eq!(report.last_error.as_deref(), Some("given up after 2ms"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_probe_is_run_less_often() {
+    let service = BenchService::builder()
+        .interval(SECOND)
+        .busy_share(0.01)
+        .probe(taking("p", 100 * MS), Objective::p95(SECOND))
+        .start()
+        .unwrap();
+    sleep(Duration::from_secs(100)).await;
+    assert_eq!(service.snapshot()[0].runs, 10, "100 ms at 1 % is once in 10 s");
+    service.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn old_runs_leave_the_window() {
+    let service = BenchService::builder()
+        .interval(SECOND)
+        .window(10 * SECOND)
+        .probe(taking("p", MS), Objective::p95(SECOND))
+        .start()
+        .unwrap();
+    sleep(1_000 * SECOND).await;
+    let report = service.snapshot()[0].clone();
+    assert!((9..=12).contains(&report.samples) && report.runs > 900, "{report:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_drops_the_run_under_way() {
+    let (held, dropped) = (Arc::new(()), Arc::new(AtomicU64::new(0)));
+    let (inside, runs) = (Arc::downgrade(&held), Arc::clone(&dropped));
+    let probe = probe_fn("p", move || {
+        let guard = inside.upgrade();
+        runs.fetch_add(1, Ordering::Relaxed);
+        async move {
+            std::future::pending::<()>().await;
+            drop(guard);
+            Ok(())
+        }
+    });
+    let builder = BenchService::builder().timeout(1_000 * SECOND).probe(probe, Objective::p95(SECOND));
+    let service = builder.start().unwrap();
+    while dropped.load(Ordering::Relaxed) == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(Arc::strong_count(&held), 2, "the run is under way");
+    service.shutdown().await;
+    while Arc::strong_count(&held) > 1 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn contradictions_surface_at_the_start() {
+    let objective = Objective::p95(MS);
+    assert_eq!(BenchService::builder().start().unwrap_err(), ConfigError::NoProbe);
+    let twice = BenchService::builder().probe(taking("p", MS), objective).probe(taking("p", MS), objective);
+    assert_eq!(twice.start().unwrap_err(), ConfigError::DuplicateName("p".to_owned()));
+    let settings = [
+        BenchService::builder().interval(Duration::ZERO),
+        BenchService::builder().timeout(Duration::ZERO),
+        BenchService::builder().busy_share(0.0),
+    ];
+    for builder in settings {
+        assert!(matches!(
+            builder.probe(taking("p", MS), objective).start(),
+            Err(ConfigError::Setting { .. })
+        ));
+    }
+}

@@ -1,0 +1,67 @@
+//! Where the CPU time goes.
+
+mod pprof_engine;
+
+pub use pprof_engine::PprofCpu;
+
+use std::time::Duration;
+
+use crate::{Profile, ProfileError};
+
+/// Samples CPU time of this whole process. There is one a process at a time: `SIGPROF` has one handler.
+///
+/// Nothing is sampled until [`start`](Self::start), which arms a timer; [`drain`](Self::drain) disarms it.
+pub trait CpuProfiler: Send + Sync {
+    /// Begins to sample.
+    ///
+    /// # Errors
+    /// [`ProfileError::Busy`] when a profile is being taken already, [`ProfileError::Setting`] for a rate that cannot be had.
+    fn start(&self, spec: &CpuSpec) -> Result<(), ProfileError>;
+
+    /// Stops, and gives what was seen since the start. Blocks while names are looked up: not for an async worker thread.
+    ///
+    /// # Errors
+    /// [`ProfileError::NotStarted`], or the engine's own failure; sampling has stopped in either case.
+    fn drain(&self) -> Result<Profile, ProfileError>;
+
+    /// What this engine can do here.
+    fn caps(&self) -> CpuCaps;
+
+    /// Samples for `duration`, on the calling thread, which sleeps meanwhile.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start) and [`drain`](Self::drain).
+    fn capture(&self, spec: &CpuSpec, duration: Duration) -> Result<Profile, ProfileError> {
+        self.start(&CpuSpec { expected: duration, ..spec.clone() })?;
+        std::thread::sleep(duration);
+        self.drain()
+    }
+}
+
+/// How to sample.
+#[derive(Debug, Clone)]
+pub struct CpuSpec {
+    /// Samples a second of CPU time, over all threads. Default: 99, which does not beat with timers at round rates.
+    pub hz: u32,
+    /// How long the profile is meant to take, told to whoever finds it busy. Default: 10 s.
+    pub expected: Duration,
+}
+
+impl Default for CpuSpec {
+    fn default() -> Self {
+        Self { hz: 99, expected: Duration::from_secs(10) }
+    }
+}
+
+/// What an engine can do here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct CpuCaps {
+    /// What samples and unwinds.
+    pub engine: &'static str,
+    /// Whether it works on this system.
+    pub supported: bool,
+    /// The highest rate it keeps.
+    pub max_hz: u32,
+}

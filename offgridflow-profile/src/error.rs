@@ -1,0 +1,61 @@
+use std::io;
+use std::time::Duration;
+
+/// Why a profile or a reading could not be had; each says what to do next.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProfileError {
+    /// This system or build cannot do it.
+    #[error("{what} is not supported here: {hint}")]
+    Unsupported {
+        /// What was asked for.
+        what: &'static str,
+        /// What would make it work.
+        hint: &'static str,
+    },
+    /// Somebody else is profiling; there is one CPU profiler a process.
+    #[error("a CPU profile is already being taken; try again in {retry_in:?}")]
+    Busy {
+        /// When the one under way should be done.
+        retry_in: Duration,
+    },
+    /// A setting that makes no sense.
+    #[error("{setting} = {value}: {hint}")]
+    Setting {
+        /// Its name.
+        setting: &'static str,
+        /// What it was set to.
+        value: String,
+        /// What would make sense.
+        hint: &'static str,
+    },
+    /// Nothing is being profiled that could be drained.
+    #[error("no CPU profile is being taken: call `start` first")]
+    NotStarted,
+    /// A file of the system's could not be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// Which file.
+        path: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A file of the system's does not say what was expected.
+    #[error("{path} does not name `{field}`")]
+    Field {
+        /// Which file.
+        path: String,
+        /// What was looked for.
+        field: &'static str,
+    },
+    /// The engine failed.
+    #[error("the {engine} engine failed")]
+    Engine {
+        /// Which one.
+        engine: &'static str,
+        /// What it said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}

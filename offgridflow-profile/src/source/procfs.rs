@@ -1,0 +1,105 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{Limit, LimitKind, MemoryReading, MemorySource, cgroup};
+use crate::ProfileError;
+
+/// Memory from `/proc/self/status`, limits from control groups (version 2) and `/proc/meminfo`. Linux.
+#[derive(Debug, Clone)]
+pub struct ProcSource {
+    proc: PathBuf,
+    cgroups: PathBuf,
+}
+
+impl ProcSource {
+    /// This process, as the kernel shows it at `/proc` and `/sys/fs/cgroup`.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::at("/proc", "/sys/fs/cgroup")
+    }
+
+    /// Reads the same files below other folders: for tests, and for containers that mount them elsewhere.
+    #[must_use]
+    pub fn at(proc: impl Into<PathBuf>, cgroups: impl Into<PathBuf>) -> Self {
+        Self { proc: proc.into(), cgroups: cgroups.into() }
+    }
+
+    fn machine_limit(&self) -> Option<Limit> {
+        let text = fs::read_to_string(self.proc.join("meminfo")).ok()?;
+        Some(Limit { bytes: kilobytes(&text, "MemTotal")?, kind: LimitKind::Machine })
+    }
+}
+
+impl Default for ProcSource {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl MemorySource for ProcSource {
+    fn read(&self) -> Result<MemoryReading, ProfileError> {
+        let path = self.proc.join("self/status");
+        let shown = || path.display().to_string();
+        let text =
+            fs::read_to_string(&path).map_err(|source| ProfileError::Read { path: shown(), source })?;
+        parse_status(&text).map_err(|field| ProfileError::Field { path: shown(), field })
+    }
+
+    fn limit(&self) -> Option<Limit> {
+        let group = cgroup::lowest_limit(&self.cgroups, &group_of(&self.proc));
+        let group = group.map(|bytes| Limit { bytes, kind: LimitKind::Cgroup });
+        [group, self.machine_limit()].into_iter().flatten().min_by_key(|limit| limit.bytes)
+    }
+}
+
+/// The control group of version 2 that this process is in: the line `0::/path`.
+fn group_of(proc: &Path) -> String {
+    let text = fs::read_to_string(proc.join("self/cgroup")).unwrap_or_default();
+    text.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/").to_owned()
+}
+
+/// The fields of `proc_pid_status(5)`; the missing one as an error.
+fn parse_status(text: &str) -> Result<MemoryReading, &'static str> {
+    Ok(MemoryReading {
+        rss_bytes: kilobytes(text, "VmRSS").ok_or("VmRSS")?,
+        anon_bytes: kilobytes(text, "RssAnon"),
+        file_bytes: kilobytes(text, "RssFile"),
+        swap_bytes: kilobytes(text, "VmSwap"),
+        peak_rss_bytes: kilobytes(text, "VmHWM"),
+        virtual_bytes: kilobytes(text, "VmSize").ok_or("VmSize")?,
+        threads: field(text, "Threads").and_then(|value| value.parse().ok()),
+    })
+}
+
+fn kilobytes(text: &str, name: &str) -> Option<u64> {
+    let value = field(text, name)?.strip_suffix("kB")?.trim_end();
+    value.parse::<u64>().ok()?.checked_mul(1_024)
+}
+
+fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_status_of_the_kernel_is_read() {
+        let text = "Name:\tcat\nVmSize:\t    5632 kB\nVmHWM:\t    1024 kB\nVmRSS:\t     980 kB\nRssAnon:\t      92 kB\nRssFile:\t     888 kB\nVmSwap:\t       4 kB\nThreads:\t1\n";
+        let reading = parse_status(text).unwrap();
+        assert_eq!((reading.rss_bytes, reading.virtual_bytes), (980 << 10, 5_632 << 10));
+        assert_eq!((reading.anon_bytes, reading.in_use_bytes()), (Some(92 << 10), 96 << 10));
+        assert_eq!(reading.threads, Some(1));
+        assert_eq!(parse_status("VmSize: 1 kB\n"), Err("VmRSS"), "a kernel thread has none");
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_text_never_panics(text in ".*", number: u64) {
+            let _ = parse_status(&text);
+            let _ = parse_status(&format!("VmRSS:\t{number} kB\nVmSize:\t{text}"));
+        }
+    }
+}

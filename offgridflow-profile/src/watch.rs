@@ -1,0 +1,203 @@
+use std::fmt;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::trend::{TrendDetector, TrendOptions, Verdict, WindowDetector};
+use crate::{Limit, MemoryReading, MemorySource, ProfileError, Series, memory_source};
+
+/// Reads this process's memory at a steady pace, on a thread of its own, and judges it when asked.
+///
+/// ```
+/// use std::time::Duration;
+/// use offgridflow_profile::{MemoryWatch, Shape};
+///
+/// let watch = MemoryWatch::builder().interval(Duration::from_millis(100)).start()?;
+/// let status = watch.status();
+/// assert!(status.reading.rss_bytes > 0);
+/// // Nothing is said of a few readings: the verdict names how much longer it needs.
+/// assert!(matches!(status.verdict.shape, Shape::Unknown { .. }));
+/// # Ok::<(), offgridflow_profile::ProfileError>(())
+/// ```
+#[derive(Debug)]
+pub struct MemoryWatch {
+    shared: Arc<Shared>,
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What is known of this process's memory.
+#[derive(Debug, Clone)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct MemoryStatus {
+    /// The newest reading.
+    pub reading: MemoryReading,
+    /// What it must not exceed.
+    pub limit: Option<Limit>,
+    /// Readings the verdict rests on.
+    pub samples: usize,
+    /// Readings that failed since the start.
+    pub failures: u64,
+    /// What the readings say.
+    pub verdict: Verdict,
+}
+
+/// Settings of a [`MemoryWatch`]; see each method for its default.
+#[must_use = "a builder does nothing until `start`"]
+pub struct MemoryWatchBuilder {
+    source: Option<Box<dyn MemorySource>>,
+    interval: Duration,
+    capacity: usize,
+    options: TrendOptions,
+}
+
+impl fmt::Debug for MemoryWatchBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryWatchBuilder").field("interval", &self.interval).finish_non_exhaustive()
+    }
+}
+
+impl MemoryWatchBuilder {
+    /// Time between readings. Default: 1 s.
+    pub fn interval(mut self, interval: Duration) -> Self {
+        self.interval = interval;
+        self
+    }
+
+    /// Readings kept; the oldest leaves first. Default: 4 096, more than an hour at one a second (64 KiB).
+    pub fn capacity(mut self, readings: usize) -> Self {
+        self.capacity = readings;
+        self
+    }
+
+    /// What counts as a trend. Default: [`TrendOptions::default`]; the limit is filled in when it is none.
+    pub fn trend(mut self, options: TrendOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Where readings come from. Default: [`memory_source`].
+    pub fn source(mut self, source: impl MemorySource + 'static) -> Self {
+        self.source = Some(Box::new(source));
+        self
+    }
+
+    /// Takes a first reading and starts the thread.
+    ///
+    /// # Errors
+    /// When memory cannot be read here, the interval is zero, or no thread can be started.
+    pub fn start(self) -> Result<MemoryWatch, ProfileError> {
+        if self.interval.is_zero() {
+            let hint = "must be longer than zero";
+            return Err(ProfileError::Setting { setting: "interval", value: "0".to_owned(), hint });
+        }
+        let source = self.source.map_or_else(memory_source, Ok)?;
+        let reading = source.read()?;
+        let limit = source.limit();
+        let limit_bytes = self.options.limit_bytes.or(limit.map(|limit| limit.bytes));
+        let options = TrendOptions { limit_bytes, ..self.options };
+        let mut detector = WindowDetector::new(Series::with_capacity(self.capacity), options);
+        detector.push(Duration::ZERO, reading.in_use_bytes());
+        let shared =
+            Arc::new(Shared { source, state: Mutex::new(State { detector, reading, limit, failures: 0 }) });
+        let (stop, stopped) = channel();
+        let (reader, interval) = (Arc::clone(&shared), self.interval);
+        let work = move || {
+            let began = Instant::now();
+            while matches!(stopped.recv_timeout(interval), Err(RecvTimeoutError::Timeout)) {
+                reader.read(began.elapsed());
+            }
+        };
+        let engine =
+            |source: std::io::Error| ProfileError::Engine { engine: "thread", source: Box::new(source) };
+        let thread = thread::Builder::new().name("memory-watch".to_owned()).spawn(work).map_err(engine)?;
+        Ok(MemoryWatch { shared, stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl MemoryWatch {
+    /// Settings, with their defaults.
+    pub fn builder() -> MemoryWatchBuilder {
+        MemoryWatchBuilder {
+            source: None,
+            interval: Duration::from_secs(1),
+            capacity: Series::DEFAULT_CAPACITY,
+            options: TrendOptions::default(),
+        }
+    }
+
+    /// The newest reading, and what all of them say. Costs about a millisecond.
+    #[must_use]
+    pub fn status(&self) -> MemoryStatus {
+        let (detector, reading, limit, failures) = {
+            let state = self.shared.state();
+            (state.detector.clone(), state.reading, state.limit, state.failures)
+        };
+        MemoryStatus {
+            reading,
+            limit,
+            samples: detector.series().len(),
+            failures,
+            verdict: detector.verdict(),
+        }
+    }
+}
+
+impl Drop for MemoryWatch {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Shared {
+    source: Box<dyn MemorySource>,
+    state: Mutex<State>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+struct State {
+    detector: WindowDetector,
+    reading: MemoryReading,
+    limit: Option<Limit>,
+    failures: u64,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A failed reading is counted; the series then has a gap, which the verdict allows for.
+    fn read(&self, at: Duration) {
+        let (reading, limit) = (self.source.read(), self.source.limit());
+        let mut state = self.state();
+        let Ok(reading) = reading else {
+            state.failures += 1;
+            return;
+        };
+        #[cfg(feature = "metrics")]
+        publish(&reading);
+        state.detector.push(at, reading.in_use_bytes());
+        state.detector.set_limit(limit.map(|limit| limit.bytes));
+        (state.reading, state.limit) = (reading, limit);
+    }
+}
+
+#[cfg(feature = "metrics")]
+#[expect(clippy::cast_precision_loss, reason = "gauges are floats; memory below 2^53 bytes is exact")]
+fn publish(reading: &MemoryReading) {
+    metrics::gauge!("process_resident_memory_bytes").set(reading.rss_bytes as f64);
+    metrics::gauge!("process_virtual_memory_bytes").set(reading.virtual_bytes as f64);
+    if let Some(threads) = reading.threads {
+        metrics::gauge!("process_threads").set(threads as f64);
+    }
+}

@@ -1,0 +1,63 @@
+//! What the CPU profile says of work whose shares are known.
+#![cfg(all(feature = "cpu-pprof", feature = "flamegraph"))]
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use offgridflow_profile::{CpuProfiler, CpuSpec, PprofCpu, Profile, ProfileError};
+
+#[inline(never)]
+fn multiply(rounds: u64) -> u64 {
+    (0..rounds).fold(1, |product: u64, round| std::hint::black_box(product.wrapping_mul(round | 1)))
+}
+
+/// Profiles while another thread multiplies.
+fn profile_of_work(spec: &CpuSpec, duration: Duration) -> Result<Profile, ProfileError> {
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                std::hint::black_box(multiply(100_000));
+            }
+        });
+        let profile = PprofCpu::new().capture(spec, duration);
+        done.store(true, Ordering::Relaxed);
+        profile
+    })
+}
+
+/// One test, since there is one CPU profiler a process and tests may share one.
+#[test]
+fn the_busy_function_is_named_and_a_second_profile_is_refused() {
+    let profile = profile_of_work(&CpuSpec::default(), Duration::from_secs(1)).unwrap();
+    assert!(profile.total(0) >= 20, "a second of work gives about 99 samples: {:?}", profile.comments);
+    let named = profile
+        .stacks
+        .iter()
+        .filter(|stack| stack.frames.iter().any(|frame| frame.function.contains("multiply")));
+    let share = named.map(|stack| stack.values[0]).sum::<i64>() as f64 / profile.total(0) as f64;
+    assert!(share > 0.8, "{share}: {:?}", profile.top(0, 5));
+    assert!(profile.comments.iter().any(|comment| comment.contains("dropped")), "{:?}", profile.comments);
+
+    let folded = profile.to_folded(0);
+    let total: i64 =
+        folded.lines().map(|line| line.rsplit_once(' ').unwrap().1.parse::<i64>().unwrap()).sum();
+    assert_eq!(total, profile.total(0));
+    let svg = String::from_utf8(profile.to_svg(0, "multiply").unwrap()).unwrap();
+    assert!(svg.contains("<svg") && svg.contains("multiply"));
+    assert_eq!(profile.to_pprof()[..2], [0x1f, 0x8b], "gzip");
+
+    let (first, second) = (PprofCpu::new(), PprofCpu::new());
+    first.start(&CpuSpec::default()).unwrap();
+    assert!(matches!(second.start(&CpuSpec::default()), Err(ProfileError::Busy { .. })));
+    assert!(matches!(second.drain(), Err(ProfileError::NotStarted)));
+    drop(first);
+    second.start(&CpuSpec::default()).unwrap();
+    let idle = second.drain().unwrap();
+    assert!(idle.to_svg(0, "idle").is_err() || idle.total(0) > 0, "nothing sampled, nothing drawn");
+
+    for hz in [0, 251, 1_000_000] {
+        let error = second.start(&CpuSpec { hz, ..CpuSpec::default() }).unwrap_err();
+        assert!(error.to_string().contains("between 1 and 250"), "{error}");
+    }
+}

@@ -1,0 +1,166 @@
+//! What a writer has done.
+
+use crate::batch::outcome::{Fate, Outcome, Rejected, Returned, Verdict};
+use crate::error::Error;
+use crate::histogram::{Histogram, HistogramSnapshot};
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Live counters of one writer.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) rows_in: AtomicU64,
+    pub(crate) committed: AtomicU64,
+    pub(crate) superseded: AtomicU64,
+    pub(crate) skipped: AtomicU64,
+    pub(crate) rejected: AtomicU64,
+    pub(crate) returned: AtomicU64,
+    pub(crate) flushes: AtomicU64,
+    pub(crate) transactions: AtomicU64,
+    pub(crate) retries: AtomicU64,
+    pub(crate) bytes: AtomicU64,
+    pub(crate) violations: AtomicU64,
+    pub(crate) flush: Histogram,
+}
+
+impl Counters {
+    /// Counts one verdict, and names it as a metric label.
+    pub(crate) fn count(&self, verdict: &Verdict) -> &'static str {
+        let (counter, label) = match verdict {
+            Verdict::Settled(Fate::Committed) => (&self.committed, "committed"),
+            Verdict::Settled(Fate::Superseded) => (&self.superseded, "superseded"),
+            Verdict::Settled(Fate::Skipped) => (&self.skipped, "skipped"),
+            Verdict::Rejected(_) => (&self.rejected, "rejected"),
+            Verdict::Returned(_) => (&self.returned, "returned"),
+        };
+        counter.fetch_add(1, Relaxed);
+        label
+    }
+
+    pub(crate) fn stats(&self) -> WriterStats {
+        let read = |counter: &AtomicU64| counter.load(Relaxed);
+        let mut stats = WriterStats {
+            committed: read(&self.committed),
+            superseded: read(&self.superseded),
+            skipped: read(&self.skipped),
+            rejected: read(&self.rejected),
+            returned: read(&self.returned),
+            flushes: read(&self.flushes),
+            transactions: read(&self.transactions),
+            retries: read(&self.retries),
+            bytes: read(&self.bytes),
+            conservation_violations: read(&self.violations),
+            flush: self.flush.snapshot(),
+            ..WriterStats::default()
+        };
+        stats.rows_in = read(&self.rows_in); // last, so that it is never behind what is settled
+        stats.queued = stats.rows_in.saturating_sub(stats.settled());
+        stats
+    }
+}
+
+/// The figures of a writer. `rows_in` = `committed` + `superseded` + `skipped` + `rejected` + `returned` + `queued`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct WriterStats {
+    /// Rows taken.
+    pub rows_in: u64,
+    /// Rows stored.
+    pub committed: u64,
+    /// Rows overwritten by a later one of the same flush before they were sent.
+    pub superseded: u64,
+    /// Rows that the database neither stored nor refused.
+    pub skipped: u64,
+    /// Rows refused.
+    pub rejected: u64,
+    /// Rows handed back for no fault of their own.
+    pub returned: u64,
+    /// Rows waiting or being written.
+    pub queued: u64,
+    /// Flushes done.
+    pub flushes: u64,
+    /// Transactions tried, rehearsals included.
+    pub transactions: u64,
+    /// Transactions tried again after a transient failure.
+    pub retries: u64,
+    /// Bytes of values written to flushes.
+    pub bytes: u64,
+    /// Flushes whose rows did not add up. Anything but 0 is a bug; report it.
+    pub conservation_violations: u64,
+    /// Duration of flushes, in nanoseconds.
+    pub flush: HistogramSnapshot,
+}
+
+impl WriterStats {
+    /// Rows whose fate is known.
+    #[must_use]
+    pub fn settled(&self) -> u64 {
+        self.committed + self.superseded + self.skipped + self.rejected + self.returned
+    }
+}
+
+/// What a closed writer leaves: its figures, and the rows that nobody else was told about.
+#[must_use = "rows that were not stored are in here"]
+#[non_exhaustive]
+pub struct Report<R> {
+    /// The figures at the end; `queued` is 0.
+    pub stats: WriterStats,
+    /// Rejected rows whose ticket was dropped, at most `keep_unheard` of them.
+    pub rejected: Vec<Rejected<R>>,
+    /// Returned rows whose ticket was dropped, at most `keep_unheard` of them.
+    pub returned: Vec<Returned<R>>,
+    /// Rows whose ticket was dropped and for which there was no room above. They were counted, then dropped.
+    pub unheard_dropped: u64,
+    /// The first flush whose rows did not add up, if there was one.
+    pub violation: Option<Error>,
+}
+
+impl<R> Report<R> {
+    /// Whether every row that went in is stored, superseded or skipped.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.stats.rejected == 0 && self.stats.returned == 0 && self.violation.is_none()
+    }
+}
+
+impl<R> fmt::Debug for Report<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Report")
+            .field("stats", &self.stats)
+            .field("rejected", &self.rejected)
+            .field("returned", &self.returned)
+            .field("unheard_dropped", &self.unheard_dropped)
+            .field("violation", &self.violation)
+            .finish()
+    }
+}
+
+/// Outcomes that no ticket waits for.
+#[derive(Debug)]
+pub(crate) struct Unheard<R> {
+    rejected: Vec<Rejected<R>>,
+    returned: Vec<Returned<R>>,
+    dropped: u64,
+    room: usize, // for each of the two lists
+}
+
+impl<R> Unheard<R> {
+    pub(crate) fn with_room(room: usize) -> Self {
+        Self { rejected: Vec::new(), returned: Vec::new(), dropped: 0, room }
+    }
+
+    pub(crate) fn keep(&mut self, outcome: Outcome<R>) {
+        match outcome {
+            Outcome::Settled(_) => {}
+            Outcome::Rejected(rejected) if self.rejected.len() < self.room => self.rejected.push(rejected),
+            Outcome::Returned(returned) if self.returned.len() < self.room => self.returned.push(returned),
+            Outcome::Rejected(_) | Outcome::Returned(_) => self.dropped += 1,
+        }
+    }
+
+    pub(crate) fn report(self, stats: WriterStats, violation: Option<Error>) -> Report<R> {
+        let Self { rejected, returned, dropped, .. } = self;
+        Report { stats, rejected, returned, unheard_dropped: dropped, violation }
+    }
+}

@@ -1,0 +1,326 @@
+//! What went wrong, sorted by what the caller can do about it.
+
+use std::fmt;
+use std::time::Duration;
+
+/// Who is to blame, and so what to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// One row cannot be stored as it is; its neighbours can. The row is *rejected*.
+    Row,
+    /// Nothing is wrong with the rows; the same write may succeed later. Retried within the budget.
+    Transient,
+    /// The statement as a whole cannot work (schema, rights). Every row is *returned*.
+    Batch,
+}
+
+/// The class of a database error, one vocabulary for every database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Class {
+    /// A unique or exclusion constraint, or a primary key.
+    Unique,
+    /// A foreign key points nowhere.
+    ForeignKey,
+    /// A NULL in a NOT NULL column.
+    NotNull,
+    /// A CHECK constraint.
+    Check,
+    /// A value the column's type does not take (range, length, syntax).
+    Data,
+    /// A trigger or function raised an error.
+    Raised,
+    /// The row could not be encoded, so it was never sent.
+    Encoding,
+    /// The row is larger than the configured or the database's limit.
+    TooLarge,
+    /// Deadlock, serialization failure, lock time-out, a busy SQLite file.
+    Contention,
+    /// The connection was lost or never came about.
+    Connection,
+    /// No connection came free in time.
+    PoolTimeout,
+    /// Out of disk, memory or connections.
+    Resource,
+    /// The statement was cancelled or ran into a time-out.
+    Cancelled,
+    /// Table, column or type do not fit the statement.
+    Schema,
+    /// The role may not do this.
+    Permission,
+    /// The database is read-only.
+    ReadOnly,
+    /// Anything else.
+    Other,
+}
+
+impl Class {
+    /// What a caller can do about an error of this class.
+    #[must_use]
+    pub fn scope(self) -> Scope {
+        use Class::*;
+        match self {
+            Unique | ForeignKey | NotNull | Check | Data | Raised | Encoding | TooLarge => Scope::Row,
+            Contention | Connection | PoolTimeout | Resource | Cancelled => Scope::Transient,
+            Schema | Permission | ReadOnly | Other => Scope::Batch,
+        }
+    }
+
+    /// The class as a metric label.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        use Class::*;
+        match self {
+            Unique => "unique",
+            ForeignKey => "foreign_key",
+            NotNull => "not_null",
+            Check => "check",
+            Data => "data",
+            Raised => "raised",
+            Encoding => "encoding",
+            TooLarge => "too_large",
+            Contention => "contention",
+            Connection => "connection",
+            PoolTimeout => "pool_timeout",
+            Resource => "resource",
+            Cancelled => "cancelled",
+            Schema => "schema",
+            Permission => "permission",
+            ReadOnly => "read_only",
+            Other => "other",
+        }
+    }
+}
+
+/// A database's refusal, without the values of the row that caused it.
+///
+/// The message is the server's, with quoted literals removed where the server is known to quote data; PostgreSQL's
+/// DETAIL and CONTEXT lines, which echo whole rows, are never kept.
+///
+/// ```
+/// use offgridflow_query::{Cause, Class, Scope};
+/// let cause = Cause::new(Class::Unique, "duplicate key").with_code("23505").with_constraint("readings_pkey");
+/// assert_eq!(cause.to_string(), "duplicate key (unique, 23505, constraint readings_pkey)");
+/// assert_eq!(cause.class().scope(), Scope::Row);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Cause {
+    class: Class,
+    code: Option<Box<str>>,
+    constraint: Option<Box<str>>,
+    message: Box<str>,
+}
+
+impl Cause {
+    /// A cause of `class`, in words for a person.
+    #[must_use]
+    pub fn new(class: Class, message: impl Into<String>) -> Self {
+        Self { class, code: None, constraint: None, message: message.into().into() }
+    }
+
+    /// Adds the database's own code (SQLSTATE, SQLite's extended result code).
+    #[must_use]
+    pub fn with_code(mut self, code: impl Into<String>) -> Self {
+        self.code = Some(code.into().into());
+        self
+    }
+
+    /// Adds the constraint's name.
+    #[must_use]
+    pub fn with_constraint(mut self, name: impl Into<String>) -> Self {
+        self.constraint = Some(name.into().into());
+        self
+    }
+
+    /// The class of the error.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        self.class
+    }
+
+    /// The database's own code, if it gave one.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        self.code.as_deref()
+    }
+
+    /// The constraint that was violated, if the database named it.
+    #[must_use]
+    pub fn constraint(&self) -> Option<&str> {
+        self.constraint.as_deref()
+    }
+
+    /// The message, without data.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}", self.message, self.class.as_str())?;
+        if let Some(code) = &self.code {
+            write!(f, ", {code}")?;
+        }
+        if let Some(name) = &self.constraint {
+            write!(f, ", constraint {name}")?;
+        }
+        f.write_str(")")
+    }
+}
+
+impl std::error::Error for Cause {}
+
+/// A setting or a shape that cannot work. Found when something is built, before any row is taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A name that no database takes.
+    #[error("{name:?} cannot be an identifier: {why}")]
+    Ident {
+        /// The name as given.
+        name: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A shape without columns, with a column twice, or with a key that names no column.
+    #[error("the shape of {table:?} cannot work: {why}")]
+    Shape {
+        /// The table's name.
+        table: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A setting out of its range.
+    #[error("{setting} cannot be {value}: {why}")]
+    Setting {
+        /// The setting's name.
+        setting: &'static str,
+        /// The value given.
+        value: String,
+        /// What range it has.
+        why: &'static str,
+    },
+    /// A statement that is not the plain INSERT this crate can batch.
+    #[error("cannot batch this statement: {why} (at byte {at})")]
+    Statement {
+        /// Byte offset of the first character that did not fit.
+        at: usize,
+        /// What was expected there.
+        why: &'static str,
+    },
+    /// An address that the database's driver cannot read.
+    #[error("the database address cannot be used: {why}")]
+    Address {
+        /// The driver's words, without the address (it may hold a password).
+        why: String,
+    },
+}
+
+/// What a writer as a whole can fail with; the fate of single rows is an [`Outcome`](crate::Outcome).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A setting cannot work.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The writer is closed: nothing more goes in. Start another one.
+    #[error("the writer is closed")]
+    Closed,
+    /// A group larger than the queue can never be taken whole. Raise `queue_rows` or split the group.
+    #[error(
+        "a group of {rows} rows does not fit a queue of {queue_rows}; raise queue_rows or split the group"
+    )]
+    GroupTooLarge {
+        /// Rows in the group.
+        rows: usize,
+        /// The queue's limit.
+        queue_rows: usize,
+    },
+    /// A flush gave fewer or more fates than it had rows. This is a bug in this crate or in an executor: report it.
+    #[error("flush {flush} took {taken} rows and accounts for {settled}; please report this")]
+    Conservation {
+        /// The flush, counted from 1 in this writer.
+        flush: u64,
+        /// Rows that went in.
+        taken: u64,
+        /// committed + rejected + superseded + skipped + returned.
+        settled: u64,
+    },
+    /// The task behind the writer ended before its time (panic, or the runtime shut down). Its rows were returned.
+    #[error("the writer's task ended early; its unsettled rows were returned")]
+    Aborted,
+}
+
+/// No connection: why, and who holds the others.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum PoolError {
+    /// No connection came free in time. Raise `max_open`, shorten what the holders do, or wait longer.
+    #[error("no connection came free within {waited:?} ({in_use} of {max_open} in use, {waiting} waiting{})", holders_text(.holders))]
+    Timeout {
+        /// How long this caller waited.
+        waited: Duration,
+        /// Connections lent out.
+        in_use: usize,
+        /// The pool's limit.
+        max_open: usize,
+        /// Callers still waiting.
+        waiting: usize,
+        /// The oldest holders, at most five, oldest first.
+        holders: Vec<Holder>,
+    },
+    /// A place was free but the database did not let us in within the deadline. Look at the network and the server.
+    #[error("the database did not accept a connection within {waited:?}")]
+    ConnectTimeout {
+        /// How long connecting took before it was given up.
+        waited: Duration,
+    },
+    /// The database refused the connection, or the connection broke.
+    #[error("cannot connect: {0}")]
+    Connect(Cause),
+    /// The pool is closed.
+    #[error("the pool is closed")]
+    Closed,
+}
+
+impl PoolError {
+    /// Whether the same call may succeed later.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        !matches!(self, Self::Closed)
+    }
+
+    /// The same fact in the vocabulary of write errors.
+    #[must_use]
+    pub fn to_cause(&self) -> Cause {
+        let class = match self {
+            Self::Timeout { .. } => Class::PoolTimeout,
+            Self::Connect(cause) => return cause.clone(),
+            Self::ConnectTimeout { .. } | Self::Closed => Class::Connection,
+        };
+        Cause::new(class, self.to_string())
+    }
+}
+
+/// Who holds a connection, and since when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Holder {
+    /// File and line of the call to `acquire`.
+    pub at: String,
+    /// How long the connection has been out.
+    pub held: Duration,
+}
+
+fn holders_text(holders: &[Holder]) -> String {
+    let mut text = String::new();
+    for (i, holder) in holders.iter().enumerate() {
+        text.push_str(if i == 0 { "; held by " } else { ", " });
+        text.push_str(&format!("{} for {:?}", holder.at, holder.held));
+    }
+    text
+}

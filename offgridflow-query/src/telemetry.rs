@@ -1,0 +1,80 @@
+//! Everything that leaves the crate through the `metrics` and `tracing` facades, in one place.
+//!
+//! Labels are pool and table names, error classes and statement summaries: never binds, keys or literals.
+#![cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "nothing to report to"))]
+
+use crate::pool::PoolStatus;
+use std::time::Duration;
+
+pub(crate) fn pool_timeout(pool: &str) {
+    #[cfg(feature = "metrics")]
+    metrics::counter!("db_client_connection_timeouts_total", "pool" => pool.to_owned()).increment(1);
+}
+
+pub(crate) fn pool_waited(pool: &str, wait: Duration) {
+    #[cfg(feature = "metrics")]
+    metrics::histogram!("db_client_connection_wait_time_seconds", "pool" => pool.to_owned()).record(wait);
+}
+
+pub(crate) fn pool_released(pool: &str, held: Duration) {
+    #[cfg(feature = "metrics")]
+    metrics::histogram!("db_client_connection_use_time_seconds", "pool" => pool.to_owned()).record(held);
+}
+
+#[cfg_attr(feature = "metrics", expect(clippy::cast_precision_loss, reason = "gauges are f64"))]
+pub(crate) fn pool_status(pool: &str, status: &PoolStatus) {
+    #[cfg(feature = "metrics")]
+    {
+        let gauge = |name: &'static str, value: usize| {
+            metrics::gauge!(name, "pool" => pool.to_owned()).set(value as f64);
+        };
+        gauge("db_client_connection_max", status.max_open);
+        gauge("db_client_connection_pending_requests", status.waiting);
+        let count = |state: &'static str, value: usize| {
+            let labels = [("pool", pool.to_owned()), ("state", state.to_owned())];
+            metrics::gauge!("db_client_connection_count", &labels).set(value as f64);
+        };
+        count("idle", status.idle);
+        count("used", status.in_use);
+    }
+}
+
+pub(crate) fn rows_settled(table: &str, outcome: &'static str, rows: u64) {
+    #[cfg(feature = "metrics")]
+    if rows > 0 {
+        let labels = [("table", table.to_owned()), ("outcome", outcome.to_owned())];
+        metrics::counter!("offgridflow_query_rows_total", &labels).increment(rows);
+    }
+}
+
+pub(crate) fn flushed(table: &str, rows: u64, took: Duration) {
+    #[cfg(feature = "metrics")]
+    metrics::histogram!("offgridflow_query_flush_duration_seconds", "table" => table.to_owned()).record(took);
+    #[cfg(feature = "tracing")]
+    tracing::debug!(target: "offgridflow_query", table, rows, took_us = took.as_micros(), "flushed");
+    #[cfg(not(feature = "tracing"))]
+    let _ = rows;
+}
+
+/// A writer or a shipment lost sight of something that its owner must hear about.
+pub(crate) fn warn(table: &str, what: &str) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(target: "offgridflow_query", table, "{what}");
+    #[cfg(not(feature = "tracing"))]
+    let _ = (table, what);
+}
+
+#[cfg(feature = "observe")]
+pub(crate) fn operation(database: &'static str, summary: &str, failed: Option<&'static str>, took: Duration) {
+    #[cfg(feature = "metrics")]
+    {
+        let operation = summary.split(' ').next().unwrap_or_default().to_owned();
+        let labels = [
+            ("db_system_name", database.to_owned()),
+            ("db_operation_name", operation),
+            ("db_query_summary", summary.to_owned()),
+            ("error_type", failed.unwrap_or_default().to_owned()),
+        ];
+        metrics::histogram!("db_client_operation_duration_seconds", &labels).record(took);
+    }
+}

@@ -1,0 +1,130 @@
+//! A fingerprint depends on what a statement does, not on how it is written, and no text can hurt it.
+#![cfg(feature = "observe")]
+
+use offgridflow_query::{Fingerprint, Observer, normalize};
+use proptest::prelude::*;
+use std::time::Duration;
+
+/// Pieces that rewrite freely: (canonical, variants).
+fn blank() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![" ", "\n\t", " /* note */ ", " -- note\n", "  "])
+}
+
+fn literal() -> impl Strategy<Value = String> {
+    prop_oneof![
+        any::<i64>().prop_map(|n| n.to_string()),
+        any::<u32>().prop_map(|n| format!("{n}.5e-3")),
+        "[^'\\\\\0]{0,12}".prop_map(|text| format!("'{text}'")),
+        "[a-z ]{0,12}".prop_map(|text| format!("$tag${text}$tag$")),
+        Just("?".to_owned()),
+        (1u8..99).prop_map(|n| format!("${n}")),
+        Just(":name".to_owned()),
+    ]
+}
+
+fn statement() -> impl Strategy<Value = String> {
+    let list = prop::collection::vec(literal(), 1..20);
+    (prop::collection::vec(blank(), 12), literal(), list, any::<bool>()).prop_map(
+        |(b, value, list, upper)| {
+            let word = |text: &str| if upper { text.to_uppercase() } else { text.to_owned() };
+            [
+                word("select"),
+                b[0].into(),
+                "*".into(),
+                b[1].into(),
+                word("from"),
+                b[2].into(),
+                word("readings"),
+                b[3].into(),
+                word("where"),
+                b[4].into(),
+                word("id"),
+                b[5].into(),
+                "=".into(),
+                b[6].into(),
+                value,
+                b[7].into(),
+                word("and"),
+                b[8].into(),
+                word("kind"),
+                b[9].into(),
+                word("in"),
+                b[10].into(),
+                "(".into(),
+                list.join(","),
+                b[11].into(),
+                ")".into(),
+            ]
+            .concat()
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn rewritten_statements_are_one(sql in statement()) {
+        prop_assert_eq!(normalize(&sql), "select * from readings where id = ? and kind in (?)");
+    }
+
+    #[test]
+    fn no_text_panics_and_no_literal_stays(text in any::<String>(), bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        for text in [text.as_str(), &String::from_utf8_lossy(&bytes)] {
+            let normal = normalize(text);
+            prop_assert_eq!(Fingerprint::of(text), Fingerprint::of(text));
+            prop_assert!(normal.len() <= 2 * text.len() + 1, "grew from {} to {}", text.len(), normal.len());
+        }
+    }
+
+    #[test]
+    fn sql_like_noise_is_read_to_its_end(text in "[-'\"$?:@.,;()/*0-9a-zA-Z \\\\\n\0é]{0,200}") {
+        let _ = (Fingerprint::of(&text), normalize(&text));
+    }
+
+    #[test]
+    fn secrets_in_strings_do_not_show(secret in "[a-z]{12}", tail in "[a-z0-9 =]{0,20}") {
+        let sql = format!("select a from b where c = '{secret}' and {tail}");
+        prop_assert!(!normalize(&sql).contains(&secret));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn figures_are_those_of_what_ran() {
+    let observer = Observer::new("sqlite");
+    for ms in 1..=100u64 {
+        let work = async {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+            if ms % 10 == 0 { Err(()) } else { Ok(3) }
+        };
+        let _ = observer.time_rows("SELECT a FROM t WHERE id = ?", work, |rows| *rows).await;
+    }
+    drop(observer.start_text("select A from T where ID = 12"));
+    let report = observer.report();
+    assert_eq!(report.statements.len(), 1);
+    let stats = &report.statements[0];
+    assert_eq!((stats.calls, stats.errors, stats.cancelled, stats.rows), (101, 10, 1, 270));
+    let p95_ms = stats.latency.p95_ns as f64 / 1e6;
+    assert!((94.0..97.5).contains(&p95_ms), "{p95_ms}");
+}
+
+#[test]
+fn a_full_table_counts_newcomers_as_other() {
+    let observer = Observer::with_capacity("sqlite", 8);
+    for n in 0..100 {
+        observer.start_text(&format!("select c{n} from t")).succeeded(1);
+    }
+    observer.start_text("select c3 from t").succeeded(1);
+    let report = observer.report();
+    assert_eq!((report.statements.len(), report.other.calls), (8, 92));
+    let calls: u64 = report.statements.iter().map(|stats| stats.calls).sum();
+    assert_eq!(calls, 9, "those who have a place keep it");
+}
+
+#[test]
+fn a_reused_address_is_not_mistaken_for_a_known_text() {
+    let observer = Observer::new("sqlite");
+    let mut text = String::from("select a from t");
+    observer.start_text(&text).succeeded(0);
+    text.replace_range(7..8, "b"); // same address, same length
+    observer.start_text(&text).succeeded(0);
+    assert_eq!(observer.report().statements.len(), 2);
+}

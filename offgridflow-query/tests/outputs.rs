@@ -1,0 +1,128 @@
+//! What leaves through serde and the metrics facade has the promised names, and no data.
+#![cfg(all(feature = "serde", feature = "metrics", feature = "observe"))]
+
+use metrics::{
+    Counter, CounterFn, Gauge, GaugeFn, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
+};
+use offgridflow_query::{Acquire, BatchWriter, Cause, Class, ConnectionPool, MemoryPool, Observer, row};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+struct Reading {
+    id: i64,
+}
+row!(Reading in "readings" { id } key { id });
+
+/// Adds up whatever is reported, by name and labels.
+#[derive(Default, Clone)]
+struct Recording(Arc<Mutex<BTreeMap<String, f64>>>);
+
+struct Cell(Recording, String);
+
+impl Cell {
+    fn add(&self, value: f64) {
+        *self.0.0.lock().unwrap().entry(self.1.clone()).or_default() += value;
+    }
+}
+
+impl CounterFn for Cell {
+    fn increment(&self, value: u64) {
+        self.add(value as f64);
+    }
+    fn absolute(&self, value: u64) {
+        self.add(value as f64);
+    }
+}
+
+impl GaugeFn for Cell {
+    fn increment(&self, value: f64) {
+        self.add(value);
+    }
+    fn decrement(&self, value: f64) {
+        self.add(-value);
+    }
+    fn set(&self, value: f64) {
+        self.add(value);
+    }
+}
+
+impl HistogramFn for Cell {
+    fn record(&self, _: f64) {
+        self.add(1.0);
+    }
+}
+
+impl Recording {
+    fn cell(&self, key: &Key) -> Arc<Cell> {
+        let labels: Vec<String> = key.labels().map(|l| format!("{}={}", l.key(), l.value())).collect();
+        Arc::new(Cell(self.clone(), format!("{}{{{}}}", key.name(), labels.join(","))))
+    }
+}
+
+impl Recorder for Recording {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::from_arc(self.cell(key))
+    }
+    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::from_arc(self.cell(key))
+    }
+    fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> metrics::Histogram {
+        metrics::Histogram::from_arc(self.cell(key))
+    }
+}
+
+async fn work() -> (MemoryPool, BatchWriter<Reading>, Observer) {
+    let (pool, observer) = (MemoryPool::new(2), Observer::new("sqlite"));
+    pool.set_poison(|row| {
+        (row[0] == offgridflow_query::Stored::Int(666)).then(|| Cause::new(Class::Check, "refused"))
+    });
+    let writer = BatchWriter::builder(pool.clone()).start().unwrap();
+    let rows = [1, 2, 666].map(|id| Reading { id });
+    let _ = writer.push_many(rows).await.unwrap().outcomes().await;
+    let _: Result<(), ()> = observer.time("SELECT * FROM readings WHERE id = 666", async { Ok(()) }).await;
+    drop(pool.acquire(Acquire::default()).await.unwrap());
+    let _ = pool.status();
+    (pool, writer, observer)
+}
+
+fn run<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+#[test]
+fn metrics_have_the_documented_names_and_no_data() {
+    let recording = Recording::default();
+    metrics::with_local_recorder(&recording, || run(async { drop(work().await.1.close().await.unwrap()) }));
+    let seen = recording.0.lock().unwrap();
+    assert_eq!(seen["offgridflow_query_rows_total{table=readings,outcome=committed}"], 2.0);
+    assert_eq!(seen["offgridflow_query_rows_total{table=readings,outcome=rejected}"], 1.0);
+    assert_eq!(seen["offgridflow_query_flush_duration_seconds{table=readings}"], 1.0);
+    assert_eq!(seen["db_client_connection_max{pool=memory}"], 2.0);
+    let operation = "db_client_operation_duration_seconds{db_system_name=sqlite,db_operation_name=select,\
+                     db_query_summary=select readings,error_type=}";
+    assert_eq!(seen[operation], 1.0);
+    for name in ["db_client_connection_wait_time_seconds", "db_client_connection_use_time_seconds"] {
+        assert!(seen.keys().any(|key| key.starts_with(name)), "{name}");
+    }
+    assert!(!seen.keys().any(|key| key.contains("666")), "{seen:?}");
+}
+
+#[test]
+fn figures_serialize_without_data() {
+    let (pool, writer, observer) = run(work());
+    let text =
+        serde_json::json!({ "pool": pool.status(), "writer": writer.stats(), "top": observer.top(10) })
+            .to_string();
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        (json["writer"]["committed"].as_u64(), json["writer"]["rejected"].as_u64()),
+        (Some(2), Some(1))
+    );
+    assert_eq!(json["pool"]["max_open"], 2);
+    assert_eq!(json["top"][0]["text"], "select * from readings where id = ?");
+    assert_eq!(json["top"][0]["fingerprint"].as_str().map(str::len), Some(16));
+    assert!(!text.contains("666"), "{text}");
+}
