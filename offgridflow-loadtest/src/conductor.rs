@@ -115,6 +115,7 @@ impl Conductor {
                 }
             }
         }
+        self.window.in_flight = 0;
         self.flush(Instant::now().saturating_duration_since(origin));
     }
 
