@@ -15,15 +15,16 @@ use crate::{
     report::{Ending, Measured, Report},
     reporter::Reporter,
     schedule::ArrivalProcess,
-    shard::{GRACE, OPENERS, WINDOW},
+    shard::{GRACE, WINDOW},
     stop::StopHandle,
+    warm_up::OPENERS,
     window::Window,
 };
 
 /// How long a shard may be overdue before it counts as stuck.
 const OVERDUE: Duration = Duration::from_secs(3);
 /// How far ahead the common start lies.
-const LEAD: Duration = Duration::from_millis(10);
+const LEAD: Duration = Duration::from_millis(20);
 const TICK: Duration = Duration::from_millis(100);
 
 pub(crate) type Readies = Vec<oneshot::Receiver<Result<(), TargetError>>>;
@@ -114,6 +115,7 @@ impl Conductor {
                 }
             }
         }
+        self.window.in_flight = 0;
         self.flush(Instant::now().saturating_duration_since(origin));
     }
 
@@ -126,7 +128,11 @@ impl Conductor {
         }
         self.window.merge(window);
         self.parts += 1;
-        if self.parts == self.plan.shards {
+        let to = window_end(self.window.index);
+        let planned = self.plan.executor.duration();
+        // The one in which the plan ends is held, so that a short remainder is no window of its own.
+        let closing = to >= planned && to - planned < WINDOW;
+        if self.parts == self.plan.shards && !closing {
             self.flush(window_end(self.window.index));
         }
     }
@@ -242,9 +248,9 @@ pub(crate) fn due(arrivals: &dyn ArrivalProcess, at: Duration) -> u64 {
     while low < high {
         let middle = low + (high - low) / 2;
         if arrivals.intended(middle).is_some_and(|intended| intended < at) {
-            low = middle + 1
+            low = middle + 1;
         } else {
-            high = middle
+            high = middle;
         }
     }
     low

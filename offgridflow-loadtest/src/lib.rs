@@ -13,7 +13,7 @@
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use {offgridflow_loadtest::{LoadTest, Rate, workload_fn}, std::time::Duration};
 //!
-//! let report = LoadTest::new(workload_fn(|mut op| async move {
+//! let report = LoadTest::new(workload_fn(|op| async move {
 //!         let user = op.rng().below(1_000); // the same numbers in every run with this seed
 //!         op.route(if user % 10 == 0 { "write" } else { "read" });
 //!         tokio::time::sleep(Duration::from_millis(1)).await; // your client's call
@@ -75,6 +75,7 @@ mod target;
 mod threshold;
 mod units;
 mod verdict;
+mod warm_up;
 mod window;
 mod workload;
 

@@ -59,24 +59,25 @@ impl Op {
     }
 
     /// Random numbers that depend on the run's seed and [`index`](Self::index) only.
-    pub fn rng(&mut self) -> &mut OpRng {
-        &mut self.rng
+    #[must_use]
+    pub fn rng(&self) -> &OpRng {
+        &self.rng
     }
 
     /// Counts this operation under `name`. Names are templates (`GET /users/{id}`): beyond
     /// [`MAX_ROUTES`](crate::MAX_ROUTES) they are counted together. Costs a scan of the names seen so far.
-    pub fn route(&mut self, name: &str) {
+    pub fn route(&self, name: &str) {
         let id = self.marks.routes.id(name);
         self.set_route(id);
     }
 
     /// Counts this operation under a route known from [`ShardCtx::route`](crate::ShardCtx::route).
-    pub fn set_route(&mut self, route: RouteId) {
+    pub fn set_route(&self, route: RouteId) {
         self.marks.route.store(route.to_bits(), Relaxed);
     }
 
     /// Says that a phase begins now; the last mark of a phase counts.
-    pub fn mark(&mut self, phase: Phase) {
+    pub fn mark(&self, phase: Phase) {
         let at = u64::try_from(self.clock.now().as_nanos()).unwrap_or(UNMARKED);
         match phase {
             Phase::Admitted => self.marks.admitted.store(at, Relaxed),

@@ -1,12 +1,16 @@
 //! Random numbers that depend on a seed and an index, and on nothing else.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
 /// A small generator, one for each operation: the same seed and index give the same numbers on every system,
 /// in whatever order, on whatever shard the operation runs.
 ///
 /// `SplitMix64` (Steele, Lea and Flood, *Fast splittable pseudorandom number generators*, 2014). Not for secrets.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// Shared references draw, so that `op.route(if op.rng().chance(0.1) { … })` reads as it should.
+#[derive(Debug)]
 pub struct OpRng {
-    state: u64,
+    state: AtomicU64, // never contended: one operation has it
 }
 
 const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -15,38 +19,49 @@ impl OpRng {
     /// The generator of operation `index` in a run with `seed`.
     #[must_use]
     pub fn new(seed: u64, index: u64) -> Self {
-        Self { state: mix(seed ^ mix(index.wrapping_add(GAMMA))) }
+        Self { state: mix(seed ^ mix(index.wrapping_add(GAMMA))).into() }
     }
 
     /// 64 random bits.
-    pub fn next_u64(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(GAMMA);
-        mix(self.state)
+    #[must_use]
+    pub fn next_u64(&self) -> u64 {
+        mix(self.state.fetch_add(GAMMA, Relaxed).wrapping_add(GAMMA))
     }
 
     /// A whole number from 0 up to, but not including, `end`; 0 if `end` is 0. Bias below 2⁻³² for ends
     /// below 2³² (multiply and shift, Lemire 2019, without rejection).
-    pub fn below(&mut self, end: u64) -> u64 {
+    #[must_use]
+    pub fn below(&self, end: u64) -> u64 {
         let product = u128::from(self.next_u64()) * u128::from(end);
         u64::try_from(product >> 64).unwrap_or(0)
     }
 
     /// A number from 0 up to, but not including, 1, in steps of 2⁻⁵³.
-    pub fn unit(&mut self) -> f64 {
+    #[must_use]
+    pub fn unit(&self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "53 bits fit a double exactly")]
         let bits = (self.next_u64() >> 11) as f64;
         bits / 9_007_199_254_740_992.0
     }
 
     /// One of `items`; `None` if there are none.
-    pub fn choose<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
+    #[must_use]
+    pub fn choose<'a, T>(&self, items: &'a [T]) -> Option<&'a T> {
         let index = self.below(u64::try_from(items.len()).unwrap_or(u64::MAX));
         items.get(usize::try_from(index).unwrap_or(usize::MAX))
     }
 
     /// `true` with probability `p`.
-    pub fn chance(&mut self, p: f64) -> bool {
+    #[must_use]
+    pub fn chance(&self, p: f64) -> bool {
         self.unit() < p
+    }
+}
+
+impl Clone for OpRng {
+    /// A generator that goes on from here with the same numbers.
+    fn clone(&self) -> Self {
+        Self { state: self.state.load(Relaxed).into() }
     }
 }
 
@@ -72,7 +87,7 @@ mod tests {
     fn draws_are_even_and_in_range() {
         let mut counts = [0_u32; 10];
         for index in 0..10_000 {
-            let mut rng = OpRng::new(42, index);
+            let rng = OpRng::new(42, index);
             let at = usize::try_from(rng.below(10)).expect("below ten");
             counts[at] += 1;
             assert!((0.0..1.0).contains(&rng.unit()));
@@ -84,7 +99,7 @@ mod tests {
 
     #[test]
     fn the_generator_is_splitmix64() {
-        let mut rng = OpRng { state: 1_234_567 };
+        let rng = OpRng { state: 1_234_567.into() };
         // First outputs of the reference implementation for seed 1234567.
         assert_eq!(rng.next_u64(), 6_457_827_717_110_365_317);
         assert_eq!(rng.next_u64(), 3_203_168_211_198_807_973);

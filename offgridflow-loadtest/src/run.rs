@@ -274,6 +274,8 @@ impl<W: Workload> LoadTest<W> {
     ) -> Result<Report, Error> {
         plan.preflight()?;
         let mut reporters = std::mem::take(&mut self.reporters);
+        #[cfg(feature = "tracing")]
+        tracing::info!(target = %plan.target, load = %plan.load(), shards = plan.shards, "load test starts");
         reporters.iter_mut().for_each(|reporter| reporter.on_start(&plan));
         let _stop = StopOnDrop(self.stop.clone());
         let names = Arc::new(RouteTable::new());
@@ -294,6 +296,8 @@ impl<W: Workload> LoadTest<W> {
         let mut conductor = Conductor::new(plan, self.stop.clone(), reporters, from_shards);
         let measured = conductor.measure(readies, results, go).await;
         let mut report = measured.report(&conductor.plan, &names);
+        #[cfg(feature = "tracing")]
+        tracing::info!(verdict = %report.verdict, offered = report.offered, ok = report.total.ok, failed = report.total.failed, "load test ends");
         conductor.tell(&mut report);
         Ok(report)
     }

@@ -25,11 +25,10 @@ use crate::{
     schedule::ArrivalProcess,
     slot::{Bell, Job, Order, Running, Slot},
     stop::StopHandle,
+    warm_up::{wait_for_start, warm_up},
     workload::{ShardCtx, Workload},
 };
 
-/// How many sessions a shard opens at a time before the run.
-pub(crate) const OPENERS: usize = 8;
 /// How many due operations are dispatched before the ones in flight get a turn.
 const BURST: u32 = 64;
 /// How long operations in flight may take when a run is stopped.
@@ -90,58 +89,7 @@ pub(crate) async fn run_shard<W: Workload>(
     Some(shard.recorder.replace(Recorder::new(end)))
 }
 
-/// Arrives at the common start on time: the last stretch by looking, since a timer wakes late.
-async fn wait_for_start(origin: Instant, precise: bool) {
-    if precise {
-        sleep_until(origin - Duration::from_millis(3)).await;
-        while Instant::now() < origin {
-            tokio::task::yield_now().await;
-        }
-    } else {
-        sleep_until(origin).await;
-    }
-}
-
-/// Opens the first sessions, a few at a time, so that the run does not begin with a connect storm.
-/// Fails if none could be opened.
-async fn warm_up<W: Workload>(
-    workload: &Arc<W>,
-    plan: &ShardPlan,
-    idle: &mut Vec<W::Session>,
-) -> Result<(), TargetError> {
-    let opened = Rc::new(RefCell::new((Vec::new(), None)));
-    let left = Rc::new(Cell::new(plan.warm_sessions));
-    let opener = |_| {
-        let (workload, plan, opened, left) =
-            (Arc::clone(workload), plan.clone(), Rc::clone(&opened), Rc::clone(&left));
-        spawn_local(async move {
-            while let Some(rest) = left.get().checked_sub(1) {
-                left.set(rest);
-                let ctx = context(&plan, as_u64(rest));
-                let result = guarded(Instant::now() + plan.timeout, workload.open(&ctx))
-                    .await
-                    .and_then(|result| result);
-                let mut opened = opened.borrow_mut();
-                match result {
-                    Ok(session) => opened.0.push(session),
-                    Err(error) => return opened.1 = Some(error),
-                }
-            }
-        })
-    };
-    let openers: Vec<_> = (0..OPENERS.min(plan.warm_sessions)).map(opener).collect();
-    for opener in openers {
-        let _ = opener.await;
-    }
-    let (sessions, error) = opened.take();
-    *idle = sessions;
-    match error {
-        Some(error) if idle.is_empty() => Err(error),
-        _ => Ok(()),
-    }
-}
-
-fn context(plan: &ShardPlan, session: u64) -> ShardCtx {
+pub(crate) fn context(plan: &ShardPlan, session: u64) -> ShardCtx {
     ShardCtx { shard: plan.index, shards: plan.shards, session, routes: Arc::clone(&plan.routes) }
 }
 
@@ -210,7 +158,14 @@ impl<W: Workload> Shard<W> {
                     held_until = self.clock.now();
                     self.hand(&slot, Job { held_since, ..job });
                 }
-                None => self.refuse(job),
+                None => {
+                    // A slot that is done but has not had its turn on this thread is not the cap.
+                    tokio::task::yield_now().await;
+                    match self.free_slot(&mut tasks) {
+                        Some(slot) => self.hand(&slot, job),
+                        None => self.refuse(job),
+                    }
+                }
             }
             index += as_u64(self.plan.shards);
         }
@@ -465,6 +420,6 @@ impl<W: Workload> Shard<W> {
     }
 }
 
-fn as_u64(index: usize) -> u64 {
+pub(crate) fn as_u64(index: usize) -> u64 {
     u64::try_from(index).unwrap_or(u64::MAX)
 }

@@ -233,7 +233,7 @@ impl fmt::Display for Threshold {
         match self.metric {
             Metric::Time(statistic, series) => write!(f, "{statistic}({series})")?,
             metric => {
-                f.write_str(PLAIN.iter().find(|(_, plain)| *plain == metric).map_or("?", |(name, _)| name))?
+                f.write_str(PLAIN.iter().find(|(_, plain)| *plain == metric).map_or("?", |(name, _)| name))?;
             }
         }
         if let Some(route) = &self.route {

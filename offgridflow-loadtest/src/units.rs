@@ -47,7 +47,7 @@ fn to_duration(ns: f64) -> Option<Duration> {
 pub(crate) fn exact_duration(duration: Duration) -> String {
     let ns = duration.as_nanos();
     for (unit, scale) in [("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000)] {
-        if ns > 0 && ns % scale == 0 {
+        if ns > 0 && ns.is_multiple_of(scale) {
             return format!("{}{unit}", ns / scale);
         }
     }

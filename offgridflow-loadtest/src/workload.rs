@@ -119,7 +119,7 @@ pub struct WorkloadFn<F, R> {
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use {offgridflow_loadtest::{LoadTest, Rate, workload_fn}, std::time::Duration};
-/// let lookup = workload_fn(|mut op| async move {
+/// let lookup = workload_fn(|op| async move {
 ///     op.route(if op.rng().chance(0.9) { "read" } else { "write" });
 ///     tokio::time::sleep(Duration::from_millis(1)).await;
 ///     Ok::<(), std::io::Error>(())

@@ -45,11 +45,25 @@ async fn a_frozen_closure_is_as_slow_as_arithmetic_says() {
 /// The same against a real server: 4 s at 250/s, frozen half a second (an eighth waits, evenly).
 #[test]
 fn a_frozen_http_server_is_as_slow_as_arithmetic_says() {
+    let (total, freeze) = (4.0, 0.5);
+    // A run that says of itself that the machine was too busy to generate the load is repeated.
+    let mut runs = std::iter::repeat_with(|| frozen_server(total, freeze)).take(5);
+    let report = runs.find(|report| report.verdict.is_valid()).expect("one valid run of five");
+    // The quantile q is waited for by a share 1 − q: freeze − (1 − q) × total.
+    let response = report.total.response;
+    for (measured, q) in [(response.p90, 0.90), (response.p95, 0.95), (response.p99, 0.99)] {
+        let (measured, truth) = (seconds(measured), freeze - (1.0 - q) * total);
+        assert!((measured - truth).abs() < 0.05, "{measured} against {truth}\n{report}");
+    }
+    let service = seconds(report.total.service.p99);
+    assert!(service > 0.4, "the freeze is the target's, not the generator's\n{report}");
+}
+
+fn frozen_server(total: f64, freeze: f64) -> Report {
     let server = common::Server::start();
     let target = HttpTarget::new(&server.url()).expect("a valid url");
-    let test = LoadTest::new(target).rate(Rate::constant(250.0, Duration::from_secs(4)));
-    let (total, freeze) = (4.0, 0.5);
-    let report = std::thread::scope(|scope| {
+    let test = LoadTest::new(target).rate(Rate::constant(250.0, Duration::from_secs_f64(total)));
+    std::thread::scope(|scope| {
         let begun = Instant::now();
         let run = scope.spawn(|| {
             let runtime =
@@ -62,13 +76,5 @@ fn a_frozen_http_server_is_as_slow_as_arithmetic_says() {
         }
         server.freeze(Duration::from_secs_f64(freeze));
         run.join().expect("no panic")
-    });
-    // The quantile q is waited for by a share 1 − q: freeze − (1 − q) × total.
-    let response = report.total.response;
-    for (measured, q) in [(response.p90, 0.90), (response.p95, 0.95), (response.p99, 0.99)] {
-        let (measured, truth) = (seconds(measured), freeze - (1.0 - q) * total);
-        assert!((measured - truth).abs() < 0.05, "{measured} against {truth}\n{report}");
-    }
-    let service = seconds(report.total.service.p99);
-    assert!(service > 0.4, "the freeze is the target's, not the generator's\n{report}");
+    })
 }

@@ -121,8 +121,11 @@ fn random_arrivals_are_poisson() {
             (model - i as f64 / n).abs().max((model - (i + 1) as f64 / n).abs())
         });
         passed += u32::from(distance.fold(0.0, f64::max) < 1.63 / n.sqrt());
-        let mut windows = vec![0.0_f64; 200];
-        at.iter().for_each(|at| windows[((at * 10.0) as usize).min(199)] += 1.0);
+        let held = |w: u32| {
+            let window = 0.1 * f64::from(w)..0.1 * f64::from(w + 1);
+            at.iter().filter(|at| window.contains(*at)).count() as f64
+        };
+        let windows: Vec<_> = (0..200).map(held).collect();
         let mean = windows.iter().sum::<f64>() / 200.0;
         dispersions.push(windows.iter().map(|count| (count - mean).powi(2)).sum::<f64>() / 199.0 / mean);
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use offgridflow_loadtest::{
-    Ending, Executor, FailKind, Limit, LoadTest, OnCap, Op, Outcome, Rate, ShardCtx, TargetError,
+    Ending, Executor, FailKind, Limit, LoadTest, OnCap, Op, Outcome, Quantile, Rate, ShardCtx, TargetError,
     ThresholdStatus, Validity, Workload, workload_fn,
 };
 use tokio::time::sleep;
@@ -103,7 +103,7 @@ async fn a_queue_at_the_cap_is_admission_wait_not_the_generator() {
     let test = LoadTest::new(work).rate(rate(100.0, 4)).max_in_flight(50, OnCap::Queue).timeout(ms(60_000));
     let report = test.run_here().await.expect("runs");
     assert_eq!(report.total.ok, 400, "{report}");
-    assert!(report.dispatch_lag.max.and_then(|max| max.value()) < Some(ms(5)), "{report}");
+    assert!(report.dispatch_lag.max.and_then(Quantile::value) < Some(ms(5)), "{report}");
     assert!(report.total.response.p95.value() > Some(ms(4_000)), "{report}");
     assert_eq!(report.verdict.name(), "TargetBound", "{report}");
 }
@@ -136,6 +136,20 @@ async fn a_generator_that_is_blocked_says_so() {
     let report = test.run().await.expect("runs");
     assert_eq!((report.verdict.name(), report.exit_code()), ("GeneratorBound", 3), "{report}");
     assert_eq!(report.thresholds[0].status, ThresholdStatus::NotJudged);
+}
+
+#[tokio::test]
+async fn a_frozen_generator_leaves_the_service_time_alone() {
+    let work = workload_fn(|op| async move {
+        if op.index() == 100 {
+            std::thread::sleep(ms(300)); // the generator, not the target, stands still
+        }
+    });
+    let report = LoadTest::new(work).rate(rate(400.0, 1)).shards(1).run().await.expect("runs");
+    assert_eq!(report.verdict.name(), "GeneratorBound", "{report}");
+    assert!(report.dispatch_lag.p95.value() > Some(ms(200)), "{report}");
+    assert!(report.total.response.p95.value() > Some(ms(200)), "users would have waited\n{report}");
+    assert!(report.total.service.p99.value() < Some(ms(50)), "the target did not stall\n{report}");
 }
 
 #[tokio::test]

@@ -52,7 +52,7 @@ async fn every_index_runs_once_and_draws_the_same_numbers_whoever_runs_it() {
     let run = |shards| async move {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let shared = Arc::clone(&seen);
-        let work = workload_fn(move |mut op| {
+        let work = workload_fn(move |op| {
             let draw = op.rng().next_u64();
             shared.lock().expect("lock").push((op.index(), draw));
             async {}
@@ -105,7 +105,10 @@ async fn a_session_that_lost_its_answer_is_replaced_and_the_others_are_closed() 
         "one at a time, each lost at its tenth"
     );
     // Opening again cost the next operation 3 ms, as admission wait and not as service.
-    assert!(report.admission_wait.max.and_then(|max| max.value()) >= Some(ms(3)), "{report}");
+    assert!(
+        report.admission_wait.max.and_then(offgridflow_loadtest::Quantile::value) >= Some(ms(3)),
+        "{report}"
+    );
     assert!(report.total.service.max.is_some_and(|max| max.value() < Some(ms(1))), "{report}");
 }
 
@@ -135,7 +138,7 @@ async fn sessions_that_remain_are_closed() {
 
 #[tokio::test(start_paused = true)]
 async fn marks_move_the_borders_between_the_parts() {
-    let work = workload_fn(|mut op| async move {
+    let work = workload_fn(|op| async move {
         sleep(ms(20)).await; // waiting for a permit of its own
         op.mark(Phase::Admitted);
         sleep(ms(30)).await;
@@ -155,7 +158,7 @@ async fn marks_move_the_borders_between_the_parts() {
 
 #[tokio::test(start_paused = true)]
 async fn errors_of_any_type_reach_the_ledger_by_route() {
-    let work = workload_fn(|mut op| async move {
+    let work = workload_fn(|op| async move {
         op.route(if op.index() % 2 == 0 { "even" } else { "odd" });
         if op.index() % 4 == 0 { Err(std::io::Error::other("disk full")) } else { Ok(()) }
     });

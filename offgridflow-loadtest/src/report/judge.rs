@@ -111,7 +111,7 @@ impl Measured {
             capped: self.recorder.ledger.total(&FailKind::Cap),
             answered: total.response.answered().count(),
             in_time,
-            lag_p99: Distribution::from(self.recorder.lag.clone()).empirical(0.99).and_then(Quantile::value),
+            lag_p99: Distribution::from(self.recorder.lag.clone()).quantile(0.99).value(),
             stuck_shards: self.stuck_shards,
             unreachable: self.unreachable.clone(),
             commonest: commonest

@@ -61,7 +61,7 @@ impl Connection {
         ready && self.driver.is_some()
     }
 
-    pub(super) async fn send(&mut self, request: Request, op: &mut Op) -> Result<Answer, Lost> {
+    pub(super) async fn send(&mut self, request: Request, op: &Op) -> Result<Answer, Lost> {
         let sending = self.sender.try_send_request(request);
         let response = match drive(&mut self.driver, sending).await {
             Ok(response) => response,

@@ -128,21 +128,21 @@ impl HttpTarget {
     }
 
     /// Which route an operation takes: drawn from its own random numbers, by weight.
-    fn pick(&self, op: &mut Op) -> usize {
+    fn pick(&self, op: &Op) -> usize {
         if self.routes.len() == 1 {
             return 0;
         }
         let mut draw = op.rng().below(self.weights);
-        let mut passed = |route: &HttpRoute| {
+        let passed = |route: &HttpRoute| {
             let weight = u64::from(route.weight.get());
             let here = draw < weight;
             draw = draw.saturating_sub(weight);
             here
         };
-        self.routes.iter().position(|route| passed(route)).unwrap_or(0)
+        self.routes.iter().position(passed).unwrap_or(0)
     }
 
-    fn request(&self, route: &HttpRoute, op: &mut Op) -> Result<connection::Request, TargetError> {
+    fn request(&self, route: &HttpRoute, op: &Op) -> Result<connection::Request, TargetError> {
         let path = route.make_path(&self.prefix, op);
         let uri = Uri::try_from(&*path).map_err(|_| bad_request(format!("`{path}` is not a valid path")))?;
         let mut request = http::Request::new(http_body_util::Full::new(route.make_body(op)));
@@ -189,7 +189,7 @@ impl HttpTarget {
         &self,
         session: &mut HttpSession,
         request: connection::Request,
-        op: &mut Op,
+        op: &Op,
     ) -> Result<(u16, u64), TargetError> {
         let mut request = request;
         for last in [false, true] {

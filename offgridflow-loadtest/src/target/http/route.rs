@@ -8,7 +8,7 @@ use http::{HeaderMap, Method, Uri};
 use super::header_pair;
 use crate::{error::ConfigError, op::Op};
 
-type Make<T> = Arc<dyn Fn(&mut Op) -> T + Send + Sync>;
+type Make<T> = Arc<dyn Fn(&Op) -> T + Send + Sync>;
 
 /// A request to send, one of a target's weighted routes.
 #[derive(Clone)]
@@ -81,7 +81,7 @@ impl HttpRoute {
 
     /// Generates the path and query of each operation.
     #[must_use]
-    pub fn path_with(mut self, path: impl Fn(&mut Op) -> String + Send + Sync + 'static) -> Self {
+    pub fn path_with(mut self, path: impl Fn(&Op) -> String + Send + Sync + 'static) -> Self {
         self.path = Some(Arc::new(path));
         self
     }
@@ -90,14 +90,14 @@ impl HttpRoute {
     #[must_use]
     pub fn body(mut self, body: impl Into<Bytes>) -> Self {
         let body = body.into();
-        self.body = Some(Arc::new(move |_: &mut Op| body.clone()));
+        self.body = Some(Arc::new(move |_: &Op| body.clone()));
         self
     }
 
     /// Generates the body of each operation.
     #[must_use]
-    pub fn body_with<B: Into<Bytes>>(mut self, body: impl Fn(&mut Op) -> B + Send + Sync + 'static) -> Self {
-        self.body = Some(Arc::new(move |op: &mut Op| body(op).into()));
+    pub fn body_with<B: Into<Bytes>>(mut self, body: impl Fn(&Op) -> B + Send + Sync + 'static) -> Self {
+        self.body = Some(Arc::new(move |op: &Op| body(op).into()));
         self
     }
 
@@ -141,7 +141,7 @@ impl HttpRoute {
         &self.name
     }
 
-    pub(super) fn make_path(&self, prefix: &str, op: &mut Op) -> Cow<'_, str> {
+    pub(super) fn make_path(&self, prefix: &str, op: &Op) -> Cow<'_, str> {
         let own = match &self.path {
             Some(make) => Cow::Owned(make(op)),
             None => Cow::Borrowed(&*self.template),
@@ -149,7 +149,7 @@ impl HttpRoute {
         if self.whole || prefix.is_empty() { own } else { Cow::Owned(format!("{prefix}{own}")) }
     }
 
-    pub(super) fn make_body(&self, op: &mut Op) -> Bytes {
+    pub(super) fn make_body(&self, op: &Op) -> Bytes {
         self.body.as_ref().map_or_else(Bytes::new, |make| make(op))
     }
 

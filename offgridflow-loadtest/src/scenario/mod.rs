@@ -1,9 +1,14 @@
 //! A load test in a file.
 
+mod lines;
+mod values;
+
 use std::{collections::BTreeMap, fmt, path::Path, time::Duration};
 
-use serde::{Deserialize, Deserializer, de};
-use toml::de::{DeTable, DeValue};
+use serde::Deserialize;
+
+use lines::{line_of_field, located};
+use values::{Secret, Share, Span, Statuses};
 
 use crate::{
     error::ConfigError,
@@ -12,7 +17,6 @@ use crate::{
     run::LoadTest,
     settings::Settings,
     target::http::{HttpRoute, HttpTarget},
-    units::{parse_duration, parse_percent},
 };
 
 /// A load test of an HTTP service as a TOML file says it. Unknown fields are refused.
@@ -46,10 +50,16 @@ use crate::{
 /// assert_eq!((&*wrong.field, wrong.line), ("load.duration", Some(9)));
 /// # Ok::<(), offgridflow_loadtest::ConfigError>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Scenario {
     file: File,
-    text: String,
+    text: String, // for the lines of errors
+}
+
+impl fmt::Debug for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.file.fmt(f) // the text holds secrets
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -290,139 +300,5 @@ fn within(table: &str) -> impl Fn(ConfigError) -> ConfigError + use<> {
     move |mut error| {
         error.field = format!("{table}.{}", error.field);
         error
-    }
-}
-
-// ---- values ----------------------------------------------------------------------------------------------
-
-#[derive(Debug, Clone, Copy)]
-struct Span(Duration);
-
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl de::Visitor<'_> for Text {
-            type Value = Span;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a duration in quotes, for example \"30s\" or \"250ms\"")
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Span, E> {
-                parse_duration(text).map(Span).map_err(E::custom)
-            }
-        }
-        deserializer.deserialize_any(Text)
-    }
-}
-
-/// A share, from `"1%"` or `0.01`.
-#[derive(Debug, Clone, Copy)]
-struct Share(f64);
-
-impl<'de> Deserialize<'de> for Share {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Any;
-        impl de::Visitor<'_> for Any {
-            type Value = Share;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a share, for example \"1%\" or 0.01")
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Share, E> {
-                parse_percent(text).map(|percent| Share(percent / 100.0)).map_err(E::custom)
-            }
-            fn visit_f64<E: de::Error>(self, share: f64) -> Result<Share, E> {
-                Ok(Share(share))
-            }
-            fn visit_i64<E: de::Error>(self, share: i64) -> Result<Share, E> {
-                if (0..=1).contains(&share) {
-                    return Ok(Share(if share == 0 { 0.0 } else { 1.0 }));
-                }
-                Err(E::custom(format!("{share} is not a share: write \"{share}%\" or a number from 0 to 1")))
-            }
-        }
-        deserializer.deserialize_any(Any)
-    }
-}
-
-/// Text that Debug does not show.
-#[derive(Clone, Deserialize)]
-#[serde(transparent)]
-struct Secret(String);
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("…")
-    }
-}
-
-/// A range of statuses, from `"200-299"` or `"204"`.
-#[derive(Debug, Clone, Copy)]
-struct Statuses(u16, u16);
-
-impl<'de> Deserialize<'de> for Statuses {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let (from, to) = text.split_once('-').unwrap_or((&text, &text));
-        match (from.trim().parse(), to.trim().parse()) {
-            (Ok(from), Ok(to)) if from <= to => Ok(Self(from, to)),
-            _ => Err(de::Error::custom(format!(
-                "`{text}` is not a range of statuses, for example \"200-299\" or \"204\""
-            ))),
-        }
-    }
-}
-
-// ---- lines -----------------------------------------------------------------------------------------------
-
-/// An error of the TOML reader, with its line and the field whose value it is about.
-fn located(text: &str, error: &toml::de::Error) -> ConfigError {
-    let at = error.span().map(|span| span.start);
-    let field = at.and_then(|at| field_at(text, at)).unwrap_or_default();
-    let mut located = ConfigError::new(field, error.message());
-    located.line = at.map(|at| line_at(text, at));
-    located
-}
-
-fn line_at(text: &str, offset: usize) -> usize {
-    1 + text.bytes().take(offset).filter(|&byte| byte == b'\n').count()
-}
-
-fn line_of_field(text: &str, field: &str) -> Option<usize> {
-    let table = DeTable::parse(text).ok()?;
-    let mut values = Vec::new();
-    walk(table.get_ref(), "", &mut values);
-    values.into_iter().find(|(path, _)| path == field).map(|(_, span)| line_at(text, span.start))
-}
-
-/// The innermost field whose value covers `offset`.
-fn field_at(text: &str, offset: usize) -> Option<String> {
-    let table = DeTable::parse(text).ok()?;
-    let mut values = Vec::new();
-    walk(table.get_ref(), "", &mut values);
-    let covering = values.into_iter().filter(|(_, span)| span.contains(&offset));
-    covering.min_by_key(|(_, span)| span.len()).map(|(path, _)| path)
-}
-
-type Values = Vec<(String, std::ops::Range<usize>)>;
-
-fn walk(table: &DeTable<'_>, prefix: &str, values: &mut Values) {
-    for (key, value) in table {
-        let path =
-            if prefix.is_empty() { key.get_ref().to_string() } else { format!("{prefix}.{}", key.get_ref()) };
-        visit(value.get_ref(), &path, values);
-        values.push((path, value.span()));
-    }
-}
-
-fn visit(value: &DeValue<'_>, path: &str, values: &mut Values) {
-    match value {
-        DeValue::Table(table) => walk(table, path, values),
-        DeValue::Array(array) => {
-            for (index, item) in array.iter().enumerate() {
-                let path = format!("{path}.{index}");
-                visit(item.get_ref(), &path, values);
-                values.push((path, item.span()));
-            }
-        }
-        _ => {}
     }
 }

@@ -1,0 +1,83 @@
+//! Values as people write them in a scenario.
+
+use std::{fmt, time::Duration};
+
+use serde::{Deserialize, Deserializer, de};
+
+use crate::units::{parse_duration, parse_percent};
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Span(pub(super) Duration);
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl de::Visitor<'_> for Text {
+            type Value = Span;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a duration in quotes, for example \"30s\" or \"250ms\"")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Span, E> {
+                parse_duration(text).map(Span).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_any(Text)
+    }
+}
+
+/// A share, from `"1%"` or `0.01`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Share(pub(super) f64);
+
+impl<'de> Deserialize<'de> for Share {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl de::Visitor<'_> for Any {
+            type Value = Share;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a share, for example \"1%\" or 0.01")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Share, E> {
+                parse_percent(text).map(|percent| Share(percent / 100.0)).map_err(E::custom)
+            }
+            fn visit_f64<E: de::Error>(self, share: f64) -> Result<Share, E> {
+                Ok(Share(share))
+            }
+            fn visit_i64<E: de::Error>(self, share: i64) -> Result<Share, E> {
+                if (0..=1).contains(&share) {
+                    return Ok(Share(if share == 0 { 0.0 } else { 1.0 }));
+                }
+                Err(E::custom(format!("{share} is not a share: write \"{share}%\" or a number from 0 to 1")))
+            }
+        }
+        deserializer.deserialize_any(Any)
+    }
+}
+
+/// Text that Debug does not show.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Secret(pub(super) String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
+/// A range of statuses, from `"200-299"` or `"204"`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Statuses(pub(super) u16, pub(super) u16);
+
+impl<'de> Deserialize<'de> for Statuses {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let (from, to) = text.split_once('-').unwrap_or((&text, &text));
+        match (from.trim().parse(), to.trim().parse()) {
+            (Ok(from), Ok(to)) if from <= to => Ok(Self(from, to)),
+            _ => Err(de::Error::custom(format!(
+                "`{text}` is not a range of statuses, for example \"200-299\" or \"204\""
+            ))),
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The command's exit codes, streams and files.
+#![cfg(feature = "cli")]
+
+mod common;
+
+use std::{
+    fs,
+    process::{Command, Output},
+    time::Duration,
+};
+
+use common::{Behaviour, Server};
+use offgridflow_loadtest::Report;
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_offgridflow-loadtest"));
+    command.args(arguments);
+    command
+}
+
+fn run(arguments: &[&str]) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = command(arguments).output().expect("the command runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    (status.code().expect("a code"), text(stdout), text(stderr))
+}
+
+/// Like [`run`]; asks again if the machine was too busy to generate the load, which the run itself says.
+fn run_unstarved(arguments: &[&str]) -> (i32, String, String) {
+    let mut result = run(arguments);
+    for _ in 0..4 {
+        if !result.1.contains("verdict: GeneratorBound") {
+            break;
+        }
+        result = run(arguments);
+    }
+    result
+}
+
+#[test]
+fn a_healthy_run_exits_0_with_report_progress_and_json() {
+    let server = Server::start();
+    let folder = tempfile::tempdir().expect("folder");
+    let json = folder.path().join("run.json");
+    let (code, out, err) = run_unstarved(&[
+        "run",
+        &server.url(),
+        "--rate",
+        "400",
+        "--for",
+        "1s",
+        "-t",
+        "p95(response) < 2s",
+        "--json",
+        json.to_str().expect("text"),
+    ]);
+    assert_eq!((code, out.lines().last()), (0, Some("verdict: Valid")), "{out}{err}");
+    assert!(err.contains("400 operations in 1s") && err.contains("  offered "), "{err}");
+    let report = Report::from_json(&fs::read_to_string(&json).expect("written")).expect("a report");
+    assert_eq!((report.offered, report.total.ok, server.requests() % 400), (400, 400, 0));
+    assert_eq!(fs::read_dir(folder.path()).expect("folder").count(), 1, "no partial file stays");
+}
+
+#[test]
+fn a_scenario_runs_from_its_file() {
+    let server = Server::start();
+    let folder = tempfile::tempdir().expect("folder");
+    let file = folder.path().join("load.toml");
+    let text = format!(
+        "thresholds = [\"achieved_rate >= 90%\"]\n[target]\nurl = \"{}\"\n[load]\nrequests_per_second = 400\nduration = \"1s\"\n\
+         [[route]]\npath = \"/a\"\nweight = 3\n[[route]]\nmethod = \"PUT\"\npath = \"/b\"\nbody = \"x\"\n",
+        server.url()
+    );
+    fs::write(&file, text).expect("written");
+    let (code, out, err) = run_unstarved(&["run", file.to_str().expect("text"), "--quiet"]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(out.contains("GET /a") && out.contains("PUT /b") && err.is_empty(), "{out}{err}");
+}
+
+#[test]
+fn a_broken_threshold_exits_1() {
+    let server = Server::behaving(Behaviour { refuse: Some("/"), ..Behaviour::default() });
+    let (code, out, _) = run_unstarved(&["run", &server.url(), "-r", "400", "-d", "1s", "-q"]);
+    assert_eq!(code, 1, "{out}");
+    assert!(out.contains("BROKEN") && out.contains("status 503"), "{out}");
+}
+
+#[test]
+fn an_unreachable_target_exits_1_and_says_so() {
+    let url = Server::start().url();
+    let (code, out, _) = run(&["run", &url, "-r", "400", "-d", "60s", "-q"]);
+    assert_eq!(code, 1, "{out}");
+    assert!(out.contains("verdict: TargetDown: no session could be opened"), "{out}");
+}
+
+#[test]
+fn too_few_samples_exit_3() {
+    let server = Server::start();
+    let (code, out, _) = run_unstarved(&["run", &server.url(), "-r", "20", "-d", "1s", "-q"]);
+    assert_eq!(code, 3, "{out}");
+    assert!(out.contains("verdict: Inconclusive") && out.contains("not judged"), "{out}");
+}
+
+#[test]
+fn wrong_usage_exits_2_in_a_sentence() {
+    let folder = tempfile::tempdir().expect("folder");
+    let missing = folder.path().join("none/run.json");
+    let cases: [(&[&str], &str); 8] = [
+        (&["run"], "SCENARIO"),
+        (&["run", "http://127.0.0.1:1", "--rate", "fast"], "--rate"),
+        (&["run", "http://127.0.0.1:1", "--for", "30"], "needs a unit"),
+        (&["run", "http://127.0.0.1:1", "--for", "0s"], "longer than zero"),
+        (&["run", "http://127.0.0.1:1", "-r", "100", "--think-time", "10s"], "raise it to 1000"),
+        (&["run", "http://127.0.0.1:1", "-t", "p95 < 1s"], "not a metric"),
+        (&["run", "missing.toml"], "cannot read missing.toml"),
+        (&["run", "http://127.0.0.1:1", "--json", missing.to_str().expect("text")], "--json: cannot write"),
+    ];
+    for (arguments, part) in cases {
+        let (code, _, err) = run(arguments);
+        assert_eq!(code, 2, "{arguments:?}: {err}");
+        assert!(err.contains(part), "{part} in {err}");
+    }
+}
+
+#[test]
+fn a_plan_beyond_the_machine_exits_4() {
+    let (code, out, err) = run(&["preflight", "http://127.0.0.1:1", "-r", "10"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("open loop, 300 operations in 30s") && out.contains("can carry it"), "{out}");
+    // A shell of its own, so that its limit binds nobody else.
+    let binary = env!("CARGO_BIN_EXE_offgridflow-loadtest");
+    let script = format!("ulimit -n 100; exec {binary} preflight http://127.0.0.1:1 -r 10 -c 200");
+    let limited = Command::new("sh").args(["-c", &script]).output().expect("a shell");
+    let err = String::from_utf8_lossy(&limited.stderr);
+    assert_eq!(limited.status.code(), Some(4), "{err}");
+    assert!(err.contains("open files") && err.contains("there are 100"), "{err}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_interrupt_exits_130_with_a_partial_report() {
+    let server = Server::start();
+    let folder = tempfile::tempdir().expect("folder");
+    let json = folder.path().join("run.json");
+    let mut command = command(&[
+        "run",
+        &server.url(),
+        "-r",
+        "100",
+        "-d",
+        "600s",
+        "-q",
+        "--json",
+        json.to_str().expect("text"),
+    ]);
+    let child = command
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("starts");
+    while server.requests() < 20 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill");
+    assert!(killed.success());
+    let output = child.wait_with_output().expect("ends");
+    let out = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(130), "{out}");
+    assert!(out.contains("interrupted after") && out.contains("not judged"), "{out}");
+    let report = Report::from_json(&fs::read_to_string(&json).expect("written")).expect("a whole report");
+    assert!(report.total.ok >= 19);
+}

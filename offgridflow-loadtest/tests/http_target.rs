@@ -1,0 +1,117 @@
+//! What goes over the wire, and what comes back into the report.
+#![cfg(feature = "http")]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Behaviour, Server};
+use offgridflow_loadtest::{Executor, HttpRoute, HttpTarget, LoadTest, Rate, Report};
+
+async fn load(target: HttpTarget, per_sec: f64) -> Report {
+    let rate = Rate::constant(per_sec, Duration::from_secs(1));
+    LoadTest::new(target).rate(rate).warm_sessions(2).run().await.expect("runs")
+}
+
+#[tokio::test]
+async fn a_request_carries_method_path_headers_and_body() {
+    let server = Server::start();
+    let target = HttpTarget::new(&format!("{}/api", server.url())).expect("url");
+    let target = target.header("accept", "application/json").expect("header").route(
+        HttpRoute::post("/activities")
+            .header("content-type", "text/plain")
+            .expect("header")
+            .body_with(|op| format!("operation {}", op.index())),
+    );
+    let report = load(target, 20.0).await;
+    let seen = server.last();
+    assert_eq!(seen.line, "POST /api/activities HTTP/1.1");
+    for header in [
+        format!("host: {}", server.addr),
+        "accept: application/json".into(),
+        "content-type: text/plain".into(),
+    ] {
+        assert!(seen.headers.contains(&header), "{header} in {:?}", seen.headers);
+    }
+    assert!(String::from_utf8(seen.body).expect("text").starts_with("operation "));
+    assert_eq!((report.total.ok, report.total.bytes), (20, 100), "{report}");
+}
+
+#[tokio::test]
+async fn without_routes_the_url_itself_is_asked() {
+    let server = Server::start();
+    let target = HttpTarget::new(&format!("{}/health?deep=1", server.url())).expect("url");
+    let report = load(target, 10.0).await;
+    assert_eq!(server.last().line, "GET /health?deep=1 HTTP/1.1");
+    assert_eq!(report.routes[0].route, "GET /health");
+}
+
+#[tokio::test]
+async fn routes_share_the_load_by_weight_and_generated_paths_share_a_row() {
+    let server = Server::start();
+    let target = HttpTarget::new(&server.url()).expect("url");
+    let users =
+        HttpRoute::get("/users/{id}").path_with(|op| format!("/users/{}", op.rng().below(1_000))).weight(3);
+    let report = load(target.route(users).route(HttpRoute::get("/health")), 800.0).await;
+    let count = |name: &str| report.route(name).expect(name).ok;
+    let (users, health) = (count("GET /users/{id}"), count("GET /health"));
+    assert_eq!((users + health, report.routes.len()), (800, 2), "{report}");
+    assert!((540..660).contains(&users), "three quarters: {users}");
+    assert_eq!(server.requests(), 800);
+}
+
+#[tokio::test]
+async fn connections_are_kept_alive() {
+    let server = Server::start();
+    let target = HttpTarget::new(&server.url()).expect("url");
+    let executor = Executor::closed(4, Duration::from_millis(300));
+    let report = LoadTest::new(target).executor(executor).run().await.expect("runs");
+    assert_eq!(server.connections(), 4, "{report}");
+    assert!(report.total.ok > 100 && report.total.failed == 0, "{report}");
+}
+
+#[tokio::test]
+async fn a_connection_that_the_server_closed_between_operations_is_no_failure() {
+    let server = Server::behaving(Behaviour { answers_per_connection: Some(5), ..Behaviour::default() });
+    let target = HttpTarget::new(&server.url()).expect("url");
+    let report = load(target, 200.0).await;
+    assert_eq!((report.total.ok, report.total.failed), (200, 0), "{report}");
+    assert!(server.connections() >= 40);
+}
+
+#[tokio::test]
+async fn an_error_status_is_an_answered_failure_with_its_route() {
+    let server = Server::behaving(Behaviour { refuse: Some("/closed"), ..Behaviour::default() });
+    let target = || HttpTarget::new(&server.url()).expect("url").route(HttpRoute::get("/open"));
+    let report = load(target().route(HttpRoute::get("/closed")), 400.0).await;
+    let closed = report.route("GET /closed").expect("a row");
+    assert_eq!((closed.ok, closed.answered), (0, closed.failed), "{report}");
+    assert_eq!((&*report.errors[0].cause, &*report.errors[0].route), ("status 503", "GET /closed"));
+    let report = load(target().route(HttpRoute::get("/closed").expect(503..=503)), 400.0).await;
+    assert_eq!(report.total.failed, 0, "{report}");
+}
+
+#[tokio::test]
+async fn an_unreachable_server_is_down_without_delay() {
+    let addr = Server::start().addr; // stopped again at once
+    let target = HttpTarget::new(&format!("http://{addr}")).expect("url");
+    let test = LoadTest::new(target).rate(Rate::constant(10.0, Duration::from_secs(600)));
+    let report = test.run().await.expect("runs");
+    assert_eq!((report.verdict.name(), report.exit_code()), ("TargetDown", 1), "{report}");
+    assert!(report.verdict.cause().is_some_and(|cause| cause.contains(&addr.to_string())), "{report}");
+}
+
+#[test]
+fn targets_that_cannot_be_are_refused_without_their_secrets() {
+    let refused = |url: &str| HttpTarget::new(url).expect_err(url).to_string();
+    assert!(refused("https://localhost").contains("TLS"));
+    assert!(refused("localhost:80").contains("http://"));
+    assert!(refused("http://").contains("http://"));
+    let secret = refused("http://me:hunter2@localhost");
+    assert!(secret.contains("authorization") && !secret.contains("hunter2"), "{secret}");
+    let target = HttpTarget::new("http://localhost").expect("url");
+    let target = target.header("authorization", "Bearer hunter2").expect("header");
+    assert!(!format!("{target:?}").contains("hunter2"));
+    assert!(target.header("x-bad", "line\nbreak").is_err());
+    assert!(HttpRoute::new("NOT A METHOD", "/").is_err());
+}

@@ -1,0 +1,108 @@
+//! A report says the same in text and JSON, and reads back.
+#![cfg(feature = "serde")]
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use offgridflow_loadtest::{
+    LoadTest, ProgressLines, Rate, Report, ReportError, Reporter, SCHEMA, ThresholdStatus, workload_fn,
+};
+use tokio::time::sleep;
+
+async fn report() -> Report {
+    let work = workload_fn(|op| async move {
+        op.route(if op.index() % 5 == 0 { "slow" } else { "fast" });
+        sleep(Duration::from_millis(if op.index() % 5 == 0 { 40 } else { 4 })).await;
+        if op.index() % 100 == 0 { Err("teapot") } else { Ok(()) }
+    });
+    let test =
+        LoadTest::new(work.named("kettle")).rate(Rate::constant(100.0, Duration::from_secs(10))).seed(3);
+    let test = test.threshold("p95(response){fast} < 10ms").threshold("p95(response) < 10ms");
+    test.run_here().await.expect("runs")
+}
+
+#[tokio::test(start_paused = true)]
+async fn json_reads_back_as_the_same_report() {
+    let report = report().await;
+    let json = report.to_json().expect("plain data");
+    assert_eq!(Report::from_json(&json).expect("its own text"), report);
+}
+
+#[tokio::test(start_paused = true)]
+async fn json_has_the_fields_a_reader_relies_on() {
+    let json: serde_json::Value =
+        serde_json::from_str(&report().await.to_json().expect("plain data")).expect("json");
+    assert_eq!(json["schema"], SCHEMA);
+    assert_eq!(json["verdict"]["validity"]["is"], "valid");
+    assert_eq!(json["verdict"]["limit"]["is"], "not_reached");
+    assert_eq!(json["ending"], "completed");
+    assert_eq!((&json["offered"], &json["total"]["response"]["count"]), (&1000.into(), &1000.into()));
+    assert_eq!(json["total"]["response"]["p999"]["needs"], 2995);
+    assert!(json["total"]["response"]["p95"]["value"].as_u64().is_some_and(|ns| ns > 30_000_000));
+    assert_eq!(json["routes"].as_array().map(Vec::len), Some(2));
+    assert_eq!(json["errors"][0]["message"], "teapot");
+    assert_eq!(
+        (&json["thresholds"][0]["status"], &json["thresholds"][1]["status"]),
+        (&"met".into(), &"broken".into())
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_of_another_schema_is_refused() {
+    let json = report().await.to_json().expect("plain data").replace(SCHEMA, "somebody-else/7");
+    assert!(Report::from_json(&json).expect_err("refused").to_string().contains("somebody-else/7"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_text_fits_a_screen_and_ends_with_the_verdict() {
+    let report = report().await;
+    let text = report.to_string();
+    assert!(text.lines().count() < 35 && text.lines().all(|line| line.chars().count() <= 120), "{text}");
+    assert_eq!(text.lines().last(), Some("verdict: Valid"));
+    for part in
+        ["kettle", "offered 100.0/s", "response", "service", "dispatch lag", "n≥2995", "teapot", "BROKEN"]
+    {
+        assert!(text.contains(part), "{part} in\n{text}");
+    }
+    assert_eq!((report.exit_code(), report.thresholds[1].status), (1, ThresholdStatus::Broken));
+}
+
+#[tokio::test(start_paused = true)]
+async fn progress_is_a_line_a_second() {
+    #[derive(Clone, Default)]
+    struct Out(Arc<Mutex<Vec<u8>>>);
+    impl std::io::Write for Out {
+        fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("lock").extend_from_slice(text);
+            Ok(text.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let out = Out::default();
+    let test = LoadTest::new(workload_fn(|_| sleep(Duration::from_millis(4))));
+    let test =
+        test.rate(Rate::constant(50.0, Duration::from_secs(5))).reporter(ProgressLines::to(out.clone()));
+    test.run_here().await.expect("runs");
+    let text = String::from_utf8(out.0.lock().expect("lock").clone()).expect("text");
+    let lines: Vec<_> = text.lines().collect();
+    assert!((6..=7).contains(&lines.len()), "{text}");
+    assert!(lines[3].contains("3 s / 5 s  offered 50/s  done 50/s  failed 0"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reporter_that_fails_is_noted_and_costs_no_result() {
+    struct Full;
+    impl Reporter for Full {
+        fn on_end(&mut self, _: &Report) -> Result<(), ReportError> {
+            Err(ReportError { reporter: "disk", source: "no space left".into() })
+        }
+    }
+    let test = LoadTest::new(workload_fn(|_| async {})).rate(Rate::constant(100.0, Duration::from_secs(5)));
+    let report = test.reporter(Full).run_here().await.expect("runs");
+    assert_eq!(report.notes, ["disk could not deliver the report: no space left"]);
+    assert!(report.verdict.is_valid());
+}
