@@ -75,7 +75,7 @@ impl App {
         config.check()?;
         let say = |sentence: String| tracing::info!("{sentence}");
         let store = Arc::new(Store::open(&config.database_url, config.database_patience(), say).await?);
-        let ledger = Arc::new(Ledger::open(store, config.redis_url.as_deref()).await?);
+        let ledger = Arc::new(Ledger::open(store, config.redis_url.as_deref())?);
         let probes = probes(&ledger)?;
         let (memory, cpu) = (MemoryWatch::builder().start()?, PprofCpu::new());
         let (draining, began) = (AtomicBool::new(false), Instant::now());

@@ -1,28 +1,121 @@
 //! Activities in, totals out: what the server is for, composed of the store and its caches.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::Hash;
 use std::sync::Arc;
+use std::time::Duration;
 
+use offgridflow_cache::{
+    BackendError, Cache, CacheBuilder, CacheKey, Delivery, Error, Json, KeyParts, Loaded, Loader, Moka,
+    RedisBackend, Stats,
+};
 use offgridflow_query::{Fate, Outcome, Tickets};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::carbon::{Activity, Factor, assess};
 use crate::intake::{self, Draft, Format, Intake, Rejection};
 use crate::store::{Grouping, Store, StoreError, Total};
 
+/// Entries kept in this process, a cache.
+const NEAR: u64 = 50_000;
+/// How long totals and factors stay when nobody invalidates them. Without Redis, a process does not hear of the others'
+/// changes: then this bounds how old its totals are.
+const TTL: (Duration, Duration) = (Duration::from_secs(300), Duration::from_secs(10));
+
 /// The store with its caches.
 #[derive(Debug)]
 pub struct Ledger {
     store: Arc<Store>,
+    factors: Cache<FactorKey, Factor, FactorLoader>,
+    totals: Cache<TotalsKey, Vec<Total>, TotalsLoader>,
 }
 
 /// Why the ledger could not be opened or asked.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum LedgerError {
-    /// The database behind the cache failed.
-    #[error("the database does not answer")]
-    Store(#[source] Arc<StoreError>),
+    /// Redis' address.
+    #[error("the cache cannot use its Redis: {0}")]
+    Redis(String),
+    /// The caches' settings.
+    #[error("the cache's settings make no sense: {0}")]
+    Config(#[from] offgridflow_cache::ConfigError),
+    /// What is not cached could not be loaded.
+    #[error("the database does not answer: {0}")]
+    Load(String),
+}
+
+impl From<BackendError> for LedgerError {
+    fn from(error: BackendError) -> Self {
+        Self::Redis(error.to_string())
+    }
+}
+
+impl From<Error<StoreError>> for LedgerError {
+    fn from(error: Error<StoreError>) -> Self {
+        Self::Load(match error {
+            Error::Load(cause) => cause.to_string(),
+            other => other.to_string(),
+        })
+    }
+}
+
+/// Tenant and category.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct FactorKey(String, String);
+
+impl CacheKey for FactorKey {
+    fn parts(&self, parts: &mut KeyParts) {
+        self.0.parts(parts);
+        self.1.parts(parts);
+    }
+}
+
+/// Tenant and grouping.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct TotalsKey(String, Grouping);
+
+impl CacheKey for TotalsKey {
+    fn parts(&self, parts: &mut KeyParts) {
+        self.0.parts(parts);
+        (self.1 as u8).parts(parts);
+    }
+}
+
+#[derive(Debug)]
+struct FactorLoader(Arc<Store>);
+
+impl Loader<FactorKey, Factor> for FactorLoader {
+    type Error = StoreError;
+
+    async fn load(&self, FactorKey(tenant, category): FactorKey) -> Result<Loaded<Factor>, StoreError> {
+        Ok(Loaded::maybe(self.0.factor(&tenant, &category).await?))
+    }
+}
+
+#[derive(Debug)]
+struct TotalsLoader(Arc<Store>);
+
+impl Loader<TotalsKey, Vec<Total>> for TotalsLoader {
+    type Error = StoreError;
+
+    async fn load(&self, TotalsKey(tenant, by): TotalsKey) -> Result<Loaded<Vec<Total>>, StoreError> {
+        Ok(Loaded::value(self.0.totals(&tenant, by).await?).tag(tenant))
+    }
+}
+
+/// The settings that both caches share.
+fn cache<K, V>(name: &str, redis: Option<&RedisBackend>) -> CacheBuilder<K, V>
+where
+    K: CacheKey + Hash + Eq + Clone + Send + Sync + 'static,
+    V: Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    let builder = Cache::builder(name).near(Moka::entries(NEAR));
+    match redis {
+        Some(redis) => builder.ttl(TTL.0).shared(redis.clone(), Json),
+        None => builder.ttl(TTL.1),
+    }
 }
 
 /// What became of a request's rows.
@@ -82,15 +175,30 @@ pub struct CacheFigure {
     pub asked: u64,
     /// Share of reads that needed no load; `None` before the first read.
     pub hit_ratio: Option<f64>,
+    /// All of it.
+    pub stats: Stats,
+}
+
+impl From<Stats> for CacheFigure {
+    fn from(stats: Stats) -> Self {
+        Self { asked: stats.asked(), hit_ratio: stats.hit_ratio(), stats }
+    }
 }
 
 impl Ledger {
-    /// A ledger over `store`; with a Redis address its caches are shared with other processes.
+    /// A ledger over `store`; with a Redis address its caches are shared with other processes on the same database. A Redis that is
+    /// down is done without.
     ///
     /// # Errors
     /// When the address cannot be used.
-    pub async fn open(store: Arc<Store>, _redis_url: Option<&str>) -> Result<Self, LedgerError> {
-        Ok(Self { store })
+    pub fn open(store: Arc<Store>, redis_url: Option<&str>) -> Result<Self, LedgerError> {
+        let redis = redis_url.map(RedisBackend::connect).transpose()?;
+        let space = store.space(); // two databases may share a Redis
+        let factors =
+            cache(&format!("factors-{space}"), redis.as_ref()).build(FactorLoader(Arc::clone(&store)))?;
+        let totals =
+            cache(&format!("totals-{space}"), redis.as_ref()).build(TotalsLoader(Arc::clone(&store)))?;
+        Ok(Self { store, factors, totals })
     }
 
     /// The database.
@@ -102,8 +210,13 @@ impl Ledger {
     /// What the caches did so far.
     #[must_use]
     pub fn figures(&self) -> CacheFigures {
-        let none = CacheFigure { asked: 0, hit_ratio: None };
-        CacheFigures { totals: none.clone(), factors: none }
+        CacheFigures { totals: self.totals.stats().into(), factors: self.factors.stats().into() }
+    }
+
+    /// Hands the caches' figures to the metrics recorder.
+    pub fn record_metrics(&self) {
+        self.factors.record_metrics();
+        self.totals.record_metrics();
     }
 
     /// The factor of `category` for `tenant`; `None` when there is none, which is cached as well.
@@ -111,9 +224,7 @@ impl Ledger {
     /// # Errors
     /// When it is not cached and the database does not answer.
     pub async fn factor(&self, tenant: &str, category: &str) -> Result<Option<Arc<Factor>>, LedgerError> {
-        let factor =
-            self.store.factor(tenant, category).await.map_err(|error| LedgerError::Store(Arc::new(error)))?;
-        Ok(factor.map(Arc::new))
+        Ok(self.factors.get(&FactorKey(tenant.to_owned(), category.to_owned())).await?)
     }
 
     /// Totals of `tenant`, as of its last ingestion.
@@ -121,9 +232,7 @@ impl Ledger {
     /// # Errors
     /// When they are not cached and the database does not answer.
     pub async fn totals(&self, tenant: &str, by: Grouping) -> Result<Arc<Vec<Total>>, LedgerError> {
-        let totals =
-            self.store.totals(tenant, by).await.map_err(|error| LedgerError::Store(Arc::new(error)))?;
-        Ok(Arc::new(totals))
+        Ok(self.totals.get(&TotalsKey(tenant.to_owned(), by)).await?.unwrap_or_default())
     }
 
     /// Gives `tenant` a factor of its own, and has what is stored recalculated.
@@ -136,10 +245,19 @@ impl Ledger {
         Ok(factor)
     }
 
-    /// Drops the cached totals of `tenant`.
-    pub async fn forget_totals(&self, _tenant: &str) {}
+    /// Drops the cached totals of `tenant`, on every server that shares the Redis.
+    pub async fn forget_totals(&self, tenant: &str) {
+        if self.totals.invalidate_tag(tenant).await == Delivery::Deferred {
+            tracing::warn!("Redis does not answer: other servers hear of new totals when it does");
+        }
+    }
 
-    async fn forget_factor(&self, _tenant: &str, _category: &str) {}
+    async fn forget_factor(&self, tenant: &str, category: &str) {
+        let key = FactorKey(tenant.to_owned(), category.to_owned());
+        if self.factors.invalidate(&key).await == Delivery::Deferred {
+            tracing::warn!("Redis does not answer: other servers hear of the factor when it does");
+        }
+    }
 
     /// Stores the rows of `body` and answers after commit. With `atomic` all rows are stored or none.
     ///

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cache::{Cache, Settings, Wire};
+use crate::cache::{Cache, Settings, Wire, WireKey};
 use crate::{CacheBackend, CacheKey, Codec, ConfigError, Key, Loader, MemoryTier};
 
 /// Settings of a [`Cache`]; see each method for its default.
@@ -15,14 +15,17 @@ pub struct CacheBuilder<K, V> {
     near: Option<Box<dyn MemoryTier<K, V>>>,
     shared: Option<Arc<dyn CacheBackend>>,
     codec: Option<Arc<dyn Codec<V>>>,
-    wire_key: Option<fn(&Arc<str>, u32, &K) -> Key>,
+    wire_key: Option<WireKey<K>>,
     settings: Settings,
     types: PhantomData<fn(K) -> V>,
 }
 
 impl<K, V> fmt::Debug for CacheBuilder<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CacheBuilder").field("namespace", &self.namespace).field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("CacheBuilder")
+            .field("namespace", &self.namespace)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }
 
@@ -130,14 +133,17 @@ where
             return refuse("namespace", "1 to 64 bytes without braces");
         }
         let near = self.near.take().or_else(default_near);
-        let Some(near) = near else { return refuse("near", "name a near tier, or enable the feature `moka`") };
+        let Some(near) = near else {
+            return refuse("near", "name a near tier, or enable the feature `moka`");
+        };
+        let name = self.namespace.clone();
         let wire = match (self.shared, self.codec, self.wire_key) {
             (Some(backend), Some(codec), Some(key)) => {
                 Some(Wire { backend, codec, key, namespace: self.namespace.into(), schema: self.schema })
             }
             _ => None,
         };
-        Ok(Cache::assemble(near, wire, loader, self.settings))
+        Ok(Cache::assemble(&name, near, wire, loader, self.settings))
     }
 }
 

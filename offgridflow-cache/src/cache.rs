@@ -14,7 +14,8 @@ use crate::stats::Counters;
 use crate::tags::Clock;
 use crate::trust::Trust;
 use crate::{
-    BackendError, BackendStats, CacheBackend, CacheBuilder, Codec, ConfigError, Error, Held, Key, Loader, MemoryTier, Scope, Stats,
+    BackendError, BackendStats, CacheBackend, CacheBuilder, Codec, ConfigError, Error, Held, Key, Loader,
+    MemoryTier, Scope, Stats,
 };
 
 mod follow;
@@ -42,6 +43,8 @@ pub struct Cache<K, V, L: Loader<K, V> = NoLoader> {
 }
 
 pub(crate) struct Inner<K, V, L: Loader<K, V>> {
+    #[cfg(feature = "metrics")]
+    name: Arc<str>,
     near: Box<dyn MemoryTier<K, V>>,
     wire: Option<Wire<K, V>>,
     loader: L,
@@ -56,11 +59,14 @@ pub(crate) struct Inner<K, V, L: Loader<K, V>> {
     draws: AtomicU64,
 }
 
+/// Makes the wire key of a namespace, a schema and a key.
+pub(crate) type WireKey<K> = fn(&Arc<str>, u32, &K) -> Key;
+
 /// What is needed to speak with a shared tier.
 pub(crate) struct Wire<K, V> {
     pub(crate) backend: Arc<dyn CacheBackend>,
     pub(crate) codec: Arc<dyn Codec<V>>,
-    pub(crate) key: fn(&Arc<str>, u32, &K) -> Key,
+    pub(crate) key: WireKey<K>,
     pub(crate) namespace: Arc<str>,
     pub(crate) schema: u32,
 }
@@ -176,9 +182,18 @@ where
     V: Send + Sync + 'static,
     L: Loader<K, V>,
 {
-    pub(crate) fn assemble(near: Box<dyn MemoryTier<K, V>>, wire: Option<Wire<K, V>>, loader: L, settings: Settings) -> Self {
+    pub(crate) fn assemble(
+        #[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "a label of metrics"))]
+        name: &str,
+        near: Box<dyn MemoryTier<K, V>>,
+        wire: Option<Wire<K, V>>,
+        loader: L,
+        settings: Settings,
+    ) -> Self {
         let trust = if wire.is_some() { Trust::none_yet() } else { Trust::without_shared_tier() };
         let inner = Arc::new(Inner {
+            #[cfg(feature = "metrics")]
+            name: name.into(),
             near,
             wire,
             loader,
@@ -227,7 +242,8 @@ where
     /// As [`get`](Self::get).
     pub async fn get_many(&self, keys: &[K]) -> Vec<Result<Option<Arc<V>>, Error<L::Error>>> {
         let mut answers: Vec<_> = keys.iter().map(|key| self.inner.near_hit(key)).collect();
-        let missing: Vec<&K> = keys.iter().zip(&answers).filter(|(_, held)| held.is_none()).map(|(key, _)| key).collect();
+        let missing: Vec<&K> =
+            keys.iter().zip(&answers).filter(|(_, held)| held.is_none()).map(|(key, _)| key).collect();
         self.inner.counters.near_hits.add((keys.len() - missing.len()) as u64);
         let mut waiting = self.inner.board(missing.into_iter()).into_iter();
         let mut out = Vec::with_capacity(keys.len());
@@ -290,6 +306,13 @@ where
         let waiting = deferred.keys.len() + deferred.tags.len() + usize::from(deferred.all);
         drop(deferred);
         self.inner.counters.stats(self.inner.near.len(), waiting as u64, shared)
+    }
+
+    /// Hands the figures to the `metrics` facade: call it before they are scraped. Hits cost nothing for it.
+    #[cfg(feature = "metrics")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+    pub fn record_metrics(&self) {
+        crate::stats::record(&self.inner.name, &self.stats());
     }
 
     /// Runs `work` in a task of its own, so that a caller who goes away does not stop it half-way.
@@ -428,7 +451,13 @@ where
 
     async fn put(&self, key: &K, value: V) {
         let (born, value) = (self.clock.now(), Arc::new(value));
-        let held = Held { value: Some(Arc::clone(&value)), born, name: self.name_of(key), until: self.until(self.settings.ttl), tags: Vec::new() };
+        let held = Held {
+            value: Some(Arc::clone(&value)),
+            born,
+            name: self.name_of(key),
+            until: self.until(self.settings.ttl),
+            tags: Vec::new(),
+        };
         self.flights.revoke(key, || self.near.insert(key.clone(), Arc::new(held)));
         if let Some(wire) = &self.wire {
             run::put(self, wire, key, &value).await;

@@ -46,7 +46,9 @@ impl<E: fmt::Debug> fmt::Debug for Error<E> {
             Self::Load(error) => f.debug_tuple("Load").field(error).finish(),
             Self::LoadPanicked => f.write_str("LoadPanicked"),
             Self::LoadTimeout(limit) => f.debug_tuple("LoadTimeout").field(limit).finish(),
-            Self::LoadCount { asked, got } => f.debug_struct("LoadCount").field("asked", asked).field("got", got).finish(),
+            Self::LoadCount { asked, got } => {
+                f.debug_struct("LoadCount").field("asked", asked).field("got", got).finish()
+            }
             Self::Closed => f.write_str("Closed"),
         }
     }

@@ -57,7 +57,12 @@ impl<K: Hash + Eq + Clone, V, E> Flights<K, V, E> {
     }
 
     /// Joins the flight of `key` unless it began before what `joinable` allows; else opens one, born at `now`.
-    pub(crate) fn board(self: &Arc<Self>, key: &K, now: u64, joinable: impl Fn(u64) -> bool) -> Boarding<K, V, E> {
+    pub(crate) fn board(
+        self: &Arc<Self>,
+        key: &K,
+        now: u64,
+        joinable: impl Fn(u64) -> bool,
+    ) -> Boarding<K, V, E> {
         let mut shard = self.shard(key);
         if let Some(flight) = shard.flights.get(key).filter(|flight| joinable(flight.born)) {
             return Boarding::Joined(flight.waiting.clone());
@@ -84,9 +89,9 @@ impl<K: Hash + Eq + Clone, V, E> Flights<K, V, E> {
         let mut shard = self.shard(key);
         let count = shard.skipping.get(key).copied().unwrap_or(0);
         match if skip { count + 1 } else { count.saturating_sub(1) } {
-            0 => drop(shard.skipping.remove(key)),
-            count => drop(shard.skipping.insert(key.clone(), count)),
-        }
+            0 => shard.skipping.remove(key),
+            count => shard.skipping.insert(key.clone(), count),
+        };
     }
 }
 

@@ -15,7 +15,7 @@
 //!     }))?;
 //! assert_eq!(users.get(&1).await?.as_deref(), Some(&"user 1".to_owned()));  // loaded, once, whoever asks meanwhile
 //! assert!(users.peek(&1).is_some());                                        // synchronous, no allocation
-//! users.invalidate_tag("team:7").await;
+//! let _ = users.invalidate_tag("team:7").await;
 //! assert!(users.peek(&1).is_none());
 //! # Ok(()) }
 //! ```
@@ -72,7 +72,8 @@ pub use near::{Held, MemoryTier};
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub use shared::RedisBackend;
 pub use shared::{
-    BackendStats, CacheBackend, Caps, Change, Entry, Fill, FillWith, Filled, InProcess, Lease, Lookup, News, Position, Scope,
+    BackendStats, CacheBackend, Caps, Change, Entry, Fill, FillWith, Filled, InProcess, Lease, Lookup, News,
+    Position, Scope,
 };
 pub use stats::Stats;
 

@@ -29,12 +29,16 @@ impl Clock {
 
     /// What carries `tag` is invalid from now on.
     pub(crate) fn remove_tag(&self, tag: &Arc<str>) {
-        self.change(|removed, version| drop(removed.tags.insert(Arc::clone(tag), version)));
+        self.change(|removed, version| {
+            removed.tags.insert(Arc::clone(tag), version);
+        });
     }
 
     /// What has this hash of its wire name is invalid from now on.
     pub(crate) fn remove_name(&self, name: u64) {
-        self.change(|removed, version| drop(removed.names.insert(name, version)));
+        self.change(|removed, version| {
+            removed.names.insert(name, version);
+        });
     }
 
     /// Everything is invalid from now on.
@@ -93,7 +97,11 @@ mod tests {
         assert!(clock.allows(clock.now(), 0, &[tag(1)]));
         let before = clock.now();
         clock.remove_name(7);
-        assert!(!clock.allows(before, 7, &[]) && clock.allows(before, 8, &[]) && clock.allows(clock.now(), 7, &[]));
+        assert!(
+            !clock.allows(before, 7, &[])
+                && clock.allows(before, 8, &[])
+                && clock.allows(clock.now(), 7, &[])
+        );
         clock.remove_all();
         assert!(!clock.allows(before, 8, &[]) && clock.allows(clock.now(), 7, &[tag(1)]));
     }

@@ -1,11 +1,13 @@
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+use crate::app::App;
 
 const BUCKETS: [f64; 9] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0];
 
@@ -25,7 +27,8 @@ pub fn install() {
 }
 
 /// `GET /metrics`, in Prometheus' text format.
-pub(super) async fn show() -> Response {
+pub(super) async fn show(State(app): State<Arc<App>>) -> Response {
+    app.ledger().record_metrics();
     match HANDLE.get() {
         Some(handle) => {
             handle.run_upkeep();

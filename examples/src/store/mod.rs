@@ -47,6 +47,7 @@ pub struct Store {
     gates: Gates,
     writer: BatchWriter<Activity>,
     observer: Observer,
+    space: String,
 }
 
 #[derive(Debug, Clone)]
@@ -68,7 +69,7 @@ impl Store {
         migrations::up(&gates).await?;
         let writer = gates.writer()?;
         let observer = Observer::new(gates.system());
-        let store = Self { gates, writer, observer };
+        let store = Self { gates, writer, observer, space: space_of(url) };
         store.seed_factors().await?;
         Ok(store)
     }
@@ -80,6 +81,12 @@ impl Store {
             Gates::Sqlite(_) => "SQLite",
             Gates::Postgres(_) => "PostgreSQL",
         }
+    }
+
+    /// Tells this database apart from others that share a Redis: a hash of its address, without its secrets.
+    #[must_use]
+    pub fn space(&self) -> &str {
+        &self.space
     }
 
     /// The writer of activities: acknowledged means committed.
@@ -199,4 +206,15 @@ pub async fn migrate_up(url: &str) -> Result<(), StoreError> {
 /// A connection soon or not at all, so that whoever waits hears of it.
 fn briefly() -> Acquire {
     Acquire::default().within(Duration::from_secs(1))
+}
+
+/// Servers of one database name it alike: the address without the part before `@` and behind `?`, hashed.
+fn space_of(url: &str) -> String {
+    let place = url.split('?').next().unwrap_or(url);
+    let place = place.rsplit_once('@').map_or(place, |(_, place)| place);
+    // FNV-1a: a name, not a secret.
+    let hash = place.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{hash:016x}")
 }

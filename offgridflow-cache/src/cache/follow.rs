@@ -61,7 +61,8 @@ where
     async fn deliver(&self, wire: &Wire<K, V>) {
         let (keys, tags, all) = {
             let deferred = self.deferred();
-            let keys: Vec<_> = deferred.keys.iter().map(|(wire_key, key)| (wire_key.clone(), key.clone())).collect();
+            let keys: Vec<_> =
+                deferred.keys.iter().map(|(wire_key, key)| (wire_key.clone(), key.clone())).collect();
             (keys, deferred.tags.clone(), deferred.all)
         };
         if all && self.removed(wire, Scope::Namespace).await {

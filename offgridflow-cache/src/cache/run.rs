@@ -72,8 +72,11 @@ where
 {
     /// One question to the shared tier: lands what it has; gives back what has to be loaded, and what others are loading.
     async fn ask(&self, flying: Batch<K, V, L::Error>) -> (Batch<K, V, L::Error>, Batch<K, V, L::Error>) {
-        let Some(wire) = self.wire.as_ref().filter(|_| !self.blind.load(Ordering::Acquire)) else { return (flying, Vec::new()) };
-        let (asked, mut to_load): (Vec<_>, Vec<_>) = flying.into_iter().partition(|one| !one.landing.skip_shared);
+        let Some(wire) = self.wire.as_ref().filter(|_| !self.blind.load(Ordering::Acquire)) else {
+            return (flying, Vec::new());
+        };
+        let (asked, mut to_load): (Vec<_>, Vec<_>) =
+            flying.into_iter().partition(|one| !one.landing.skip_shared);
         let keys: Vec<Key> = asked.iter().filter_map(|one| one.wire.clone()).collect();
         if keys.is_empty() {
             return (to_load, Vec::new());
@@ -99,7 +102,12 @@ where
     }
 
     /// Lands what the shared tier has; gives the flight back when its bytes are no value.
-    fn promote(&self, wire: &Wire<K, V>, one: Flying<K, V, L::Error>, entry: &Entry) -> Option<Flying<K, V, L::Error>> {
+    fn promote(
+        &self,
+        wire: &Wire<K, V>,
+        one: Flying<K, V, L::Error>,
+        entry: &Entry,
+    ) -> Option<Flying<K, V, L::Error>> {
         let payload = frame::decode(wire.schema, &entry.frame);
         let value = match payload {
             Ok(None) => None,
@@ -123,7 +131,8 @@ where
     /// Answers the waiters, and keeps the value near unless the key was invalidated meanwhile.
     fn land(&self, one: &Flying<K, V, L::Error>, value: Option<Arc<V>>, left: Duration, tags: Vec<Arc<str>>) {
         let name = one.wire.as_ref().map_or(0, |wire| xxh3_64(wire.name()));
-        let held = Held { value: value.clone(), born: one.landing.born, name, until: Instant::now() + left, tags };
+        let held =
+            Held { value: value.clone(), born: one.landing.born, name, until: Instant::now() + left, tags };
         let kept = one.landing.land(Ok(value), || self.near.insert(one.landing.key.clone(), Arc::new(held)));
         if !kept {
             self.counters.fenced.add(1);
@@ -131,7 +140,10 @@ where
     }
 
     /// Loads `keys` in a task of its own, so that a panic is an answer; bounded in number and in time.
-    async fn load_all(self: &Arc<Self>, keys: Vec<K>) -> Result<Vec<Result<Loaded<V>, L::Error>>, Error<L::Error>> {
+    async fn load_all(
+        self: &Arc<Self>,
+        keys: Vec<K>,
+    ) -> Result<Vec<Result<Loaded<V>, L::Error>>, Error<L::Error>> {
         let _permit = self.loads.acquire().await.map_err(|_| Error::Closed)?;
         self.counters.loads.add(keys.len() as u64);
         let (inner, limit) = (Arc::clone(self), self.settings.load_timeout);
@@ -220,7 +232,10 @@ where
 {
     let key = wire.key(key);
     let asked = wire.backend.get_or_lease(std::slice::from_ref(&key), inner.settings.lease());
-    let Some(Some(Lookup::Miss(lease))) = inner.ask_shared(asked).await.map(|mut lookups| lookups.pop()) else { return };
+    let Some(Some(Lookup::Miss(lease))) = inner.ask_shared(asked).await.map(|mut lookups| lookups.pop())
+    else {
+        return;
+    };
     let with = encode(wire, Some(value)).map_or(FillWith::Release, |frame| {
         FillWith::Entry(Entry { frame, left: inner.jittered(inner.settings.ttl), tags: Vec::new() })
     });

@@ -14,7 +14,7 @@ pub use self::moka::Moka;
 pub struct Held<V> {
     pub(crate) value: Option<Arc<V>>, // `None`: known to be absent
     pub(crate) born: u64,             // the cache's own clock of invalidations, when the load began
-    pub(crate) name: u64, // hash of the wire name; 0 without a shared tier
+    pub(crate) name: u64,             // hash of the wire name; 0 without a shared tier
     pub(crate) until: Instant,
     pub(crate) tags: Vec<Arc<str>>,
 }

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{
-    BackendStats, CacheBackend, Caps, Change, Entry, Fill, FillWith, Filled, Lease, Lookup, News, Position, Scope,
+    BackendStats, CacheBackend, Caps, Change, Entry, Fill, FillWith, Filled, Lease, Lookup, News, Position,
+    Scope,
 };
 use crate::{BackendError, Key};
 
@@ -115,8 +116,11 @@ impl Space {
 
     fn news(&self, seen: Option<&Position>) -> News {
         let position = Position { epoch: Bytes::from_static(b"in-process"), sequence: self.sequence };
-        let whole = seen.filter(|seen| self.sequence == seen.sequence || self.log.contains_key(&(seen.sequence + 1)));
-        let since = |seen: &Position| self.log.range(seen.sequence + 1..).flat_map(|(_, changes)| changes.clone()).collect();
+        let whole =
+            seen.filter(|seen| self.sequence == seen.sequence || self.log.contains_key(&(seen.sequence + 1)));
+        let since = |seen: &Position| {
+            self.log.range(seen.sequence + 1..).flat_map(|(_, changes)| changes.clone()).collect()
+        };
         News { position, changes: whole.map(since) }
     }
 }
@@ -125,7 +129,9 @@ impl Space {
 impl CacheBackend for InProcess {
     async fn get_or_lease(&self, keys: &[Key], lease: Duration) -> Result<Vec<Lookup>, BackendError> {
         let Some(first) = keys.first() else { return Ok(Vec::new()) };
-        Ok(self.with(first.namespace(), |space| keys.iter().map(|key| space.look_up(key.name(), lease)).collect()))
+        Ok(self.with(first.namespace(), |space| {
+            keys.iter().map(|key| space.look_up(key.name(), lease)).collect()
+        }))
     }
 
     async fn fill_if(&self, fills: Vec<Fill>) -> Result<Vec<Filled>, BackendError> {

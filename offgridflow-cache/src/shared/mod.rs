@@ -1,6 +1,8 @@
 //! The shared tier: bytes between processes, with a lease for whoever has to fill a missing key.
 
 mod in_process;
+#[cfg(feature = "redis")]
+mod redis;
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,0 +1,21 @@
+-- KEYS: clock, then the keys to fill. ARGV, six a key: lease token, born, frame, ttl in ms (0: release), hashes and names of tags.
+local epoch = redis.call('HGET', KEYS[1], 'e')
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local answers = {}
+for i = 2, #KEYS do
+  local a = (i - 2) * 6
+  local held = redis.pcall('HGET', KEYS[i], 'l')
+  if not epoch or held ~= ARGV[a + 1] then
+    answers[#answers + 1] = 0
+  else
+    redis.call('HDEL', KEYS[i], 'l', 'd')
+    local ttl = tonumber(ARGV[a + 4])
+    if ttl > 0 then
+      redis.call('HSET', KEYS[i], 'v', ARGV[a + 3], 'b', ARGV[a + 2], 'x', now + ttl, 'e', epoch, 't', ARGV[a + 5], 'n', ARGV[a + 6])
+      redis.call('PEXPIRE', KEYS[i], ttl)
+    end
+    answers[#answers + 1] = 1
+  end
+end
+return answers

@@ -1,0 +1,41 @@
+-- KEYS: clock, tags, then the keys asked for. ARGV: a unique text, the lease in ms.
+-- A key's hash: v frame, b born, x expiry in ms, e epoch, t hashes of its tags, n their names; l lease token, d its deadline.
+local c = redis.call('HMGET', KEYS[1], 'e', 's', 'f')
+if not c[1] then
+  redis.call('HSET', KEYS[1], 'e', ARGV[1], 's', 0, 'f', 0, 'g', 0)
+  c = { ARGV[1], '0', '0' }
+end
+local floor = tonumber(c[3])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local lease = tonumber(ARGV[2])
+
+local function removed(hashes, born)
+  for at = 1, #hashes, 16 do
+    local version = redis.call('ZSCORE', KEYS[2], string.sub(hashes, at, at + 15))
+    if version and tonumber(version) > born then return true end
+  end
+  return false
+end
+
+local answers = {}
+for i = 3, #KEYS do
+  local h = redis.pcall('HMGET', KEYS[i], 'v', 'b', 'x', 'e', 't', 'n', 'l', 'd')
+  if h.err then
+    answers[#answers + 1] = { 3 }
+  elseif h[1] and h[4] == c[1] and tonumber(h[3]) > now and tonumber(h[2]) >= floor and not removed(h[5], tonumber(h[2])) then
+    answers[#answers + 1] = { 0, h[1], tonumber(h[3]) - now, h[6] }
+  elseif h[7] and tonumber(h[8]) > now then
+    answers[#answers + 1] = { 2 }
+  else
+    local token = ARGV[1] .. ':' .. i
+    -- Out of memory: no lease is stored, and the fill that comes with the token is refused.
+    local stored = redis.pcall('HSET', KEYS[i], 'l', token, 'd', now + lease)
+    if type(stored) ~= 'table' or not stored.err then
+      redis.call('HDEL', KEYS[i], 'v')
+      redis.call('PEXPIRE', KEYS[i], lease)
+    end
+    answers[#answers + 1] = { 1, token, tonumber(c[2]) }
+  end
+end
+return answers

@@ -1,0 +1,334 @@
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use fred::clients::Client;
+use fred::interfaces::ClientLike;
+use fred::types::config::{Config, ReconnectPolicy, UnresponsiveConfig};
+use fred::types::scripts::Script;
+use fred::types::{Builder, Key as RedisKey, Value};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::{
+    BackendStats, CacheBackend, Caps, Change, Entry, Fill, FillWith, Filled, Lease, Lookup, News, Position,
+    Scope,
+};
+use crate::{BackendError, Key};
+
+const NAME: &str = "Redis";
+/// Keys a script is given at once: longer batches would keep Redis from its other clients.
+const KEYS_A_CALL: usize = 512;
+/// A command without an answer for so long fails; the cache's own limit is usually shorter.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The shared tier over Redis (6.2 or newer), by the `fred` client. Clones share the connection.
+///
+/// All keys of a namespace carry the hash tag `{namespace}`, so that one script may touch them; a namespace lives in one slot of a
+/// cluster. Values, their expiry and the lease are fields of one hash a key. Names used: `ogf:{namespace}:clock`, `:tags`, `:log`
+/// and `:k:…`. Scripting must be allowed.
+#[derive(Clone)]
+pub struct RedisBackend {
+    client: Client,
+    scripts: Arc<Scripts>,
+    tokens: Arc<Tokens>,
+    counts: Arc<(AtomicU64, AtomicU64)>, // commands, errors
+}
+
+struct Scripts {
+    look: Script,
+    fill: Script,
+    remove: Script,
+    news: Script,
+}
+
+/// Unique texts: random a process, numbered within it.
+struct Tokens {
+    process: u64,
+    next: AtomicU64,
+}
+
+impl Tokens {
+    fn next(&self) -> String {
+        format!("{:016x}{:x}", self.process, self.next.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl fmt::Debug for RedisBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisBackend").finish_non_exhaustive()
+    }
+}
+
+impl RedisBackend {
+    /// A client of the server at `url` (`redis://`, `redis-cluster://`, `redis-sentinel://`), which connects in the background
+    /// and again whenever the connection is lost. A server that is down is no error here: reads go on without it.
+    ///
+    /// # Errors
+    /// When the address cannot be read.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn connect(url: &str) -> Result<Self, BackendError> {
+        let refuse = |hint: &str| BackendError::Address { backend: NAME, hint: hint.to_owned() };
+        if !["redis", "rediss", "valkey", "valkeys"].iter().any(|scheme| url.starts_with(scheme)) {
+            return Err(refuse("it begins with redis://, redis-cluster:// or redis-sentinel://"));
+        }
+        let address = |error: fred::error::Error| refuse(error.details());
+        let mut config = Config::from_url(url).map_err(address)?;
+        config.fail_fast = false; // a server that is down now may come later
+        let client = Builder::from_config(config)
+            .with_performance_config(|performance| performance.default_command_timeout = COMMAND_TIMEOUT)
+            .with_connection_config(|connection| {
+                connection.connection_timeout = COMMAND_TIMEOUT;
+                connection.internal_command_timeout = COMMAND_TIMEOUT;
+                connection.max_command_attempts = 1;
+                connection.tcp.nodelay = Some(true);
+                connection.unresponsive =
+                    UnresponsiveConfig { max_timeout: Some(COMMAND_TIMEOUT), interval: COMMAND_TIMEOUT / 4 };
+            })
+            .set_policy(ReconnectPolicy::new_exponential(0, 50, 2_000, 2))
+            .build()
+            .map_err(address)?;
+        let _connecting = client.connect();
+        Ok(Self::over(client))
+    }
+
+    /// Over a client that is connected, or will be: TLS, users, cluster and sentinel are its own to configure. It should have a
+    /// command timeout.
+    #[must_use]
+    pub fn over(client: Client) -> Self {
+        let scripts = Scripts {
+            look: Script::from_lua(include_str!("look.lua")),
+            fill: Script::from_lua(include_str!("fill.lua")),
+            remove: Script::from_lua(include_str!("remove.lua")),
+            news: Script::from_lua(include_str!("news.lua")),
+        };
+        let tokens =
+            Tokens { process: RandomState::new().hash_one(std::process::id()), next: AtomicU64::new(0) };
+        Self { client, scripts: Arc::new(scripts), tokens: Arc::new(tokens), counts: Arc::default() }
+    }
+
+    async fn call(
+        &self,
+        script: &Script,
+        keys: Vec<RedisKey>,
+        arguments: Vec<Value>,
+    ) -> Result<Vec<Value>, BackendError> {
+        self.counts.0.fetch_add(1, Ordering::Relaxed);
+        let answer: Result<Value, _> = script.evalsha_with_reload(&self.client, keys, arguments).await;
+        match answer {
+            Ok(Value::Array(answer)) => Ok(answer),
+            Ok(_) => Err(protocol("no array")),
+            Err(error) => {
+                self.counts.1.fetch_add(1, Ordering::Relaxed);
+                Err(BackendError::Failed { backend: NAME, source: Box::new(error) })
+            }
+        }
+    }
+}
+
+fn protocol(what: &'static str) -> BackendError {
+    BackendError::Protocol { backend: NAME, what }
+}
+
+/// A name of the namespace's own: the clock, the tags, the log.
+fn own(namespace: &str, what: &str) -> RedisKey {
+    format!("ogf:{{{namespace}}}:{what}").into()
+}
+
+fn slot(key: &Key) -> RedisKey {
+    let name = [b"ogf:{".as_slice(), key.namespace().as_bytes(), b"}:k:", key.name()].concat();
+    RedisKey::from(name.as_slice())
+}
+
+fn text(value: impl Into<String>) -> Value {
+    Value::String(value.into().into())
+}
+
+fn raw(bytes: &[u8]) -> Value {
+    Value::Bytes(Bytes::copy_from_slice(bytes))
+}
+
+/// Tags by a hash of fixed length, which a script can cut apart.
+fn hashes(tags: &[Arc<str>]) -> String {
+    tags.iter().map(|tag| format!("{:016x}", xxh3_64(tag.as_bytes()))).collect()
+}
+
+/// Tags by name, each with its length.
+fn names(tags: &[Arc<str>]) -> Vec<u8> {
+    let mut names = Vec::new();
+    for tag in tags {
+        names.extend_from_slice(&u32::try_from(tag.len()).unwrap_or(u32::MAX).to_be_bytes());
+        names.extend_from_slice(tag.as_bytes());
+    }
+    names
+}
+
+fn tags(mut names: &[u8]) -> Option<Vec<Arc<str>>> {
+    let mut tags = Vec::new();
+    while let Some((length, rest)) = names.split_first_chunk::<4>() {
+        let (tag, rest) = rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
+        tags.push(std::str::from_utf8(tag).ok()?.into());
+        names = rest;
+    }
+    names.is_empty().then_some(tags)
+}
+
+fn millis(duration: Duration) -> Value {
+    Value::Integer(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX).max(1))
+}
+
+fn lookup(answer: Value) -> Option<Lookup> {
+    let Value::Array(fields) = answer else { return None };
+    Some(match fields.as_slice() {
+        [Value::Integer(0), frame, left, names] => Lookup::Fresh(Entry {
+            frame: frame.as_bytes().map(Bytes::copy_from_slice)?,
+            left: Duration::from_millis(left.as_u64()?),
+            tags: tags(names.as_bytes()?)?,
+        }),
+        [Value::Integer(1), token, born] => {
+            Lookup::Miss(Lease { token: Bytes::copy_from_slice(token.as_bytes()?), born: born.as_u64()? })
+        }
+        [Value::Integer(2)] => Lookup::Busy,
+        [Value::Integer(3)] => Lookup::Failed,
+        _ => return None,
+    })
+}
+
+fn change(member: &Value) -> Option<Change> {
+    let bytes = member.as_bytes()?;
+    let (kind, rest) = bytes.split_first()?;
+    Some(match kind {
+        b'k' => Change::Key(Bytes::copy_from_slice(rest)),
+        b't' => Change::Tag(std::str::from_utf8(rest).ok()?.into()),
+        _ => Change::Namespace,
+    })
+}
+
+#[async_trait]
+impl CacheBackend for RedisBackend {
+    async fn get_or_lease(&self, keys: &[Key], lease: Duration) -> Result<Vec<Lookup>, BackendError> {
+        let mut lookups = Vec::with_capacity(keys.len());
+        for portion in keys.chunks(KEYS_A_CALL) {
+            let namespace = portion[0].namespace();
+            let mut names = vec![own(namespace, "clock"), own(namespace, "tags")];
+            names.extend(portion.iter().map(slot));
+            let token = self.tokens.next();
+            let answer =
+                self.call(&self.scripts.look, names, vec![text(token.as_str()), millis(lease)]).await?;
+            lookups.extend(answer.into_iter().map(|one| lookup(one).unwrap_or(Lookup::Failed)));
+        }
+        Ok(lookups)
+    }
+
+    async fn fill_if(&self, fills: Vec<Fill>) -> Result<Vec<Filled>, BackendError> {
+        let mut filled = Vec::with_capacity(fills.len());
+        for portion in fills.chunks(KEYS_A_CALL) {
+            let mut keys = vec![own(portion[0].key.namespace(), "clock")];
+            keys.extend(portion.iter().map(|fill| slot(&fill.key)));
+            let mut arguments = Vec::with_capacity(portion.len() * 6);
+            for Fill { lease, with, .. } in portion {
+                let born = Value::Integer(i64::try_from(lease.born).unwrap_or(i64::MAX));
+                arguments.extend([raw(&lease.token), born]);
+                arguments.extend(match with {
+                    FillWith::Entry(entry) => [
+                        Value::Bytes(entry.frame.clone()),
+                        millis(entry.left),
+                        text(hashes(&entry.tags)),
+                        raw(&names(&entry.tags)),
+                    ],
+                    FillWith::Release => [text(""), Value::Integer(0), text(""), text("")],
+                });
+            }
+            let answer = self.call(&self.scripts.fill, keys, arguments).await?;
+            filled.extend(
+                answer
+                    .iter()
+                    .map(|one| if one.as_u64() == Some(1) { Filled::Stored } else { Filled::Fenced }),
+            );
+        }
+        Ok(filled)
+    }
+
+    async fn remove(&self, namespace: &str, scope: Scope) -> Result<(), BackendError> {
+        let own_keys = || vec![own(namespace, "clock"), own(namespace, "log"), own(namespace, "tags")];
+        let epoch = text(self.tokens.next());
+        let calls: Vec<(Vec<RedisKey>, Vec<Value>)> = match &scope {
+            Scope::Keys(keys) => keys
+                .chunks(KEYS_A_CALL)
+                .map(|portion| {
+                    let names = portion.iter().map(|key| raw(&[b"k".as_slice(), key.name()].concat()));
+                    (
+                        own_keys().into_iter().chain(portion.iter().map(slot)).collect(),
+                        [epoch.clone(), text("k")].into_iter().chain(names).collect(),
+                    )
+                })
+                .collect(),
+            Scope::Tags(tags) => {
+                let pairs = tags
+                    .iter()
+                    .flat_map(|tag| [text(format!("t{tag}")), text(hashes(std::slice::from_ref(tag)))]);
+                vec![(own_keys(), [epoch, text("t")].into_iter().chain(pairs).collect())]
+            }
+            Scope::Namespace => vec![(own_keys(), vec![epoch, text("n"), text("n")])],
+        };
+        for (keys, arguments) in calls {
+            self.call(&self.scripts.remove, keys, arguments).await?;
+        }
+        Ok(())
+    }
+
+    async fn news(&self, namespace: &str, seen: Option<Position>) -> Result<News, BackendError> {
+        let since = seen.as_ref().map_or(-1, |seen| i64::try_from(seen.sequence).unwrap_or(i64::MAX));
+        let arguments = vec![text(self.tokens.next()), Value::Integer(since)];
+        let answer = self
+            .call(&self.scripts.news, vec![own(namespace, "clock"), own(namespace, "log")], arguments)
+            .await?;
+        let [epoch, sequence, forgotten, changes @ ..] = answer.as_slice() else {
+            return Err(protocol("too few fields"));
+        };
+        let number = |value: &Value| value.as_u64().ok_or_else(|| protocol("no number"));
+        let epoch = Bytes::copy_from_slice(epoch.as_bytes().ok_or_else(|| protocol("no epoch"))?);
+        let position = Position { epoch, sequence: number(sequence)? };
+        let forgotten = number(forgotten)?;
+        let followed = seen.is_some_and(|seen| {
+            seen.epoch == position.epoch && seen.sequence >= forgotten && seen.sequence <= position.sequence
+        });
+        let changes: Option<Vec<Change>> = changes.iter().map(change).collect();
+        Ok(News { position, changes: changes.filter(|_| followed) })
+    }
+
+    fn caps(&self) -> Caps {
+        Caps::new(NAME, true)
+    }
+
+    fn stats(&self) -> BackendStats {
+        let (commands, errors) = (&self.counts.0, &self.counts.1);
+        BackendStats { commands: commands.load(Ordering::Relaxed), errors: errors.load(Ordering::Relaxed) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn tags_survive_the_wire(given in proptest::collection::vec(".{0,20}", 0..8)) {
+            let given: Vec<Arc<str>> = given.into_iter().map(Arc::from).collect();
+            prop_assert_eq!(tags(&names(&given)), Some(given));
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
+            let _ = tags(&bytes);
+            let _ = change(&raw(&bytes));
+        }
+    }
+}
