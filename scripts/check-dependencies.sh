@@ -39,7 +39,7 @@ done
 
 # Highest rust-version among the normal dependencies of a crate.
 needed() {
-  cargo tree --quiet --prefix none --format '{p}' --edges normal -p "$1" --features full | awk '{ print $1 "@" substr($2, 2) }' | sort -u |
+  cargo tree --quiet --prefix none --format '{p}' --edges normal -p "$1" --features full | grep -v '^offgridflow-' | awk '{ print $1 "@" substr($2, 2) }' | sort -u |
     grep -Fxf - <(rust_versions | cut -d' ' -f1) | while read -r package; do rust_versions | awk -v p="$package" '$1 == p { print $2 }'; done | sort -V | tail -n 1
 }
 rust_versions() {

@@ -11,7 +11,9 @@ have redis-server || missing+=(redis-server)
 have cc || missing+=(gcc libc6-dev)
 [ ${#missing[@]} -eq 0 ] && exit 0
 
-[ "$(id -u)" -eq 0 ] && have apt-get || die "missing: ${missing[*]}. Install them, for example: sudo apt-get install ${missing[*]}"
+if [ "$(id -u)" -ne 0 ] || ! have apt-get; then
+  die "missing: ${missing[*]}. Install them, for example: sudo apt-get install ${missing[*]}"
+fi
 step "installing ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 # RUNLEVEL: the packages' own services stay down
 apt-get update -qq

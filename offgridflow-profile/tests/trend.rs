@@ -1,5 +1,9 @@
 //! How often the verdict errs, on series whose truth is known. Seeds are fixed: the counts are the same on every machine.
-#![expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "made-up bytes are positive and small")]
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "made-up bytes are positive and small"
+)]
 use std::time::Duration;
 
 use offgridflow_profile::{Sample, Series, Shape, TrendOptions, Verdict};
