@@ -138,6 +138,27 @@ async fn an_id_is_stored_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn sums_beyond_64_bits_are_exact_on_both_databases() {
+    let database = testkit::postgres().create_database("large").unwrap();
+    for server in [Server::on_sqlite(&[]).await, Server::on(&database.url(), &[]).await] {
+        // Each about 2.5 x 10^18 g; 9.2 x 10^18 fit 64 bits.
+        let body: String =
+            (0..20).map(|n| row(&n.to_string(), "solid-fuel", "690000000.5", "2024")).collect();
+        assert_eq!(server.post(NDJSON, "", body).await.1["accepted"], 20);
+        for by in ["scope", "category", "year", "month"] {
+            let (status, totals) = server.get(&format!("/api/v1/emissions?by={by}")).await;
+            // 20 x round(690 000 000.5 x 11 x 10^9 / 3) g
+            assert_eq!(
+                (status, &totals["total_co2e_kg"]),
+                (StatusCode::OK, &json!("50600000036666666.66")),
+                "{by}"
+            );
+        }
+        server.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn pages_follow_each_other_without_gaps_or_repeats() {
     let server = Server::on_sqlite(&[]).await;
     let body: String = (0..257).map(|n| row(&format!("{n:04}"), "diesel", "1", "2024")).collect();

@@ -44,7 +44,7 @@ pub(super) async fn totals(
     let group = |total: &Total| Group {
         group: total.group.clone(),
         activities: total.activities,
-        co2e_kg: Grams(total.co2e_grams),
+        co2e_kg: total.co2e(),
         in_totals: total.in_totals,
     };
     Ok(Json(Totals {

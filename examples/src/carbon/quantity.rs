@@ -43,7 +43,7 @@ impl Quantity {
         let divisor = i128::from(ratio.denominator()) * 10_i128.pow(PLACES);
         let half = divisor / 2 * grams_times_divisor.signum();
         let rounded = grams_times_divisor.checked_add(half)? / divisor;
-        i64::try_from(rounded).ok().map(Grams)
+        i64::try_from(rounded).ok().map(Grams::from)
     }
 }
 
@@ -85,13 +85,41 @@ impl Serialize for Quantity {
     }
 }
 
-/// Greenhouse gas in grams of CO₂ equivalent; shown in kilograms, exactly.
+/// Greenhouse gas in grams of CO₂ equivalent; shown in kilograms, exactly. One activity's fit 64 bits, a sum's need not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Grams(pub i64);
+pub struct Grams(i128);
+
+impl Grams {
+    /// A sum from its billions and the rest, as [`crate::store::Total`] has it.
+    #[must_use]
+    pub fn from_parts(billions: i64, rest: i64) -> Self {
+        Self(i128::from(billions) * 1_000_000_000 + i128::from(rest))
+    }
+
+    /// One activity's, as the database holds it; saturates, which only a sum could make it do.
+    #[must_use]
+    pub fn to_i64(self) -> i64 {
+        i64::try_from(self.0).unwrap_or(if self.0 < 0 { i64::MIN } else { i64::MAX })
+    }
+}
+
+impl From<i64> for Grams {
+    fn from(grams: i64) -> Self {
+        Self(grams.into())
+    }
+}
+
+impl std::iter::Sum for Grams {
+    fn sum<I: Iterator<Item = Self>>(grams: I) -> Self {
+        Self(grams.map(|grams| grams.0).sum())
+    }
+}
 
 impl fmt::Display for Grams {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Decimal::new(self.0, 3).normalize().fmt(f)
+        let (sign, grams) = (if self.0 < 0 { "-" } else { "" }, self.0.unsigned_abs());
+        let kilograms = format!("{}.{:03}", grams / 1_000, grams % 1_000);
+        write!(f, "{sign}{}", kilograms.trim_end_matches('0').trim_end_matches('.'))
     }
 }
 
@@ -115,11 +143,22 @@ mod tests {
     fn emissions_are_rounded_once_and_symmetrically() {
         let one = Quantity::from_millionths(1_000_000);
         let third = ratio("11000000/3"); // kg CO2 a kiloton of carbon
-        assert_eq!(one.emissions(third), Some(Grams(3_666_666_667)));
-        assert_eq!(Quantity::from_millionths(-1_000_000).emissions(third), Some(Grams(-3_666_666_667)));
-        assert_eq!(Quantity::from_millionths(3_000_000).emissions(third), Some(Grams(11_000_000_000)));
-        assert_eq!(one.emissions(ratio("0.0005")), Some(Grams(1)), "half a gram rounds away from zero");
-        assert_eq!(one.emissions(ratio("0.0004999")), Some(Grams(0)));
+        assert_eq!(one.emissions(third), Some(Grams::from(3_666_666_667)));
+        assert_eq!(Quantity::from_millionths(-1_000_000).emissions(third), Some(Grams::from(-3_666_666_667)));
+        assert_eq!(Quantity::from_millionths(3_000_000).emissions(third), Some(Grams::from(11_000_000_000)));
+        assert_eq!(one.emissions(ratio("0.0005")), Some(Grams::from(1)), "half a gram rounds away from zero");
+        assert_eq!(one.emissions(ratio("0.0004999")), Some(Grams::from(0)));
+    }
+
+    #[test]
+    fn kilograms_are_shown_exactly() {
+        for (grams, shown) in
+            [(0, "0"), (1, "0.001"), (-1, "-0.001"), (1_000, "1"), (-12_340, "-12.34"), (100_000, "100")]
+        {
+            assert_eq!(Grams::from(grams).to_string(), shown);
+        }
+        let sum: Grams = [Grams::from(i64::MAX); 4].into_iter().sum();
+        assert_eq!(sum.to_string(), "36893488147419103.228");
     }
 
     #[test]
@@ -149,7 +188,7 @@ mod tests {
             let ratio = Ratio::new(numerator, denominator).unwrap();
             let plus = Quantity::from_millionths(millionths).emissions(ratio);
             let minus = Quantity::from_millionths(-millionths).emissions(ratio);
-            prop_assert_eq!(plus.map(|grams| -grams.0), minus.map(|grams| grams.0));
+            prop_assert_eq!(plus.map(|grams| -grams.to_i64()), minus.map(Grams::to_i64));
         }
     }
 }

@@ -34,7 +34,7 @@ impl Row for Activity {
         to.bool(self.adjustment);
         to.i16(self.scope.number());
         to.bool(self.in_totals);
-        to.i64(self.co2e.0);
+        to.i64(self.co2e.to_i64());
         to.i64(self.factor_version);
     }
 }
@@ -65,7 +65,7 @@ impl Store {
                 adjustment: row.try_get(6)?,
                 scope: Scope::try_from(row.try_get::<i16, _>(7)?).map_err(|_| StoreError::Corrupt("scope"))?,
                 in_totals: row.try_get(8)?,
-                co2e: Grams(row.try_get(9)?),
+                co2e: Grams::from(row.try_get::<i64, _>(9)?),
                 factor_version: row.try_get(10)?,
             })).collect()
         })

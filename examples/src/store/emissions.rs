@@ -26,19 +26,21 @@ pub struct Total {
     pub group: String,
     /// Activities in it.
     pub activities: i64,
-    /// Grams of CO₂ equivalent.
-    pub co2e_grams: i64,
+    /// Billions of grams of CO₂ equivalent: a sum of many large activities does not fit 64 bits.
+    billions: i64,
+    /// What is left over, in grams.
+    rest: i64,
     /// Whether it counts in the overall total; international bunker fuels do not.
     pub in_totals: bool,
 }
 
-const BY_SCOPE: &str = "SELECT CAST(scope AS TEXT), COUNT(*), CAST(SUM(co2e_grams) AS BIGINT), in_totals \
+const BY_SCOPE: &str = "SELECT CAST(scope AS TEXT), COUNT(*), CAST(SUM(co2e_grams / 1000000000) AS BIGINT), CAST(SUM(co2e_grams % 1000000000) AS BIGINT), in_totals \
      FROM activities WHERE tenant = $1 GROUP BY scope, in_totals ORDER BY scope, in_totals";
-const BY_CATEGORY: &str = "SELECT category, COUNT(*), CAST(SUM(co2e_grams) AS BIGINT), in_totals \
+const BY_CATEGORY: &str = "SELECT category, COUNT(*), CAST(SUM(co2e_grams / 1000000000) AS BIGINT), CAST(SUM(co2e_grams % 1000000000) AS BIGINT), in_totals \
      FROM activities WHERE tenant = $1 GROUP BY category, in_totals ORDER BY category, in_totals";
-const BY_YEAR: &str = "SELECT CAST(year AS TEXT), COUNT(*), CAST(SUM(co2e_grams) AS BIGINT), in_totals \
+const BY_YEAR: &str = "SELECT CAST(year AS TEXT), COUNT(*), CAST(SUM(co2e_grams / 1000000000) AS BIGINT), CAST(SUM(co2e_grams % 1000000000) AS BIGINT), in_totals \
      FROM activities WHERE tenant = $1 GROUP BY year, in_totals ORDER BY year, in_totals";
-const BY_MONTH: &str = "SELECT year, month, COUNT(*), CAST(SUM(co2e_grams) AS BIGINT), in_totals \
+const BY_MONTH: &str = "SELECT year, month, COUNT(*), CAST(SUM(co2e_grams / 1000000000) AS BIGINT), CAST(SUM(co2e_grams % 1000000000) AS BIGINT), in_totals \
      FROM activities WHERE tenant = $1 GROUP BY year, month, in_totals ORDER BY year, month, in_totals";
 
 impl Store {
@@ -58,8 +60,9 @@ impl Store {
             rows.iter().map(|row| Ok(Total {
                 group: row.try_get(0)?,
                 activities: row.try_get(1)?,
-                co2e_grams: row.try_get(2)?,
-                in_totals: row.try_get(3)?,
+                billions: row.try_get(2)?,
+                rest: row.try_get(3)?,
+                in_totals: row.try_get(4)?,
             })).collect()
         })
     }
@@ -72,8 +75,9 @@ impl Store {
                 Ok(Total {
                     group: period.to_string(),
                     activities: row.try_get(2)?,
-                    co2e_grams: row.try_get(3)?,
-                    in_totals: row.try_get(4)?,
+                    billions: row.try_get(3)?,
+                    rest: row.try_get(4)?,
+                    in_totals: row.try_get(5)?,
                 })
             }).collect()
         })
@@ -84,6 +88,12 @@ impl Total {
     /// What the groups that count add up to.
     #[must_use]
     pub fn sum(totals: &[Self]) -> Grams {
-        Grams(totals.iter().filter(|total| total.in_totals).map(|total| total.co2e_grams).sum())
+        totals.iter().filter(|total| total.in_totals).map(Self::co2e).sum()
+    }
+
+    /// The group's emissions.
+    #[must_use]
+    pub fn co2e(&self) -> Grams {
+        Grams::from_parts(self.billions, self.rest)
     }
 }

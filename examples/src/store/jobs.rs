@@ -85,7 +85,7 @@ macro_rules! portion {
                 sqlx::query(RECALCULATE)
                     .bind(&$tenant)
                     .bind(row.try_get::<String, _>(0)?)
-                    .bind(grams.0)
+                    .bind(grams.to_i64())
                     .bind(&unit)
                     .bind(scope)
                     .bind(in_totals)
