@@ -380,11 +380,14 @@ where
             return Delivery::Delivered;
         }
         self.defer(|deferred| {
-            if deferred.keys.len() >= DEFERRED {
-                deferred.all = true;
-            } else if deferred.keys.insert(wire_key, key.clone()).is_some() {
-                self.flights.skip_shared(key, false); // it was counted before
+            let known = deferred.keys.contains_key(&wire_key);
+            let room = deferred.keys.len() < DEFERRED;
+            if room && !known {
+                deferred.keys.insert(wire_key, key.clone());
+                return; // the key passes the shared tier by until it was delivered
             }
+            deferred.all |= !room && !known; // then every key does
+            self.flights.skip_shared(key, false);
         });
         Delivery::Deferred
     }
