@@ -213,7 +213,8 @@ where
         Self { inner }
     }
 
-    /// What the near tier has, if it may be served. Synchronous, allocates nothing. An absence is `None` too.
+    /// What the near tier has, if it may be served. Synchronous; allocates nothing beyond what the near tier does (moka does its
+    /// housekeeping on a reader's thread now and then). An absence is `None` too.
     #[must_use]
     pub fn peek(&self, key: &K) -> Option<Arc<V>> {
         self.inner.near_hit(key)?.value().cloned()
