@@ -47,8 +47,11 @@ pub enum ConfigError {
     )]
     Open(SocketAddr),
     /// Redis has another scheme.
-    #[error("a Redis URL begins with `redis:` (or `rediss:`, `redis-cluster:`)")]
+    #[error("a Redis URL begins with `redis://` (or `rediss://`, `redis-cluster://`, `redis-sentinel://`)")]
     RedisScheme,
+    /// The page asks over plain HTTP.
+    #[error("an API URL is `http://HOST:PORT`")]
+    ApiScheme,
 }
 
 impl Config {
@@ -60,7 +63,11 @@ impl Config {
         if !is_loopback(self.listen.ip()) && self.api_keys.is_empty() {
             return Err(ConfigError::Open(self.listen));
         }
-        if self.redis_url.as_deref().is_some_and(|url| !url.starts_with("redis")) {
+        if self.api_url.as_deref().is_some_and(|url| !url.starts_with("http://")) {
+            return Err(ConfigError::ApiScheme);
+        }
+        let known = ["redis://", "rediss://", "redis-cluster://", "rediss-cluster://", "redis-sentinel://"];
+        if self.redis_url.as_deref().is_some_and(|url| !known.iter().any(|scheme| url.starts_with(scheme))) {
             return Err(ConfigError::RedisScheme);
         }
         Ok(())

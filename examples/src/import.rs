@@ -1,16 +1,19 @@
 //! Importing the wide table of nations by year straight into the database.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use offgridflow_query::Outcome;
 
 use crate::app::AppError;
-use crate::carbon::{Factor, assess, default_factors};
+use crate::carbon::assess;
 use crate::config::Config;
 use crate::intake::{Mismatch, Rejection, WideTable};
+use crate::ledger::{Ledger, LedgerError};
 use crate::store::Store;
 
 /// Why a file was not imported.
@@ -26,6 +29,9 @@ pub enum ImportError {
     /// The database did not take it all.
     #[error("{0} activities were not stored: {1}")]
     NotStored(usize, String),
+    /// A factor could not be had.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     /// The server's parts.
     #[error(transparent)]
     App(#[from] AppError),
@@ -60,42 +66,40 @@ pub async fn run(file: &Path, config: &Config) -> Result<Imported, ImportError> 
     let say = |sentence: String| tracing::info!("{sentence}");
     let store =
         Store::open(&config.database_url, config.database_patience(), say).await.map_err(AppError::from)?;
-    let imported = store_table(&store, table).await?;
-    store.close().await.map_err(AppError::from)?;
+    let ledger = Ledger::open(Arc::new(store), config.redis_url.as_deref()).map_err(AppError::from)?;
+    let imported = store_table(&ledger, table).await?;
+    ledger.store().close().await.map_err(AppError::from)?;
     Ok(imported)
 }
 
-/// Stores a table that was read, through the batch writer.
+/// Stores a table that was read, with each tenant's own factors, through the batch writer; then forgets cached totals.
 ///
 /// # Errors
 /// When the database does not take it whole; what it took stays.
-pub async fn store_table(store: &Store, table: WideTable) -> Result<Imported, ImportError> {
+pub async fn store_table(ledger: &Ledger, table: WideTable) -> Result<Imported, ImportError> {
     let began = Instant::now();
-    let factors: BTreeMap<String, Factor> =
-        default_factors().into_iter().map(|factor| (factor.category.clone(), factor)).collect();
-    let mut tenants: Vec<&str> = table.activities.iter().map(|(tenant, _)| tenant.as_str()).collect();
-    tenants.sort_unstable();
-    tenants.dedup();
-    let (tenants, adjustments) =
-        (tenants.len(), table.activities.iter().filter(|(_, draft)| draft.adjustment).count());
+    let mut factors = BTreeMap::new();
     let mut rejections = table.rejections;
     let mut activities = Vec::with_capacity(table.activities.len());
     for (tenant, draft) in &table.activities {
-        match assess(tenant, draft, factors.get(&draft.category)) {
+        let key = (tenant.as_str(), draft.category.as_str());
+        let factor = match factors.entry(key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(ledger.factor(tenant, &draft.category).await?),
+        };
+        match assess(tenant, draft, factor.as_deref()) {
             Ok(activity) => activities.push(activity),
             Err(refusal) => rejections.push(Rejection::of(draft, refusal)),
         }
     }
-    let (stored, duplicates) = write(store, activities).await?;
-    Ok(Imported {
-        stored,
-        duplicates,
-        tenants,
-        mismatches: table.mismatches,
-        rejections,
-        adjustments,
-        took: began.elapsed(),
-    })
+    let (stored, duplicates) = write(ledger.store(), activities).await?;
+    let tenants: BTreeSet<&str> = factors.keys().map(|(tenant, _)| *tenant).collect();
+    for tenant in &tenants {
+        ledger.forget_totals(tenant).await;
+    }
+    let adjustments = table.activities.iter().filter(|(_, draft)| draft.adjustment).count();
+    let (tenants, took) = (tenants.len(), began.elapsed());
+    Ok(Imported { stored, duplicates, tenants, mismatches: table.mismatches, rejections, adjustments, took })
 }
 
 async fn write(

@@ -23,8 +23,8 @@ const NEAR: u64 = 50_000;
 /// changes: then this bounds how old its totals are.
 const TTL: (Duration, Duration) = (Duration::from_secs(300), Duration::from_secs(10));
 
-/// The store with its caches.
-#[derive(Debug)]
+/// The store with its caches. Clones share them.
+#[derive(Debug, Clone)]
 pub struct Ledger {
     store: Arc<Store>,
     factors: Cache<FactorKey, Factor, FactorLoader>,
@@ -265,7 +265,8 @@ impl Ledger {
     /// When factors cannot be had; no row was stored then.
     ///
     /// # Cancel safety
-    /// Dropped half-way, rows may be stored without anybody being told: sending them again with the same ids is harmless.
+    /// Dropped once the rows were read, they are stored all the same, and totals follow; sending them again with the same ids is
+    /// harmless.
     pub async fn ingest(
         &self,
         tenant: &str,
@@ -282,11 +283,16 @@ impl Ledger {
         if activities.is_empty() || (atomic && !receipt.rejected.is_empty()) {
             return Ok(receipt);
         }
-        self.write(activities, &lines, atomic, &mut receipt).await;
-        if receipt.accepted > 0 {
-            self.settle(tenant, &factors).await;
-        }
-        Ok(receipt)
+        // In a task of its own: a client that goes away after the commit must not leave old totals behind.
+        let (ledger, tenant) = (self.clone(), tenant.to_owned());
+        let stored = tokio::spawn(async move {
+            ledger.write(activities, &lines, atomic, &mut receipt).await;
+            if receipt.accepted + receipt.duplicates > 0 {
+                ledger.settle(&tenant, &factors).await; // for duplicates too: whoever stored them may have died before
+            }
+            receipt
+        });
+        stored.await.map_err(|_| LedgerError::Load("the server is shutting down".to_owned()))
     }
 
     async fn factors_of(

@@ -4,6 +4,9 @@ mod common;
 use axum::http::StatusCode;
 use common::{Server, row};
 use hyper::Method;
+use offgridflow::carbon::assess;
+use offgridflow::import;
+use offgridflow::intake::{Draft, WideTable};
 use serde_json::{Value, json};
 
 const NDJSON: &str = "application/x-ndjson";
@@ -230,6 +233,58 @@ async fn a_changed_factor_is_the_tenants_own_and_recalculates_what_is_stored() {
             "{wrong}"
         );
     }
+    server.close().await;
+}
+
+/// As after a server that died between the commit and the invalidation: the client sends its rows again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_brings_totals_up_to_date_though_every_row_was_there() {
+    let server = Server::on_sqlite(&[]).await;
+    assert_eq!(server.get("/api/v1/emissions").await.1["groups"], json!([]));
+    let draft = Draft {
+        id: Some("a".into()),
+        category: "diesel".into(),
+        quantity: "1".into(),
+        period: "2024".into(),
+        ..Draft::default()
+    };
+    let factor = server.app.ledger().factor("default", "diesel").await.unwrap();
+    let activity = assess("default", &draft, factor.as_deref()).unwrap();
+    server.app.store().writer().reserve().await.unwrap().push(activity).committed().await.unwrap();
+    assert_eq!(server.get("/api/v1/emissions").await.1["groups"], json!([]), "still cached: nobody was told");
+    assert_eq!(server.post(NDJSON, "", row("a", "diesel", "1", "2024")).await.1["duplicates"], 1);
+    assert_eq!(server.get("/api/v1/emissions").await.1["groups"][0]["activities"], 1);
+    server.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_factor_that_would_falsify_what_is_stored_is_refused() {
+    let server = Server::on_sqlite(&[]).await;
+    server.post(NDJSON, "", row("a", "diesel", "9000000000000", "2024")).await;
+    let put = async |unit: &str, ratio: &str| {
+        let body =
+            json!({ "unit": unit, "kg_co2e_per_unit": ratio, "scope": 1, "source": "a test" }).to_string();
+        server.send(Method::PUT, "/api/v1/factors/diesel", &[], body).await
+    };
+    let (status, answer) = put("L", "2.5").await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(answer["error"].as_str().unwrap().contains("the unit of `diesel` is `GJ`"), "{answer}");
+    assert_eq!(put("GJ", "100000").await.0, StatusCode::UNPROCESSABLE_ENTITY, "emissions beyond 64 bits");
+    assert_eq!(put("GJ", "100").await.0, StatusCode::OK);
+    server.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_uses_the_tenants_own_factors() {
+    let server = Server::on_sqlite(&[]).await;
+    let own = json!({ "unit": "kt C", "kg_co2e_per_unit": "1", "scope": 1, "source": "a test" }).to_string();
+    server.send(Method::PUT, "/api/v1/factors/cement", &[("x-tenant", "NORTHLAND")], own).await;
+    let table = WideTable::read(include_bytes!("data/wide.csv")).unwrap();
+    import::store_table(server.app.ledger(), table).await.unwrap();
+    let (_, totals) = server.get_as("NORTHLAND", "/api/v1/emissions").await;
+    let cement =
+        totals["groups"].as_array().unwrap().iter().find(|group| group["group"] == "cement").unwrap();
+    assert_eq!(cement["co2e_kg"], "2", "two cells of one kiloton at one kilogram each");
     server.close().await;
 }
 

@@ -44,7 +44,7 @@ const CATEGORIES: [(&str, usize); 6] = [
 
 /// Imports `file` and compares what the server says of every nation with the cells.
 async fn sums_agree(server: &Server, file: &[u8]) -> import::Imported {
-    let imported = import::store_table(server.app.store(), WideTable::read(file).unwrap()).await.unwrap();
+    let imported = import::store_table(server.app.ledger(), WideTable::read(file).unwrap()).await.unwrap();
     assert!(imported.rejections.is_empty(), "{:?}", imported.rejections);
     let sums = cells(file);
     let mut nations: Vec<&str> = sums.keys().map(|(nation, _)| nation.as_str()).collect();

@@ -52,6 +52,22 @@ fn csv_rows_of_the_wrong_width_cost_only_themselves() {
 }
 
 #[test]
+fn csv_lines_are_counted_as_an_editor_does() {
+    let rows = ["category,quantity,period", "", "x,1", "x,1,2024", "", "x"];
+    for end in ["\n", "\r\n"] {
+        let intake = intake::read(Format::Csv, rows.join(end).as_bytes());
+        assert_eq!(intake.rejections.iter().map(|r| r.line).collect::<Vec<_>>(), [3, 6], "{end:?}");
+        assert_eq!(intake.drafts[0].line, 4);
+    }
+    let open = intake::read(Format::Csv, b"category,quantity,period\nx,\"1,2024\nx,2,2024\nx,3,2024\n");
+    assert!(
+        open.rejections[0].line == 2 && open.rejections[0].reason.contains("reaches to line 4"),
+        "{:?}",
+        open.rejections
+    );
+}
+
+#[test]
 fn a_csv_header_that_cannot_be_right_refuses_the_whole_file() {
     for (header, reason) in [
         ("id,category,quantity", "no column `period`"),

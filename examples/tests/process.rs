@@ -212,7 +212,7 @@ fn what_cannot_work_is_refused_in_one_sentence() {
                 "0",
             ],
             4,
-            "did not answer",
+            "there is no folder /no/such/folder",
         ),
         (
             &["all", "--listen", "127.0.0.1:0", "--database-url", &down, "--database-patience-secs", "0"],

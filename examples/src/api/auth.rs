@@ -88,8 +88,10 @@ impl FromRequestParts<Arc<App>> for Tenant {
 }
 
 fn given_key(headers: &HeaderMap) -> Option<&str> {
+    let authorization =
+        headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.split_once(' '));
     let bearer =
-        headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+        authorization.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, key)| key.trim());
     bearer.or_else(|| headers.get("x-api-key")?.to_str().ok())
 }
 

@@ -41,6 +41,9 @@ impl IntoResponse for ApiError {
 impl From<StoreError> for ApiError {
     /// The cause goes to the log; the caller learns that it is not its fault.
     fn from(error: StoreError) -> Self {
+        if matches!(error, StoreError::Unit { .. } | StoreError::TooLarge { .. }) {
+            return Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string());
+        }
         tracing::warn!(error = &error as &dyn std::error::Error, "the database failed a request");
         Self::unavailable("the database does not answer; try again")
     }

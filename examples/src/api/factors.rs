@@ -12,6 +12,8 @@ use crate::carbon::{Factor, Ratio, Scope};
 
 /// Longest text of a factor, in bytes.
 const TEXT_LIMIT: usize = 500;
+/// Longest category, in bytes, as for activities.
+const NAME_LIMIT: usize = 128;
 
 /// `GET /api/v1/factors/{category}`: a category without a factor is remembered as such.
 pub(super) async fn show(
@@ -67,7 +69,7 @@ pub(super) async fn change(
 fn check(name: &str, text: &str) -> Result<(), ApiError> {
     let fault = match text {
         "" => "is empty",
-        text if text.len() > TEXT_LIMIT => "is too long",
+        text if text.len() > TEXT_LIMIT || (name == "category" && text.len() > NAME_LIMIT) => "is too long",
         text if text.chars().any(char::is_control) => "has a control character",
         _ => return Ok(()),
     };

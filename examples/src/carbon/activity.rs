@@ -1,6 +1,6 @@
 use serde::Serialize;
 
-use super::{Factor, Grams, Period, Quantity, Scope};
+use super::{Factor, Grams, Period, Quantity, Scope, shown};
 use crate::intake::Draft;
 
 /// Longest id and category, in bytes.
@@ -102,9 +102,4 @@ fn named(name: &str) -> Result<&str, String> {
         name if name.chars().any(char::is_control) => Err("has a control character".to_owned()),
         name => Ok(name),
     }
-}
-
-/// At most the first 40 characters: an error message is no place for a megabyte of input.
-fn shown(text: &str) -> String {
-    text.chars().take(40).collect()
 }

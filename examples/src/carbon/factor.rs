@@ -57,7 +57,12 @@ impl FromStr for Ratio {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        let refuse = || ParseError(format!("`{text}` is not a decimal or a fraction that is zero or more"));
+        let refuse = || {
+            ParseError(format!(
+                "`{}` is not a decimal or a fraction that is zero or more",
+                super::shown(text)
+            ))
+        };
         let (above, below) = text.split_once('/').unwrap_or((text, "1"));
         let (above, below) = (exact_decimal(above)?.normalize(), exact_decimal(below)?.normalize());
         let scale = above.scale().max(below.scale());

@@ -16,3 +16,8 @@ pub use quantity::{Grams, Quantity};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ParseError(pub(crate) String);
+
+/// At most the first 40 characters: an error message is no place for a megabyte of input.
+fn shown(text: &str) -> String {
+    text.chars().take(40).collect()
+}

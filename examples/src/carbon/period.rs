@@ -36,7 +36,9 @@ impl FromStr for Period {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        let refuse = || ParseError(format!("`{text}` is not a period: write YYYY, YYYY-MM or YYYY-MM-DD"));
+        let refuse = || {
+            ParseError(format!("`{}` is not a period: write YYYY, YYYY-MM or YYYY-MM-DD", super::shown(text)))
+        };
         let fields: Vec<&str> = text.split('-').collect();
         let number = |field: &str, digits: usize| {
             let shaped = field.len() == digits && field.bytes().all(|byte| byte.is_ascii_digit());

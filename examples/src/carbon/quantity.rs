@@ -4,7 +4,7 @@ use std::str::FromStr;
 use rust_decimal::Decimal;
 use serde::{Serialize, Serializer};
 
-use super::{ParseError, Ratio};
+use super::{ParseError, Ratio, shown};
 
 /// Decimal places a quantity keeps.
 const PLACES: u32 = 6;
@@ -55,7 +55,7 @@ impl FromStr for Quantity {
         let scaled = number.checked_mul(Decimal::from(10_u64.pow(PLACES)));
         let scaled = scaled.ok_or_else(|| too_large(text))?.normalize();
         if scaled.scale() > 0 {
-            return Err(ParseError(format!("`{text}` has more than {PLACES} decimal places")));
+            return Err(ParseError(format!("`{}` has more than {PLACES} decimal places", shown(text))));
         }
         i64::try_from(scaled).map(Self).map_err(|_| too_large(text))
     }
@@ -63,13 +63,31 @@ impl FromStr for Quantity {
 
 /// Reads a decimal without rounding; exponents are welcome, names such as `NaN` are not.
 pub(super) fn exact_decimal(text: &str) -> Result<Decimal, ParseError> {
-    let scientific = text.contains(['e', 'E']);
-    let parsed = if scientific { Decimal::from_scientific(text) } else { Decimal::from_str_exact(text) };
-    parsed.map_err(|_| ParseError(format!("`{text}` is not a decimal number of at most 28 digits")))
+    let refuse = || ParseError(format!("`{}` is not a decimal number of at most 28 digits", shown(text)));
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    if text.contains('_') {
+        return Err(refuse()); // the library takes it for a separator
+    }
+    let mantissa = Decimal::from_str_exact(mantissa).map_err(|_| refuse())?.normalize();
+    let exponent: i32 = exponent.parse().map_err(|_| refuse())?;
+    shifted(mantissa, exponent).ok_or_else(refuse)
+}
+
+/// `number` times ten to the `exponent`, exactly or not at all.
+fn shifted(number: Decimal, exponent: i32) -> Option<Decimal> {
+    let scale = i32::try_from(number.scale()).ok()?.checked_sub(exponent)?;
+    if number.is_zero() {
+        return Some(number);
+    }
+    let (whole, scale) = match u32::try_from(scale) {
+        Ok(scale) => (number.mantissa(), scale),
+        Err(_) => (number.mantissa().checked_mul(10_i128.checked_pow(scale.unsigned_abs())?)?, 0),
+    };
+    Decimal::try_from_i128_with_scale(whole, scale).ok()
 }
 
 fn too_large(text: &str) -> ParseError {
-    ParseError(format!("`{text}` is beyond ±9.2 × 10¹²"))
+    ParseError(format!("`{}` is beyond ±9.2 × 10¹²", shown(text)))
 }
 
 impl fmt::Display for Quantity {
@@ -163,7 +181,21 @@ mod tests {
 
     #[test]
     fn what_is_no_exact_decimal_is_refused_with_a_reason() {
-        for text in ["NaN", "inf", "", " 1", "1,5", "0x10", "--1", "1e", "1e99"] {
+        for text in [
+            "NaN",
+            "inf",
+            "",
+            " 1",
+            "1,5",
+            "0x10",
+            "--1",
+            "1e",
+            "1e99",
+            "1e-99",
+            "1_000",
+            "1.0000000000000000000000000000049e0",
+            "1e0.5",
+        ] {
             let error = text.parse::<Quantity>().unwrap_err().to_string();
             assert!(error.contains("is not a decimal number") || error.contains("beyond"), "{text}: {error}");
         }

@@ -36,6 +36,9 @@ pub struct Options {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DemoError {
+    /// A rate that cannot be kept.
+    #[error("a rate of {0} is not between 0 and 100 000 a second")]
+    Rate(f64),
     /// A file or folder.
     #[error("cannot use {}", .0.display())]
     File(PathBuf, #[source] std::io::Error),
@@ -76,6 +79,12 @@ struct Outcome {
 /// # Errors
 /// What kept it from running to its end.
 pub async fn run(options: Options) -> Result<u8, DemoError> {
+    if !(options.rate > 0.0 && options.rate <= 100_000.0) {
+        return Err(DemoError::Rate(options.rate));
+    }
+    if let Some(input) = &options.input {
+        std::fs::File::open(input).map_err(|error| DemoError::File(input.clone(), error))?;
+    }
     std::fs::create_dir_all(&options.out).map_err(|error| DemoError::File(options.out.clone(), error))?;
     let server = Server::start(&options.out)?;
     println!("server up at {} ({})", server.base(), server.database().display());

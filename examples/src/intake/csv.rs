@@ -13,7 +13,7 @@ pub(super) fn read(body: &[u8]) -> Intake {
     let mut reader = ReaderBuilder::new().trim(csv::Trim::All).from_reader(body);
     let mut intake = Intake::default();
     match layout(&mut reader) {
-        Ok(layout) => read_rows(&mut reader, &layout, &mut intake),
+        Ok(layout) => read_rows(&mut reader, &layout, &mut intake, body),
         Err(reason) => intake.rejections.push(Rejection { line: 1, column: None, field: None, reason }),
     }
     intake
@@ -37,31 +37,50 @@ fn layout(reader: &mut Reader<&[u8]>) -> Result<Layout, String> {
     missing.map_or(Ok(layout), |name| Err(format!("the header line has no column `{name}`")))
 }
 
-fn read_rows(reader: &mut Reader<&[u8]>, layout: &Layout, intake: &mut Intake) {
+fn read_rows(reader: &mut Reader<&[u8]>, layout: &Layout, intake: &mut Intake, body: &[u8]) {
     let mut record = ByteRecord::new();
+    let mut lines = Lines { body, offset: 0, line: 1 };
     loop {
-        let line = reader.position().line();
+        let line = lines.at(reader.position().byte());
         match reader.read_byte_record(&mut record) {
             Ok(false) => return,
             Ok(true) => take(intake, layout, &record, line),
-            Err(error) => intake.rejections.push(rejection(&error, line)),
+            Err(error) => {
+                let reached = Lines { ..lines }.at(reader.position().byte()) - 1;
+                intake.rejections.push(rejection(&error, line, reached.max(line)));
+            }
         }
     }
 }
 
+/// Counts lines, which the parser does not where they end in CR LF or are blank.
+struct Lines<'a> {
+    body: &'a [u8],
+    offset: usize,
+    line: u64,
+}
+
+impl Lines<'_> {
+    /// The line of the first byte from `byte` on that is no end of a line.
+    fn at(&mut self, byte: u64) -> u64 {
+        let mut target = usize::try_from(byte).unwrap_or(usize::MAX).min(self.body.len());
+        while matches!(self.body.get(target), Some(b'\r' | b'\n')) {
+            target += 1;
+        }
+        let passed = self.body[self.offset..target].iter().filter(|byte| **byte == b'\n').count();
+        (self.offset, self.line) = (target, self.line + passed as u64);
+        self.line
+    }
+}
+
 fn take(intake: &mut Intake, layout: &Layout, record: &ByteRecord, line: u64) {
-    let line = record.position().map_or(line, csv::Position::line);
+    let refuse = |field, reason: String| Rejection { line, column: None, field, reason };
     match StringRecord::from_byte_record(record.clone()) {
         Ok(record) => match draft(layout, &record, line) {
             Ok(draft) => intake.drafts.push(draft),
-            Err(reason) => {
-                intake.rejections.push(Rejection { line, column: None, field: Some("adjustment"), reason });
-            }
+            Err(reason) => intake.rejections.push(refuse(Some("adjustment"), reason)),
         },
-        Err(_) => {
-            let reason = "the row is not UTF-8".to_owned();
-            intake.rejections.push(Rejection { line, column: None, field: None, reason });
-        }
+        Err(_) => intake.rejections.push(refuse(None, "the row is not UTF-8".to_owned())),
     }
 }
 
@@ -88,11 +107,15 @@ fn flag(text: &str) -> Result<bool, String> {
     }
 }
 
-fn rejection(error: &csv::Error, line: u64) -> Rejection {
-    let line = error.position().map_or(line, csv::Position::line);
+fn rejection(error: &csv::Error, line: u64, reached: u64) -> Rejection {
     let reason = match error.kind() {
         ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            format!("the row has {len} fields, the header line {expected_len}")
+            let quoted = if reached > line {
+                format!(" (it reaches to line {reached}: is a quote left open?)")
+            } else {
+                String::new()
+            };
+            format!("the row has {len} fields, the header line {expected_len}{quoted}")
         }
         _ => "the row cannot be read".to_owned(),
     };

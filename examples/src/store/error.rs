@@ -9,6 +9,9 @@ pub enum StoreError {
     /// The address is of no database that is known here.
     #[error("a database URL begins with `sqlite:` or `postgres:`")]
     Scheme,
+    /// The folder of a SQLite file is not there.
+    #[error("there is no folder {} for the SQLite file", .0.display())]
+    Folder(std::path::PathBuf),
     /// It did not answer in time.
     #[error("the database did not answer within {0:?}")]
     Down(Duration, #[source] PoolError),
@@ -30,6 +33,20 @@ pub enum StoreError {
     /// The writer did not take or did not store rows.
     #[error("the batch writer failed")]
     Writer(#[from] Error),
+    /// A factor in another unit would give new meaning to old quantities.
+    #[error("the unit of `{category}` is `{unit}`; quantities in another unit are another category")]
+    Unit {
+        /// The category.
+        category: String,
+        /// Its unit.
+        unit: String,
+    },
+    /// An activity that is stored would emit more than can be held.
+    #[error("the factor is too large for what is stored of `{category}`")]
+    TooLarge {
+        /// The category.
+        category: String,
+    },
     /// A row holds what no version of this program writes.
     #[error("the database holds a {0} that cannot be read")]
     Corrupt(&'static str),

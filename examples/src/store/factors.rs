@@ -3,7 +3,7 @@ use offgridflow_query::sqlx::{self, Row as _};
 use offgridflow_query::{Acquire, Tx};
 
 use super::{Gates, Store, StoreError, on};
-use crate::carbon::{Factor, Ratio, Scope, default_factors};
+use crate::carbon::{Factor, Quantity, Ratio, Scope, default_factors};
 
 const SEED: &str = "INSERT INTO factors (tenant, category, unit, numerator, denominator, scope, in_totals, source, version) \
      VALUES ('', $1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (tenant, category) DO NOTHING";
@@ -14,6 +14,7 @@ const CHANGE: &str = "INSERT INTO factors (tenant, category, unit, numerator, de
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (tenant, category) DO UPDATE SET unit = excluded.unit, \
      numerator = excluded.numerator, denominator = excluded.denominator, scope = excluded.scope, \
      in_totals = excluded.in_totals, source = excluded.source, version = factors.version + 1 RETURNING version";
+const EXTREMES: &str = "SELECT MIN(quantity_millionths), MAX(quantity_millionths) FROM activities WHERE tenant = $1 AND category = $2";
 pub(super) const ENQUEUE: &str = "INSERT INTO jobs (tenant, category) VALUES ($1, $2)";
 
 /// Reads a row of [`CURRENT`], of either database.
@@ -41,7 +42,22 @@ macro_rules! change {
             .bind(&$factor.category)
             .fetch_optional(&mut *connection)
             .await?;
-        let first: i64 = before.map_or(Ok(0), |row| row.try_get(6))?;
+        let first: i64 = match before {
+            None => 0,
+            Some(row) => {
+                let unit: String = row.try_get(0)?;
+                if unit != $factor.unit {
+                    return Err(StoreError::Unit { category: $factor.category, unit });
+                }
+                row.try_get(6)?
+            }
+        };
+        let extremes =
+            sqlx::query(EXTREMES).bind($tenant).bind(&$factor.category).fetch_one(&mut *connection).await?;
+        let extremes: [Option<i64>; 2] = [extremes.try_get(0)?, extremes.try_get(1)?];
+        if !bears(&extremes, $factor.kg_co2e_per_unit) {
+            return Err(StoreError::TooLarge { category: $factor.category });
+        }
         let row = sqlx::query(CHANGE)
             .bind($tenant)
             .bind(&$factor.category)
@@ -57,6 +73,14 @@ macro_rules! change {
         sqlx::query(ENQUEUE).bind($tenant).bind(&$factor.category).execute(&mut *connection).await?;
         row.try_get::<i64, _>(0)?
     }};
+}
+
+/// Whether the emissions of what is stored can be held at `ratio`.
+fn bears(extremes: &[Option<i64>], ratio: Ratio) -> bool {
+    extremes
+        .iter()
+        .flatten()
+        .all(|millionths| Quantity::from_millionths(*millionths).emissions(ratio).is_some())
 }
 
 impl Store {
@@ -94,7 +118,8 @@ impl Store {
     /// one before. `factor.version` is ignored; the version given back is one higher than any before.
     ///
     /// # Errors
-    /// When the database does not answer; nothing is changed then.
+    /// Another unit than the category's, a factor too large for what is stored, or a database that does not answer; nothing is
+    /// changed then.
     ///
     /// # Cancel safety
     /// Dropped half-way, either all of it is stored or none.

@@ -6,14 +6,12 @@ use crate::carbon::{Quantity, Ratio};
 
 /// Activities recalculated in one transaction.
 const PORTION: i64 = 1_000;
-/// Attempts after which a job stays where it is, for a person to look at.
-const MOST_ATTEMPTS: i64 = 5;
 
 /// The job's row stays locked until the transaction ends, so another worker passes it over; a worker that dies lets go.
-const TAKE_POSTGRES: &str = "SELECT id, tenant, category FROM jobs WHERE attempts < $1 ORDER BY attempts, id LIMIT 1 FOR UPDATE SKIP LOCKED";
+const TAKE_POSTGRES: &str =
+    "SELECT id, tenant, category FROM jobs ORDER BY attempts, id LIMIT 1 FOR UPDATE SKIP LOCKED";
 /// SQLite has one writer: the transaction itself is the lock.
-const TAKE_SQLITE: &str =
-    "SELECT id, tenant, category FROM jobs WHERE attempts < $1 ORDER BY attempts, id LIMIT 1";
+const TAKE_SQLITE: &str = "SELECT id, tenant, category FROM jobs ORDER BY attempts, id LIMIT 1";
 const FACTOR: &str = "SELECT numerator, denominator, unit, scope, in_totals, version FROM factors \
      WHERE category = $2 AND tenant IN ('', $1) ORDER BY tenant DESC LIMIT 1";
 const STALE: &str = "SELECT id, quantity_millionths FROM activities \
@@ -41,7 +39,7 @@ pub struct Job {
 macro_rules! work_on {
     ($gate:expr, $take:expr) => {{
         let mut tx = Tx::begin($gate.acquire(Acquire::default()).await?).await?;
-        let taken = sqlx::query($take).bind(MOST_ATTEMPTS).fetch_optional(&mut *tx).await?;
+        let taken = sqlx::query($take).fetch_optional(&mut *tx).await?;
         let Some(row) = taken else {
             tx.rollback().await?;
             return Ok(None);
@@ -102,7 +100,7 @@ impl Store {
     /// Takes the next job, if there is one, and does a portion of it. Workers beside each other take different jobs.
     ///
     /// # Errors
-    /// When the job or the database failed; the job then waits behind the others, five times.
+    /// When the job or the database failed; the job then waits behind the others, and is tried again.
     ///
     /// # Cancel safety
     /// Dropped half-way, the portion is undone and the job is free again.
@@ -113,7 +111,7 @@ impl Store {
         }
     }
 
-    /// Jobs that wait, those that were given up included.
+    /// Jobs that wait.
     ///
     /// # Errors
     /// When the database does not answer.

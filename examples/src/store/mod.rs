@@ -7,6 +7,7 @@ mod factors;
 mod jobs;
 mod migrations;
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use offgridflow_query::sqlx::{Postgres, Sqlite};
@@ -142,6 +143,9 @@ impl Store {
 impl Gates {
     fn open(url: &str) -> Result<Self, StoreError> {
         match url.split_once(':').map(|(scheme, _)| scheme) {
+            Some("sqlite") if folder_of(url).is_some_and(|folder| !folder.is_dir()) => {
+                Err(StoreError::Folder(folder_of(url).unwrap_or_default()))
+            }
             Some("sqlite") => Ok(Self::Sqlite(Gate::<Sqlite>::from_url(url, config())?)),
             Some("postgres" | "postgresql") => Ok(Self::Postgres(Gate::<Postgres>::from_url(url, config())?)),
             _ => Err(StoreError::Scheme),
@@ -217,4 +221,11 @@ fn space_of(url: &str) -> String {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
     format!("{hash:016x}")
+}
+
+/// The folder that a SQLite file is to stand in; `None` for this one, and for memory.
+fn folder_of(url: &str) -> Option<PathBuf> {
+    let path = url.strip_prefix("sqlite:")?.split('?').next()?;
+    let path = path.strip_prefix("//").unwrap_or(path);
+    Path::new(path).parent().filter(|folder| !folder.as_os_str().is_empty()).map(Path::to_owned)
 }

@@ -1,14 +1,20 @@
 //! The `web` role: one page that shows the stack live.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 
+use tokio::time::timeout;
+
 use crate::config::Config;
 use crate::http_client;
 
+/// How long the server behind the page may take to answer.
+const PATIENCE: Duration = Duration::from_secs(3);
 const PAGE: &str = include_str!("page.html");
 
 /// The page alone, for a process that serves the figures itself.
@@ -28,11 +34,13 @@ async fn relay(State(upstream): State<String>, headers: HeaderMap) -> Response {
     let key = headers.get("x-api-key").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let asked = [("x-api-key", key)];
     let asked = if key.is_empty() { &asked[..0] } else { &asked[..] };
-    match http_client::get(&upstream, "/api/v1/performance", asked).await {
-        Ok(answer) => {
+    match timeout(PATIENCE, http_client::get(&upstream, "/api/v1/performance", asked)).await {
+        Ok(Ok(answer)) => {
             (answer.status, [(header::CONTENT_TYPE, "application/json")], answer.body).into_response()
         }
-        Err(_) => (StatusCode::BAD_GATEWAY, "{\"error\":\"the server behind this page does not answer\"}")
-            .into_response(),
+        Ok(Err(_)) | Err(_) => {
+            (StatusCode::BAD_GATEWAY, "{\"error\":\"the server behind this page does not answer\"}")
+                .into_response()
+        }
     }
 }

@@ -266,8 +266,8 @@ struct Spoken(Duration);
 
 impl fmt::Display for Spoken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.as_secs() {
-            0..120 => write!(f, "{} s", self.0.as_secs()),
+        match self.0.as_secs() + u64::from(self.0.subsec_nanos() > 0) {
+            seconds @ 0..120 => write!(f, "{seconds} s"),
             seconds @ 120..7_200 => write!(f, "{} min", seconds.div_ceil(60)),
             seconds @ 7_200..172_800 => write!(f, "{} h", seconds.div_ceil(3_600)),
             seconds => write!(f, "{} d", seconds.div_ceil(86_400)),
