@@ -282,9 +282,11 @@ async fn a_cold_get_is_one_trip_to_ask_and_one_to_fill_and_a_batch_costs_the_sam
     let cache = builder.build(source.clone()).unwrap();
     warmed(&cache, "warm").await; // scripts are loaded, and the next look for news is far away
     let trips = || proxy.counters().round_trips;
-    eventually("the fill of the warm key is through", DELTA * 5, async || {
+    eventually("looked, filled and heard the news", DELTA * 50, async || cache.stats().shared.commands >= 3)
+        .await;
+    eventually("nothing is under way", DELTA * 50, async || {
         let before = trips();
-        sleep(Duration::from_millis(50)).await;
+        sleep(Duration::from_millis(200)).await;
         trips() == before
     })
     .await;

@@ -13,7 +13,7 @@ cd "$work/clone"
 
 cargo build --release --quiet -p offgridflow
 began=$SECONDS
-make demo >"$work/out" 2>"$work/err" || { tail -n 20 "$work/err" >&2; echo "FAIL measured=none make demo exited with $?"; exit 0; }
+make demo >"$work/out" 2>"$work/err" || { echo "FAIL measured=none make demo exited with $?"; tail -n 20 "$work/err" >&2; exit 0; }
 took=$((SECONDS - began))
 cat "$work/out" >&2
 grep -q '^verdict: Valid' "$work/out" || { echo "FAIL measured=${took}s $(grep '^verdict' "$work/out")"; exit 0; }

@@ -12,7 +12,7 @@ export CARGO_TARGET_DIR=$target
 cd "$work/clone"
 
 began=$SECONDS
-make test >"$work/out" 2>&1 || { tail -n 40 "$work/out" >&2; echo "FAIL measured=none make test exited with $?"; exit 0; }
+make test >"$work/out" 2>&1 || { echo "FAIL measured=none make test exited with $?"; cat "$work/out" >&2; exit 0; }
 took=$((SECONDS - began))
 passed=$(sed -n 's/.* \([0-9]* passed\).*/\1/p' "$work/out" | head -n 1)
 
