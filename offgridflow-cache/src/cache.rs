@@ -1,28 +1,25 @@
-use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout};
-use xxhash_rust::xxh3::xxh3_64;
+use tokio::time::Instant;
 
-use crate::flight::{Boarding, Flights, Waiting, answer_of};
+pub(crate) use self::settings::Settings;
+use crate::flight::{Boarding, Flights, Ticket, answer_of};
+use crate::recovery::Recovery;
 use crate::stats::Counters;
 use crate::tags::Clock;
 use crate::trust::Trust;
 use crate::{
-    BackendError, BackendStats, CacheBackend, CacheBuilder, Codec, ConfigError, Error, Held, Key, Loader,
-    MemoryTier, Scope, Stats,
+    BackendStats, CacheBackend, CacheBuilder, Codec, Error, Held, Key, Loaded, Loader, MemoryTier, Stats,
 };
 
 mod follow;
+mod invalidate;
 mod run;
-
-/// Deferred invalidations kept one by one; beyond it the whole namespace is removed instead.
-const DEFERRED: usize = 10_000;
+mod settings;
 
 /// A typed cache in front of a loader. Clones share it.
 ///
@@ -54,8 +51,9 @@ pub(crate) struct Inner<K, V, L: Loader<K, V>> {
     trust: Trust,
     loads: Semaphore,
     counters: Counters,
-    deferred: Mutex<Deferred<K>>,
+    recovery: Mutex<Recovery<K>>,
     blind: AtomicBool, // a removal of tags or of everything is deferred: the shared tier is passed by
+    down: AtomicBool, // the shared tier did not answer a read: it is passed by until it answers the next look for news
     draws: AtomicU64,
 }
 
@@ -77,60 +75,6 @@ impl<K, V> Wire<K, V> {
     }
 }
 
-struct Deferred<K> {
-    keys: HashMap<Key, K>,
-    tags: Vec<Arc<str>>,
-    all: bool,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct Settings {
-    pub(crate) ttl: Duration,
-    pub(crate) negative_ttl: Duration,
-    pub(crate) jitter: f64,
-    pub(crate) load_timeout: Duration,
-    pub(crate) max_loads: usize,
-    pub(crate) shared_timeout: Duration,
-    pub(crate) lease_wait: Duration,
-    pub(crate) max_staleness: Duration,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            ttl: Duration::from_secs(300),
-            negative_ttl: Duration::from_secs(30),
-            jitter: 0.1,
-            load_timeout: Duration::from_secs(5),
-            max_loads: 256,
-            shared_timeout: Duration::from_millis(500),
-            lease_wait: Duration::from_millis(500),
-            max_staleness: Duration::from_secs(2),
-        }
-    }
-}
-
-impl Settings {
-    pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        let refuse = |setting, hint| Err(ConfigError { setting, hint });
-        match self {
-            _ if self.ttl.is_zero() => refuse("ttl", "must be longer than zero"),
-            _ if self.negative_ttl.is_zero() => refuse("negative_ttl", "must be longer than zero"),
-            _ if !(0.0..1.0).contains(&self.jitter) => refuse("jitter", "a share from 0 to below 1"),
-            _ if self.load_timeout.is_zero() => refuse("load_timeout", "must be longer than zero"),
-            _ if self.max_loads == 0 => refuse("max_loads", "at least 1"),
-            _ if self.shared_timeout.is_zero() => refuse("shared_timeout", "must be longer than zero"),
-            _ if self.max_staleness < Duration::from_millis(20) => refuse("max_staleness", "at least 20 ms"),
-            _ => Ok(()),
-        }
-    }
-
-    /// A lease outlives the load and the fill, so that a slow load is not fenced by its own lease.
-    fn lease(&self) -> Duration {
-        self.load_timeout + self.shared_timeout * 2
-    }
-}
-
 /// How far an invalidation got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "a deferred invalidation has not reached the other nodes"]
@@ -148,7 +92,7 @@ pub enum NoLoader {}
 impl<K: Send, V> Loader<K, V> for NoLoader {
     type Error = std::convert::Infallible;
 
-    async fn load(&self, _: K) -> Result<crate::Loaded<V>, Self::Error> {
+    async fn load(&self, _: K) -> Result<Loaded<V>, Self::Error> {
         match *self {}
     }
 }
@@ -202,8 +146,9 @@ where
             trust,
             loads: Semaphore::new(settings.max_loads),
             counters: Counters::default(),
-            deferred: Mutex::new(Deferred { keys: HashMap::new(), tags: Vec::new(), all: false }),
+            recovery: Mutex::default(),
             blind: AtomicBool::new(false),
+            down: AtomicBool::new(false),
             draws: AtomicU64::new(0),
             settings,
         });
@@ -217,7 +162,9 @@ where
     /// housekeeping on a reader's thread now and then). An absence is `None` too.
     #[must_use]
     pub fn peek(&self, key: &K) -> Option<Arc<V>> {
-        self.inner.near_hit(key)?.value().cloned()
+        let held = self.inner.near_hit(key)?;
+        self.inner.counters.near_hits.add(1);
+        held.value().cloned()
     }
 
     /// The value of `key`: near, shared, or loaded; `None` when the source has none.
@@ -234,7 +181,8 @@ where
             self.inner.counters.near_hits.add(1);
             return Ok(held.value().cloned());
         }
-        answer_of(self.inner.board(std::iter::once(key)).pop().ok_or(Error::Closed)?).await
+        let ticket = self.inner.board(std::iter::once(key)).pop().ok_or(Error::Closed)?;
+        self.inner.arrive(key, ticket).await
     }
 
     /// The values of `keys` in their order, with one question to the shared tier and one `load_many` for what is missing.
@@ -242,33 +190,39 @@ where
     /// # Cancel safety
     /// As [`get`](Self::get).
     pub async fn get_many(&self, keys: &[K]) -> Vec<Result<Option<Arc<V>>, Error<L::Error>>> {
-        let mut answers: Vec<_> = keys.iter().map(|key| self.inner.near_hit(key)).collect();
-        let missing: Vec<&K> =
-            keys.iter().zip(&answers).filter(|(_, held)| held.is_none()).map(|(key, _)| key).collect();
-        self.inner.counters.near_hits.add((keys.len() - missing.len()) as u64);
-        let mut waiting = self.inner.board(missing.into_iter()).into_iter();
-        let mut out = Vec::with_capacity(keys.len());
-        for held in answers.drain(..) {
-            out.push(match held {
+        let near: Vec<_> = keys.iter().map(|key| self.inner.near_hit(key)).collect();
+        let missing = || keys.iter().zip(&near).filter(|(_, held)| held.is_none()).map(|(key, _)| key);
+        let mut tickets = self.inner.board(missing()).into_iter();
+        self.inner.counters.near_hits.add((keys.len() - tickets.len()) as u64);
+        let mut answers = Vec::with_capacity(keys.len());
+        for (key, held) in keys.iter().zip(&near) {
+            answers.push(match held {
                 Some(held) => Ok(held.value().cloned()),
-                None => match waiting.next() {
-                    Some(waiting) => answer_of(waiting).await,
+                None => match tickets.next() {
+                    Some(ticket) => self.inner.arrive(key, ticket).await,
                     None => Err(Error::Closed),
                 },
             });
         }
-        out
+        answers
     }
 
-    /// Makes `value` the value of `key` on this node and, if the lease can be had, in the shared tier: an invalidation and a fill.
-    /// The last to arrive wins; other writers of the source are not waited for.
+    /// Makes `value` the value of `key`, here and in the shared tier: an invalidation, a lease, and a fill. Takes a value, or a
+    /// [`Loaded`] with tags and a ttl of its own.
+    ///
+    /// The last to arrive wins, and an invalidation that comes meanwhile wins over the value. Other writers of the source are not
+    /// waited for: write the source first, and where several write the same key, invalidate instead.
     ///
     /// # Cancel safety
-    /// Dropping the future does not stop the invalidation; the value may then be filled or not.
-    pub async fn put(&self, key: &K, value: V) -> Delivery {
-        let delivery = self.invalidate(key).await;
-        self.inner.put(key, value).await;
-        delivery
+    /// Dropping the future does not stop it.
+    pub async fn put(&self, key: &K, value: impl Into<Loaded<V>>) -> Delivery {
+        let (inner, key, value) = (Arc::clone(&self.inner), key.clone(), value.into());
+        self.detached(async move {
+            let delivery = inner.invalidate(&key).await;
+            inner.put(key, value).await;
+            delivery
+        })
+        .await
     }
 
     /// Removes `key` here and, through the shared tier, everywhere. A read that starts after this returned never sees what was
@@ -303,10 +257,8 @@ where
     #[must_use]
     pub fn stats(&self) -> Stats {
         let shared = self.inner.wire.as_ref().map_or_else(BackendStats::default, |wire| wire.backend.stats());
-        let deferred = self.inner.deferred();
-        let waiting = deferred.keys.len() + deferred.tags.len() + usize::from(deferred.all);
-        drop(deferred);
-        self.inner.counters.stats(self.inner.near.len(), waiting as u64, shared)
+        let deferred = self.inner.recovery().waiting() as u64;
+        self.inner.counters.stats(self.inner.near.len(), deferred, shared)
     }
 
     /// Hands the figures to the `metrics` facade: call it before they are scraped. Hits cost nothing for it.
@@ -328,162 +280,59 @@ where
     V: Send + Sync + 'static,
     L: Loader<K, V>,
 {
-    /// A near value that is fresh, valid and trusted.
+    /// A near value that is fresh, trusted and valid. Trust is looked at first: news is applied before it extends trust, so what
+    /// was trusted is also checked against that news.
     fn near_hit(&self, key: &K) -> Option<Arc<Held<V>>> {
         let held = self.near.get(key)?;
         let now = Instant::now();
-        if held.until <= now || !self.clock.allows(held.born, held.name, &held.tags) {
+        if held.until <= now {
             return None;
         }
-        if !self.trust.holds_at(now) {
+        if held.vouched <= now && !self.trust.holds_at(now) {
             self.counters.distrusted.add(1);
             return None;
         }
-        Some(held)
+        self.clock.allows(held.born, held.name, &held.tags).then_some(held)
     }
 
     /// Joins or opens the flights of `keys`, and runs those it opened as one batch.
-    fn board<'k>(self: &Arc<Self>, keys: impl Iterator<Item = &'k K>) -> Vec<Waiting<V, L::Error>>
+    fn board<'k>(self: &Arc<Self>, keys: impl Iterator<Item = &'k K>) -> Vec<Ticket<V, L::Error>>
     where
         K: 'k,
     {
-        let (mut waiting, mut opened) = (Vec::new(), Vec::new());
+        let (mut tickets, mut opened) = (Vec::new(), Vec::new());
         for key in keys {
-            // A flight that began before any invalidation may bring what was invalidated: it is not joined.
-            match self.flights.board(key, self.clock.now(), |born| !self.clock.changed_since(born)) {
-                Boarding::Joined(answer) => {
+            match self.flights.board(key, &self.clock, |born| !self.clock.forgot(born)) {
+                Boarding::Joined(ticket) => {
                     self.counters.coalesced.add(1);
-                    waiting.push(answer);
+                    tickets.push(ticket);
                 }
-                Boarding::Opened(landing, answer) => {
+                Boarding::Opened(landing, ticket) => {
                     self.counters.misses.add(1);
                     opened.push(landing);
-                    waiting.push(answer);
+                    tickets.push(ticket);
                 }
             }
         }
         if !opened.is_empty() {
             tokio::spawn(run::run(Arc::clone(self), opened));
         }
-        waiting
+        tickets
     }
 
-    async fn invalidate(&self, key: &K) -> Delivery {
-        self.counters.invalidations.add(1);
-        self.fence(key);
-        let Some(wire) = &self.wire else { return Delivery::Delivered };
-        self.flights.skip_shared(key, true);
-        let wire_key = wire.key(key);
-        let removed = self.removed(wire, Scope::Keys(vec![wire_key.clone()])).await;
-        self.fence(key); // again: a read meanwhile may have found the old value still there
-        if removed {
-            self.flights.skip_shared(key, false);
-            return Delivery::Delivered;
+    /// The answer of a flight, unless what it brought was invalidated between its start and this read's: its tags are known only
+    /// now. Then the flight of the key that was opened since is late enough.
+    async fn arrive(
+        self: &Arc<Self>,
+        key: &K,
+        ticket: Ticket<V, L::Error>,
+    ) -> Result<Option<Arc<V>>, Error<L::Error>> {
+        let at = ticket.at;
+        let held = answer_of(ticket).await?;
+        if held.born >= at || self.clock.allows(held.born, held.name, &held.tags) {
+            return Ok(held.value().cloned());
         }
-        self.defer(|deferred| {
-            let known = deferred.keys.contains_key(&wire_key);
-            let room = deferred.keys.len() < DEFERRED;
-            if room && !known {
-                deferred.keys.insert(wire_key, key.clone());
-                return; // the key passes the shared tier by until it was delivered
-            }
-            deferred.all |= !room && !known; // then every key does
-            self.flights.skip_shared(key, false);
-        });
-        Delivery::Deferred
-    }
-
-    fn fence(&self, key: &K) {
-        self.flights.revoke(key, || self.near.remove(key));
-    }
-
-    async fn invalidate_tag(&self, tag: Arc<str>) -> Delivery {
-        self.counters.invalidations.add(1);
-        self.clock.remove_tag(&tag);
-        let Some(wire) = &self.wire else { return Delivery::Delivered };
-        let removed = self.removed(wire, Scope::Tags(vec![Arc::clone(&tag)])).await;
-        self.clock.remove_tag(&tag);
-        if removed {
-            return Delivery::Delivered;
-        }
-        self.defer(|deferred| {
-            if deferred.tags.len() >= DEFERRED {
-                deferred.all = true;
-            } else if !deferred.tags.contains(&tag) {
-                deferred.tags.push(tag);
-            }
-        });
-        Delivery::Deferred
-    }
-
-    async fn clear(&self) -> Delivery {
-        self.counters.invalidations.add(1);
-        self.clock.remove_all();
-        let Some(wire) = &self.wire else { return Delivery::Delivered };
-        let removed = self.removed(wire, Scope::Namespace).await;
-        self.clock.remove_all();
-        if removed {
-            return Delivery::Delivered;
-        }
-        self.defer(|deferred| deferred.all = true);
-        Delivery::Deferred
-    }
-
-    async fn removed(&self, wire: &Wire<K, V>, scope: Scope) -> bool {
-        self.ask_shared(wire.backend.remove(&wire.namespace, scope)).await.is_some()
-    }
-
-    /// The shared tier's answer in time; a failure is counted, and the caller goes on without.
-    async fn ask_shared<T>(&self, question: impl Future<Output = Result<T, BackendError>>) -> Option<T> {
-        let answer = timeout(self.settings.shared_timeout, question).await;
-        let answer = answer.ok().and_then(Result::ok);
-        if answer.is_none() {
-            self.counters.shared_errors.add(1);
-        }
-        answer
-    }
-
-    fn deferred(&self) -> MutexGuard<'_, Deferred<K>> {
-        self.deferred.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn defer(&self, write: impl FnOnce(&mut Deferred<K>)) {
-        let mut deferred = self.deferred();
-        write(&mut deferred);
-        self.blind.store(deferred.all || !deferred.tags.is_empty(), Ordering::Release);
-    }
-
-    async fn put(&self, key: &K, value: V) {
-        let (born, value) = (self.clock.now(), Arc::new(value));
-        let held = Held {
-            value: Some(Arc::clone(&value)),
-            born,
-            name: self.name_of(key),
-            until: self.until(self.settings.ttl),
-            tags: Vec::new(),
-        };
-        self.flights.revoke(key, || self.near.insert(key.clone(), Arc::new(held)));
-        if let Some(wire) = &self.wire {
-            run::put(self, wire, key, &value).await;
-        }
-    }
-
-    fn name_of(&self, key: &K) -> u64 {
-        self.wire.as_ref().map_or(0, |wire| xxh3_64(wire.key(key).name()))
-    }
-
-    /// Now and `ttl`, shortened at random.
-    fn until(&self, ttl: Duration) -> Instant {
-        Instant::now() + self.jittered(ttl)
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "a random share")]
-    fn jittered(&self, ttl: Duration) -> Duration {
-        // SplitMix64 of a counter: spread, not secrecy (Steele, Lea & Flood 2014).
-        let mut draw = self.draws.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
-        draw = (draw ^ (draw >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        draw = (draw ^ (draw >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        let unit = ((draw ^ (draw >> 31)) >> 11) as f64 / (1_u64 << 53) as f64;
-        ttl.mul_f64(1.0 - self.settings.jitter * unit)
+        let ticket = self.board(std::iter::once(key)).pop().ok_or(Error::Closed)?;
+        Ok(answer_of(ticket).await?.value().cloned())
     }
 }

@@ -6,14 +6,16 @@ use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
-use crate::Error;
+use crate::tags::Clock;
+use crate::{Error, Held};
 
 /// Locks the table is spread over; hits never take one.
 const SHARDS: usize = 64;
 
-pub(crate) type Answer<V, E> = Result<Option<Arc<V>>, Error<E>>;
-pub(crate) type Waiting<V, E> = watch::Receiver<Option<Answer<V, E>>>;
+pub(crate) type Answer<V, E> = Result<Arc<Held<V>>, Error<E>>;
+type Waiting<V, E> = watch::Receiver<Option<Answer<V, E>>>;
 
 /// The table of flights.
 pub(crate) struct Flights<K, V, E> {
@@ -35,9 +37,16 @@ struct Flight<V, E> {
 /// How a read gets its answer.
 pub(crate) enum Boarding<K: Hash + Eq, V, E> {
     /// Another read opened the flight.
-    Joined(Waiting<V, E>),
+    Joined(Ticket<V, E>),
     /// This read opened it, and has to run it.
-    Opened(Landing<K, V, E>, Waiting<V, E>),
+    Opened(Landing<K, V, E>, Ticket<V, E>),
+}
+
+/// A place in a flight.
+pub(crate) struct Ticket<V, E> {
+    waiting: Waiting<V, E>,
+    /// The clock of invalidations when the place was taken: what the flight brings must not be older.
+    pub(crate) at: u64,
 }
 
 /// The running end of a flight. Dropped without landing, it answers every waiter with [`Error::Closed`].
@@ -45,6 +54,7 @@ pub(crate) struct Landing<K: Hash + Eq, V, E> {
     flights: Arc<Flights<K, V, E>>,
     pub(crate) key: K,
     pub(crate) born: u64,
+    pub(crate) began: Instant,
     pub(crate) skip_shared: bool,
     id: Arc<()>,
     answer: watch::Sender<Option<Answer<V, E>>>,
@@ -56,25 +66,44 @@ impl<K: Hash + Eq + Clone, V, E> Flights<K, V, E> {
         Self { shards: (0..SHARDS).map(|_| shard()).collect(), hasher: RandomState::new() }
     }
 
-    /// Joins the flight of `key` unless it began before what `joinable` allows; else opens one, born at `now`.
+    /// Joins the flight of `key` if it was born late enough; else opens one. The clock is read under the lock, so that a flight
+    /// opened later is never born earlier.
     pub(crate) fn board(
         self: &Arc<Self>,
         key: &K,
-        now: u64,
+        clock: &Clock,
         joinable: impl Fn(u64) -> bool,
     ) -> Boarding<K, V, E> {
         let mut shard = self.shard(key);
+        let at = clock.now();
         if let Some(flight) = shard.flights.get(key).filter(|flight| joinable(flight.born)) {
-            return Boarding::Joined(flight.waiting.clone());
+            return Boarding::Joined(Ticket { waiting: flight.waiting.clone(), at });
         }
+        let (landing, ticket) = self.open(&mut shard, key, at);
+        Boarding::Opened(landing, ticket)
+    }
+
+    /// Takes the lease of whatever flight `key` has and gives a new one, with `work` in between.
+    pub(crate) fn replace(self: &Arc<Self>, key: &K, clock: &Clock, work: impl FnOnce()) -> Landing<K, V, E> {
+        let mut shard = self.shard(key);
+        work();
+        self.open(&mut shard, key, clock.now()).0
+    }
+
+    fn open(
+        self: &Arc<Self>,
+        shard: &mut Shard<K, V, E>,
+        key: &K,
+        born: u64,
+    ) -> (Landing<K, V, E>, Ticket<V, E>) {
         let (answer, waiting) = watch::channel(None);
         let id = Arc::new(());
-        let flight = Flight { id: Arc::clone(&id), born: now, waiting: waiting.clone() };
+        let flight = Flight { id: Arc::clone(&id), born, waiting: waiting.clone() };
         shard.flights.insert(key.clone(), flight);
         let skip_shared = shard.skipping.contains_key(key);
-        drop(shard);
-        let flights = Arc::clone(self);
-        Boarding::Opened(Landing { flights, key: key.clone(), born: now, skip_shared, id, answer }, waiting)
+        let (flights, began) = (Arc::clone(self), Instant::now());
+        let landing = Landing { flights, key: key.clone(), born, began, skip_shared, id, answer };
+        (landing, Ticket { waiting, at: born })
     }
 
     /// Takes the lease of whatever flight `key` has, and does `work` before any other flight can land.
@@ -131,8 +160,8 @@ impl<K: Hash + Eq, V, E> Drop for Landing<K, V, E> {
 }
 
 /// Waits for a flight's answer.
-pub(crate) async fn answer_of<V, E>(mut waiting: Waiting<V, E>) -> Answer<V, E> {
-    match waiting.wait_for(Option::is_some).await {
+pub(crate) async fn answer_of<V, E>(mut ticket: Ticket<V, E>) -> Answer<V, E> {
+    match ticket.waiting.wait_for(Option::is_some).await {
         Ok(answer) => answer.clone().unwrap_or(Err(Error::Closed)),
         Err(_) => Err(Error::Closed),
     }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_128;
 
-/// Names longer than this are replaced by their 128-bit hash.
+/// Names longer than this are replaced by their 128-bit hash; the frame then carries the name, and is checked against it.
 const LONGEST: usize = 200;
 
 /// A key as a shared tier sees it: a namespace and bytes. `Debug` never shows the bytes.
@@ -11,18 +11,26 @@ const LONGEST: usize = 200;
 pub struct Key {
     namespace: Arc<str>,
     name: Arc<[u8]>,
+    long: Option<Arc<[u8]>>, // what `name` is the hash of
 }
 
 impl Key {
     pub(crate) fn new<K: CacheKey + ?Sized>(namespace: &Arc<str>, schema: u32, key: &K) -> Self {
         let mut parts = KeyParts(schema.to_be_bytes().to_vec());
         key.parts(&mut parts);
-        let mut name = parts.0;
-        if name.len() > LONGEST {
-            let hash = xxh3_128(&name);
-            name = [b"#".as_slice(), &hash.to_be_bytes()].concat();
+        let namespace = Arc::clone(namespace);
+        if parts.0.len() <= LONGEST {
+            return Self { namespace, name: parts.0.into(), long: None };
         }
-        Self { namespace: Arc::clone(namespace), name: name.into() }
+        // No part is so long that its length begins with this byte: hashed and other names do not meet.
+        let hash = xxh3_128(&parts.0).to_be_bytes();
+        let name = [schema.to_be_bytes().as_slice(), &[0xFF], &hash].concat();
+        Self { namespace, name: name.into(), long: Some(parts.0.into()) }
+    }
+
+    /// All of a name that was too long, to be compared with the one that a frame was written for.
+    pub(crate) fn long_name(&self) -> Option<&[u8]> {
+        self.long.as_deref()
     }
 
     /// The namespace.
@@ -115,3 +123,29 @@ macro_rules! tuples {
 tuples!(A 0, B 1);
 tuples!(A 0, B 1, C 2);
 tuples!(A 0, B 1, C 2, D 3);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key(parts: &impl CacheKey) -> Key {
+        Key::new(&"test".into(), 1, parts)
+    }
+
+    proptest! {
+        #[test]
+        fn different_parts_are_different_names(a: (String, String), b: (String, String)) {
+            prop_assert_eq!(key(&a) == key(&b), a == b);
+        }
+
+        #[test]
+        fn names_are_short_and_the_long_ones_are_kept_beside(text in ".{0,300}") {
+            let key = key(&text);
+            prop_assert!(key.name().len() <= LONGEST);
+            prop_assert_eq!(key.long_name().is_some(), text.len() + 12 > LONGEST);
+            prop_assert!(key.name().starts_with(&1_u32.to_be_bytes()));
+        }
+    }
+}

@@ -50,6 +50,7 @@ mod frame;
 mod key;
 mod loader;
 mod near;
+mod recovery;
 mod shared;
 mod stats;
 mod tags;
@@ -73,7 +74,7 @@ pub use near::{Held, MemoryTier};
 pub use shared::RedisBackend;
 pub use shared::{
     BackendStats, CacheBackend, Caps, Change, Entry, Fill, FillWith, Filled, InProcess, Lease, Lookup, News,
-    Position, Scope,
+    Position, Scope, Terms,
 };
 pub use stats::Stats;
 

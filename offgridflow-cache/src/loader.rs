@@ -1,5 +1,7 @@
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 /// Reads the source when the cache has nothing.
@@ -12,21 +14,50 @@ pub trait Loader<K, V>: Send + Sync + 'static {
     /// Loads one key.
     fn load(&self, key: K) -> impl Future<Output = Result<Loaded<V>, Self::Error>> + Send;
 
-    /// Loads several keys, answering in their order. Default: one after the other; a source that can read many at once wants
-    /// its own.
+    /// Loads several keys, answering in their order. Default: each by [`load`](Self::load), 16 at a time; a source that can read
+    /// many at once wants its own.
     fn load_many(&self, keys: Vec<K>) -> impl Future<Output = Vec<Result<Loaded<V>, Self::Error>>> + Send
     where
         K: Send,
         V: Send,
     {
-        async move {
-            let mut answers = Vec::with_capacity(keys.len());
-            for key in keys {
-                answers.push(self.load(key).await);
-            }
-            answers
-        }
+        at_a_time(LOADS_OF_A_BATCH, keys.into_iter().map(|key| self.load(key)))
     }
+}
+
+/// Loads under way at once for one batch whose loader reads one key at a time.
+const LOADS_OF_A_BATCH: usize = 16;
+
+/// Awaits `futures`, at most `most` at once, and gives what they give in their order.
+async fn at_a_time<F: Future>(most: usize, futures: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut waiting = futures.enumerate();
+    let mut running: Vec<(usize, Pin<Box<F>>)> = Vec::with_capacity(most);
+    let mut done: Vec<Option<F::Output>> = Vec::new();
+    poll_fn(|context| {
+        loop {
+            while running.len() < most
+                && let Some((index, future)) = waiting.next()
+            {
+                done.push(None);
+                running.push((index, Box::pin(future)));
+            }
+            let before = running.len();
+            running.retain_mut(|(index, future)| match future.as_mut().poll(context) {
+                Poll::Ready(output) => {
+                    done[*index] = Some(output);
+                    false
+                }
+                Poll::Pending => true,
+            });
+            match running.len() {
+                0 if before == 0 => return Poll::Ready(()),
+                still if still == before => return Poll::Pending,
+                _ => {} // there is room: start more
+            }
+        }
+    })
+    .await;
+    done.into_iter().flatten().collect()
 }
 
 /// What a loader found, with what the cache should know about it.
@@ -71,6 +102,12 @@ impl<V> Loaded<V> {
     }
 }
 
+impl<V> From<V> for Loaded<V> {
+    fn from(value: V) -> Self {
+        Self::value(value)
+    }
+}
+
 /// A loader from an asynchronous closure.
 #[must_use]
 pub fn loader_fn<F>(load: F) -> LoaderFn<F> {
@@ -97,5 +134,30 @@ where
 
     fn load(&self, key: K) -> impl Future<Output = Result<Loaded<V>, E>> + Send {
         (self.0)(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_runs_a_few_at_a_time_and_answers_in_order() {
+        let (running, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let work = |n: u64| {
+            let (running, most) = (&running, &most);
+            async move {
+                most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                tokio::time::sleep(Duration::from_millis(n * 7 % 10)).await;
+                running.fetch_sub(1, Ordering::SeqCst);
+                n
+            }
+        };
+        assert_eq!(at_a_time(16, (0..100).map(work)).await, (0..100).collect::<Vec<_>>());
+        assert_eq!(most.load(Ordering::SeqCst), 16);
+        assert_eq!(at_a_time(16, std::iter::empty::<std::future::Ready<u64>>()).await, Vec::<u64>::new());
     }
 }

@@ -34,7 +34,7 @@ macro_rules! counters {
 counters! {
     /// Reads answered by the near tier.
     near_hits,
-    /// Reads that joined a load under way.
+    /// Reads that joined a flight under way.
     coalesced,
     /// Reads that found nothing near, and opened a flight.
     misses,
@@ -46,11 +46,11 @@ counters! {
     load_errors,
     /// Loads whose value was not kept, because the key was invalidated meanwhile.
     fenced,
-    /// Near entries that could not be served because the shared tier had not been heard of within Δ.
+    /// Near entries that were not served because they were loaded, and the shared tier last heard of, longer than Δ ago.
     distrusted,
     /// Times that a gap in the sequence of invalidations made everything near invalid.
     gaps,
-    /// Frames from the shared tier that are damaged or cannot be decoded.
+    /// Frames from the shared tier that are damaged, another's, or cannot be decoded.
     decode_errors,
     /// Calls that the shared tier failed or did not answer in time.
     shared_errors,

@@ -49,17 +49,17 @@ impl Clock {
         });
     }
 
-    /// Whether anything was invalidated since `born`.
-    pub(crate) fn changed_since(&self, born: u64) -> bool {
-        self.last_change.load(Ordering::Acquire) > born
+    /// Whether everything was invalidated since `born`.
+    pub(crate) fn forgot(&self, born: u64) -> bool {
+        born < self.floor.load(Ordering::Acquire)
     }
 
     /// Whether an entry born then, with this name and these tags, is still valid. Takes a lock only when anything changed since.
     pub(crate) fn allows(&self, born: u64, name: u64, tags: &[Arc<str>]) -> bool {
-        if !self.changed_since(born) {
+        if self.last_change.load(Ordering::Acquire) <= born {
             return true;
         }
-        if born < self.floor.load(Ordering::Acquire) {
+        if self.forgot(born) {
             return false;
         }
         let removed = self.removed.read().unwrap_or_else(PoisonError::into_inner);

@@ -2,12 +2,13 @@
 
 use std::hash::Hash;
 use std::sync::Weak;
+use std::sync::atomic::Ordering;
 
 use tokio::time::{Instant, sleep};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Inner, Wire};
-use crate::{Change, Loader, News, Position, Scope};
+use super::Inner;
+use crate::{Change, Loader, News, Position};
 
 /// Asks for news four times within Δ, for as long as the cache lives. The near tier is trusted for Δ from when a question was *sent*
 /// that was answered without a gap.
@@ -23,10 +24,12 @@ where
         inner.deliver(wire).await;
         let sent = Instant::now();
         let asked = wire.backend.news(&wire.namespace, seen.clone());
-        if let Some(news) = inner.ask_shared(asked).await {
+        let news = inner.ask_shared(asked).await;
+        inner.down.store(news.is_none(), Ordering::Release);
+        if let Some(news) = news {
             inner.apply(&news, seen.as_ref());
             seen = Some(news.position);
-            inner.trust.extend(sent, inner.settings.max_staleness);
+            inner.trust.extend(sent, inner.settings.max_staleness); // after what it tells was applied
         }
         let pause = inner.settings.max_staleness / 4;
         drop(inner); // so that the cache can end while this waits
@@ -53,35 +56,6 @@ where
                 Change::Key(name) => self.clock.remove_name(xxh3_64(name)),
                 Change::Tag(tag) => self.clock.remove_tag(tag),
                 Change::Namespace => self.clock.remove_all(),
-            }
-        }
-    }
-
-    /// Tells the shared tier what it could not be told before; stops at the first failure.
-    async fn deliver(&self, wire: &Wire<K, V>) {
-        let (keys, tags, all) = {
-            let deferred = self.deferred();
-            let keys: Vec<_> =
-                deferred.keys.iter().map(|(wire_key, key)| (wire_key.clone(), key.clone())).collect();
-            (keys, deferred.tags.clone(), deferred.all)
-        };
-        if all && self.removed(wire, Scope::Namespace).await {
-            self.clock.remove_all();
-            self.defer(|deferred| deferred.all = false);
-        }
-        if !tags.is_empty() && self.removed(wire, Scope::Tags(tags.clone())).await {
-            tags.iter().for_each(|tag| self.clock.remove_tag(tag));
-            self.defer(|deferred| deferred.tags.retain(|tag| !tags.contains(tag)));
-        }
-        for portion in keys.chunks(512) {
-            let names = portion.iter().map(|(wire_key, _)| wire_key.clone()).collect();
-            if !self.removed(wire, Scope::Keys(names)).await {
-                return;
-            }
-            for (wire_key, key) in portion {
-                self.fence(key);
-                self.defer(|deferred| drop(deferred.keys.remove(wire_key)));
-                self.flights.skip_shared(key, false);
             }
         }
     }

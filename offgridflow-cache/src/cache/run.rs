@@ -1,17 +1,20 @@
 //! Running flights: the shared tier, then the loader, then the fills.
 
 use std::hash::Hash;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout};
+use bytes::Bytes;
+use tokio::time::{Instant, sleep, timeout_at};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::settings::LONGEST_TTL;
 use super::{Inner, Wire};
 use crate::flight::Landing;
-use crate::frame::{self, FrameError};
-use crate::{Entry, Error, Fill, FillWith, Held, Key, Lease, Loaded, Loader, Lookup};
+use crate::frame;
+use crate::{Entry, Error, Fill, FillWith, Held, Key, Lease, Loaded, Loader, Lookup, Terms};
 
 /// First pause before a busy key is asked for again; it doubles up to the last.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(32));
@@ -70,19 +73,22 @@ where
     V: Send + Sync + 'static,
     L: Loader<K, V>,
 {
+    /// The shared tier, unless it may hold what was invalidated here or does not answer.
+    fn readable(&self) -> Option<&Wire<K, V>> {
+        let passed = self.blind.load(Ordering::Acquire) || self.down.load(Ordering::Acquire);
+        self.wire.as_ref().filter(|_| !passed)
+    }
+
     /// One question to the shared tier: lands what it has; gives back what has to be loaded, and what others are loading.
     async fn ask(&self, flying: Batch<K, V, L::Error>) -> (Batch<K, V, L::Error>, Batch<K, V, L::Error>) {
-        let Some(wire) = self.wire.as_ref().filter(|_| !self.blind.load(Ordering::Acquire)) else {
-            return (flying, Vec::new());
-        };
+        let Some(wire) = self.readable() else { return (flying, Vec::new()) };
         let (asked, mut to_load): (Vec<_>, Vec<_>) =
             flying.into_iter().partition(|one| !one.landing.skip_shared);
         let keys: Vec<Key> = asked.iter().filter_map(|one| one.wire.clone()).collect();
         if keys.is_empty() {
             return (to_load, Vec::new());
         }
-        let lookups = self.ask_shared(wire.backend.get_or_lease(&keys, self.settings.lease())).await;
-        let Some(lookups) = lookups.filter(|lookups| lookups.len() == keys.len()) else {
+        let Some(lookups) = self.look_up(wire, &keys).await else {
             to_load.extend(asked);
             return (to_load, Vec::new());
         };
@@ -101,6 +107,20 @@ where
         (to_load, busy)
     }
 
+    /// What the shared tier has under `keys`. Where it does not answer, reads pass it by until it answers a look for news.
+    async fn look_up(&self, wire: &Wire<K, V>, keys: &[Key]) -> Option<Vec<Lookup>> {
+        let terms = Terms::new(self.settings.lease());
+        let Some(lookups) = self.ask_shared(wire.backend.get_or_lease(keys, &terms)).await else {
+            self.down.store(true, Ordering::Release);
+            return None;
+        };
+        if lookups.len() != keys.len() {
+            self.counters.shared_errors.add(1);
+            return None;
+        }
+        Some(lookups)
+    }
+
     /// Lands what the shared tier has; gives the flight back when its bytes are no value.
     fn promote(
         &self,
@@ -108,49 +128,51 @@ where
         one: Flying<K, V, L::Error>,
         entry: &Entry,
     ) -> Option<Flying<K, V, L::Error>> {
-        let payload = frame::decode(wire.schema, &entry.frame);
-        let value = match payload {
-            Ok(None) => None,
-            Ok(Some(bytes)) => match wire.codec.decode(bytes) {
-                Ok(value) => Some(Arc::new(value)),
-                Err(_) => return self.undecodable(one),
-            },
-            Err(FrameError::Corrupt) => return self.undecodable(one),
-            Err(FrameError::Foreign) => return Some(one),
+        let Some(value) = one.wire.as_ref().and_then(|key| decode(wire, key, &entry.frame)) else {
+            self.counters.decode_errors.add(1);
+            return Some(one);
         };
         self.counters.shared_hits.add(1);
-        self.land(&one, value, entry.left, entry.tags.clone());
+        let asked = one.landing.began;
+        self.land(&one, Loaded { value, ttl: Some(entry.left), tags: entry.tags.clone() }, asked);
         None
     }
 
-    fn undecodable(&self, one: Flying<K, V, L::Error>) -> Option<Flying<K, V, L::Error>> {
-        self.counters.decode_errors.add(1);
-        Some(one)
-    }
-
-    /// Answers the waiters, and keeps the value near unless the key was invalidated meanwhile.
-    fn land(&self, one: &Flying<K, V, L::Error>, value: Option<Arc<V>>, left: Duration, tags: Vec<Arc<str>>) {
-        let name = one.wire.as_ref().map_or(0, |wire| xxh3_64(wire.name()));
-        let held =
-            Held { value: value.clone(), born: one.landing.born, name, until: Instant::now() + left, tags };
-        let kept = one.landing.land(Ok(value), || self.near.insert(one.landing.key.clone(), Arc::new(held)));
+    /// Answers the waiters, and keeps the value near unless the key was invalidated meanwhile; whether it was kept. `loaded`
+    /// has its final ttl; it was asked for at `asked`.
+    fn land(&self, one: &Flying<K, V, L::Error>, loaded: Loaded<Arc<V>>, asked: Instant) -> bool {
+        let held = Arc::new(Held {
+            value: loaded.value,
+            born: one.landing.born,
+            name: one.wire.as_ref().map_or(0, |wire| xxh3_64(wire.name())),
+            until: Instant::now() + loaded.ttl.unwrap_or_default().min(LONGEST_TTL),
+            vouched: asked + self.settings.max_staleness,
+            tags: loaded.tags,
+        });
+        let key = one.landing.key.clone();
+        let kept = one.landing.land(Ok(Arc::clone(&held)), || self.near.insert(key, held));
         if !kept {
             self.counters.fenced.add(1);
         }
+        kept
     }
 
-    /// Loads `keys` in a task of its own, so that a panic is an answer; bounded in number and in time.
+    /// Loads `keys` in a task of its own, so that a panic is an answer; bounded in number and, with the wait for its turn, in
+    /// time. Also when it began.
     async fn load_all(
         self: &Arc<Self>,
         keys: Vec<K>,
-    ) -> Result<Vec<Result<Loaded<V>, L::Error>>, Error<L::Error>> {
-        let _permit = self.loads.acquire().await.map_err(|_| Error::Closed)?;
+    ) -> Result<(Instant, Answers<V, L::Error>), Error<L::Error>> {
+        let limit = self.settings.load_timeout;
+        let deadline = Instant::now() + limit;
+        let late = |_| Error::LoadTimeout(limit);
+        let turn = timeout_at(deadline, self.loads.acquire()).await.map_err(late)?;
+        let _turn = turn.map_err(|_| Error::Closed)?;
         self.counters.loads.add(keys.len() as u64);
-        let (inner, limit) = (Arc::clone(self), self.settings.load_timeout);
-        let asked = keys.len();
+        let (inner, asked, began) = (Arc::clone(self), keys.len(), Instant::now());
         let mut task = tokio::spawn(async move { inner.loader.load_many(keys).await });
-        match timeout(limit, &mut task).await {
-            Ok(Ok(answers)) if answers.len() == asked => Ok(answers),
+        match timeout_at(deadline, &mut task).await {
+            Ok(Ok(answers)) if answers.len() == asked => Ok((began, answers)),
             Ok(Ok(answers)) => Err(Error::LoadCount { asked, got: answers.len() }),
             Ok(Err(ended)) if ended.is_panic() => Err(Error::LoadPanicked),
             Ok(Err(_)) => Err(Error::Closed),
@@ -162,32 +184,89 @@ where
     }
 
     /// Lands one answer of the loader; what the shared tier should be told about it.
-    fn settle(&self, one: &Flying<K, V, L::Error>, answer: Result<Loaded<V>, L::Error>) -> Option<FillWith> {
-        let Loaded { value, ttl, tags } = match answer {
-            Ok(loaded) => loaded,
+    fn settle(
+        &self,
+        one: &Flying<K, V, L::Error>,
+        answer: Result<Loaded<V>, L::Error>,
+        began: Instant,
+    ) -> FillWith {
+        match answer {
+            Ok(loaded) => {
+                let loaded = self.with_ttl(loaded);
+                let fill = self.fill_with(one, &loaded);
+                self.land(one, loaded, began);
+                fill
+            }
             Err(error) => {
                 self.fail(one, Error::Load(Arc::new(error)));
-                return Some(FillWith::Release);
+                FillWith::Release
             }
+        }
+    }
+
+    /// What is loaded, with the ttl it will have: its own or the cache's, shortened at random.
+    fn with_ttl(&self, loaded: Loaded<V>) -> Loaded<Arc<V>> {
+        let own = if loaded.value.is_some() { self.settings.ttl } else { self.settings.negative_ttl };
+        let ttl = self.jittered(loaded.ttl.unwrap_or(own).min(LONGEST_TTL));
+        Loaded { value: loaded.value.map(Arc::new), ttl: Some(ttl), tags: loaded.tags }
+    }
+
+    /// What goes to the shared tier, if it can be written at all and lives long enough.
+    fn fill_with(&self, one: &Flying<K, V, L::Error>, loaded: &Loaded<Arc<V>>) -> FillWith {
+        let left = loaded.ttl.unwrap_or_default();
+        let Some((wire, key)) = self.wire.as_ref().zip(one.wire.as_ref()).filter(|_| !left.is_zero()) else {
+            return FillWith::Release;
         };
-        let ttl = ttl.unwrap_or(if value.is_some() { self.settings.ttl } else { self.settings.negative_ttl });
-        let (left, value) = (self.jittered(ttl), value.map(Arc::new));
-        let frame = self.wire.as_ref().and_then(|wire| encode(wire, value.as_deref()));
-        self.land(one, value, left, tags.clone());
-        Some(frame.map_or(FillWith::Release, |frame| FillWith::Entry(Entry { frame, left, tags })))
+        match encode(wire, key, loaded.value.as_deref()) {
+            Some(frame) => FillWith::Entry(Entry::new(frame, left, loaded.tags.clone())),
+            None => FillWith::Release,
+        }
     }
 
     fn fail(&self, one: &Flying<K, V, L::Error>, error: Error<L::Error>) {
         self.counters.load_errors.add(1);
         one.landing.land(Err(error), || {});
     }
+
+    async fn fill(&self, fills: Vec<Fill>) {
+        if let Some(wire) = self.wire.as_ref().filter(|_| !fills.is_empty()) {
+            self.ask_shared(wire.backend.fill_if(fills)).await;
+        }
+    }
+
+    /// Fills a key whose invalidation has just ended. The lease in the shared tier is asked for before the flight lands: whoever
+    /// invalidates the key later takes it away, and whoever did so earlier took the flight.
+    pub(super) async fn put(self: &Arc<Self>, key: K, value: Loaded<V>) {
+        let landing = self.flights.replace(&key, &self.clock, || self.near.remove(&key));
+        let wire = self.wire.as_ref().map(|wire| wire.key(&key));
+        let mut one = Flying { landing, wire, lease: None };
+        if let Some((wire, name)) = self.readable().zip(one.wire.clone()).filter(|_| !one.landing.skip_shared)
+        {
+            let lookup = self.look_up(wire, &[name]).await.and_then(|mut lookups| lookups.pop());
+            if let Some(Lookup::Miss(lease)) = lookup {
+                one.lease = Some(lease);
+            }
+        }
+        let value = self.with_ttl(value);
+        let with = self.fill_with(&one, &value);
+        let began = one.landing.began;
+        let kept = self.land(&one, value, began);
+        let with = if kept { with } else { FillWith::Release };
+        self.fill(fill(&one, with).into_iter().collect()).await;
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a random share")]
+    fn jittered(&self, ttl: Duration) -> Duration {
+        // SplitMix64 of a counter: spread, not secrecy (Steele, Lea & Flood 2014).
+        let mut draw = self.draws.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
+        draw = (draw ^ (draw >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        draw = (draw ^ (draw >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        let unit = ((draw ^ (draw >> 31)) >> 11) as f64 / (1_u64 << 53) as f64;
+        ttl.mul_f64(1.0 - self.settings.jitter * unit)
+    }
 }
 
-/// The frame of a value, if it can be written.
-fn encode<K, V: 'static>(wire: &Wire<K, V>, value: Option<&V>) -> Option<bytes::Bytes> {
-    let payload = value.map(|value| wire.codec.encode(value)).transpose().ok()?;
-    Some(frame::encode(wire.schema, payload.as_deref()))
-}
+type Answers<V, E> = Vec<Result<Loaded<V>, E>>;
 
 async fn load<K, V, L>(inner: &Arc<Inner<K, V, L>>, flying: Batch<K, V, L::Error>)
 where
@@ -199,45 +278,40 @@ where
         return;
     }
     let keys = flying.iter().map(|one| one.landing.key.clone()).collect();
-    let answers = inner.load_all(keys).await;
-    let mut fills = Vec::new();
-    match answers {
-        Ok(answers) => {
-            for (one, answer) in flying.iter().zip(answers) {
-                fills.extend(fill(one, inner.settle(one, answer)));
-            }
+    let fills = match inner.load_all(keys).await {
+        Ok((began, answers)) => {
+            let settled = |(one, answer)| fill(one, inner.settle(one, answer, began));
+            flying.iter().zip(answers).filter_map(settled).collect()
         }
         Err(error) => {
-            for one in &flying {
-                inner.fail(one, error.clone());
-                fills.extend(fill(one, Some(FillWith::Release)));
-            }
+            flying.iter().for_each(|one| inner.fail(one, error.clone()));
+            flying.iter().filter_map(|one| fill(one, FillWith::Release)).collect()
+        }
+    };
+    inner.fill(fills).await;
+}
+
+fn fill<K: Hash + Eq, V, E>(one: &Flying<K, V, E>, with: FillWith) -> Option<Fill> {
+    Some(Fill { key: one.wire.clone()?, lease: one.lease.clone()?, with })
+}
+
+/// The frame of a value, if it can be written. A codec that panics could not write it.
+fn encode<K, V: 'static>(wire: &Wire<K, V>, key: &Key, value: Option<&V>) -> Option<Bytes> {
+    let encode = |value| catch_unwind(AssertUnwindSafe(|| wire.codec.encode(value))).ok()?.ok();
+    let payload = match value {
+        Some(value) => Some(encode(value)?),
+        None => None,
+    };
+    Some(frame::encode(wire.schema, key.long_name(), payload.as_deref()))
+}
+
+/// The value of a frame, `Some(None)` for an absence; `None` when it is none.
+fn decode<K, V: 'static>(wire: &Wire<K, V>, key: &Key, frame: &Bytes) -> Option<Option<Arc<V>>> {
+    match frame::decode(wire.schema, key.long_name(), frame).ok()? {
+        None => Some(None),
+        Some(bytes) => {
+            let value = catch_unwind(AssertUnwindSafe(|| wire.codec.decode(bytes))).ok()?.ok()?;
+            Some(Some(Arc::new(value)))
         }
     }
-    if let Some(wire) = inner.wire.as_ref().filter(|_| !fills.is_empty()) {
-        inner.ask_shared(wire.backend.fill_if(fills)).await;
-    }
-}
-
-fn fill<K: Hash + Eq, V, E>(one: &Flying<K, V, E>, with: Option<FillWith>) -> Option<Fill> {
-    Some(Fill { key: one.wire.clone()?, lease: one.lease.clone()?, with: with? })
-}
-
-/// Fills the shared tier with a value that was put, if nobody else is about to.
-pub(super) async fn put<K, V, L>(inner: &Inner<K, V, L>, wire: &Wire<K, V>, key: &K, value: &V)
-where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
-    V: Send + Sync + 'static,
-    L: Loader<K, V>,
-{
-    let key = wire.key(key);
-    let asked = wire.backend.get_or_lease(std::slice::from_ref(&key), inner.settings.lease());
-    let Some(Some(Lookup::Miss(lease))) = inner.ask_shared(asked).await.map(|mut lookups| lookups.pop())
-    else {
-        return;
-    };
-    let with = encode(wire, Some(value)).map_or(FillWith::Release, |frame| {
-        FillWith::Entry(Entry { frame, left: inner.jittered(inner.settings.ttl), tags: Vec::new() })
-    });
-    inner.ask_shared(wire.backend.fill_if(vec![Fill { key, lease, with }])).await;
 }

@@ -16,6 +16,7 @@ pub struct Held<V> {
     pub(crate) born: u64,             // the cache's own clock of invalidations, when the load began
     pub(crate) name: u64,             // hash of the wire name; 0 without a shared tier
     pub(crate) until: Instant,
+    pub(crate) vouched: Instant, // Δ after it was asked for: until then it needs no news of invalidations
     pub(crate) tags: Vec<Arc<str>>,
 }
 

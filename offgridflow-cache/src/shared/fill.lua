@@ -1,12 +1,14 @@
 -- KEYS: clock, then the keys to fill. ARGV, six a key: lease token, born, frame, ttl in ms (0: release), hashes and names of tags.
 local epoch = redis.call('HGET', KEYS[1], 'e')
+local own = epoch and epoch .. ':' or false
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local answers = {}
 for i = 2, #KEYS do
   local a = (i - 2) * 6
-  local held = redis.pcall('HGET', KEYS[i], 'l')
-  if not epoch or held ~= ARGV[a + 1] then
+  local token = ARGV[a + 1]
+  local held = own and string.sub(token, 1, #own) == own and redis.pcall('HGET', KEYS[i], 'l')
+  if held ~= token then
     answers[#answers + 1] = 0
   else
     redis.call('HDEL', KEYS[i], 'l', 'd')

@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,22 +10,32 @@ use tokio::time::Instant;
 
 use super::{
     BackendStats, CacheBackend, Caps, Change, Entry, Fill, FillWith, Filled, Lease, Lookup, News, Position,
-    Scope,
+    Scope, Terms,
 };
 use crate::{BackendError, Key};
 
 /// Removals remembered a namespace; who is further behind starts over.
 const LOG: usize = 1_024;
+/// Removed tags remembered a namespace; beyond it everything older is invalid.
+const TAGS: usize = 10_000;
+/// Keys kept a namespace, unless another number is given.
+const KEYS: usize = 100_000;
 
-/// A shared tier in this process's memory, unbounded: for tests, and for several caches in one process. Clones share it.
-#[derive(Debug, Clone, Default)]
+/// A shared tier in this process's memory: for tests, and for several caches in one process. Clones share it.
+///
+/// A namespace keeps at most 100 000 keys, or as many as [`with_capacity`](Self::with_capacity) says; when it is full, what is
+/// expired goes, then an eighth of the rest at random.
+#[derive(Clone)]
 pub struct InProcess {
     spaces: Arc<Mutex<HashMap<String, Space>>>,
     commands: Arc<AtomicU64>,
+    capacity: usize,
+    epoch: u64,
 }
 
 #[derive(Debug, Default)]
 struct Space {
+    capacity: usize,
     slots: HashMap<Vec<u8>, Slot>,
     sequence: u64,
     floor: u64,
@@ -39,23 +50,68 @@ struct Slot {
     lease: Option<(Bytes, Instant)>,
 }
 
+impl Default for InProcess {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for InProcess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InProcess").field("capacity", &self.capacity).finish_non_exhaustive()
+    }
+}
+
+impl Slot {
+    fn lives_at(&self, now: Instant) -> bool {
+        self.stored.as_ref().is_some_and(|stored| stored.1 > now)
+            || self.lease.as_ref().is_some_and(|lease| lease.1 > now)
+    }
+}
+
 impl InProcess {
     /// An empty store.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self::with_capacity(KEYS)
+    }
+
+    /// An empty store that keeps at most `keys` keys a namespace, and at least one.
+    #[must_use]
+    pub fn with_capacity(keys: usize) -> Self {
+        static EPOCHS: AtomicU64 = AtomicU64::new(0);
+        let epoch = EPOCHS.fetch_add(1, Ordering::Relaxed);
+        Self { spaces: Arc::default(), commands: Arc::default(), capacity: keys.max(1), epoch }
     }
 
     fn with<T>(&self, namespace: &str, work: impl FnOnce(&mut Space) -> T) -> T {
         self.commands.fetch_add(1, Ordering::Relaxed);
         let mut spaces = self.spaces.lock().unwrap_or_else(PoisonError::into_inner);
-        work(spaces.entry(namespace.to_owned()).or_default())
+        let empty = || Space { capacity: self.capacity, ..Space::default() };
+        work(spaces.entry(namespace.to_owned()).or_insert_with(empty))
     }
 }
 
 impl Space {
+    /// Makes room for one more key. What goes is a miss, and its leases are refused.
+    fn make_room(&mut self, now: Instant) {
+        if self.slots.len() < self.capacity {
+            return;
+        }
+        self.slots.retain(|_, slot| slot.lives_at(now));
+        let surplus = (self.slots.len() + 1).saturating_sub(self.capacity);
+        if surplus > 0 {
+            let many = surplus.max(self.capacity / 8);
+            let names: Vec<_> = self.slots.keys().take(many).cloned().collect(); // in the hash's order: at random
+            names.iter().for_each(|name| drop(self.slots.remove(name)));
+        }
+    }
+
     fn look_up(&mut self, name: &[u8], lease: Duration) -> Lookup {
         let now = Instant::now();
+        if !self.slots.contains_key(name) {
+            self.make_room(now);
+        }
         let (floor, tags) = (self.floor, &self.tags);
         let slot = self.slots.entry(name.to_vec()).or_default();
         if let Some((frame, until, born, of)) = &slot.stored {
@@ -110,27 +166,31 @@ impl Space {
     }
 
     fn remove_tag(&mut self, tag: Arc<str>, sequence: u64) -> Change {
+        if self.tags.len() >= TAGS && !self.tags.contains_key(&tag) {
+            self.tags.clear();
+            self.floor = sequence;
+        }
         self.tags.insert(Arc::clone(&tag), sequence);
         Change::Tag(tag)
     }
 
-    fn news(&self, seen: Option<&Position>) -> News {
-        let position = Position { epoch: Bytes::from_static(b"in-process"), sequence: self.sequence };
-        let whole =
-            seen.filter(|seen| self.sequence == seen.sequence || self.log.contains_key(&(seen.sequence + 1)));
+    fn news(&self, epoch: u64, seen: Option<&Position>) -> News {
+        let epoch = Bytes::copy_from_slice(&epoch.to_be_bytes());
+        let known = |since: u64| self.sequence == since || self.log.contains_key(&(since + 1));
+        let whole = seen.filter(|seen| seen.epoch == epoch && known(seen.sequence));
         let since = |seen: &Position| {
             self.log.range(seen.sequence + 1..).flat_map(|(_, changes)| changes.clone()).collect()
         };
-        News { position, changes: whole.map(since) }
+        News { position: Position { epoch, sequence: self.sequence }, changes: whole.map(since) }
     }
 }
 
 #[async_trait]
 impl CacheBackend for InProcess {
-    async fn get_or_lease(&self, keys: &[Key], lease: Duration) -> Result<Vec<Lookup>, BackendError> {
+    async fn get_or_lease(&self, keys: &[Key], terms: &Terms) -> Result<Vec<Lookup>, BackendError> {
         let Some(first) = keys.first() else { return Ok(Vec::new()) };
         Ok(self.with(first.namespace(), |space| {
-            keys.iter().map(|key| space.look_up(key.name(), lease)).collect()
+            keys.iter().map(|key| space.look_up(key.name(), terms.lease)).collect()
         }))
     }
 
@@ -148,7 +208,7 @@ impl CacheBackend for InProcess {
     }
 
     async fn news(&self, namespace: &str, seen: Option<Position>) -> Result<News, BackendError> {
-        Ok(self.with(namespace, |space| space.news(seen.as_ref())))
+        Ok(self.with(namespace, |space| space.news(self.epoch, seen.as_ref())))
     }
 
     fn caps(&self) -> Caps {
@@ -157,5 +217,50 @@ impl CacheBackend for InProcess {
 
     fn stats(&self) -> BackendStats {
         BackendStats { commands: self.commands.load(Ordering::Relaxed), errors: 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_store_keeps_its_bound_and_drops_what_is_expired_first() {
+        let (store, second) = (InProcess::with_capacity(16), Duration::from_secs(1));
+        let key = |n: u64| Key::new(&"test".into(), 1, &n);
+        let fill = async |n: u64, ttl: Duration| {
+            let Lookup::Miss(lease) =
+                store.get_or_lease(&[key(n)], &Terms::new(second)).await.unwrap().remove(0)
+            else {
+                panic!("a miss")
+            };
+            let entry = Entry::new(Bytes::from_static(b"v"), ttl, Vec::new());
+            store.fill_if(vec![Fill::new(key(n), lease, FillWith::Entry(entry))]).await.unwrap()
+        };
+        for n in 0..8 {
+            fill(n, second).await;
+        }
+        tokio::time::advance(second * 2).await;
+        for n in 8..24 {
+            assert_eq!(fill(n, second).await, [Filled::Stored]);
+        }
+        let size = || store.with("test", |space| space.slots.len());
+        assert_eq!(size(), 16, "the expired went, and nothing else");
+        for n in 24..1_000 {
+            fill(n, second).await;
+            assert!(size() <= 16);
+        }
+    }
+
+    #[test]
+    fn removed_tags_keep_their_bound_on_the_safe_side() {
+        let store = InProcess::new();
+        let born = store.with("test", |space| space.sequence);
+        let many = (0..=TAGS).map(|n| n.to_string().into()).collect();
+        store.with("test", |space| space.remove(Scope::Tags(many)));
+        store.with("test", |space| {
+            assert!(space.tags.len() <= TAGS);
+            assert!(space.floor > born, "what is forgotten concerns everything older");
+        });
     }
 }

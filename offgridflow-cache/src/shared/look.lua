@@ -1,14 +1,22 @@
--- KEYS: clock, tags, then the keys asked for. ARGV: a unique text, the lease in ms.
+-- KEYS: clock, tags, log, then the keys asked for. ARGV: a unique text, the lease in ms.
+-- The clock's hash: e epoch, s sequence, f floor, g up to where the log is forgotten, t whether tags were removed, r run id.
 -- A key's hash: v frame, b born, x expiry in ms, e epoch, t hashes of its tags, n their names; l lease token, d its deadline.
-local c = redis.call('HMGET', KEYS[1], 'e', 's', 'f')
+local c = redis.call('HMGET', KEYS[1], 'e', 's', 'f', 't')
 if not c[1] then
+  redis.call('UNLINK', KEYS[2], KEYS[3]) -- left by a clock that is lost
   redis.call('HSET', KEYS[1], 'e', ARGV[1], 's', 0, 'f', 0, 'g', 0)
   c = { ARGV[1], '0', '0' }
+end
+if c[4] and redis.call('EXISTS', KEYS[2]) == 0 then -- evicted: any tag may have been removed
+  c[3] = c[2]
+  if type(redis.pcall('HDEL', KEYS[1], 't')) == 'number' then redis.call('HSET', KEYS[1], 'f', c[3]) end
 end
 local floor = tonumber(c[3])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local lease = tonumber(ARGV[2])
+-- A lease belongs to the epoch it was given in: one that a restart brings back is none.
+local own = c[1] .. ':'
 
 local function removed(hashes, born)
   for at = 1, #hashes, 16 do
@@ -19,16 +27,16 @@ local function removed(hashes, born)
 end
 
 local answers = {}
-for i = 3, #KEYS do
+for i = 4, #KEYS do
   local h = redis.pcall('HMGET', KEYS[i], 'v', 'b', 'x', 'e', 't', 'n', 'l', 'd')
   if h.err then
     answers[#answers + 1] = { 3 }
   elseif h[1] and h[4] == c[1] and tonumber(h[3]) > now and tonumber(h[2]) >= floor and not removed(h[5], tonumber(h[2])) then
     answers[#answers + 1] = { 0, h[1], tonumber(h[3]) - now, h[6] }
-  elseif h[7] and tonumber(h[8]) > now then
+  elseif h[7] and tonumber(h[8]) > now and string.sub(h[7], 1, #own) == own then
     answers[#answers + 1] = { 2 }
   else
-    local token = ARGV[1] .. ':' .. i
+    local token = own .. ARGV[1] .. ':' .. i
     -- Out of memory: no lease is stored, and the fill that comes with the token is refused.
     local stored = redis.pcall('HSET', KEYS[i], 'l', token, 'd', now + lease)
     if type(stored) ~= 'table' or not stored.err then

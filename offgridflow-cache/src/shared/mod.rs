@@ -20,14 +20,16 @@ use crate::{BackendError, Key};
 ///
 /// The cache asks with [`get_or_lease`](Self::get_or_lease), loads, and fills with the lease. Any number of nodes do so at
 /// once. `remove` kills leases: a fill that comes later is [`Fenced`](Filled::Fenced). A dropped future leaves a command that
-/// was carried out or not; a lease that nobody uses ends by itself.
+/// was carried out or not, perhaps later; a lease that nobody uses ends by itself. Losing values or leases at any time is safe;
+/// losing removals is not, unless [`news`](Self::news) shows another [`epoch`](Position::epoch) and what was stored before is
+/// not found again.
 #[async_trait]
 pub trait CacheBackend: fmt::Debug + Send + Sync + 'static {
-    /// Looks up `keys`, all of one namespace, in one round trip, answering in their order; a miss carries a lease that lives for
-    /// `lease`. An unreachable store is an `Err`, never a miss; one unreadable key is [`Lookup::Failed`].
-    async fn get_or_lease(&self, keys: &[Key], lease: Duration) -> Result<Vec<Lookup>, BackendError>;
+    /// Looks up `keys`, all of one namespace, in one round trip, answering in their order; a miss carries a lease.
+    /// An unreachable store is an `Err`, never a miss; one unreadable key is [`Lookup::Failed`].
+    async fn get_or_lease(&self, keys: &[Key], terms: &Terms) -> Result<Vec<Lookup>, BackendError>;
 
-    /// Stores what its lease still allows, or gives leases back, answering in order.
+    /// Stores what its lease still allows, or gives leases back, answering in order; all keys are of one namespace.
     async fn fill_if(&self, fills: Vec<Fill>) -> Result<Vec<Filled>, BackendError>;
 
     /// Removes a scope, kills its leases, and writes that down in the namespace's sequence. Whoever reads after this returned
@@ -44,8 +46,25 @@ pub trait CacheBackend: fmt::Debug + Send + Sync + 'static {
     fn stats(&self) -> BackendStats;
 }
 
+/// On what terms leases are given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Terms {
+    /// How long a lease lives.
+    pub lease: Duration,
+}
+
+impl Terms {
+    /// Leases that live for `lease`.
+    #[must_use]
+    pub const fn new(lease: Duration) -> Self {
+        Self { lease }
+    }
+}
+
 /// The answer for one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Lookup {
     /// A value that is valid.
     Fresh(Entry),
@@ -57,8 +76,9 @@ pub enum Lookup {
     Failed,
 }
 
-/// A value in the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A value in the store, or the absence of one: to the store both are a frame with a ttl and tags.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Entry {
     /// The frame, opaque to the store.
     pub frame: Bytes,
@@ -68,13 +88,37 @@ pub struct Entry {
     pub tags: Vec<Arc<str>>,
 }
 
+impl Entry {
+    /// A frame that is valid for `left`.
+    #[must_use]
+    pub const fn new(frame: Bytes, left: Duration, tags: Vec<Arc<str>>) -> Self {
+        Self { frame, left, tags }
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (bytes, tags) = (self.frame.len(), self.tags.len());
+        write!(f, "Entry({bytes} bytes, {:?} left, {tags} tags)", self.left)
+    }
+}
+
 /// The right to fill one key, until it is removed or the lease runs out.
 #[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Lease {
     /// Unique to the lease.
     pub token: Bytes,
     /// Where the sequence stood when it was given: tags removed later invalidate what it fills.
     pub born: u64,
+}
+
+impl Lease {
+    /// The right that goes with `token`.
+    #[must_use]
+    pub const fn new(token: Bytes, born: u64) -> Self {
+        Self { token, born }
+    }
 }
 
 impl fmt::Debug for Lease {
@@ -85,6 +129,7 @@ impl fmt::Debug for Lease {
 
 /// What to do with a lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Fill {
     /// The key.
     pub key: Key,
@@ -92,6 +137,14 @@ pub struct Fill {
     pub lease: Lease,
     /// What to store.
     pub with: FillWith,
+}
+
+impl Fill {
+    /// Uses `lease` of `key` for `with`.
+    #[must_use]
+    pub const fn new(key: Key, lease: Lease, with: FillWith) -> Self {
+        Self { key, lease, with }
+    }
 }
 
 /// What a lease is used for.

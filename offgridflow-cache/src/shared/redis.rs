@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use fred::clients::Client;
-use fred::interfaces::ClientLike;
+use fred::interfaces::{ClientLike, LuaInterface};
 use fred::types::config::{Config, ReconnectPolicy, UnresponsiveConfig};
 use fred::types::scripts::Script;
 use fred::types::{Builder, Key as RedisKey, Value};
@@ -15,7 +15,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     BackendStats, CacheBackend, Caps, Change, Entry, Fill, FillWith, Filled, Lease, Lookup, News, Position,
-    Scope,
+    Scope, Terms,
 };
 use crate::{BackendError, Key};
 
@@ -119,7 +119,14 @@ impl RedisBackend {
         arguments: Vec<Value>,
     ) -> Result<Vec<Value>, BackendError> {
         self.counts.0.fetch_add(1, Ordering::Relaxed);
-        let answer: Result<Value, _> = script.evalsha_with_reload(&self.client, keys, arguments).await;
+        let mut answer: Result<Value, _> =
+            script.evalsha(&self.client, keys.clone(), arguments.clone()).await;
+        if answer.as_ref().is_err_and(|error| error.details().starts_with("NOSCRIPT"))
+            && let Some(source) = script.lua()
+        {
+            self.counts.0.fetch_add(1, Ordering::Relaxed);
+            answer = self.client.eval(source.clone(), keys, arguments).await; // which loads it as well
+        }
         match answer {
             Ok(Value::Array(answer)) => Ok(answer),
             Ok(_) => Err(protocol("no array")),
@@ -138,6 +145,10 @@ fn protocol(what: &'static str) -> BackendError {
 /// A name of the namespace's own: the clock, the tags, the log.
 fn own(namespace: &str, what: &str) -> RedisKey {
     format!("ogf:{{{namespace}}}:{what}").into()
+}
+
+fn own_keys(namespace: &str, names: [&str; 3]) -> Vec<RedisKey> {
+    names.map(|name| own(namespace, name)).into()
 }
 
 fn slot(key: &Key) -> RedisKey {
@@ -211,15 +222,14 @@ fn change(member: &Value) -> Option<Change> {
 
 #[async_trait]
 impl CacheBackend for RedisBackend {
-    async fn get_or_lease(&self, keys: &[Key], lease: Duration) -> Result<Vec<Lookup>, BackendError> {
+    async fn get_or_lease(&self, keys: &[Key], terms: &Terms) -> Result<Vec<Lookup>, BackendError> {
         let mut lookups = Vec::with_capacity(keys.len());
         for portion in keys.chunks(KEYS_A_CALL) {
             let namespace = portion[0].namespace();
-            let mut names = vec![own(namespace, "clock"), own(namespace, "tags")];
+            let mut names = own_keys(namespace, ["clock", "tags", "log"]);
             names.extend(portion.iter().map(slot));
             let token = self.tokens.next();
-            let answer =
-                self.call(&self.scripts.look, names, vec![text(token.as_str()), millis(lease)]).await?;
+            let answer = self.call(&self.scripts.look, names, vec![text(token), millis(terms.lease)]).await?;
             lookups.extend(answer.into_iter().map(|one| lookup(one).unwrap_or(Lookup::Failed)));
         }
         Ok(lookups)
@@ -255,7 +265,7 @@ impl CacheBackend for RedisBackend {
     }
 
     async fn remove(&self, namespace: &str, scope: Scope) -> Result<(), BackendError> {
-        let own_keys = || vec![own(namespace, "clock"), own(namespace, "log"), own(namespace, "tags")];
+        let own_keys = || own_keys(namespace, ["clock", "log", "tags"]);
         let epoch = text(self.tokens.next());
         let calls: Vec<(Vec<RedisKey>, Vec<Value>)> = match &scope {
             Scope::Keys(keys) => keys
@@ -285,9 +295,8 @@ impl CacheBackend for RedisBackend {
     async fn news(&self, namespace: &str, seen: Option<Position>) -> Result<News, BackendError> {
         let since = seen.as_ref().map_or(-1, |seen| i64::try_from(seen.sequence).unwrap_or(i64::MAX));
         let arguments = vec![text(self.tokens.next()), Value::Integer(since)];
-        let answer = self
-            .call(&self.scripts.news, vec![own(namespace, "clock"), own(namespace, "log")], arguments)
-            .await?;
+        let keys = own_keys(namespace, ["clock", "log", "tags"]);
+        let answer = self.call(&self.scripts.news, keys, arguments).await?;
         let [epoch, sequence, forgotten, changes @ ..] = answer.as_slice() else {
             return Err(protocol("too few fields"));
         };

@@ -1,0 +1,135 @@
+//! Removing: fenced here, told to the shared tier, fenced here again.
+
+use std::hash::Hash;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use tokio::time::timeout;
+
+use super::{Delivery, Inner, Wire};
+use crate::recovery::{Kept, Recovery};
+use crate::{BackendError, Loader, Scope};
+
+impl<K, V, L> Inner<K, V, L>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    L: Loader<K, V>,
+{
+    pub(super) async fn invalidate(&self, key: &K) -> Delivery {
+        self.counters.invalidations.add(1);
+        self.fence(key);
+        let Some(wire) = &self.wire else { return Delivery::Delivered };
+        self.flights.skip_shared(key, true);
+        let name = wire.key(key);
+        let removed = self.removed(wire, Scope::Keys(vec![name.clone()])).await;
+        let kept = (!removed).then(|| self.keep(|recovery| recovery.keep_key(name, key.clone())));
+        self.fence(key); // again: a read meanwhile may have found the old value still there
+        if kept != Some(Kept::New) {
+            self.flights.skip_shared(key, false); // removed, or something else sees to it
+        }
+        if removed { Delivery::Delivered } else { Delivery::Deferred }
+    }
+
+    pub(super) fn fence(&self, key: &K) {
+        self.flights.revoke(key, || self.near.remove(key));
+    }
+
+    pub(super) async fn invalidate_tag(&self, tag: Arc<str>) -> Delivery {
+        let scope = Scope::Tags(vec![Arc::clone(&tag)]);
+        self.sweep(
+            scope,
+            |inner| inner.clock.remove_tag(&tag),
+            |recovery| recovery.keep_tag(Arc::clone(&tag)),
+        )
+        .await
+    }
+
+    pub(super) async fn clear(&self) -> Delivery {
+        self.sweep(Scope::Namespace, |inner| inner.clock.remove_all(), Recovery::keep_all).await
+    }
+
+    /// Removes what is not known by key. When it is deferred, this node is blind to the shared tier *before* it fences again: what
+    /// is read there in between was born before the second fence.
+    async fn sweep(
+        &self,
+        scope: Scope,
+        fence: impl Fn(&Self),
+        keep: impl FnOnce(&mut Recovery<K>),
+    ) -> Delivery {
+        self.counters.invalidations.add(1);
+        fence(self);
+        let Some(wire) = &self.wire else { return Delivery::Delivered };
+        let removed = self.removed(wire, scope).await;
+        if !removed {
+            self.keep(keep);
+        }
+        fence(self);
+        if removed { Delivery::Delivered } else { Delivery::Deferred }
+    }
+
+    pub(super) async fn removed(&self, wire: &Wire<K, V>, scope: Scope) -> bool {
+        self.ask_shared(wire.backend.remove(&wire.namespace, scope)).await.is_some()
+    }
+
+    /// The shared tier's answer in time; a failure is counted, and the caller goes on without.
+    pub(super) async fn ask_shared<T>(
+        &self,
+        question: impl Future<Output = Result<T, BackendError>>,
+    ) -> Option<T> {
+        let answer = timeout(self.settings.shared_timeout, question).await;
+        let answer = answer.ok().and_then(Result::ok);
+        if answer.is_none() {
+            self.counters.shared_errors.add(1);
+        }
+        answer
+    }
+
+    pub(super) fn recovery(&self) -> MutexGuard<'_, Recovery<K>> {
+        self.recovery.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes what is deferred, and with it whether the shared tier can be read.
+    pub(super) fn keep<T>(&self, change: impl FnOnce(&mut Recovery<K>) -> T) -> T {
+        let mut recovery = self.recovery();
+        let changed = change(&mut recovery);
+        self.blind.store(recovery.blinds(), Ordering::Release);
+        changed
+    }
+
+    /// Tells the shared tier what it could not be told before; stops at the first failure.
+    pub(super) async fn deliver(&self, wire: &Wire<K, V>) {
+        let backlog = self.recovery().backlog();
+        if backlog.all.is_some() {
+            if !self.removed(wire, Scope::Namespace).await {
+                return;
+            }
+            self.clock.remove_all();
+            for key in self.keep(|recovery| recovery.delivered_all(&backlog)) {
+                self.fence(&key);
+                self.flights.skip_shared(&key, false);
+            }
+            return;
+        }
+        for portion in backlog.tags.chunks(512) {
+            let tags: Vec<_> = portion.iter().map(|(tag, _)| Arc::clone(tag)).collect();
+            if !self.removed(wire, Scope::Tags(tags.clone())).await {
+                return;
+            }
+            tags.iter().for_each(|tag| self.clock.remove_tag(tag));
+            self.keep(|recovery| recovery.delivered_tags(portion));
+        }
+        for portion in backlog.keys.chunks(512) {
+            let names = portion.iter().map(|(name, ..)| name.clone()).collect();
+            if !self.removed(wire, Scope::Keys(names)).await {
+                return;
+            }
+            for (name, key, number) in portion {
+                self.fence(key);
+                if self.keep(|recovery| recovery.delivered_key(name, *number)) {
+                    self.flights.skip_shared(key, false);
+                }
+            }
+        }
+    }
+}
