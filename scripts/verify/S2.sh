@@ -6,8 +6,9 @@ source "$(dirname "$0")/../common.sh"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 git clone --quiet . "$work/clone"
-target=${CARGO_TARGET_DIR:-$PWD/target}
-[ "$VERIFY_SIZE" = full ] && target=$work/target # full: nothing was ever built
+# A target folder of its own: cargo takes the clone's crates for ours. Quick runs keep it; in full size nothing was ever built.
+target=$PWD/target/verify/build
+[ "$VERIFY_SIZE" = full ] && target=$work/target
 export CARGO_TARGET_DIR=$target
 cd "$work/clone"
 
