@@ -33,6 +33,12 @@ impl Key {
         self.long.as_deref()
     }
 
+    /// The key of `key` in a namespace, as a cache built with this schema asks for it: for who tests a store.
+    #[must_use]
+    pub fn of<K: CacheKey + ?Sized>(namespace: &str, schema: u32, key: &K) -> Self {
+        Self::new(&namespace.into(), schema, key)
+    }
+
     /// The namespace.
     #[must_use]
     pub fn namespace(&self) -> &str {

@@ -1,0 +1,358 @@
+//! What a cache asks of a shared tier: the same checks over the in-process store and over a real Redis, and then a Redis that
+//! runs out of memory, evicts, forgets, and comes back with what it knew before.
+#![cfg(feature = "redis")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use offgridflow_cache::{
+    CacheBackend, Change, Entry, Fill, FillWith, Filled, InProcess, Key, Lease, Lookup, Position,
+    RedisBackend, Scope, Terms,
+};
+use testkit::Redis;
+use tokio::time::sleep;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// One namespace of a store.
+struct Space {
+    store: Arc<dyn CacheBackend>,
+    name: String,
+}
+
+impl Space {
+    fn key(&self, name: &str) -> Key {
+        Key::of(&self.name, 1, name)
+    }
+
+    async fn ask_for(&self, name: &str, lease: Duration) -> Lookup {
+        let mut lookups = self.store.get_or_lease(&[self.key(name)], &Terms::new(lease)).await.unwrap();
+        assert_eq!(lookups.len(), 1);
+        lookups.remove(0)
+    }
+
+    async fn ask(&self, name: &str) -> Lookup {
+        self.ask_for(name, MINUTE).await
+    }
+
+    async fn lease(&self, name: &str) -> Lease {
+        match self.ask(name).await {
+            Lookup::Miss(lease) => lease,
+            other => panic!("{name}: a miss, not {other:?}"),
+        }
+    }
+
+    /// What a reader that does not load would see: it gives its lease back.
+    async fn value(&self, name: &str) -> Option<String> {
+        match self.ask(name).await {
+            Lookup::Fresh(entry) => Some(String::from_utf8(entry.frame.to_vec()).unwrap()),
+            Lookup::Miss(lease) => {
+                let release = Fill::new(self.key(name), lease, FillWith::Release);
+                self.store.fill_if(vec![release]).await.unwrap();
+                None
+            }
+            _ => None,
+        }
+    }
+
+    async fn fill(&self, name: &str, lease: Lease, value: &str, ttl: Duration, tags: &[&str]) -> Filled {
+        let tags = tags.iter().map(|tag| Arc::from(*tag)).collect();
+        let entry = Entry::new(Bytes::copy_from_slice(value.as_bytes()), ttl, tags);
+        let fill = Fill::new(self.key(name), lease, FillWith::Entry(entry));
+        self.store.fill_if(vec![fill]).await.unwrap()[0]
+    }
+
+    async fn set(&self, name: &str, value: &str, tags: &[&str]) {
+        let lease = self.lease(name).await;
+        assert_eq!(self.fill(name, lease, value, MINUTE, tags).await, Filled::Stored);
+    }
+
+    async fn remove(&self, scope: Scope) {
+        self.store.remove(&self.name, scope).await.unwrap();
+    }
+
+    async fn changes(&self, seen: &mut Option<Position>) -> Option<Vec<Change>> {
+        let news = self.store.news(&self.name, seen.clone()).await.unwrap();
+        *seen = Some(news.position);
+        news.changes
+    }
+}
+
+fn unique(name: &str) -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    format!("{name}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+async fn on_both(check: impl AsyncFn(Space)) {
+    check(Space { store: Arc::new(InProcess::new()), name: unique("in-process") }).await;
+    check(Space { store: Arc::new(over(&testkit::redis().url())), name: unique("redis") }).await;
+}
+
+fn over(url: &str) -> RedisBackend {
+    RedisBackend::connect(url).unwrap()
+}
+
+fn space(redis: &Redis) -> Space {
+    Space { store: Arc::new(over(&redis.url())), name: "space".to_owned() }
+}
+
+fn scopes(space: &Space) -> [Scope; 3] {
+    [Scope::Keys(vec![space.key("k")]), Scope::Tags(vec!["tag".into()]), Scope::Namespace]
+}
+
+#[tokio::test]
+async fn a_miss_leases_to_one_and_its_fill_is_read_by_all() {
+    on_both(async |space: Space| {
+        let lease = space.lease("k").await;
+        assert_eq!(space.ask("k").await, Lookup::Busy);
+        assert_eq!(space.fill("k", lease.clone(), "v", MINUTE, &["a", "b"]).await, Filled::Stored);
+        let Lookup::Fresh(entry) = space.ask("k").await else { panic!("a value") };
+        assert_eq!((entry.frame, entry.tags), (Bytes::from_static(b"v"), vec!["a".into(), "b".into()]));
+        assert!(entry.left <= MINUTE && entry.left > MINUTE / 2);
+        assert_eq!(space.fill("k", lease, "w", MINUTE, &[]).await, Filled::Fenced, "a lease is used once");
+        assert_eq!(space.value("k").await.as_deref(), Some("v"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_removed_is_gone_and_its_leases_with_it() {
+    on_both(async |space: Space| {
+        for scope in scopes(&space) {
+            let early = space.lease("k").await;
+            space.remove(scope.clone()).await;
+            space.fill("k", early, "old", MINUTE, &["tag"]).await;
+            assert_eq!(
+                space.value("k").await,
+                None,
+                "{scope:?}: a load that began before brings nothing back"
+            );
+            space.remove(Scope::Keys(vec![space.key("k")])).await;
+            space.set("k", "new", &["tag", "other"]).await;
+            space.set("beside", "kept", &["other"]).await;
+            assert_eq!(space.value("k").await.as_deref(), Some("new"));
+            space.remove(scope.clone()).await;
+            assert_eq!(space.value("k").await, None, "{scope:?}");
+            let kept = space.value("beside").await.is_some();
+            assert_eq!(kept, scope != Scope::Namespace, "{scope:?}: no more than was asked for");
+            space.remove(Scope::Namespace).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_lease_is_refused_for_another_key_released_by_its_holder_and_ends_by_itself() {
+    on_both(async |space: Space| {
+        let (lease, other) = (space.lease("k").await, space.lease("other").await);
+        assert_eq!(space.fill("k", other, "v", MINUTE, &[]).await, Filled::Fenced);
+        let release = Fill::new(space.key("k"), lease.clone(), FillWith::Release);
+        assert_eq!(space.store.fill_if(vec![release]).await.unwrap(), [Filled::Stored]);
+        assert_eq!(space.fill("k", lease, "v", MINUTE, &[]).await, Filled::Fenced);
+        let Lookup::Miss(short) = space.ask_for("k", Duration::from_millis(1)).await else {
+            panic!("a miss")
+        };
+        while space.ask_for("k", MINUTE).await == Lookup::Busy {
+            sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(space.fill("k", short, "v", MINUTE, &[]).await, Filled::Fenced, "it ran out");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_value_ends_with_its_ttl() {
+    on_both(async |space: Space| {
+        let lease = space.lease("k").await;
+        space.fill("k", lease, "v", Duration::from_millis(1), &[]).await;
+        while space.value("k").await.is_some() {
+            sleep(Duration::from_millis(1)).await;
+        }
+        space.ask("k").await;
+        assert_eq!(space.ask("k").await, Lookup::Busy);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn batches_of_any_size_are_answered_in_order() {
+    on_both(async |space: Space| {
+        let keys: Vec<Key> = (0..1_500).map(|n| space.key(&n.to_string())).collect();
+        let lookups = space.store.get_or_lease(&keys, &Terms::new(MINUTE)).await.unwrap();
+        let fill = |(n, lookup): (usize, Lookup)| match lookup {
+            Lookup::Miss(lease) => {
+                let entry = Entry::new(n.to_string().into(), MINUTE, Vec::new());
+                Fill::new(keys[n].clone(), lease, FillWith::Entry(entry))
+            }
+            other => panic!("a miss, not {other:?}"),
+        };
+        let fills = lookups.into_iter().enumerate().map(fill).collect();
+        assert!(space.store.fill_if(fills).await.unwrap().iter().all(|filled| *filled == Filled::Stored));
+        let lookups = space.store.get_or_lease(&keys, &Terms::new(MINUTE)).await.unwrap();
+        assert_eq!(lookups.len(), keys.len());
+        for (n, lookup) in lookups.into_iter().enumerate() {
+            assert!(matches!(lookup, Lookup::Fresh(entry) if entry.frame == n.to_string()));
+        }
+        space.remove(Scope::Keys(keys.clone())).await;
+        let lookups = space.store.get_or_lease(&keys, &Terms::new(MINUTE)).await.unwrap();
+        assert!(lookups.iter().all(|lookup| matches!(lookup, Lookup::Miss(_))));
+        assert!(space.store.get_or_lease(&[], &Terms::new(MINUTE)).await.unwrap().is_empty());
+        assert!(space.store.fill_if(Vec::new()).await.unwrap().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_news_tell_every_removal_in_order_or_say_that_they_do_not() {
+    on_both(async |space: Space| {
+        let mut seen = None;
+        assert_eq!(space.changes(&mut seen).await, None, "who has seen nothing knows nothing");
+        assert_eq!(space.changes(&mut seen).await, Some(vec![]));
+        for scope in scopes(&space) {
+            space.remove(scope).await;
+        }
+        let key = Change::Key(Bytes::copy_from_slice(space.key("k").name()));
+        let expected = vec![key.clone(), Change::Tag("tag".into()), Change::Namespace];
+        assert_eq!(space.changes(&mut seen).await, Some(expected));
+        for _ in 0..3 {
+            space.remove(Scope::Keys(vec![space.key("k")])).await;
+        }
+        assert!(space.changes(&mut seen).await.unwrap().contains(&key));
+        assert_eq!(space.changes(&mut seen).await, Some(vec![]));
+        for n in 0..1_100 {
+            space.remove(Scope::Keys(vec![space.key(&n.to_string())])).await;
+        }
+        assert_eq!(space.changes(&mut seen).await, None, "more than is remembered");
+        assert_eq!(space.changes(&mut seen).await, Some(vec![]));
+        let other = Position { epoch: Bytes::from_static(b"another life"), ..seen.unwrap() };
+        assert_eq!(space.changes(&mut Some(other)).await, None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn namespaces_do_not_meet() {
+    on_both(async |space: Space| {
+        let beside = Space { store: Arc::clone(&space.store), name: format!("{}x", space.name) };
+        space.set("k", "v", &["tag"]).await;
+        beside.set("k", "w", &["tag"]).await;
+        for scope in scopes(&space).into_iter().skip(1) {
+            space.remove(scope).await;
+        }
+        assert_eq!((space.value("k").await, beside.value("k").await.as_deref()), (None, Some("w")));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_redis_without_memory_still_removes() {
+    let redis = Redis::start().unwrap();
+    let space = space(&redis);
+    space.set("k", "old", &["tag"]).await;
+    space.set("tagged", "old", &["tag"]).await;
+    let mut seen = None;
+    space.changes(&mut seen).await;
+    redis.cli(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]).unwrap();
+    redis.cli(&["CONFIG", "SET", "maxmemory", "1"]).unwrap();
+    assert!(redis.cli(&["SET", "x", "y"]).map_or(true, |said| said.contains("OOM")), "the control");
+    assert_eq!(space.value("k").await.as_deref(), Some("old"), "reads go on");
+    space.remove(Scope::Keys(vec![space.key("k")])).await;
+    space.remove(Scope::Tags(vec!["tag".into()])).await;
+    assert_eq!((space.value("k").await, space.value("tagged").await), (None, None));
+    assert_eq!(space.changes(&mut seen).await.map(|changes| changes.len()), Some(2));
+    assert!(matches!(space.ask("fresh").await, Lookup::Miss(_)), "a miss whose fill will be refused");
+}
+
+#[tokio::test]
+async fn tags_and_a_log_that_redis_evicts_are_missed() {
+    let redis = Redis::start().unwrap();
+    let space = space(&redis);
+    space.set("k", "old", &["tag"]).await;
+    space.set("free", "kept", &[]).await;
+    let mut seen = None;
+    space.changes(&mut seen).await;
+    space.remove(Scope::Tags(vec!["tag".into()])).await;
+    redis.cli(&["DEL", "ogf:{space}:tags", "ogf:{space}:log"]).unwrap();
+    assert_eq!(space.value("k").await, None, "its tag was removed, though nobody knows any more");
+    assert_eq!(space.changes(&mut seen).await, None, "a removal is missing");
+    space.set("k", "new", &["tag"]).await;
+    assert_eq!(space.value("k").await.as_deref(), Some("new"), "and it works again");
+
+    space.remove(Scope::Tags(vec!["tag".into()])).await;
+    redis.cli(&["DEL", "ogf:{space}:tags", "ogf:{space}:log"]).unwrap();
+    space.remove(Scope::Tags(vec!["another".into()])).await; // both are there again, without what they knew
+    assert_eq!(space.value("k").await, None);
+    assert_eq!(space.changes(&mut seen).await, None);
+}
+
+#[tokio::test]
+async fn a_redis_that_lost_everything_or_only_its_clock_starts_a_new_life() {
+    let redis = Redis::start().unwrap();
+    let space = space(&redis);
+    for lost in [vec!["FLUSHALL"], vec!["DEL", "ogf:{space}:clock"]] {
+        let mut seen = None;
+        for _ in 0..5 {
+            space.remove(Scope::Tags(vec!["tag".into()])).await; // the sequence of this life is ahead of the next one's
+        }
+        space.set("k", "old", &["tag"]).await;
+        let early = space.lease("leased").await;
+        space.changes(&mut seen).await;
+        redis.cli(&lost).unwrap();
+        assert_eq!(space.value("k").await, None, "{lost:?}: what another life knew is not served");
+        assert_eq!(space.fill("leased", early, "old", MINUTE, &[]).await, Filled::Fenced, "{lost:?}");
+        assert_eq!(space.changes(&mut seen).await, None, "{lost:?}");
+        space.set("new", "v", &["tag"]).await;
+        assert_eq!(
+            space.value("new").await.as_deref(),
+            Some("v"),
+            "{lost:?}: its tags are those of this life"
+        );
+        space.remove(Scope::Namespace).await;
+    }
+}
+
+/// S5, for leases: a lease that was removed comes back with the file.
+#[tokio::test]
+async fn a_lease_that_a_restart_brings_back_does_not_fill() {
+    let mut redis = Redis::start().unwrap();
+    let before = space(&redis);
+    let mut seen = None;
+    before.changes(&mut seen).await;
+    let early = before.lease("k").await;
+    redis.cli(&["SAVE"]).unwrap();
+    before.remove(Scope::Keys(vec![before.key("k")])).await;
+    redis.kill();
+    redis.restart().unwrap();
+    assert!(!redis.cli(&["KEYS", "*:k:*"]).unwrap().is_empty(), "the control: the lease is there again");
+    let after = space(&redis);
+    assert_eq!(after.changes(&mut seen).await, None, "a look for news finds another life");
+    assert_eq!(after.fill("k", early, "old", MINUTE, &[]).await, Filled::Fenced);
+    assert!(matches!(after.ask("k").await, Lookup::Miss(_)), "nor does it keep others from loading");
+}
+
+#[tokio::test]
+async fn scripts_that_redis_forgot_are_sent_again() {
+    let redis = Redis::start().unwrap();
+    let space = space(&redis);
+    space.set("k", "v", &[]).await;
+    redis.cli(&["SCRIPT", "FLUSH"]).unwrap();
+    assert_eq!(space.value("k").await.as_deref(), Some("v"));
+    space.remove(Scope::Namespace).await;
+    assert_eq!(space.value("k").await, None);
+}
+
+#[tokio::test]
+async fn a_redis_that_refuses_scripts_or_the_password_is_an_error_and_never_a_miss() {
+    let redis = Redis::start().unwrap();
+    redis.cli(&["ACL", "SETUSER", "reader", "on", ">secret", "~*", "+@all", "-@scripting"]).unwrap();
+    for user in ["reader:secret", "reader:wrong"] {
+        let store = over(&redis.url().replace("redis://", &format!("redis://{user}@")));
+        let key = Key::of("space", 1, "k");
+        let answer = store.get_or_lease(&[key], &Terms::new(MINUTE)).await;
+        let said = format!("{:?}", answer.unwrap_err());
+        assert!(!said.contains("secret") && !said.contains("wrong@"), "{said}");
+        assert!(store.stats().errors > 0);
+    }
+}
