@@ -59,10 +59,11 @@ impl Clock {
         if self.last_change.load(Ordering::Acquire) <= born {
             return true;
         }
+        let removed = self.removed.read().unwrap_or_else(PoisonError::into_inner);
+        // Read under the lock: whoever empties the maps raises the floor before it is released.
         if self.forgot(born) {
             return false;
         }
-        let removed = self.removed.read().unwrap_or_else(PoisonError::into_inner);
         let later = |version: Option<&u64>| version.is_some_and(|version| *version > born);
         !later(removed.names.get(&name)) && !tags.iter().any(|tag| later(removed.tags.get(tag)))
     }
@@ -104,6 +105,24 @@ mod tests {
         );
         clock.remove_all();
         assert!(!clock.allows(before, 8, &[]) && clock.allows(clock.now(), 7, &[tag(1)]));
+    }
+
+    #[test]
+    fn a_removal_holds_while_others_forget_it() {
+        let clock = Clock::default();
+        let removals = 20_000;
+        std::thread::scope(|scope| {
+            let remover = scope.spawn(|| {
+                for _ in 0..removals {
+                    let before = clock.now();
+                    clock.remove_tag(&tag(1));
+                    assert!(!clock.allows(before, 0, &[tag(1)]));
+                }
+            });
+            while !remover.is_finished() {
+                clock.remove_all();
+            }
+        });
     }
 
     #[test]
