@@ -153,20 +153,14 @@ impl Tail {
     }
 
     /// Symmetric in rank, as the normal approximation of a binomial, but with the degrees of freedom of what was
-    /// observed. Towards the rare side it stops half an observation short of the end (continuity correction).
+    /// observed. It stops half an observation short of the end (continuity correction).
     fn band(&self, groups: f64) -> QuantileBand {
         let df = (1.25 * self.observations()).min(groups - 1.0).max(3.0);
         let half = t_975(df) * libm::sqrt(self.q * (1.0 - self.q) / self.effective);
         let end = self.rarer * (1.0 - 0.5 / self.observations());
-        let (mut low, mut high) = (self.q - half, self.q + half);
-        if self.q >= 0.5 {
-            high = high.min(self.q + end);
-        }
-        if self.q <= 0.5 {
-            low = low.max(self.q - end);
-        }
-        // The other end is far: only a run worth a handful of operations would reach it.
-        let (low, high) = (low.max(0.5 * self.q), high.min(0.5 + 0.5 * self.q));
+        // Only a median of a handful of operations reaches the other end; it stops there in the same way.
+        let reach = |side: f64| half.min(end + side - self.rarer);
+        let (low, high) = (self.q - reach(self.q), self.q + reach(1.0 - self.q));
         QuantileBand { low, high, effective: self.effective }
     }
 }
