@@ -85,7 +85,10 @@ const MIN_EXPECTED_TAIL: f64 = 2.0;
 const MAX_EPISODE: f64 = 0.6;
 /// How far the odds of the threshold may be from those of the quantile.
 const MAX_ODDS_RATIO: f64 = 4.0;
-const Z_99: f64 = 2.326;
+/// The normal's 99 % point, for the test whether blocks of the body forget.
+const Z_BODY: f64 = 2.326;
+/// And its 99.9 % point for those of the tail, where a cluster over a block's edge looks like correlation.
+const Z_TAIL: f64 = 3.09;
 
 /// The interval of the `q`-quantile, from tallies at a threshold near it and at one near the median.
 ///
@@ -132,7 +135,13 @@ pub fn quantile_band(q: f64, at: &[BlockTally], body: &[BlockTally]) -> Result<Q
     let body = Blocks::new(body)?;
     at.near(q)?;
     let tail = Tail { q, rarer: q.min(1.0 - q), effective: at.effective() };
-    let asked = [at.one_of_many(&tail), at.forgets(), body.forgets(), body.resolves(&tail), at.fills(&tail)];
+    let asked = [
+        at.one_of_many(&tail),
+        at.forgets(Z_TAIL),
+        body.forgets(Z_BODY),
+        body.resolves(&tail),
+        at.fills(&tail),
+    ];
     let refusals = asked.into_iter().filter_map(Result::err);
     match refusals.reduce(|first, next| BandRefusal { needs: first.needs.max(next.needs), ..first }) {
         Some(refusal) => Err(refusal),
@@ -212,15 +221,15 @@ impl Blocks {
         if variance > independent { self.total * independent / variance } else { self.total }
     }
 
-    /// The correlation of neighbouring blocks, `1 − ratio / 2` of von Neumann (1941), and its 99 % bound if there
-    /// were none.
+    /// The correlation of neighbouring blocks, `1 − ratio / 2` of von Neumann (1941), and its standard deviation if
+    /// there were none.
     fn correlation(&self) -> (f64, f64) {
         let square = |x: f64| x * x;
         let steps: f64 = self.deviations.windows(2).map(|pair| square(pair[1] - pair[0])).sum();
         let squares: f64 = self.deviations.iter().copied().map(square).sum();
         let n = as_f64(self.deviations.len() as u64);
-        let bound = Z_99 * libm::sqrt((n - 2.0) / (n * n - 1.0));
-        (if squares > 0.0 { 1.0 - 0.5 * steps / squares } else { 0.0 }, bound)
+        let deviation = libm::sqrt((n - 2.0) / (n * n - 1.0));
+        (if squares > 0.0 { 1.0 - 0.5 * steps / squares } else { 0.0 }, deviation)
     }
 
     fn near(&self, q: f64) -> Result<(), BandRefusal> {
@@ -232,10 +241,10 @@ impl Blocks {
         Err(BandRefusal { why: BandReason::FarThreshold, needs: None })
     }
 
-    /// Blocks forget: von Neumann's test finds no correlation.
-    fn forgets(&self) -> Result<(), BandRefusal> {
-        let (correlation, bound) = self.correlation();
-        if correlation <= bound {
+    /// Blocks forget: von Neumann's test finds no correlation beyond `z` standard deviations.
+    fn forgets(&self, z: f64) -> Result<(), BandRefusal> {
+        let (correlation, deviation) = self.correlation();
+        if correlation <= z * deviation {
             return Ok(());
         }
         let longer = 4.0 / relaxations_per_block(correlation);
