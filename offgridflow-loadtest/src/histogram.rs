@@ -245,7 +245,7 @@ pub(crate) fn as_f64(count: u64) -> f64 {
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a non-negative whole number")]
-fn to_count(value: f64) -> u64 {
+pub(crate) fn to_count(value: f64) -> u64 {
     value as u64
 }
 

@@ -67,6 +67,7 @@ mod schedule;
 mod settings;
 mod shard;
 mod slot;
+mod stats;
 mod stop;
 #[cfg(target_os = "linux")]
 mod sys;
@@ -101,6 +102,7 @@ pub use {
     run::LoadTest,
     schedule::{ArrivalProcess, Schedule},
     settings::Settings,
+    stats::{BandReason, BandRefusal, BlockTally, QuantileBand, quantile_band},
     stop::StopHandle,
     threshold::Threshold,
     units::parse_duration,
