@@ -64,6 +64,18 @@ impl OpTimes {
     }
 }
 
+/// Which clock a run goes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+pub enum ClockSource {
+    /// The system's monotonic clock, with its finest timer: what [`LoadTest::run`](crate::LoadTest::run) uses.
+    #[default]
+    Monotonic,
+    /// The clock of the calling runtime, which may be paused: then minutes of load take milliseconds, and the
+    /// machine they run on does not matter. What [`LoadTest::run_here`](crate::LoadTest::run_here) uses.
+    Virtual,
+}
+
 /// Where a run reads the time: a monotonic clock, counted from the start that all shards share.
 ///
 /// It reads [`tokio::time`], so under tokio's paused clock a run takes virtual time only.

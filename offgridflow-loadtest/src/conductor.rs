@@ -8,16 +8,18 @@ use tokio::{
 };
 
 use crate::{
-    histogram::{Distribution, Quantile},
+    clock::ClockSource,
+    generator::{Calibration, Generator, MachineUse, ShardUse},
+    opening::OPENERS,
     outcome::TargetError,
     plan::Plan,
     recorder::{Recorder, WindowRecord},
     report::{Ending, Measured, Report},
     reporter::Reporter,
-    schedule::ArrivalProcess,
-    shard::{GRACE, WINDOW},
+    shard::{GRACE, ShardResult, WINDOW},
+    span::{Span, due},
     stop::StopHandle,
-    warm_up::OPENERS,
+    warm_up::Steadiness,
     window::Window,
 };
 
@@ -28,13 +30,22 @@ const LEAD: Duration = Duration::from_millis(20);
 const TICK: Duration = Duration::from_millis(100);
 
 pub(crate) type Readies = Vec<oneshot::Receiver<Result<(), TargetError>>>;
-pub(crate) type Results = Vec<oneshot::Receiver<Recorder>>;
+pub(crate) type Results = Vec<oneshot::Receiver<ShardResult>>;
+
+/// The conductor's ends of what it shares with the shards during a run.
+pub(crate) struct Lines {
+    pub(crate) windows: mpsc::Receiver<WindowRecord>,
+    pub(crate) spares: Vec<mpsc::Sender<WindowRecord>>, // by shard
+    pub(crate) measure_from: watch::Sender<Option<Duration>>,
+}
 
 pub(crate) struct Conductor {
     pub(crate) plan: Plan,
     stop: StopHandle,
     reporters: Vec<Box<dyn Reporter>>,
-    from_shards: mpsc::Receiver<WindowRecord>,
+    lines: Lines,
+    calibration: Calibration,
+    steadiness: Steadiness,
     window: WindowRecord, // of the shards that have sent theirs
     parts: usize,         // how many have
     shown: Duration,      // up to where windows were told
@@ -45,13 +56,16 @@ impl Conductor {
         plan: Plan,
         stop: StopHandle,
         reporters: Vec<Box<dyn Reporter>>,
-        from_shards: mpsc::Receiver<WindowRecord>,
+        lines: Lines,
+        calibration: Calibration,
     ) -> Self {
         Self {
+            steadiness: Steadiness::new(plan.warm_up, plan.executor.duration()),
             plan,
             stop,
             reporters,
-            from_shards,
+            lines,
+            calibration,
             window: WindowRecord::default(),
             parts: 0,
             shown: Duration::ZERO,
@@ -75,10 +89,19 @@ impl Conductor {
         }
         let origin = Instant::now() + LEAD;
         let _ = go.send(Some(origin));
+        let before = MachineUse::now();
         self.follow(origin).await;
         let elapsed = Instant::now().saturating_duration_since(origin);
-        let (recorder, stuck_shards) = collect(self.empty(), results).await;
-        self.measured(recorder, stuck_shards, elapsed)
+        let machine = MachineUse::now().since(before);
+        let (recorder, shards) = collect(self.empty(), results).await;
+        let mut generator = self.calibration.generator();
+        if self.plan.clock == ClockSource::Monotonic {
+            generator = generator.with_shards(&shards).with_machine(machine, elapsed);
+        }
+        if shards.len() == self.plan.shards {
+            generator = generator.with_residual(&shards, recorder.busy_ns);
+        }
+        self.measured(recorder, self.plan.shards - shards.len(), generator, elapsed)
     }
 
     /// Tells the end, and notes who could not be told.
@@ -100,8 +123,8 @@ impl Conductor {
         let mut stopping = false;
         loop {
             tokio::select! {
-                window = self.from_shards.recv() => match window {
-                    Some(window) => self.take(&window),
+                window = self.lines.windows.recv() => match window {
+                    Some(window) => self.take(window),
                     None => break,
                 },
                 _ = ticks.tick() => {
@@ -119,14 +142,16 @@ impl Conductor {
         self.flush(Instant::now().saturating_duration_since(origin));
     }
 
-    fn take(&mut self, window: &WindowRecord) {
+    fn take(&mut self, mut window: WindowRecord) {
         if window.index == WindowRecord::LAST {
-            return self.window.merge_counts(window);
+            return self.window.merge_counts(&window);
         }
         if self.parts > 0 && window.index > self.window.index {
             self.flush(window_end(self.window.index)); // a shard is late: its part joins the next window
         }
-        self.window.merge(window);
+        self.window.merge(&window);
+        window.clear();
+        let _ = self.lines.spares[window.shard].try_send(window);
         self.parts += 1;
         let to = window_end(self.window.index);
         let planned = self.plan.executor.duration();
@@ -144,6 +169,9 @@ impl Conductor {
             return;
         }
         let from = std::mem::replace(&mut self.shown, to);
+        if let Some(from) = self.steadiness.take(to, WINDOW, seen.means()) {
+            let _ = self.lines.measure_from.send(Some(from));
+        }
         let arrivals = self.plan.executor.arrivals();
         let window = Window {
             from,
@@ -153,24 +181,46 @@ impl Conductor {
             ok: seen.ok,
             failed: seen.failed,
             in_flight: seen.in_flight,
+            measured: self.steadiness.measured_from().is_some_and(|begun| begun < to),
             p50: seen.response.empirical(0.5),
             p95: seen.response.empirical(0.95),
-            lag_p99: Distribution::from(seen.lag).empirical(0.99).and_then(Quantile::value),
+            lag_p99: seen.lag.quantile(0.99),
+            response: seen.response,
         };
         self.reporters.iter_mut().for_each(|reporter| reporter.on_window(&window));
     }
 
-    fn measured(&self, recorder: Recorder, stuck_shards: usize, elapsed: Duration) -> Measured {
+    fn measured(
+        &self,
+        recorder: Recorder,
+        stuck_shards: usize,
+        generator: Generator,
+        elapsed: Duration,
+    ) -> Measured {
         let interrupted = self.stop.is_stopped();
         let planned = self.plan.executor.duration();
         let elapsed = if interrupted { elapsed } else { planned.max(recorder.last_done) };
+        let from = self.measured_from();
         let offered = match self.plan.executor.arrivals() {
-            Some(arrivals) if interrupted => due(&**arrivals, elapsed),
-            Some(arrivals) => arrivals.operations(),
+            Some(arrivals) => {
+                let end = if interrupted { due(&**arrivals, elapsed) } else { arrivals.operations() };
+                end.saturating_sub(due(&**arrivals, from))
+            }
             None => recorder.dispatched,
         };
         let ending = if interrupted { Ending::Interrupted } else { Ending::Completed };
-        Measured { recorder, ending, elapsed, offered, stuck_shards, unreachable: None }
+        Measured {
+            recorder,
+            ending,
+            elapsed,
+            measured_from: from.min(elapsed),
+            offered,
+            stuck_shards,
+            generator,
+            settled: self.steadiness.settled(),
+            trend: self.steadiness.has_trend(),
+            unreachable: None,
+        }
     }
 
     fn not_started(&self, ending: Ending, unreachable: Option<String>, stuck_shards: usize) -> Measured {
@@ -178,14 +228,27 @@ impl Conductor {
             recorder: self.empty(),
             ending,
             elapsed: Duration::ZERO,
+            measured_from: Duration::ZERO,
             offered: 0,
             stuck_shards,
+            generator: self.calibration.generator(),
+            settled: true,
+            trend: None,
             unreachable,
         }
     }
 
+    /// Until it is known, an automatic warm-up goes on.
+    fn measured_from(&self) -> Duration {
+        self.steadiness.measured_from().unwrap_or(Duration::MAX)
+    }
+
     fn empty(&self) -> Recorder {
-        Recorder::new(self.plan.executor.duration())
+        let span = match self.steadiness.measured_from() {
+            Some(from) => Span::new(&self.plan.executor, from),
+            None => Span::nothing_yet(&self.plan.executor),
+        };
+        Recorder::new(span, None)
     }
 
     /// The worst case of openers that each wait for a time-out again and again.
@@ -212,16 +275,16 @@ async fn unless_stopped<T>(
     }
 }
 
-/// All shards' records added to `merged`, and how many shards did not deliver.
-async fn collect(mut merged: Recorder, results: Results) -> (Recorder, usize) {
-    let mut stuck = 0;
+/// All shards' records added to `merged`, and what each shard that delivered has used.
+async fn collect(mut merged: Recorder, results: Results) -> (Recorder, Vec<ShardUse>) {
+    let mut used = Vec::new();
     for result in results {
-        match timeout(TICK, result).await {
-            Ok(Ok(recorder)) => merged.merge(&recorder),
-            _ => stuck += 1,
+        if let Ok(Ok(shard)) = timeout(TICK, result).await {
+            merged.merge(&shard.recorder);
+            used.push(shard.used);
         }
     }
-    (merged, stuck)
+    (merged, used)
 }
 
 /// Waits for all; good if at least one shard opened a session.
@@ -240,18 +303,4 @@ async fn first_ready(readies: Readies) -> Result<(), TargetError> {
 
 fn window_end(index: u64) -> Duration {
     WINDOW.saturating_mul(u32::try_from(index).unwrap_or(u32::MAX))
-}
-
-/// How many operations are due before `at`. O(log operations).
-pub(crate) fn due(arrivals: &dyn ArrivalProcess, at: Duration) -> u64 {
-    let (mut low, mut high) = (0, arrivals.operations());
-    while low < high {
-        let middle = low + (high - low) / 2;
-        if arrivals.intended(middle).is_some_and(|intended| intended < at) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    low
 }

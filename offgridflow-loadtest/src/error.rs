@@ -2,6 +2,8 @@
 
 use std::{fmt, time::Duration};
 
+use crate::outcome::TargetError;
+
 /// A plan that cannot be run: the field, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -71,6 +73,9 @@ pub enum Error {
     /// The plan is sound, but not on this machine.
     #[error(transparent)]
     Preflight(#[from] PreflightError),
+    /// The target cannot be found.
+    #[error(transparent)]
+    Target(#[from] TargetError),
     /// The system refused a thread, a runtime or a timer.
     #[error("could not start the load generator")]
     Start(#[source] std::io::Error),

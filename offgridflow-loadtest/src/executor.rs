@@ -137,3 +137,16 @@ pub enum OnCap {
     /// It waits its turn; the wait counts in its response time, as admission wait.
     Queue,
 }
+
+/// What happens to an operation whose deadline has passed before it could begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Overload {
+    /// It is run all the same, and counted as late if it is answered after its deadline.
+    #[default]
+    Queue,
+    /// It is not run: an unanswered failure of the kind `shed`, as late as it was. What a client with a
+    /// deadline of its own does.
+    Shed,
+}

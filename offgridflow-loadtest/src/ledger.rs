@@ -38,10 +38,6 @@ impl Ledger {
         &self.lines
     }
 
-    pub(crate) fn total(&self, kind: &FailKind) -> u64 {
-        self.lines.iter().filter(|line| line.kind == *kind).map(|line| line.count).sum()
-    }
-
     fn add(&mut self, kind: &FailKind, route: RouteId, count: u64, message: &str) {
         if let Some(line) = self.lines.iter_mut().find(|line| line.kind == *kind && line.route == route) {
             line.count += count;

@@ -39,19 +39,27 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
+#[cfg(all(test, target_os = "linux"))]
+mod bounded;
+mod calibrate;
 mod clock;
 #[cfg(feature = "cli")]
 pub mod command;
 mod conductor;
 mod error;
+mod evidence;
 mod executor;
+mod feed;
+mod generator;
 mod guard;
 mod histogram;
 mod ledger;
 mod op;
+mod opening;
 mod outcome;
 mod pacer;
 mod plan;
+mod preflight;
 mod rate;
 mod recorder;
 mod report;
@@ -66,7 +74,7 @@ mod scenario;
 mod schedule;
 mod settings;
 mod shard;
-mod slot;
+mod span;
 mod stats;
 mod stop;
 #[cfg(target_os = "linux")]
@@ -80,6 +88,8 @@ mod warm_up;
 mod window;
 mod workload;
 
+#[cfg(feature = "hlog")]
+pub use histogram::log::HdrLog;
 #[cfg(feature = "metrics")]
 pub use reporter_metrics::MetricsReporter;
 #[cfg(feature = "cli")]
@@ -87,13 +97,16 @@ pub use scenario::Scenario;
 #[cfg(feature = "http")]
 pub use target::http::{HttpRoute, HttpTarget};
 pub use {
-    clock::OpTimes,
+    clock::{ClockSource, OpTimes},
     error::{ConfigError, Error, PreflightError, ReportError},
-    executor::{Closed, Executor, OnCap},
-    histogram::{Distribution, Latencies, Quantile, min_samples},
+    executor::{Closed, Executor, OnCap, Overload},
+    feed::{Feed, FeedMode, FeedRow},
+    generator::Generator,
+    histogram::{Distribution, Interval, Latencies, Quantile, min_samples},
     op::{Op, Phase},
     outcome::{FailKind, IntoOutcome, Outcome, TargetError},
-    plan::Plan,
+    plan::{Plan, Spin},
+    preflight::Check,
     rate::Rate,
     report::{Ending, ErrorLine, Report, Row, SCHEMA, Summary, ThresholdResult, ThresholdStatus},
     reporter::{ProgressLines, Reporter, progress_line},
@@ -106,9 +119,12 @@ pub use {
     stop::StopHandle,
     threshold::Threshold,
     units::parse_duration,
-    verdict::{Limit, MAX_LAG_P99, MIN_OPERATIONS, Validity, Verdict},
+    verdict::{Limit, MAX_INFLATION, MAX_LAG_P99, MIN_OPERATIONS, NEGLIGIBLE_INFLATION, Validity, Verdict},
+    warm_up::WarmUp,
     window::Window,
-    workload::{ShardCtx, Workload, WorkloadFn, workload_fn},
+    workload::{
+        BoxFuture, BoxSession, BoxWorkload, DynWorkload, ShardCtx, Workload, WorkloadFn, workload_fn,
+    },
 };
 
 #[cfg(all(doctest, feature = "cli"))]

@@ -11,6 +11,7 @@ use std::{
 
 use crate::{
     clock::RunClock,
+    feed::{Feed, FeedRow},
     rng::OpRng,
     route::{RouteId, RouteTable},
 };
@@ -34,8 +35,10 @@ pub struct Op {
     index: u64,
     intended: Duration,
     deadline: Duration,
+    seed: u64,
     rng: OpRng,
     clock: RunClock,
+    feed: Option<Feed>,
     marks: Arc<Marks>,
 }
 
@@ -52,7 +55,8 @@ impl Op {
         self.intended
     }
 
-    /// When the engine will give it up, from the start of the run.
+    /// From when on its answer is worth nothing, from the start of the run: the plan's deadline
+    /// ([`LoadTest::deadline`](crate::LoadTest::deadline)), otherwise the time-out.
     #[must_use]
     pub fn deadline(&self) -> Duration {
         self.deadline
@@ -62,6 +66,12 @@ impl Op {
     #[must_use]
     pub fn rng(&self) -> &OpRng {
         &self.rng
+    }
+
+    /// This operation's row of the run's [`Feed`]; `None` without one, or once unique rows ran out.
+    #[must_use]
+    pub fn row(&self) -> Option<FeedRow<'_>> {
+        self.feed.as_ref()?.row(self.index, self.seed)
     }
 
     /// Counts this operation under `name`. Names are templates (`GET /users/{id}`): beyond
@@ -87,19 +97,36 @@ impl Op {
 
     /// The same operation, owned: for workloads that move it into a future of their own.
     pub(crate) fn hand_over(&self) -> Self {
-        Self { rng: self.rng.clone(), marks: Arc::clone(&self.marks), ..*self }
+        Self { rng: self.rng.clone(), feed: self.feed.clone(), marks: Arc::clone(&self.marks), ..*self }
     }
 
     pub(crate) fn new(
+        run: &OpRun<'_>,
         index: u64,
         intended: Duration,
         deadline: Duration,
-        seed: u64,
-        clock: RunClock,
         marks: Arc<Marks>,
     ) -> Self {
-        Self { index, intended, deadline, rng: OpRng::new(seed, index), clock, marks }
+        let OpRun { seed, clock, feed } = *run;
+        Self {
+            index,
+            intended,
+            deadline,
+            seed,
+            rng: OpRng::new(seed, index),
+            clock,
+            feed: feed.cloned(),
+            marks,
+        }
     }
+}
+
+/// What all operations of a shard share.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OpRun<'a> {
+    pub(crate) seed: u64,
+    pub(crate) clock: RunClock,
+    pub(crate) feed: Option<&'a Feed>,
 }
 
 impl fmt::Debug for Op {

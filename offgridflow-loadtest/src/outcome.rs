@@ -22,6 +22,10 @@ pub enum FailKind {
     Timeout,
     /// Never begun: as many operations as allowed were already in flight.
     Cap,
+    /// Never begun: its deadline had passed, and the plan sheds what is late.
+    Shed,
+    /// This machine ran out of something: `open files`, `ports`.
+    Local(&'static str),
     /// The workload panicked.
     Panic,
     /// Still running when the run was stopped.
@@ -39,6 +43,8 @@ impl fmt::Display for FailKind {
             Self::App => f.write_str("error"),
             Self::Timeout => f.write_str("timeout"),
             Self::Cap => f.write_str("cap"),
+            Self::Shed => f.write_str("shed"),
+            Self::Local(what) => write!(f, "out of {what}"),
             Self::Panic => f.write_str("panic"),
             Self::Stopped => f.write_str("stopped"),
         }

@@ -1,13 +1,18 @@
 //! A load test that passed validation.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, thread, time::Duration};
 
 use crate::{
+    clock::ClockSource,
     error::PreflightError,
-    executor::{Executor, OnCap},
+    executor::{Executor, OnCap, Overload},
+    feed::Feed,
+    histogram::as_f64,
+    preflight::{Check, check},
     route::RouteTable,
-    shard::ShardPlan,
+    shard::{ShardPlan, as_u64},
     threshold::Threshold,
+    warm_up::WarmUp,
 };
 
 /// What a run is going to do, all numbers settled.
@@ -24,6 +29,10 @@ pub struct Plan {
     pub on_cap: OnCap,
     /// When an operation is given up.
     pub timeout: Duration,
+    /// When an operation is late, from its intended start, and what happens if it could not begin by then.
+    pub deadline: Option<(Duration, Overload)>,
+    /// Which first part of the run is not measured.
+    pub warm_up: WarmUp,
     /// How long a session rests after an answer.
     pub think_time: Duration,
     /// How many threads send.
@@ -33,12 +42,37 @@ pub struct Plan {
     /// What is judged.
     pub thresholds: Vec<Threshold>,
     pub(crate) warm_sessions: usize,
-    pub(crate) spin: bool,
+    pub(crate) feed: Option<Feed>,
+    /// Which clock it goes by.
+    pub clock: ClockSource,
+    pub(crate) spin: Spin,
     pub(crate) open_files_per_op: u64,
+    pub(crate) notes: Vec<String>, // what the preflight found worrying
 }
 
-/// Descriptors a process needs besides those of its operations.
-const SPARE_FILES: u64 = 64;
+/// Cores beside those of the shards that make spinning cheap.
+const SPARE_CORES: usize = 3;
+/// Arrivals a second a shard up to which spinning costs at most about a quarter of a core.
+const SPIN_RATE: f64 = 3_000.0;
+
+/// Whether shards spin the last stretch before an arrival, in place of sleeping up to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Spin {
+    /// Where at least three cores are left beside the shards', and at no more than 3 000 arrivals a second a shard.
+    #[default]
+    Auto,
+    /// Always: up to a whole core a shard.
+    Always,
+    /// Never: lag is what the system's timer gives.
+    Never,
+}
+
+impl From<bool> for Spin {
+    fn from(spin: bool) -> Self {
+        if spin { Self::Always } else { Self::Auto }
+    }
+}
 
 impl Plan {
     /// The executor in a few words.
@@ -61,27 +95,37 @@ impl Plan {
         }
     }
 
-    /// Checks that this machine can carry the plan, raising the soft limit on open files where it may.
+    /// Checks that this machine can carry the plan: open files (raising the soft limit where it may), local ports,
+    /// cores, CPU quota, clock source. See also [`LoadTest::preflight`](crate::LoadTest::preflight), which asks the
+    /// target too.
     ///
     /// # Errors
     /// Names the limit, what there is, and what the plan needs.
-    pub fn preflight(&self) -> Result<(), PreflightError> {
-        let busy = u64::try_from(self.max_in_flight).unwrap_or(u64::MAX);
-        let need = busy.saturating_mul(self.open_files_per_op).saturating_add(SPARE_FILES);
-        let have = if self.open_files_per_op == 0 { u64::MAX } else { open_files(need) };
-        if have >= need {
-            return Ok(());
+    pub fn preflight(&self) -> Result<Vec<Check>, PreflightError> {
+        check(self)
+    }
+
+    /// Whether shards spin: asked to, or cores are to spare (one for the target, one for everybody else) and
+    /// arrivals so rare that it costs less than about a quarter of a core.
+    fn spins(&self) -> bool {
+        match self.spin {
+            Spin::Always => true,
+            Spin::Never => false,
+            Spin::Auto => {
+                let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+                let per_shard = self
+                    .executor
+                    .arrivals()
+                    .map(|arrivals| arrivals.peak_rate() / as_f64(as_u64(self.shards)));
+                self.clock == ClockSource::Monotonic
+                    && cores >= self.shards + SPARE_CORES
+                    && per_shard.is_some_and(|rate| rate <= SPIN_RATE)
+            }
         }
-        Err(PreflightError {
-            limit: "open files".into(),
-            have,
-            need,
-            remedy: "raise it (`ulimit -n`), or lower the operations in flight (`concurrent_workers`)".into(),
-        })
     }
 
     /// Shard `index`'s part. Shares of the cap differ by at most one and sum to the whole.
-    pub(crate) fn shard(&self, index: usize, precise: bool, routes: &Arc<RouteTable>) -> ShardPlan {
+    pub(crate) fn shard(&self, index: usize, routes: &Arc<RouteTable>) -> ShardPlan {
         let share = |whole: usize| (whole + self.shards - 1 - index) / self.shards;
         let cap = share(self.max_in_flight);
         ShardPlan {
@@ -91,11 +135,14 @@ impl Plan {
             cap,
             on_cap: self.on_cap,
             timeout: self.timeout,
+            deadline: self.deadline,
             think_time: self.think_time,
             warm_sessions: share(self.warm_sessions).clamp(1, cap.max(1)),
+            warm_up: self.warm_up,
             seed: self.seed,
-            precise,
-            spin: self.spin,
+            feed: self.feed.clone(),
+            clock: self.clock,
+            spin: self.spins(),
             routes: Arc::clone(routes),
         }
     }
@@ -107,20 +154,16 @@ impl fmt::Display for Plan {
         writeln!(f, "load        {}", self.load())?;
         writeln!(f, "in flight   at most {} ({:?})", self.max_in_flight, self.on_cap)?;
         writeln!(f, "time-out    {:?}", self.timeout)?;
+        if let Some((deadline, overload)) = self.deadline {
+            writeln!(f, "deadline    {deadline:?} ({overload:?})")?;
+        }
+        if self.warm_up != WarmUp::None {
+            writeln!(f, "warm-up     {:?}", self.warm_up)?;
+        }
         write!(f, "shards      {}, seed {}", self.shards, self.seed)?;
         for threshold in &self.thresholds {
             write!(f, "\nthreshold   {threshold}")?;
         }
         Ok(())
     }
-}
-
-#[cfg(target_os = "linux")]
-fn open_files(need: u64) -> u64 {
-    crate::sys::raise_open_files(need)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn open_files(_need: u64) -> u64 {
-    u64::MAX
 }

@@ -4,17 +4,18 @@ use std::time::Duration;
 
 use crate::{
     clock::OpTimes,
-    histogram::{Distribution, Latencies},
+    histogram::{Distribution, Latencies, Observed, as_f64},
     ledger::Ledger,
     outcome::{FailKind, Outcome, TargetError},
     route::{MAX_ROUTES, RouteId},
+    span::Span,
 };
 
 /// Counts and latencies of one route.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RouteRecord {
-    pub(crate) response: Distribution,
-    pub(crate) service: Distribution,
+    pub(crate) response: Observed,
+    pub(crate) service: Observed,
     pub(crate) ok: u64,
     pub(crate) failed: u64,
     pub(crate) bytes: u64,
@@ -33,12 +34,21 @@ impl RouteRecord {
 /// What happened since the last look: the live view of one shard, or of all.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct WindowRecord {
+    pub(crate) shard: usize,
     pub(crate) index: u64,
     pub(crate) response: Distribution,
     pub(crate) lag: Latencies,
     pub(crate) ok: u64,
     pub(crate) failed: u64,
     pub(crate) in_flight: u64,
+    tenths: [Tenth; 10], // of the window, by when an answer came
+}
+
+/// The answers of a tenth of a window.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tenth {
+    count: u64,
+    sum_ns: u64,
 }
 
 impl WindowRecord {
@@ -59,86 +69,181 @@ impl WindowRecord {
         self.ok += other.ok;
         self.failed += other.failed;
         self.in_flight += other.in_flight;
+        for (ours, theirs) in self.tenths.iter_mut().zip(&other.tenths) {
+            ours.count += theirs.count;
+            ours.sum_ns = ours.sum_ns.saturating_add(theirs.sum_ns);
+        }
     }
+
+    /// The mean response time of each tenth of the window in which anything was answered, in seconds.
+    pub(crate) fn means(&self) -> impl Iterator<Item = f64> + '_ {
+        let answered = self.tenths.iter().filter(|tenth| tenth.count > 0);
+        answered.map(|tenth| as_f64(tenth.sum_ns) / as_f64(tenth.count) / 1e9)
+    }
+
+    fn answer(&mut self, done: Duration, response: Duration) {
+        let tenth = &mut self.tenths[usize::try_from(done.subsec_millis() / 100).unwrap_or(0)];
+        tenth.count += 1;
+        tenth.sum_ns = tenth.sum_ns.saturating_add(u64::try_from(response.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    /// Empties it but keeps its memory for the next window.
+    pub(crate) fn clear(&mut self) {
+        self.response.clear();
+        self.lag.clear();
+        (self.index, self.ok, self.failed, self.in_flight) = (0, 0, 0, 0);
+        self.tenths = Default::default();
+    }
+}
+
+/// What was begun before the measured part of the run: counted, not judged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Warm {
+    pub(crate) operations: u64,
+    pub(crate) failed: u64,
+}
+
+/// One operation that was begun, as it is recorded.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Begun {
+    pub(crate) index: u64,
+    pub(crate) route: RouteId,
+    pub(crate) times: OpTimes,
+    /// When it began to run, which is later than `dispatched` if the cap held it.
+    pub(crate) began: Duration,
+    /// `false` if it never got a session.
+    pub(crate) admitted: bool,
 }
 
 /// Everything a shard records.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     routes: Vec<Option<Box<RouteRecord>>>, // MAX_ROUTES long, filled at first use
-    pub(crate) lag: Latencies,
-    pub(crate) wait: Latencies,
-    pub(crate) first_byte: Latencies,
-    pub(crate) past_end: Latencies, // answers after the schedule's end, by how much
+    pub(crate) lag: Observed,
+    pub(crate) wait: Observed,
+    pub(crate) first_byte: Observed,
+    pub(crate) undelayed: Latencies, // done − dispatched of what was answered
+    pub(crate) past_end: Latencies,  // answers after the schedule's end, by how much
     pub(crate) ledger: Ledger,
     pub(crate) dispatched: u64,
+    pub(crate) capped: u64,
+    pub(crate) shed: u64,
+    pub(crate) local: u64, // failures of this machine, not the target's
+    pub(crate) late: u64,  // answered after their deadline
+    pub(crate) held: u64,  // waited for the cap
+    pub(crate) warm: Warm,
+    pub(crate) busy_ns: u128, // from beginning to end, of all operations
     pub(crate) last_done: Duration,
+    pub(crate) span: Span,
+    deadline: Option<Duration>,
     window: WindowRecord,
-    end: Duration,
 }
 
 impl Recorder {
-    /// `end` is when the schedule is over.
-    pub(crate) fn new(end: Duration) -> Self {
+    pub(crate) fn new(span: Span, deadline: Option<Duration>) -> Self {
         Self {
             routes: vec![None; MAX_ROUTES],
-            lag: Latencies::new(),
-            wait: Latencies::new(),
-            first_byte: Latencies::new(),
+            lag: Observed::new(),
+            wait: Observed::new(),
+            first_byte: Observed::new(),
+            undelayed: Latencies::new(),
             past_end: Latencies::new(),
             ledger: Ledger::default(),
             dispatched: 0,
+            capped: 0,
+            shed: 0,
+            local: 0,
+            late: 0,
+            held: 0,
+            warm: Warm::default(),
+            busy_ns: 0,
             last_done: Duration::ZERO,
+            span,
+            deadline,
             window: WindowRecord::default(),
-            end,
         }
     }
 
-    /// Counts one operation that was begun. `admitted` is false if it never got a session.
-    pub(crate) fn record(&mut self, route: RouteId, times: &OpTimes, admitted: bool, outcome: &Outcome) {
+    /// Counts one operation that was begun.
+    pub(crate) fn record(&mut self, begun: &Begun, outcome: &Outcome) {
         let answered = !matches!(outcome, Outcome::Failed(TargetError { answered: false, .. }));
-        self.dispatched += 1;
-        self.lag.record(times.dispatch_lag());
-        self.window.lag.record(times.dispatch_lag());
+        let times = &begun.times;
         self.last_done = self.last_done.max(times.done);
-        if admitted {
-            self.wait.record(times.admission_wait());
-        }
-        if let Some(first_byte) = times.first_byte {
-            self.first_byte.record(first_byte.saturating_sub(times.admitted));
-        }
-        if answered && times.done > self.end {
-            self.past_end.record(times.done.saturating_sub(self.end));
-        }
-        let record = self.routes[route.index()].get_or_insert_default();
-        if answered {
-            record.response.record(times.response());
-            record.service.record(times.service());
-            self.window.response.record(times.response());
-        } else {
-            record.response.record_unanswered(times.response());
-            self.window.response.record_unanswered(times.response());
-            if admitted {
-                record.service.record_unanswered(times.service());
+        self.busy_ns += times.done.saturating_sub(begun.began).as_nanos();
+        self.window.lag.record(times.dispatch_lag());
+        let block = self.span.block(begun.index, times.intended);
+        // Windows of the measured part hold measured operations only, so that they sum to the report.
+        if block.is_some() || times.done < self.span.first_window() {
+            self.window.response.record_either(answered, times.response());
+            if answered {
+                self.window.answer(times.done, times.response());
             }
         }
-        self.count(route, outcome);
+        let Some(block) = block else { return self.record_warm(outcome) };
+        self.dispatched += 1;
+        self.lag.record(block, times.dispatch_lag());
+        if begun.admitted {
+            self.wait.record(block, times.admission_wait());
+        }
+        if let Some(first_byte) = times.first_byte {
+            self.first_byte.record(block, first_byte.saturating_sub(times.admitted));
+        }
+        if answered {
+            self.record_answer(times);
+        }
+        let record = self.routes[begun.route.index()].get_or_insert_default();
+        if answered {
+            record.response.record(block, times.response());
+            record.service.record(block, times.service());
+        } else {
+            record.response.record_unanswered(block, times.response());
+            if begun.admitted {
+                record.service.record_unanswered(block, times.service());
+            }
+        }
+        self.count(begun.route, outcome);
     }
 
-    /// Counts one operation that could not begin: the cap on operations in flight was reached.
-    pub(crate) fn record_capped(&mut self, route: RouteId, lateness: Duration) {
-        let error = TargetError::unanswered(FailKind::Cap, "as many operations as allowed were in flight");
-        self.routes[route.index()].get_or_insert_default().response.record_unanswered(lateness);
-        self.window.response.record_unanswered(lateness);
-        self.count(route, &Outcome::Failed(error));
+    /// Counts one operation that was not begun, `lateness` after its intended start.
+    pub(crate) fn record_refused(
+        &mut self,
+        index: u64,
+        intended: Duration,
+        lateness: Duration,
+        error: TargetError,
+    ) {
+        let block = self.span.block(index, intended);
+        if block.is_some() || intended + lateness < self.span.first_window() {
+            self.window.response.record_unanswered(lateness);
+        }
+        let Some(block) = block else { return self.record_warm(&error.into()) };
+        let route = RouteId::UNNAMED;
+        self.routes[route.index()].get_or_insert_default().response.record_unanswered(block, lateness);
+        match error.kind {
+            FailKind::Shed => self.shed += 1,
+            _ => self.capped += 1,
+        }
+        self.count(route, &error.into());
     }
 
-    /// Takes the window out, leaving an empty one.
-    pub(crate) fn swap_window(&mut self, index: u64, in_flight: u64) -> WindowRecord {
-        let mut window = std::mem::take(&mut self.window);
-        window.index = index;
-        window.in_flight = in_flight;
-        window
+    /// The generator's own part in an operation that was shed.
+    pub(crate) fn record_lag(&mut self, index: u64, intended: Duration, lag: Duration) {
+        self.window.lag.record(lag);
+        if let Some(block) = self.span.block(index, intended) {
+            self.lag.record(block, lag);
+        }
+    }
+
+    /// Takes the window out, leaving the given one in its place.
+    pub(crate) fn swap_window(
+        &mut self,
+        next: WindowRecord,
+        shard: usize,
+        index: u64,
+        in_flight: u64,
+    ) -> WindowRecord {
+        let window = std::mem::replace(&mut self.window, next);
+        WindowRecord { shard, index, in_flight, ..window }
     }
 
     /// Puts a window back that nobody could take yet.
@@ -159,10 +264,39 @@ impl Recorder {
         self.lag.merge(&other.lag);
         self.wait.merge(&other.wait);
         self.first_byte.merge(&other.first_byte);
+        self.undelayed.merge(&other.undelayed);
         self.past_end.merge(&other.past_end);
         self.ledger.merge(&other.ledger);
         self.dispatched += other.dispatched;
+        self.capped += other.capped;
+        self.shed += other.shed;
+        self.local += other.local;
+        self.late += other.late;
+        self.held += other.held;
+        self.warm.operations += other.warm.operations;
+        self.warm.failed += other.warm.failed;
+        self.busy_ns += other.busy_ns;
         self.last_done = self.last_done.max(other.last_done);
+    }
+
+    fn record_answer(&mut self, times: &OpTimes) {
+        self.undelayed.record(times.done.saturating_sub(times.dispatched));
+        if times.done > self.span.end() {
+            self.past_end.record(times.done.saturating_sub(self.span.end()));
+        }
+        if self.deadline.is_some_and(|deadline| times.response() > deadline) {
+            self.late += 1;
+        }
+    }
+
+    fn record_warm(&mut self, outcome: &Outcome) {
+        self.warm.operations += 1;
+        if outcome.is_ok() {
+            self.window.ok += 1;
+        } else {
+            self.warm.failed += 1;
+            self.window.failed += 1;
+        }
     }
 
     fn count(&mut self, route: RouteId, outcome: &Outcome) {
@@ -176,6 +310,7 @@ impl Recorder {
             Outcome::Failed(error) => {
                 record.failed += 1;
                 self.window.failed += 1;
+                self.local += u64::from(matches!(error.kind, FailKind::Local(_)));
                 self.ledger.count(error, route);
             }
         }

@@ -6,22 +6,29 @@ use tokio::{
     runtime::LocalOptions,
     sync::{mpsc, oneshot, watch},
     task::LocalSet,
+    time::timeout,
 };
 
 use crate::{
-    conductor::Conductor,
+    calibrate::calibrate,
+    clock::ClockSource,
+    conductor::{Conductor, Lines},
     error::{ConfigError, Error, positive},
-    executor::{Executor, OnCap},
-    plan::Plan,
+    executor::{Executor, OnCap, Overload},
+    feed::Feed,
+    generator::Calibration,
+    outcome::{FailKind, TargetError},
+    plan::{Plan, Spin},
+    preflight::Check,
     rate::Rate,
-    recorder::Recorder,
     report::Report,
     reporter::Reporter,
     route::RouteTable,
     settings::{Settings, littles_law},
-    shard::{Links, ShardPlan, run_shard},
+    shard::{Links, ShardPlan, ShardResult, run_shard},
     stop::{StopHandle, StopOnDrop},
     threshold::{Metric, Threshold},
+    warm_up::WarmUp,
     workload::Workload,
 };
 
@@ -31,6 +38,8 @@ const RATE_PER_SHARD: f64 = 10_000.0;
 const MAX_IN_FLIGHT: usize = 1_000_000;
 /// Sessions opened before an open-loop run, if nothing else is asked for.
 const WARM_SESSIONS: usize = 16;
+/// The shortest plan in which a warm-up can be found.
+const SHORTEST_AUTO: Duration = Duration::from_secs(20);
 /// How many windows of a shard may wait for the conductor.
 const WINDOWS_WAITING: usize = 4;
 
@@ -64,7 +73,12 @@ pub struct LoadTest<W> {
     shards: Option<usize>,
     warm_sessions: Option<usize>,
     seed: u64,
-    spin: bool,
+    spin: Spin,
+    deadline: Option<(Duration, Overload)>,
+    warm_up: WarmUp,
+    feed: Option<Feed>,
+    clock: ClockSource,
+    calibrate: bool,
     thresholds: Vec<Result<Threshold, ConfigError>>,
     settings: Result<(), ConfigError>,
     reporters: Vec<Box<dyn Reporter>>,
@@ -85,7 +99,12 @@ impl<W: Workload> LoadTest<W> {
             shards: None,
             warm_sessions: None,
             seed: 0,
-            spin: false,
+            spin: Spin::Auto,
+            deadline: None,
+            warm_up: WarmUp::None,
+            feed: None,
+            clock: ClockSource::Monotonic,
+            calibrate: true,
             thresholds: Vec::new(),
             settings: Ok(()),
             reporters: Vec::new(),
@@ -161,9 +180,36 @@ impl<W: Workload> LoadTest<W> {
         self
     }
 
-    /// Spins the last stretch before each arrival: finer pacing for a whole core a shard. Default off.
-    pub fn spin(mut self, spin: bool) -> Self {
-        self.spin = spin;
+    /// Open loop: an operation is late if it is answered later than this after its intended start; `overload`
+    /// says what happens to one that could not even begin by then. Default: no deadline.
+    pub fn deadline(mut self, deadline: Duration, overload: Overload) -> Self {
+        self.deadline = Some((deadline, overload));
+        self
+    }
+
+    /// Leaves a first part of the run out of the numbers. Default: everything is measured.
+    pub fn warm_up(mut self, warm_up: WarmUp) -> Self {
+        self.warm_up = warm_up;
+        self
+    }
+
+    /// Gives each operation a row of data, [`Op::row`](crate::Op::row). Default: none.
+    pub fn feed(mut self, feed: Feed) -> Self {
+        self.feed = Some(feed);
+        self
+    }
+
+    /// Whether the timer and the engine are timed for about 50 ms before the run, so that the report can say what
+    /// the machine is able to do. Default: yes, in real time.
+    pub fn calibrate(mut self, calibrate: bool) -> Self {
+        self.calibrate = calibrate;
+        self
+    }
+
+    /// Whether the last stretch before each arrival is spun. Default: [`Spin::Auto`].
+    /// A `bool` will do: `true` is [`Spin::Always`], `false` [`Spin::Auto`].
+    pub fn spin(mut self, spin: impl Into<Spin>) -> Self {
+        self.spin = spin.into();
         self
     }
 
@@ -219,9 +265,31 @@ impl<W: Workload> LoadTest<W> {
                 .warm_sessions
                 .unwrap_or_else(|| self.default_warm_sessions())
                 .min(max_in_flight),
+            deadline: self.deadline,
+            warm_up: self.checked_warm_up()?,
+            feed: self.checked_feed()?,
+            clock: self.clock,
             spin: self.spin,
             open_files_per_op: self.workload.open_files(),
+            notes: Vec::new(),
         })
+    }
+
+    /// Looks whether it can be run: settles all numbers, checks this machine's limits, and asks the target without
+    /// putting load on it (for HTTP: resolves the name).
+    ///
+    /// # Errors
+    /// What [`run`](Self::run) would refuse, and a target that cannot be found.
+    pub async fn preflight(&self) -> Result<(Plan, Vec<Check>), Error> {
+        let plan = self.validate()?;
+        let mut checks = plan.preflight()?;
+        let found = timeout(self.timeout, self.workload.check()).await;
+        let found = found.unwrap_or_else(|_| Err(format!("no answer within {:?}", self.timeout)));
+        let finding = found.map_err(|why| Error::Target(TargetError::unanswered(FailKind::Connect, why)))?;
+        if !finding.is_empty() {
+            checks.push(Check { name: "target", finding, worrying: false });
+        }
+        Ok((plan, checks))
     }
 
     /// Runs it on threads of its own and waits for the judged report. Works inside any program with an
@@ -240,7 +308,7 @@ impl<W: Workload> LoadTest<W> {
         let (done, is_done) = oneshot::channel();
         let conducting = move || async move {
             let start = |shard: Start<W>| on_a_thread("load-shard", || shard.run()).map_err(Error::Start);
-            let _ = done.send(self.conduct(plan, true, start).await);
+            let _ = done.send(self.conduct(plan, start).await);
         };
         on_a_thread("load-conductor", conducting).map_err(Error::Start)?;
         is_done.await.unwrap_or_else(|_| Err(Error::Start(io::Error::other("a reporter panicked"))))
@@ -255,45 +323,59 @@ impl<W: Workload> LoadTest<W> {
     /// # Cancel safety
     /// Dropping the future drops all operations.
     pub async fn run_here(mut self) -> Result<Report, Error> {
-        self.shards = Some(1);
+        (self.shards, self.clock, self.calibrate) = (Some(1), ClockSource::Virtual, false);
         let plan = self.validate()?;
         let local = LocalSet::new();
         let start = |shard: Start<W>| {
             local.spawn_local(shard.run());
             Ok(())
         };
-        let conducted = self.conduct(plan, false, start);
+        let conducted = self.conduct(plan, start);
         local.run_until(conducted).await
     }
 
     async fn conduct(
         mut self,
-        plan: Plan,
-        precise: bool,
+        mut plan: Plan,
         start: impl Fn(Start<W>) -> Result<(), Error>,
     ) -> Result<Report, Error> {
-        plan.preflight()?;
+        let checks = plan.preflight()?;
+        if plan.clock == ClockSource::Monotonic {
+            plan.notes =
+                checks.into_iter().filter(|check| check.worrying).map(|check| check.finding).collect();
+        }
         let mut reporters = std::mem::take(&mut self.reporters);
         #[cfg(feature = "tracing")]
         tracing::info!(target = %plan.target, load = %plan.load(), shards = plan.shards, "load test starts");
         reporters.iter_mut().for_each(|reporter| reporter.on_start(&plan));
         let _stop = StopOnDrop(self.stop.clone());
         let names = Arc::new(RouteTable::new());
+        let calibration = if self.calibrate { calibrate().await } else { Calibration::default() };
         let (windows, from_shards) = mpsc::channel(WINDOWS_WAITING * plan.shards);
         let (go, going) = watch::channel(None);
-        let (mut readies, mut results) = (Vec::new(), Vec::new());
+        let (measure_from, measuring) = watch::channel(None);
+        let (mut readies, mut results, mut all_spares) = (Vec::new(), Vec::new(), Vec::new());
         for index in 0..plan.shards {
             let (ready, is_ready) = oneshot::channel();
             let (result, has_result) = oneshot::channel();
-            let links =
-                Links { ready, start: going.clone(), windows: windows.clone(), stop: self.stop.clone() };
-            let shard = plan.shard(index, precise, &names);
+            let (spare, spares) = mpsc::channel(WINDOWS_WAITING);
+            let links = Links {
+                ready,
+                start: going.clone(),
+                windows: windows.clone(),
+                spares,
+                measure_from: measuring.clone(),
+                stop: self.stop.clone(),
+            };
+            let shard = plan.shard(index, &names);
             start(Start { workload: Arc::clone(&self.workload), plan: shard, links, result })?;
             readies.push(is_ready);
             results.push(has_result);
+            all_spares.push(spare);
         }
         drop(windows);
-        let mut conductor = Conductor::new(plan, self.stop.clone(), reporters, from_shards);
+        let lines = Lines { windows: from_shards, spares: all_spares, measure_from };
+        let mut conductor = Conductor::new(plan, self.stop.clone(), reporters, lines, calibration);
         let measured = conductor.measure(readies, results, go).await;
         let mut report = measured.report(&conductor.plan, &names);
         #[cfg(feature = "tracing")]
@@ -324,6 +406,37 @@ impl<W: Workload> LoadTest<W> {
             Executor::Closed(closed) if closed.ramp_up.is_zero() => closed.workers,
             Executor::Closed(_) => 1,
         }
+    }
+
+    fn checked_warm_up(&self) -> Result<WarmUp, ConfigError> {
+        let planned = self.executor.duration();
+        let too_short = match self.warm_up {
+            WarmUp::None => false,
+            WarmUp::For(length) => length >= planned,
+            WarmUp::Auto => planned < SHORTEST_AUTO,
+        };
+        if too_short {
+            let hint = match self.warm_up {
+                WarmUp::Auto => format!(
+                    "an automatic warm-up needs a plan of at least {SHORTEST_AUTO:?}, this one takes {planned:?}"
+                ),
+                _ => format!("nothing of the {planned:?} planned would be left to measure"),
+            };
+            return Err(ConfigError::new("warm_up", hint));
+        }
+        Ok(self.warm_up)
+    }
+
+    fn checked_feed(&self) -> Result<Option<Feed>, ConfigError> {
+        let Some(feed) = &self.feed else { return Ok(None) };
+        let rows = u64::try_from(feed.len()).unwrap_or(u64::MAX);
+        let planned = self.executor.arrivals().map_or(0, |arrivals| arrivals.operations());
+        if feed.is_unique() && planned > rows {
+            let hint =
+                format!("{planned} operations are planned, but only {rows} rows can be handed out once each");
+            return Err(ConfigError::new("feed", hint));
+        }
+        Ok(Some(feed.clone()))
     }
 
     fn checked_thresholds(&self) -> Result<Vec<Threshold>, ConfigError> {
@@ -358,13 +471,13 @@ struct Start<W> {
     workload: Arc<W>,
     plan: ShardPlan,
     links: Links,
-    result: oneshot::Sender<Recorder>,
+    result: oneshot::Sender<ShardResult>,
 }
 
 impl<W: Workload> Start<W> {
     async fn run(self) {
-        if let Some(recorder) = run_shard(self.workload, self.plan, self.links).await {
-            let _ = self.result.send(recorder);
+        if let Some(result) = run_shard(self.workload, self.plan, self.links).await {
+            let _ = self.result.send(result);
         }
     }
 }

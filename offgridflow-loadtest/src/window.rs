@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::histogram::Quantile;
+use crate::histogram::{Distribution, Quantile};
 
 /// A stretch of the run, about a second long. Rates are those of this stretch only.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +26,8 @@ pub struct Window {
     pub failed: u64,
     /// How many were in flight at its end.
     pub in_flight: u64,
+    /// Whether it belongs to the measured part, not to the warm-up: then it holds measured operations only.
+    pub measured: bool,
     /// Median response time of what ended in it.
     pub p50: Option<Quantile>,
     /// 95th percentile of the response time of what ended in it (of exactly what happened, however little).
@@ -33,9 +35,17 @@ pub struct Window {
     /// 99th percentile of the generator's own lag in it.
     #[cfg_attr(feature = "serde", serde(rename = "lag_p99_ns", with = "crate::report::opt_nanos"))]
     pub lag_p99: Option<Duration>,
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub(crate) response: Distribution,
 }
 
 impl Window {
+    /// The response times of what ended in it.
+    #[must_use]
+    pub fn responses(&self) -> &Distribution {
+        &self.response
+    }
+
     /// Its length.
     #[must_use]
     pub fn length(&self) -> Duration {

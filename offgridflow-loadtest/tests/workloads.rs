@@ -9,8 +9,8 @@ use std::{
 };
 
 use offgridflow_loadtest::{
-    Closed, Executor, FailKind, LoadTest, OnCap, Op, Outcome, Phase, Rate, Reporter, Settings, ShardCtx,
-    TargetError, Window, Workload, workload_fn,
+    BoxWorkload, Closed, Executor, FailKind, Feed, FeedMode, LoadTest, OnCap, Op, Outcome, Phase, Rate,
+    Reporter, Settings, ShardCtx, TargetError, Window, Workload, workload_fn,
 };
 use tokio::time::sleep;
 
@@ -284,4 +284,41 @@ fn plans_that_cannot_work_out_are_refused_with_the_field_to_change() {
     }
     let share = Settings { failure_threshold: Some(2.0), ..crowded };
     assert_eq!(field(test().settings(&share)), "failure_threshold");
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_operation_gets_its_row() {
+    let feed = Feed::new(["site"], (0..100).map(|n| [format!("site {n}")])).expect("a table");
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let shared = Arc::clone(&seen);
+    let work = workload_fn(move |op| {
+        let site = op.row().and_then(|row| row.get("site").map(str::to_owned));
+        shared.lock().expect("lock").push((op.index(), site));
+        async {}
+    });
+    let rate = Rate::constant(100.0, Duration::from_secs(1));
+    let test = LoadTest::new(work).rate(rate.clone()).feed(feed.clone().mode(FeedMode::Unique));
+    test.run_here().await.expect("runs");
+    let expected: Vec<_> = (0..100).map(|n| (n, Some(format!("site {n}")))).collect();
+    assert_eq!(*seen.lock().expect("lock"), expected);
+
+    let too_many = LoadTest::new(workload_fn(|_op| async {})).rate(rate.hold(Duration::from_millis(10)));
+    let refused = too_many.feed(feed.mode(FeedMode::Unique)).validate().unwrap_err();
+    assert!(refused.field == "feed" && refused.hint.contains("101"), "{refused}");
+}
+
+/// A workload behind a pointer is the same workload: sessions, marks and counts.
+#[tokio::test(start_paused = true)]
+async fn a_boxed_workload_gives_the_same_report() {
+    let work = || {
+        workload_fn(|op| async move {
+            op.route(if op.index() % 3 == 0 { "third" } else { "other" });
+            sleep(ms(1 + op.rng().below(20))).await;
+        })
+    };
+    let rate = Rate::constant(200.0, Duration::from_secs(5));
+    let plain = LoadTest::new(work()).rate(rate.clone()).run_here().await.expect("runs");
+    let boxed: BoxWorkload = Box::new(work());
+    let boxed = LoadTest::new(boxed).rate(rate).run_here().await.expect("runs");
+    assert_eq!(plain, boxed);
 }

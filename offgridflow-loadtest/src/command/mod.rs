@@ -49,7 +49,8 @@ fn set_up(error: impl Display) -> Failure {
 fn preflight(test: &LoadTest<HttpTarget>) -> Result<ExitCode, Failure> {
     let plan = test.validate().map_err(usage)?;
     println!("{plan}");
-    plan.preflight().map_err(set_up)?;
+    let (_, checks) = runtime()?.block_on(test.preflight()).map_err(set_up)?;
+    checks.iter().for_each(|check| println!("{check}"));
     println!("preflight   this machine can carry it");
     Ok(ExitCode::SUCCESS)
 }
@@ -63,13 +64,16 @@ fn execute(run: &Run) -> Result<ExitCode, Failure> {
     if !run.quiet {
         test = test.reporter(ProgressLines::stderr());
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(set_up)?;
-    let report = runtime.block_on(until_interrupted(test))?;
+    let report = runtime()?.block_on(until_interrupted(test))?;
     print!("{report}");
     if let Some(json) = json {
         json.write(&report).map_err(set_up)?;
     }
     Ok(ExitCode::from(report.exit_code()))
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(set_up)
 }
 
 /// The first interrupt ends the run with a partial report, the second ends the process.

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use super::{Ending, ErrorLine, Report, Row, SCHEMA, ThresholdResult, ThresholdStatus, text};
+use super::{Ending, ErrorLine, Report, Row, SCHEMA, ThresholdResult, ThresholdStatus, notes::notes, text};
 use crate::{
-    histogram::{Distribution, Quantile, as_f64, min_samples},
+    evidence::Evidence,
+    generator::Generator,
+    histogram::{Observed, Quantile, as_f64, min_samples},
     outcome::FailKind,
     plan::Plan,
     recorder::{Recorder, RouteRecord},
     route::{RouteId, RouteTable},
     threshold::{Limit, Metric, Series, Statistic, Threshold},
-    verdict::Evidence,
     window::per_sec,
 };
 
@@ -20,8 +21,13 @@ pub(crate) struct Measured {
     pub(crate) recorder: Recorder,
     pub(crate) ending: Ending,
     pub(crate) elapsed: Duration,
+    pub(crate) measured_from: Duration,
     pub(crate) offered: u64,
     pub(crate) stuck_shards: usize,
+    pub(crate) generator: Generator,
+    /// An automatic warm-up ended because the run was steady.
+    pub(crate) settled: bool,
+    pub(crate) trend: Option<bool>,
     pub(crate) unreachable: Option<String>,
 }
 
@@ -29,12 +35,18 @@ pub(crate) struct Measured {
 enum Finding {
     Met(String),
     Broken(String),
-    TooFew { have: u64, need: u64 },
+    /// Broken, but not without the generator's own lag.
+    BrokenByLag(String),
+    TooFew {
+        have: u64,
+        need: u64,
+    },
 }
 
 impl Measured {
     /// Judges the run. Verdict first: thresholds of an invalid or interrupted run are not judged.
-    pub(crate) fn report(self, plan: &Plan, names: &RouteTable) -> Report {
+    pub(crate) fn report(mut self, plan: &Plan, names: &RouteTable) -> Report {
+        self.generator.inflation_p95 = self.inflation();
         let routes = self.routes(names);
         let mut total = RouteRecord::default();
         routes.iter().for_each(|(_, record)| total.merge(record));
@@ -42,7 +54,8 @@ impl Measured {
         let facts = Facts { measured: &self, total: &total, routes: &routes, in_time };
         let findings: Vec<_> =
             plan.thresholds.iter().map(|threshold| (threshold, facts.check(threshold))).collect();
-        let verdict = self.evidence(&total, in_time, &findings).judge();
+        let evidence = self.evidence(plan, &total, in_time, &findings);
+        let verdict = evidence.judge();
         let judged =
             self.ending == Ending::Completed && verdict.is_valid() || self.ending == Ending::NotStarted;
         let thresholds =
@@ -58,8 +71,13 @@ impl Measured {
             verdict,
             planned: plan.executor.duration(),
             elapsed: self.elapsed,
+            measured_from: self.measured_from,
+            warm_up: [self.recorder.warm.operations, self.recorder.warm.failed],
             offered: self.offered,
             dispatched: self.recorder.dispatched,
+            shed: self.recorder.shed,
+            late: self.recorder.late,
+            held: self.recorder.held,
             achieved_share: in_time
                 .filter(|_| self.offered > 0)
                 .map(|count| as_f64(count) / as_f64(self.offered)),
@@ -71,10 +89,14 @@ impl Measured {
             errors: self.errors(names),
             thresholds,
             max_in_flight: u64::try_from(plan.max_in_flight).unwrap_or(u64::MAX),
+            deadline: plan.deadline.map(|(deadline, _)| deadline),
             timeout: plan.timeout,
+            clock: plan.clock,
             shards: u64::try_from(plan.shards).unwrap_or(u64::MAX),
             seed: plan.seed,
-            notes: Vec::new(),
+            generator: self.generator,
+            trend: self.trend,
+            notes: notes(&self, plan),
         }
     }
 
@@ -88,14 +110,23 @@ impl Measured {
         if self.ending != Ending::Completed {
             return None;
         }
-        let fastest = total.response.answered().min().unwrap_or_default();
+        let fastest = total.response.seen.answered().min().unwrap_or_default();
         let slack = fastest + (plan.executor.duration() / 100).max(Duration::from_millis(100));
         let late = &self.recorder.past_end;
-        Some(total.response.answered().count() - (late.count() - late.count_up_to(slack)))
+        Some(total.response.seen.answered().count() - (late.count() - late.count_up_to(slack)))
+    }
+
+    /// By how much the generator's lag raised the 95th percentile: with it, less without it.
+    fn inflation(&self) -> Option<Duration> {
+        let mut response = Observed::new();
+        self.recorder.routes().for_each(|(_, record)| response.merge(&record.response));
+        let with = response.seen.answered().quantile(0.95)?;
+        Some(with.saturating_sub(self.recorder.undelayed.quantile(0.95)?))
     }
 
     fn evidence(
         &self,
+        plan: &Plan,
         total: &RouteRecord,
         in_time: Option<u64>,
         findings: &[(&Threshold, Finding)],
@@ -106,12 +137,20 @@ impl Measured {
         });
         let commonest = self.recorder.ledger.lines().iter().filter(|line| line.kind != FailKind::Cap);
         Evidence {
+            generator: self.generator,
+            closed: plan.executor.arrivals().is_none(),
+            blamed: findings.iter().find_map(|(threshold, finding)| {
+                matches!(finding, Finding::BrokenByLag(_)).then(|| threshold.to_string())
+            }),
+            p95: total.response.seen.answered().quantile(0.95),
+            shed: self.recorder.shed,
+            local: self.recorder.local,
             offered: if self.ending == Ending::Completed { self.offered } else { self.recorder.dispatched },
             dispatched: self.recorder.dispatched,
-            capped: self.recorder.ledger.total(&FailKind::Cap),
-            answered: total.response.answered().count(),
+            capped: self.recorder.capped,
+            answered: total.response.seen.answered().count(),
             in_time,
-            lag_p99: Distribution::from(self.recorder.lag.clone()).quantile(0.99).value(),
+            lag_p99: self.recorder.lag.seen.quantile(0.99).value(),
             stuck_shards: self.stuck_shards,
             unreachable: self.unreachable.clone(),
             commonest: commonest
@@ -122,14 +161,14 @@ impl Measured {
     }
 
     fn row(&self, name: &str, record: &RouteRecord) -> Row {
-        let answered = record.response.answered().count();
+        let answered = record.response.seen.answered().count();
         Row {
             route: name.to_owned(),
             ok: record.ok,
             failed: record.failed,
             answered,
             bytes: record.bytes,
-            rate_per_sec: per_sec(answered, self.elapsed),
+            rate_per_sec: per_sec(answered, self.elapsed.saturating_sub(self.measured_from)),
             response: (&record.response).into(),
             service: (&record.service).into(),
         }
@@ -167,7 +206,8 @@ impl Facts<'_> {
         };
         match (threshold.metric, threshold.limit) {
             (Metric::Time(statistic, series), Limit::Time(limit)) => {
-                times(threshold, statistic, &self.series(record, series), limit)
+                let finding = times(threshold, statistic, self.series(record, series), limit);
+                self.excuse(finding, threshold, statistic, limit)
             }
             (Metric::FailureRatio, Limit::Percent(limit)) => {
                 percent(threshold, ratio(record.failed, record.ok + record.failed), limit)
@@ -177,9 +217,35 @@ impl Facts<'_> {
             }
             (Metric::Failures, Limit::Count(limit)) => count(threshold, record.failed, limit),
             (Metric::Answered, Limit::Count(limit)) => {
-                count(threshold, record.response.answered().count(), limit)
+                count(threshold, record.response.seen.answered().count(), limit)
             }
             _ => Finding::Broken("the limit does not fit the metric".into()),
+        }
+    }
+
+    /// Whether a response time was too long only because the generator sent late.
+    fn excuse(
+        &self,
+        finding: Finding,
+        threshold: &Threshold,
+        statistic: Statistic,
+        limit: Duration,
+    ) -> Finding {
+        let (Finding::Broken(measured), Statistic::Quantile(thousandths)) = (&finding, statistic) else {
+            return finding;
+        };
+        let response = threshold.metric == Metric::Time(statistic, Series::Response);
+        if !response || threshold.route.is_some() || !threshold.comparison.is_upper() {
+            return finding;
+        }
+        let q = f64::from(thousandths) / 100_000.0;
+        let without = self.measured.recorder.undelayed.quantile(q);
+        let unanswered = self.total.response.seen.unanswered() > 0;
+        match without {
+            Some(without) if !unanswered && threshold.comparison.holds(without, limit) => {
+                Finding::BrokenByLag(measured.clone())
+            }
+            _ => finding,
         }
     }
 
@@ -190,18 +256,19 @@ impl Facts<'_> {
         }
     }
 
-    fn series(&self, record: &RouteRecord, series: Series) -> Distribution {
+    fn series<'a>(&'a self, record: &'a RouteRecord, series: Series) -> &'a Observed {
         match series {
-            Series::Response => record.response.clone(),
-            Series::Service => record.service.clone(),
-            Series::DispatchLag => self.measured.recorder.lag.clone().into(),
-            Series::AdmissionWait => self.measured.recorder.wait.clone().into(),
-            Series::FirstByte => self.measured.recorder.first_byte.clone().into(),
+            Series::Response => &record.response,
+            Series::Service => &record.service,
+            Series::DispatchLag => &self.measured.recorder.lag,
+            Series::AdmissionWait => &self.measured.recorder.wait,
+            Series::FirstByte => &self.measured.recorder.first_byte,
         }
     }
 }
 
-fn times(threshold: &Threshold, statistic: Statistic, seen: &Distribution, limit: Duration) -> Finding {
+fn times(threshold: &Threshold, statistic: Statistic, observed: &Observed, limit: Duration) -> Finding {
+    let seen = &observed.seen;
     let measured = match statistic {
         Statistic::Quantile(thousandths) => {
             let q = f64::from(thousandths) / 100_000.0;
@@ -247,7 +314,7 @@ fn finding(holds: bool, measured: String) -> Finding {
 fn result(threshold: &Threshold, finding: Finding, judged: bool) -> ThresholdResult {
     let (status, measured) = match finding {
         Finding::Met(measured) => (ThresholdStatus::Met, measured),
-        Finding::Broken(measured) => (ThresholdStatus::Broken, measured),
+        Finding::Broken(measured) | Finding::BrokenByLag(measured) => (ThresholdStatus::Broken, measured),
         Finding::TooFew { have, need } => {
             (ThresholdStatus::NotJudged, format!("{have} operations, needs {need}"))
         }

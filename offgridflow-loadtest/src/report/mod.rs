@@ -3,6 +3,7 @@
 mod judge;
 #[cfg(feature = "serde")]
 pub(crate) mod nanos;
+mod notes;
 #[cfg(feature = "serde")]
 pub(crate) use nanos::optional as opt_nanos;
 pub(crate) mod text;
@@ -12,7 +13,9 @@ use std::{fmt, time::Duration};
 pub(crate) use judge::Measured;
 
 use crate::{
-    histogram::{Distribution, Latencies, Quantile},
+    clock::ClockSource,
+    generator::Generator,
+    histogram::{Interval, Observed, Quantile},
     verdict::{Limit, Verdict},
     window::per_sec,
 };
@@ -43,10 +46,21 @@ pub struct Report {
     /// From the start to the end of the plan or the last operation, whichever came later.
     #[cfg_attr(feature = "serde", serde(rename = "elapsed_ns", with = "nanos"))]
     pub elapsed: Duration,
-    /// How many operations the plan wanted until then; in a closed loop, how many began.
+    /// When the measured part begins: what was intended before is warm-up, run but in none of the numbers.
+    #[cfg_attr(feature = "serde", serde(rename = "measured_from_ns", with = "nanos"))]
+    pub measured_from: Duration,
+    /// How many operations of the warm-up were begun, and how many of them failed.
+    pub warm_up: [u64; 2],
+    /// How many operations the plan wanted from then on; in a closed loop, how many began.
     pub offered: u64,
     /// How many were begun.
     pub dispatched: u64,
+    /// How many were shed: not begun, because their deadline had passed.
+    pub shed: u64,
+    /// How many were answered after their deadline.
+    pub late: u64,
+    /// How many waited for the cap on operations in flight ([`OnCap::Queue`](crate::OnCap)).
+    pub held: u64,
     /// Open loop: those answered no later than the fastest response and 1 % of the plan (at least 100 ms)
     /// after its end, as a share of what was offered.
     pub achieved_share: Option<f64>,
@@ -66,13 +80,22 @@ pub struct Report {
     pub thresholds: Vec<ThresholdResult>,
     /// The cap on operations in flight.
     pub max_in_flight: u64,
+    /// The deadline, counted from the intended start.
+    #[cfg_attr(feature = "serde", serde(rename = "deadline_ns", with = "opt_nanos"))]
+    pub deadline: Option<Duration>,
     /// When an operation was given up.
     #[cfg_attr(feature = "serde", serde(rename = "timeout_ns", with = "nanos"))]
     pub timeout: Duration,
+    /// Which clock it went by.
+    pub clock: ClockSource,
     /// How many threads sent.
     pub shards: u64,
     /// The seed of every random number.
     pub seed: u64,
+    /// How the generator itself fared.
+    pub generator: Generator,
+    /// Whether the response times still rose or fell in the measured part; `None` if that cannot be told.
+    pub trend: Option<bool>,
     /// What else to know.
     pub notes: Vec<String>,
 }
@@ -148,10 +171,31 @@ pub struct Summary {
     pub p99: Quantile,
     /// The 99.9th percentile, refused below 2 995 samples.
     pub p999: Quantile,
+    /// How sure each of them is.
+    pub intervals: Intervals,
 }
 
-impl From<&Distribution> for Summary {
-    fn from(seen: &Distribution) -> Self {
+/// The 95 % confidence intervals of a summary's percentiles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct Intervals {
+    /// Of the median.
+    pub p50: Interval,
+    /// Of the 90th percentile.
+    pub p90: Interval,
+    /// Of the 95th percentile.
+    pub p95: Interval,
+    /// Of the 99th percentile.
+    pub p99: Interval,
+    /// Of the 99.9th percentile.
+    pub p999: Interval,
+}
+
+impl From<&Observed> for Summary {
+    fn from(observed: &Observed) -> Self {
+        let seen = &observed.seen;
+        let interval = |q| observed.interval(q);
         Self {
             count: seen.count(),
             unanswered: seen.unanswered(),
@@ -163,13 +207,14 @@ impl From<&Distribution> for Summary {
             p95: seen.quantile(0.95),
             p99: seen.quantile(0.99),
             p999: seen.quantile(0.999),
+            intervals: Intervals {
+                p50: interval(0.5),
+                p90: interval(0.9),
+                p95: interval(0.95),
+                p99: interval(0.99),
+                p999: interval(0.999),
+            },
         }
-    }
-}
-
-impl From<&Latencies> for Summary {
-    fn from(seen: &Latencies) -> Self {
-        Self::from(&Distribution::from(seen.clone()))
     }
 }
 
@@ -239,7 +284,7 @@ impl Report {
     /// Operations the plan wanted, a second.
     #[must_use]
     pub fn offered_per_sec(&self) -> f64 {
-        per_sec(self.offered, self.planned.min(self.elapsed))
+        per_sec(self.offered, self.planned.min(self.elapsed).saturating_sub(self.measured_from))
     }
 
     /// The row of a route.

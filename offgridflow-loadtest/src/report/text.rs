@@ -2,8 +2,8 @@
 
 use std::{fmt, time::Duration};
 
-use super::{Ending, Report, Row, Summary, ThresholdStatus};
-use crate::histogram::Quantile;
+use super::{Ending, Intervals, Report, Row, Summary, ThresholdStatus};
+use crate::histogram::{Interval, Quantile};
 
 /// How many lines of the error ledger are shown; JSON has all.
 const ERRORS_SHOWN: usize = 10;
@@ -11,6 +11,7 @@ const ERRORS_SHOWN: usize = 10;
 pub(crate) fn write(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     head(report, f)?;
     tables(report, f)?;
+    generator(report, f)?;
     errors(report, f)?;
     thresholds(report, f)?;
     for note in &report.notes {
@@ -36,11 +37,24 @@ fn head(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             "rate        offered {:.1}/s, answered {:.1}/s over {}, {:.2}% in time",
             report.offered_per_sec(),
             total.rate_per_sec,
-            short(report.elapsed),
+            short(report.elapsed.saturating_sub(report.measured_from)),
             share * 100.0
         )?;
     } else {
-        writeln!(f, "rate        answered {:.1}/s over {}", total.rate_per_sec, short(report.elapsed))?;
+        writeln!(
+            f,
+            "rate        answered {:.1}/s over {}",
+            total.rate_per_sec,
+            short(report.elapsed.saturating_sub(report.measured_from))
+        )?;
+    }
+    if report.warm_up[0] > 0 {
+        let [begun, failed] = report.warm_up;
+        writeln!(
+            f,
+            "warm-up     {begun} operations in the first {}, {failed} failed, not measured",
+            short(report.measured_from)
+        )?;
     }
     let failed = total.failure_ratio().map_or(String::new(), |ratio| format!(" ({:.3}%)", ratio * 100.0));
     writeln!(
@@ -51,7 +65,17 @@ fn head(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         total.failed,
         total.response.unanswered,
         bytes(total.bytes)
-    )
+    )?;
+    if let Some(deadline) = report.deadline {
+        writeln!(
+            f,
+            "deadline    {}: {} answered after it, {} shed",
+            short(deadline),
+            report.late,
+            report.shed
+        )?;
+    }
+    Ok(())
 }
 
 fn tables(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -65,6 +89,7 @@ fn tables(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     };
     columns(f, "")?;
     line(f, width, "response", &report.total.response)?;
+    intervals(f, width, &report.total.response.intervals)?;
     line(f, width, "service", &report.total.service)?;
     line(f, width, "admission wait", &report.admission_wait)?;
     line(f, width, "dispatch lag", &report.dispatch_lag)?;
@@ -93,6 +118,63 @@ fn line(f: &mut fmt::Formatter<'_>, width: usize, name: &str, seen: &Summary) ->
     let max = seen.max.map_or("-".into(), quantile);
     let [p50, p95, p99, p999] = [seen.p50, seen.p95, seen.p99, seen.p999].map(quantile);
     writeln!(f, "{name:<width$} {:>9} {p50:>9} {p95:>9} {p99:>9} {p999:>9} {max:>9}", seen.count)
+}
+
+/// The 95 % confidence intervals under their percentiles; where there is none, the samples it would take.
+fn intervals(f: &mut fmt::Formatter<'_>, width: usize, of: &Intervals) -> fmt::Result {
+    let all = [of.p50, of.p95, of.p99, of.p999];
+    let [low, high] = [all.map(lower), all.map(upper)];
+    writeln!(
+        f,
+        "{:<width$} {:>9} {:>9} {:>9} {:>9} {:>9}",
+        "  95 % from", "", low[0], low[1], low[2], low[3]
+    )?;
+    writeln!(
+        f,
+        "{:<width$} {:>9} {:>9} {:>9} {:>9} {:>9}",
+        "       to", "", high[0], high[1], high[2], high[3]
+    )
+}
+
+fn lower(interval: Interval) -> String {
+    match interval {
+        Interval::Stated { low, .. } => short(low),
+        Interval::Refused { needs: Some(need) } => format!("n≥{}", thousands(need)),
+        Interval::Refused { needs: None } => "-".into(),
+    }
+}
+
+fn upper(interval: Interval) -> String {
+    match interval {
+        Interval::Stated { high: Some(high), .. } => short(high),
+        Interval::Stated { high: None, .. } => "open".into(),
+        Interval::Refused { .. } => "-".into(),
+    }
+}
+
+/// A count in at most six characters.
+fn thousands(count: u64) -> String {
+    match count {
+        0..10_000 => count.to_string(),
+        10_000..10_000_000 => format!("{}k", count.div_ceil(1_000)),
+        _ => format!("{}M", count.div_ceil(1_000_000)),
+    }
+}
+
+fn generator(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let used = &report.generator;
+    let Some((cpu, waited)) = used.cpu_share.zip(used.waited_share) else { return Ok(()) };
+    write!(f, "\ngenerator   {:.1} % of a core, waited for one {:.1} %", cpu * 100.0, waited * 100.0)?;
+    if let Some(headroom) = used.headroom().filter(|_| report.achieved_share.is_some()) {
+        write!(f, ", could have sent {headroom:.1}×")?;
+    }
+    if let Some(inflation) = used.inflation_p95 {
+        write!(f, ", raised p95 by {}", short(inflation))?;
+    }
+    if let Some(floor) = used.timer_lag_p50 {
+        write!(f, ", timer alone lags {}", short(floor))?;
+    }
+    writeln!(f)
 }
 
 fn errors(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {

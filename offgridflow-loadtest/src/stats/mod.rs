@@ -2,7 +2,8 @@
 
 mod interval;
 mod student;
-#[allow(dead_code, reason = "the report that prints the cut comes separately")]
 mod warm_up;
+
+pub(crate) use warm_up::{trend, warm_up_cut};
 
 pub use interval::{BandReason, BandRefusal, BlockTally, QuantileBand, quantile_band};

@@ -2,6 +2,7 @@
 
 use std::{
     future::{Future, poll_fn},
+    io,
     net::SocketAddr,
     pin::{Pin, pin},
     task::{Context, Poll},
@@ -44,13 +45,14 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) async fn open(address: SocketAddr) -> Result<Self, TargetError> {
-        let failed = |error: &dyn std::fmt::Display| {
-            TargetError::unanswered(FailKind::Connect, format!("{address}: {error}"))
+        let failed = |error: io::Error| {
+            let kind = local_limit(&error).map_or(FailKind::Connect, FailKind::Local);
+            TargetError::unanswered(kind, format!("{address}: {error}"))
         };
-        let stream = TcpStream::connect(address).await.map_err(|error| failed(&error))?;
-        stream.set_nodelay(true).map_err(|error| failed(&error))?;
+        let stream = TcpStream::connect(address).await.map_err(failed)?;
+        stream.set_nodelay(true).map_err(failed)?;
         let shaken = http1::handshake(TokioIo::new(stream)).await;
-        let (sender, driver) = shaken.map_err(|error| failed(&error))?;
+        let (sender, driver) = shaken.map_err(|error| failed(io::Error::other(error)))?;
         Ok(Self { sender, driver: Some(driver) })
     }
 
@@ -118,6 +120,22 @@ fn poll_driver(
     {
         *driver = None;
     }
+}
+
+/// What this machine, not the target, ran out of.
+#[cfg(target_os = "linux")]
+fn local_limit(error: &io::Error) -> Option<&'static str> {
+    use rustix::io::Errno;
+    match Errno::from_io_error(error)? {
+        Errno::MFILE | Errno::NFILE => Some("open files"),
+        Errno::ADDRNOTAVAIL => Some("local ports"),
+        _ => None,
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn local_limit(_error: &io::Error) -> Option<&'static str> {
+    None
 }
 
 fn describe(error: &hyper::Error) -> TargetError {

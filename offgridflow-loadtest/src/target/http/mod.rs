@@ -241,6 +241,11 @@ impl Workload for HttpTarget {
         }
     }
 
+    async fn check(&self) -> Result<String, String> {
+        let address = self.resolve().await.map_err(|error| error.message.into_owned())?;
+        Ok(format!("{} is {address}", self.authority))
+    }
+
     fn open_files(&self) -> u64 {
         1
     }

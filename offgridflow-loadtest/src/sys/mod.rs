@@ -1,4 +1,6 @@
-//! What only Linux offers: a timer finer than a millisecond, and the limit on open files.
+//! What only Linux offers: a timer finer than a millisecond, the limit on open files, and how a run used the machine.
+
+pub(crate) mod usage;
 
 use std::{io, os::fd::OwnedFd, time::Duration};
 

@@ -1,6 +1,10 @@
 //! What a run does over and over: any asynchronous operation.
 
+mod dynamic;
+
 use std::{future::Future, marker::PhantomData, sync::Arc};
+
+pub use dynamic::{BoxFuture, BoxSession, BoxWorkload, DynWorkload};
 
 use crate::{
     op::Op,
@@ -71,6 +75,15 @@ pub trait Workload: Send + Sync + 'static {
         async move { drop(session) }
     }
 
+    /// Looks at the target before a run without putting load on it: resolves its name, reads its configuration.
+    /// Says what it found, or why a run cannot work.
+    ///
+    /// # Errors
+    /// A sentence for people.
+    fn check(&self) -> impl Future<Output = Result<String, String>> + Send {
+        std::future::ready(Ok(String::new()))
+    }
+
     /// How many file descriptors a session holds, for the check before the run.
     fn open_files(&self) -> u64 {
         0
@@ -96,6 +109,10 @@ impl<W: Workload> Workload for Arc<W> {
 
     fn close(&self, session: W::Session) -> impl Future<Output = ()> + Send {
         (**self).close(session)
+    }
+
+    fn check(&self) -> impl Future<Output = Result<String, String>> + Send {
+        (**self).check()
     }
 
     fn open_files(&self) -> u64 {

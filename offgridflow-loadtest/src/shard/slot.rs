@@ -10,62 +10,63 @@ use std::{
 
 /// One arrival, for a slot to run.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Job {
-    pub(crate) index: u64,
-    pub(crate) intended: Duration,
+pub(super) struct Job {
+    pub(super) index: u64,
+    pub(super) intended: Duration,
     /// Since when the cap kept it waiting, if it did.
-    pub(crate) held_since: Option<Duration>,
+    pub(super) held_since: Option<Duration>,
 }
 
 /// Work for a slot.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Order {
+pub(super) enum Order {
     Run(Job),
     Close,
 }
 
 /// A mailbox of one order. All on one thread.
 #[derive(Debug, Default)]
-pub(crate) struct Slot {
+pub(super) struct Slot {
     order: Cell<Option<Order>>,
     bell: Bell,
     /// What it is doing, for a run that is stopped.
-    pub(crate) running: Cell<Option<Running>>,
+    pub(super) running: Cell<Option<Running>>,
 }
 
 /// An operation in progress.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Running {
-    pub(crate) job: Job,
-    pub(crate) dispatched: Duration,
+pub(super) struct Running {
+    pub(super) job: Job,
+    pub(super) dispatched: Duration,
+    pub(super) began: Duration,
 }
 
 impl Slot {
-    pub(crate) fn give(&self, order: Order) {
+    pub(super) fn give(&self, order: Order) {
         self.order.set(Some(order));
         self.bell.ring();
     }
 
-    pub(crate) async fn next(&self) -> Order {
+    pub(super) async fn next(&self) -> Order {
         self.bell.wait_for(|| self.order.take()).await
     }
 }
 
 /// Wakes one waiting task of the same thread.
 #[derive(Default)]
-pub(crate) struct Bell {
+pub(super) struct Bell {
     waker: Cell<Option<Waker>>,
 }
 
 impl Bell {
-    pub(crate) fn ring(&self) {
+    pub(super) fn ring(&self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
     }
 
     /// Waits until `ready` gives something, looking again at each ring.
-    pub(crate) async fn wait_for<T>(&self, mut ready: impl FnMut() -> Option<T>) -> T {
+    pub(super) async fn wait_for<T>(&self, mut ready: impl FnMut() -> Option<T>) -> T {
         poll_fn(|cx| match ready() {
             Some(value) => Poll::Ready(value),
             None => {

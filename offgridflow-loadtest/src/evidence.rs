@@ -1,0 +1,297 @@
+//! From the facts of a run to its verdict.
+
+use std::time::Duration;
+
+use crate::{
+    generator::Generator,
+    report::text::short,
+    verdict::{Limit, MAX_INFLATION, MAX_LAG_P99, MIN_OPERATIONS, NEGLIGIBLE_INFLATION, Validity, Verdict},
+};
+
+/// The share of the run that a CPU quota may take before the numbers are the quota's.
+const MAX_THROTTLED: f64 = 0.02;
+/// The share of a core from which on a closed loop's rate is its own.
+const SATURATED: f64 = 0.95;
+/// How far the books may be apart.
+const MAX_RESIDUAL: f64 = 0.05;
+
+/// The facts a verdict rests on.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Evidence {
+    /// A closed loop: no schedule that lag could be measured against.
+    pub(crate) closed: bool,
+    /// Operations the plan wanted by the time the run ended; in a closed loop, those begun.
+    pub(crate) offered: u64,
+    pub(crate) dispatched: u64,
+    pub(crate) capped: u64,
+    pub(crate) shed: u64,
+    /// Failed because this machine ran out of descriptors or ports.
+    pub(crate) local: u64,
+    pub(crate) answered: u64,
+    /// Answered no later than the fastest response and 1 % of the plan after its end (open loop).
+    pub(crate) in_time: Option<u64>,
+    pub(crate) lag_p99: Option<Duration>,
+    pub(crate) p95: Option<Duration>,
+    pub(crate) generator: Generator,
+    pub(crate) stuck_shards: usize,
+    /// Why no session could be opened, if none could.
+    pub(crate) unreachable: Option<String>,
+    /// The commonest failure, for the cause.
+    pub(crate) commonest: Option<String>,
+    /// The most samples a threshold lacks: (threshold, have, need).
+    pub(crate) lacking: Option<(String, u64, u64)>,
+    /// A threshold that would have been met without the generator's own lag.
+    pub(crate) blamed: Option<String>,
+}
+
+impl Evidence {
+    /// The generator first, then what it was kept from sending, then the size of the sample.
+    pub(crate) fn judge(&self) -> Verdict {
+        let limit = self.limit();
+        let down = matches!(limit, Limit::TargetDown(_));
+        let generator = self.generator();
+        let validity = generator.unwrap_or_else(|| if down { Validity::Valid } else { self.coverage() });
+        Verdict { validity, limit }
+    }
+
+    fn generator(&self) -> Option<Validity> {
+        let found = self
+            .stuck()
+            .or_else(|| self.lagging())
+            .or_else(|| self.unsent())
+            .or_else(|| self.throttled())
+            .or_else(|| self.inflated())
+            .or_else(|| self.saturated());
+        found.map(Validity::GeneratorBound)
+    }
+
+    fn stuck(&self) -> Option<String> {
+        (self.stuck_shards > 0).then(|| {
+            format!(
+                "{} shard(s) did not come back: the workload blocks its thread; use non-blocking calls",
+                self.stuck_shards
+            )
+        })
+    }
+
+    fn lagging(&self) -> Option<String> {
+        let lag = self.lag_p99.filter(|&lag| lag > MAX_LAG_P99)?;
+        Some(format!("dispatch lag p99 {} exceeds {MAX_LAG_P99:?}: {}", short(lag), self.because()))
+    }
+
+    fn unsent(&self) -> Option<String> {
+        let sent = self.dispatched + self.capped + self.shed;
+        (self.unreachable.is_none() && below(sent, self.offered, 99))
+            .then(|| format!("sent only {sent} of {} operations in time: {}", self.offered, self.because()))
+    }
+
+    fn throttled(&self) -> Option<String> {
+        let share = self.generator.throttled_share.filter(|&share| share > MAX_THROTTLED)?;
+        Some(format!(
+            "the CPU quota of its control group kept the generator from running {} of the time",
+            percent(share)
+        ))
+    }
+
+    fn inflated(&self) -> Option<String> {
+        if let Some(threshold) = &self.blamed {
+            return Some(format!(
+                "`{threshold}` was broken by the generator's own lag alone: {}",
+                self.because()
+            ));
+        }
+        let (inflation, p95) = (self.generator.inflation_p95?, self.p95?);
+        let much =
+            inflation > NEGLIGIBLE_INFLATION && inflation.as_secs_f64() > MAX_INFLATION * p95.as_secs_f64();
+        much.then(|| {
+            format!(
+                "its own lag makes up {} of the {} of the response time's p95: {}",
+                short(inflation),
+                short(p95),
+                self.because()
+            )
+        })
+    }
+
+    /// In a closed loop a generator without a pause is the slower of the two.
+    fn saturated(&self) -> Option<String> {
+        let (cpu, waited) = (self.generator.cpu_share?, self.generator.waited_share?);
+        if !self.closed || cpu + waited < SATURATED {
+            return None;
+        }
+        Some(format!(
+            "its busiest thread was at work {} of the time and waited for a core {}: the rate is the generator's own; add shards, or ask for a rate",
+            percent(cpu),
+            percent(waited)
+        ))
+    }
+
+    /// What probably kept the generator from its schedule.
+    fn because(&self) -> String {
+        let above = |share: Option<f64>, limit: f64| share.filter(|&share| share > limit).map(percent);
+        let used = &self.generator;
+        if let Some(share) = above(used.throttled_share, MAX_THROTTLED / 2.0) {
+            return format!(
+                "the CPU quota of its control group kept it from running {share} of the time; raise the quota"
+            );
+        }
+        if let Some(share) = above(used.waited_share, 0.1) {
+            return format!(
+                "it was ready to run but without a core {share} of the time; other work shares its cores"
+            );
+        }
+        if let Some(share) = above(used.stolen_share, 0.05) {
+            return format!("the host took {share} of this machine's CPU time away");
+        }
+        if let Some(share) = above(used.cpu_share, 0.8) {
+            return format!("its busiest thread used {share} of a core; add shards, or ask for less");
+        }
+        "the generator was paused, or the workload blocks or computes on its thread".into()
+    }
+
+    fn coverage(&self) -> Validity {
+        if self.offered > 0 && self.capped > 0 && !below(self.capped, self.offered, 1) {
+            return Validity::CapBound(format!(
+                "{} of {} operations found the cap on operations in flight reached; raise concurrent_workers, or the target is too slow for this rate",
+                self.capped, self.offered
+            ));
+        }
+        if self.offered > 0 && self.local > 0 && !below(self.local, self.offered, 1) {
+            let what = self.commonest.as_deref().unwrap_or("descriptors or ports");
+            return Validity::CapBound(format!(
+                "{} of {} operations failed for want of something on this machine: {what}",
+                self.local, self.offered
+            ));
+        }
+        self.sample()
+    }
+
+    fn sample(&self) -> Validity {
+        if let Some(residual) = self.generator.littles_residual.filter(|&residual| residual > MAX_RESIDUAL) {
+            return Validity::Inconclusive(format!(
+                "the operations counted in flight and the times recorded differ by {}: the numbers contradict one another",
+                percent(residual)
+            ));
+        }
+        if self.dispatched < MIN_OPERATIONS {
+            return Validity::Inconclusive(format!(
+                "{} operations, at least {MIN_OPERATIONS} are needed",
+                self.dispatched
+            ));
+        }
+        if let Some((threshold, have, need)) = &self.lacking {
+            return Validity::Inconclusive(format!(
+                "`{threshold}` needs {need} operations, there were {have}"
+            ));
+        }
+        Validity::Valid
+    }
+
+    fn limit(&self) -> Limit {
+        let commonest = self.commonest.as_deref().map(|kind| format!(", mostly: {kind}")).unwrap_or_default();
+        if let Some(why) = &self.unreachable {
+            return Limit::TargetDown(format!("no session could be opened: {why}"));
+        }
+        if self.dispatched > 0 && self.answered == 0 {
+            return Limit::TargetDown(format!(
+                "none of {} operations was answered{commonest}",
+                self.dispatched
+            ));
+        }
+        if below(self.answered, self.dispatched, 50) {
+            return Limit::TargetDown(format!(
+                "{} of {} operations were answered{commonest}",
+                self.answered, self.dispatched
+            ));
+        }
+        let shed = if self.shed > 0 { format!(" ({} were shed)", self.shed) } else { String::new() };
+        match self.in_time {
+            Some(in_time) if below(in_time, self.offered, 99) => Limit::TargetBound(format!(
+                "{in_time} of {} operations were answered by the end of the schedule{shed}: the target did not keep up, so percentiles depend on how long the run was",
+                self.offered
+            )),
+            _ => Limit::NotReached,
+        }
+    }
+}
+
+/// Whether `part` is less than `percent` of `whole`.
+fn below(part: u64, whole: u64, percent: u64) -> bool {
+    u128::from(part) * 100 < u128::from(whole) * u128::from(percent)
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", share * 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn healthy() -> Evidence {
+        Evidence {
+            offered: 10_000,
+            dispatched: 10_000,
+            answered: 10_000,
+            in_time: Some(10_000),
+            lag_p99: Some(Duration::from_micros(90)),
+            p95: Some(Duration::from_millis(5)),
+            ..Evidence::default()
+        }
+    }
+
+    fn name(change: impl FnOnce(&mut Evidence)) -> (&'static str, String) {
+        let mut evidence = healthy();
+        change(&mut evidence);
+        let verdict = evidence.judge();
+        (verdict.name(), verdict.cause().unwrap_or_default().to_owned())
+    }
+
+    #[test]
+    fn every_reason_has_its_verdict_and_its_cause() {
+        let ms = Duration::from_millis;
+        type Case = (&'static str, &'static str, fn(&mut Evidence));
+        let cases: [Case; 13] = [
+            ("Valid", "", |_| {}),
+            ("GeneratorBound", "blocks its thread", |e| e.stuck_shards = 1),
+            ("GeneratorBound", "paused", |e| e.lag_p99 = Some(Duration::from_millis(11))),
+            ("GeneratorBound", "sent only 9000", |e| e.dispatched = 9_000),
+            ("GeneratorBound", "quota", |e| e.generator.throttled_share = Some(0.03)),
+            ("GeneratorBound", "of the 5.00ms", |e| {
+                e.generator.inflation_p95 = Some(Duration::from_millis(2))
+            }),
+            ("GeneratorBound", "alone", |e| e.blamed = Some("p99(response) < 1ms".into())),
+            ("CapBound", "cap on operations", |e| (e.dispatched, e.capped) = (9_900, 100)),
+            ("CapBound", "on this machine", |e| e.local = 100),
+            ("Inconclusive", "contradict", |e| e.generator.littles_residual = Some(0.06)),
+            ("TargetBound", "did not keep up", |e| e.in_time = Some(9_800)),
+            ("TargetBound", "200 were shed", |e| {
+                (e.dispatched, e.shed, e.answered, e.in_time) = (9_800, 200, 9_800, Some(9_800))
+            }),
+            ("TargetDown", "none of", |e| e.answered = 0),
+        ];
+        for (verdict, cause, change) in cases {
+            let (name, said) = name(change);
+            assert_eq!(name, verdict, "{said}");
+            assert!(said.contains(cause), "{said:?} does not say {cause:?}");
+        }
+        let slight = |e: &mut Evidence| {
+            (e.p95, e.generator.inflation_p95) = (Some(ms(1)), Some(Duration::from_micros(900)))
+        };
+        assert_eq!(name(slight).0, "Valid", "less than a millisecond is the machine's own");
+    }
+
+    #[test]
+    fn a_closed_loop_without_a_pause_is_its_own_limit() {
+        let busy = |closed: bool, cpu: f64, waited: f64| {
+            name(|e| {
+                (e.closed, e.in_time) = (closed, None);
+                (e.generator.cpu_share, e.generator.waited_share) = (Some(cpu), Some(waited));
+            })
+        };
+        assert_eq!(busy(true, 0.97, 0.0).0, "GeneratorBound");
+        assert_eq!(busy(true, 0.5, 0.5).0, "GeneratorBound");
+        assert_eq!(busy(true, 0.7, 0.1).0, "Valid");
+        assert_eq!(busy(false, 0.97, 0.0).0, "Valid", "an open loop has a schedule to keep: lag decides");
+    }
+}

@@ -1,0 +1,123 @@
+//! Whether this machine can carry a plan, before it is tried.
+
+use std::{fmt, time::Instant};
+
+use crate::{error::PreflightError, plan::Plan, shard::as_u64};
+
+/// Descriptors a process needs besides those of its operations.
+const SPARE_FILES: u64 = 64;
+/// Clock sources that are read without a system call.
+const FAST_CLOCKS: [&str; 4] = ["tsc", "kvm-clock", "hyperv_clocksource_tsc_page", "arch_sys_counter"];
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Check {
+    /// What, for example `open files`.
+    pub name: &'static str,
+    /// What was found, in a sentence.
+    pub finding: String,
+    /// Whether it will probably show in the numbers. What makes a run impossible is an error instead.
+    pub worrying: bool,
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mark = if self.worrying { "!" } else { " " };
+        write!(f, "{mark} {:<13} {}", self.name, self.finding)
+    }
+}
+
+/// Looks at the limits a plan depends on, raising the soft limit on open files where it may.
+pub(crate) fn check(plan: &Plan) -> Result<Vec<Check>, PreflightError> {
+    let mut checks = vec![open_files(plan)?];
+    checks.extend(ports(plan)?);
+    checks.push(cores(plan));
+    checks.extend(quota(plan));
+    checks.push(clock());
+    Ok(checks)
+}
+
+fn open_files(plan: &Plan) -> Result<Check, PreflightError> {
+    let need = as_u64(plan.max_in_flight).saturating_mul(plan.open_files_per_op).saturating_add(SPARE_FILES);
+    let have = if plan.open_files_per_op == 0 { u64::MAX } else { raise_open_files(need) };
+    if have < need {
+        let remedy = "raise it (`ulimit -n`), or lower the operations in flight (`concurrent_workers`)";
+        return Err(PreflightError { limit: "open files".into(), have, need, remedy: remedy.into() });
+    }
+    Ok(fine("open files", format!("at most {need} are needed, {} are allowed", limit(have))))
+}
+
+/// Connections to one address need a port each.
+fn ports(plan: &Plan) -> Result<Option<Check>, PreflightError> {
+    let need = as_u64(plan.max_in_flight).saturating_mul(plan.open_files_per_op);
+    let Some(have) = ephemeral_ports().filter(|_| need > 0) else { return Ok(None) };
+    if have < need {
+        let remedy =
+            "widen net.ipv4.ip_local_port_range, or lower the operations in flight (`concurrent_workers`)";
+        return Err(PreflightError { limit: "local ports".into(), have, need, remedy: remedy.into() });
+    }
+    Ok(Some(fine("local ports", format!("at most {need} are needed to one address, there are {have}"))))
+}
+
+fn cores(plan: &Plan) -> Check {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let finding = format!("{} threads send, this process may use {cores} cores", plan.shards);
+    Check { name: "cores", worrying: plan.shards >= cores && cores > 1 || plan.shards > cores, finding }
+}
+
+fn quota(plan: &Plan) -> Option<Check> {
+    let quota = cpu_quota()?;
+    let worrying = quota < crate::histogram::as_f64(as_u64(plan.shards));
+    let finding = format!("the control group may use {quota:.2} cores, {} threads send", plan.shards);
+    Some(Check { name: "CPU quota", worrying, finding })
+}
+
+/// What a reading of the clock costs, and where it comes from.
+fn clock() -> Check {
+    const READINGS: u32 = 1_000;
+    let begun = Instant::now();
+    let last = (0..READINGS).map(|_| Instant::now()).fold(begun, |_, now| std::hint::black_box(now));
+    let each = last.saturating_duration_since(begun) / READINGS;
+    let source = clock_source();
+    let slow = source.as_deref().is_some_and(|source| !FAST_CLOCKS.contains(&source));
+    let name = source.unwrap_or_else(|| "unknown source".into());
+    Check { name: "clock", worrying: slow, finding: format!("{name}, {each:?} a reading") }
+}
+
+fn fine(name: &'static str, finding: String) -> Check {
+    Check { name, finding, worrying: false }
+}
+
+fn limit(count: u64) -> String {
+    if count == u64::MAX { "any number".into() } else { count.to_string() }
+}
+
+#[cfg(target_os = "linux")]
+use crate::sys::{
+    raise_open_files,
+    usage::{clock_source, cpu_quota, ephemeral_ports},
+};
+
+#[cfg(not(target_os = "linux"))]
+use elsewhere::{clock_source, cpu_quota, ephemeral_ports, raise_open_files};
+
+/// Where the system is not asked.
+#[cfg(not(target_os = "linux"))]
+mod elsewhere {
+    pub(super) fn raise_open_files(_need: u64) -> u64 {
+        u64::MAX
+    }
+
+    pub(super) fn ephemeral_ports() -> Option<u64> {
+        None
+    }
+
+    pub(super) fn cpu_quota() -> Option<f64> {
+        None
+    }
+
+    pub(super) fn clock_source() -> Option<String> {
+        None
+    }
+}

@@ -1,0 +1,83 @@
+//! The end of a shard: waiting for what is in flight, and closing sessions.
+
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
+
+use super::{GRACE, Order, Shard, Tasks};
+use crate::{
+    clock::OpTimes,
+    guard::guarded,
+    outcome::{FailKind, Outcome, TargetError},
+    pacer::LONGEST_SLEEP,
+    recorder::Begun,
+    route::RouteId,
+    workload::Workload,
+};
+
+impl<W: Workload> Shard<W> {
+    pub(super) async fn close(&self, session: Option<W::Session>) {
+        if let Some(session) = session {
+            let deadline = Instant::now() + self.plan.timeout;
+            let _ = guarded(deadline, self.workload.close(session)).await;
+        }
+    }
+
+    /// Waits for what is in flight: every operation ends at its time-out. After a stop, not longer than [`GRACE`].
+    pub(super) async fn drain(&self) {
+        let idle = || (self.in_flight.get() == 0).then_some(());
+        let drained = self.drained.wait_for(idle);
+        tokio::pin!(drained);
+        while timeout(LONGEST_SLEEP, &mut drained).await.is_err() {
+            if self.stop.is_stopped() {
+                let _ = timeout(GRACE, &mut drained).await;
+                return self.give_up();
+            }
+        }
+    }
+
+    /// Counts what is still in flight as stopped.
+    fn give_up(&self) {
+        let now = self.clock.now();
+        for running in self.slots.borrow().iter().filter_map(|slot| slot.running.take()) {
+            let times = OpTimes {
+                intended: running.job.intended,
+                dispatched: running.dispatched,
+                admitted: now,
+                first_byte: None,
+                done: now,
+            };
+            let error =
+                TargetError::unanswered(FailKind::Stopped, "still in flight when the run was stopped");
+            self.occupy(now, -1);
+            let begun = Begun {
+                index: running.job.index,
+                route: RouteId::UNNAMED,
+                times: times.ordered(),
+                began: running.began,
+                admitted: false,
+            };
+            self.recorder.borrow_mut().record(&begun, &Outcome::Failed(error));
+        }
+    }
+
+    /// Closes sessions in good order, or drops them after a stop.
+    pub(super) async fn wind_up(&self, tasks: Tasks) {
+        if self.stop.is_stopped() {
+            tasks.iter().for_each(JoinHandle::abort);
+        } else if self.plan.executor.arrivals().is_some() {
+            self.slots.borrow().iter().for_each(|slot| slot.give(Order::Close));
+        }
+        for task in tasks {
+            let _ = task.await;
+        }
+        let unused = self.idle.take();
+        let closing = async {
+            for session in unused {
+                self.close(Some(session)).await;
+            }
+        };
+        let _ = timeout(self.plan.timeout, closing).await;
+    }
+}

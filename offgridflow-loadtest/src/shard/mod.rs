@@ -1,0 +1,255 @@
+//! One thread's part of a run: its own runtime, sessions, slots and recorder.
+
+mod closed;
+mod drain;
+mod open;
+mod operate;
+mod slot;
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::{JoinHandle, spawn_local},
+    time::{Instant, sleep_until},
+};
+
+use slot::{Bell, Job, Order, Running, Slot};
+
+use crate::{
+    clock::{ClockSource, RunClock},
+    executor::{Executor, OnCap, Overload},
+    feed::Feed,
+    generator::ShardUse,
+    op::OpRun,
+    opening::{open_sessions, wait_for_start},
+    outcome::TargetError,
+    pacer::LONGEST_SLEEP,
+    recorder::{Recorder, WindowRecord},
+    route::RouteTable,
+    span::Span,
+    stop::StopHandle,
+    warm_up::WarmUp,
+    workload::{ShardCtx, Workload},
+};
+
+/// How many due operations are dispatched before the ones in flight get a turn.
+const BURST: u32 = 64;
+/// How long operations in flight may take when a run is stopped.
+pub(crate) const GRACE: Duration = Duration::from_secs(1);
+/// How long one live window lasts.
+pub(crate) const WINDOW: Duration = Duration::from_secs(1);
+
+/// What a shard has to do.
+#[derive(Debug, Clone)]
+pub(crate) struct ShardPlan {
+    pub(crate) index: usize,
+    pub(crate) shards: usize,
+    pub(crate) executor: Executor,
+    pub(crate) cap: usize,
+    pub(crate) on_cap: OnCap,
+    pub(crate) timeout: Duration,
+    pub(crate) deadline: Option<(Duration, Overload)>,
+    pub(crate) think_time: Duration,
+    pub(crate) warm_sessions: usize,
+    pub(crate) warm_up: WarmUp,
+    pub(crate) seed: u64,
+    pub(crate) feed: Option<Feed>,
+    pub(crate) clock: ClockSource,
+    pub(crate) spin: bool,
+    pub(crate) routes: Arc<RouteTable>,
+}
+
+/// How a shard talks to the conductor: before the run, once a second, and never for an operation.
+#[derive(Debug)]
+pub(crate) struct Links {
+    pub(crate) ready: oneshot::Sender<Result<(), TargetError>>,
+    pub(crate) start: watch::Receiver<Option<Instant>>,
+    pub(crate) windows: mpsc::Sender<WindowRecord>,
+    pub(crate) spares: mpsc::Receiver<WindowRecord>,
+    /// From when on is measured, once an automatic warm-up is over.
+    pub(crate) measure_from: watch::Receiver<Option<Duration>>,
+    pub(crate) stop: StopHandle,
+}
+
+/// What a shard brings back.
+#[derive(Debug)]
+pub(crate) struct ShardResult {
+    pub(crate) recorder: Recorder,
+    pub(crate) used: ShardUse,
+}
+
+/// Runs a shard to its end. `None` if the run never started.
+pub(crate) async fn run_shard<W: Workload>(
+    workload: Arc<W>,
+    plan: ShardPlan,
+    links: Links,
+) -> Option<ShardResult> {
+    let Links { ready, mut start, windows, spares, measure_from, stop } = links;
+    let mut idle = Vec::with_capacity(plan.warm_sessions);
+    let opened = open_sessions(&workload, &plan, &mut idle).await;
+    ready.send(opened).ok()?;
+    let origin = (*start.wait_for(Option::is_some).await.ok()?)?;
+    wait_for_start(origin, plan.clock).await;
+    let shard = Rc::new(Shard::new(workload, plan, origin, idle, stop));
+    let mut used = ShardUse::begin();
+    let ticker = spawn_local(Rc::clone(&shard).tick(windows.clone(), spares, measure_from));
+    let tasks = match shard.plan.executor.clone() {
+        Executor::Open(arrivals) => shard.drive_open(&*arrivals).await,
+        Executor::Closed(closed) => shard.start_workers(&closed),
+    };
+    shard.drain().await;
+    used.end(shard.clock.now(), shard.occupied.get());
+    shard.wind_up(tasks).await;
+    ticker.abort();
+    let last = shard.swap_window(WindowRecord::default(), WindowRecord::LAST);
+    let _ = windows.send(last).await;
+    let recorder = shard.recorder.replace(shard.plan.recorder());
+    Some(ShardResult { recorder, used })
+}
+
+pub(crate) fn context(plan: &ShardPlan, session: u64) -> ShardCtx {
+    ShardCtx { shard: plan.index, shards: plan.shards, session, routes: Arc::clone(&plan.routes) }
+}
+
+impl ShardPlan {
+    fn recorder(&self) -> Recorder {
+        let span = match self.warm_up {
+            WarmUp::None => Span::new(&self.executor, Duration::ZERO),
+            WarmUp::For(length) => Span::new(&self.executor, length),
+            WarmUp::Auto => Span::nothing_yet(&self.executor),
+        };
+        Recorder::new(span, self.deadline.map(|(deadline, _)| deadline))
+    }
+}
+
+struct Shard<W: Workload> {
+    workload: Arc<W>,
+    plan: ShardPlan,
+    clock: RunClock,
+    stop: StopHandle,
+    recorder: RefCell<Recorder>,
+    idle: RefCell<Vec<W::Session>>, // opened, not yet in a slot
+    slots: RefCell<Vec<Rc<Slot>>>,  // all of them, at most `cap`
+    free: RefCell<Vec<Rc<Slot>>>,   // those without work
+    freed: Bell,
+    in_flight: Cell<u64>,
+    drained: Bell,
+    sessions: Cell<u64>,
+    next_index: Cell<u64>, // closed loop
+    running: Cell<u64>,    // operations between dispatch and end
+    changed: Cell<Duration>,
+    occupied: Cell<u128>, // running × time, in nanoseconds, up to `changed`
+}
+
+type Tasks = Vec<JoinHandle<()>>;
+
+impl<W: Workload> Shard<W> {
+    fn new(
+        workload: Arc<W>,
+        plan: ShardPlan,
+        origin: Instant,
+        idle: Vec<W::Session>,
+        stop: StopHandle,
+    ) -> Self {
+        Self {
+            clock: RunClock::starting_at(origin),
+            recorder: RefCell::new(plan.recorder()),
+            slots: RefCell::default(),
+            free: RefCell::new(Vec::with_capacity(plan.cap)),
+            freed: Bell::default(),
+            in_flight: Cell::new(0),
+            drained: Bell::default(),
+            sessions: Cell::new(as_u64(plan.warm_sessions)),
+            next_index: Cell::new(as_u64(plan.index)),
+            running: Cell::new(0),
+            changed: Cell::new(Duration::ZERO),
+            occupied: Cell::new(0),
+            idle: RefCell::new(idle),
+            workload,
+            plan,
+            stop,
+        }
+    }
+
+    fn op_run(&self) -> OpRun<'_> {
+        OpRun { seed: self.plan.seed, clock: self.clock, feed: self.plan.feed.as_ref() }
+    }
+
+    async fn open(&self) -> Result<W::Session, TargetError> {
+        if let Some(session) = self.idle.borrow_mut().pop() {
+            return Ok(session);
+        }
+        let number = self.sessions.replace(self.sessions.get() + 1);
+        self.workload.open(&context(&self.plan, number)).await
+    }
+
+    fn leave(&self) {
+        self.in_flight.set(self.in_flight.get() - 1);
+        if self.in_flight.get() == 0 {
+            self.drained.ring();
+        }
+    }
+
+    /// Keeps the books on how many operations run at a time, for Little's law.
+    fn occupy(&self, at: Duration, change: i64) {
+        let at = at.max(self.changed.get());
+        let span = at.saturating_sub(self.changed.replace(at)).as_nanos();
+        self.occupied.set(self.occupied.get() + span * u128::from(self.running.get()));
+        self.running.set(self.running.get().saturating_add_signed(change));
+    }
+
+    /// Sleeps until `at`, or until the run is stopped.
+    async fn rest_until(&self, at: Duration) {
+        loop {
+            let now = self.clock.now();
+            if now >= at || self.stop.is_stopped() {
+                return;
+            }
+            sleep_until(self.clock.instant(at.min(now + LONGEST_SLEEP))).await;
+        }
+    }
+
+    /// Sends a window a second, and wakes whoever waits when the run is stopped.
+    async fn tick(
+        self: Rc<Self>,
+        windows: mpsc::Sender<WindowRecord>,
+        mut spares: mpsc::Receiver<WindowRecord>,
+        measure_from: watch::Receiver<Option<Duration>>,
+    ) {
+        for index in 1_u32.. {
+            self.rest_until(WINDOW * index).await;
+            if self.stop.is_stopped() {
+                self.freed.ring();
+                return;
+            }
+            self.begin_measuring(*measure_from.borrow());
+            let spare = spares.try_recv().unwrap_or_default();
+            let window = self.swap_window(spare, index.into());
+            if let Err(mpsc::error::TrySendError::Full(window)) = windows.try_send(window) {
+                self.recorder.borrow_mut().restore_window(&window);
+            }
+        }
+    }
+
+    /// Ends an automatic warm-up, once the conductor has said when.
+    fn begin_measuring(&self, from: Option<Duration>) {
+        let mut recorder = self.recorder.borrow_mut();
+        if let Some(from) = from.filter(|_| recorder.span.from() == Duration::MAX) {
+            recorder.span = Span::new(&self.plan.executor, from);
+        }
+    }
+
+    fn swap_window(&self, next: WindowRecord, index: u64) -> WindowRecord {
+        self.recorder.borrow_mut().swap_window(next, self.plan.index, index, self.in_flight.get())
+    }
+}
+
+pub(crate) fn as_u64(index: usize) -> u64 {
+    u64::try_from(index).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,133 @@
+//! The open loop: the schedule decides when an operation begins.
+
+use std::{rc::Rc, time::Duration};
+
+use tokio::task::spawn_local;
+
+use super::{BURST, Job, Order, Shard, Slot, Tasks, as_u64};
+use crate::{
+    executor::{OnCap, Overload},
+    op::Marks,
+    outcome::{FailKind, TargetError},
+    pacer::Pacer,
+    schedule::ArrivalProcess,
+    workload::Workload,
+};
+
+impl<W: Workload> Shard<W> {
+    /// Hands every arrival of this shard to a slot at its time.
+    pub(super) async fn drive_open(self: &Rc<Self>, arrivals: &dyn ArrivalProcess) -> Tasks {
+        let mut tasks = Vec::with_capacity(self.plan.cap);
+        let mut pacer = Pacer::new(self.clock, self.plan.clock, self.plan.spin);
+        let (mut index, mut burst, mut held_until) = (as_u64(self.plan.index), 0, Duration::ZERO);
+        while let Some(intended) = arrivals.intended(index) {
+            if !self.wait_for_arrival(&mut pacer, intended, &mut burst).await {
+                break;
+            }
+            // What fell due while the cap held the pacer waited for the cap, not for the pacer.
+            let held_since = (intended < held_until).then_some(intended);
+            let job = Job { index, intended, held_since };
+            match self.free_slot(&mut tasks) {
+                Some(slot) => self.hand(&slot, job),
+                None if self.plan.on_cap == OnCap::Queue => {
+                    self.recorder.borrow_mut().held += 1;
+                    let held_since = Some(held_since.unwrap_or_else(|| self.clock.now()));
+                    let Some(slot) = self.wait_for_slot().await else { break };
+                    held_until = self.clock.now();
+                    self.hand(&slot, Job { held_since, ..job });
+                }
+                None => {
+                    // A slot that is done but has not had its turn on this thread is not the cap.
+                    tokio::task::yield_now().await;
+                    match self.free_slot(&mut tasks) {
+                        Some(slot) => self.hand(&slot, job),
+                        None => self.refuse(job),
+                    }
+                }
+            }
+            index += as_u64(self.plan.shards);
+        }
+        tasks
+    }
+
+    /// `false` if the run was stopped meanwhile.
+    async fn wait_for_arrival(&self, pacer: &mut Pacer, intended: Duration, burst: &mut u32) -> bool {
+        while self.clock.now() < intended {
+            if self.stop.is_stopped() {
+                return false;
+            }
+            *burst = 0;
+            pacer.approach(intended).await;
+        }
+        *burst += 1;
+        if *burst >= BURST {
+            *burst = 0;
+            tokio::task::yield_now().await;
+        }
+        !self.stop.is_stopped()
+    }
+
+    /// A slot without work; a new one while there are fewer than allowed.
+    fn free_slot(self: &Rc<Self>, tasks: &mut Tasks) -> Option<Rc<Slot>> {
+        if let Some(slot) = self.free.borrow_mut().pop() {
+            return Some(slot);
+        }
+        let mut slots = self.slots.borrow_mut();
+        if slots.len() >= self.plan.cap {
+            return None;
+        }
+        let slot = Rc::new(Slot::default());
+        slots.push(Rc::clone(&slot));
+        tasks.push(spawn_local(Rc::clone(self).serve(Rc::clone(&slot))));
+        Some(slot)
+    }
+
+    async fn wait_for_slot(&self) -> Option<Rc<Slot>> {
+        let free =
+            || if self.stop.is_stopped() { Some(None) } else { self.free.borrow_mut().pop().map(Some) };
+        self.freed.wait_for(free).await
+    }
+
+    fn hand(&self, slot: &Slot, job: Job) {
+        self.in_flight.set(self.in_flight.get() + 1);
+        slot.give(Order::Run(job));
+    }
+
+    /// Counts what found the cap reached.
+    fn refuse(&self, job: Job) {
+        let lateness = self.clock.now().saturating_sub(job.intended);
+        let error = TargetError::unanswered(FailKind::Cap, "as many operations as allowed were in flight");
+        self.recorder.borrow_mut().record_refused(job.index, job.intended, lateness, error);
+    }
+
+    /// Whether an operation came so late that it is not to be run; counts it then.
+    fn sheds(&self, job: Job) -> bool {
+        let Some((deadline, Overload::Shed)) = self.plan.deadline else { return false };
+        let now = self.clock.now();
+        let lateness = now.saturating_sub(job.intended);
+        if lateness <= deadline {
+            return false;
+        }
+        let error = TargetError::unanswered(FailKind::Shed, "its deadline had passed before it could begin");
+        let lag = job.held_since.unwrap_or(now).saturating_sub(job.intended);
+        let mut recorder = self.recorder.borrow_mut();
+        recorder.record_lag(job.index, job.intended, lag);
+        recorder.record_refused(job.index, job.intended, lateness, error);
+        true
+    }
+
+    /// A slot's life: operations one after the other on one session.
+    async fn serve(self: Rc<Self>, slot: Rc<Slot>) {
+        let (mut session, mut marks) = (None, Marks::new(&self.plan.routes));
+        while let Order::Run(job) = slot.next().await {
+            if !self.sheds(job) {
+                marks = self.operate(&mut session, job, marks, &slot).await;
+            }
+            self.leave();
+            self.rest_until(self.clock.now() + self.plan.think_time).await;
+            self.free.borrow_mut().push(Rc::clone(&slot));
+            self.freed.ring();
+        }
+        self.close(session).await;
+    }
+}

@@ -1,0 +1,71 @@
+//! One operation, from dispatch to record.
+
+use std::{cell::Cell, sync::Arc, time::Duration};
+
+use super::{Job, Running, Shard, Slot};
+use crate::{
+    clock::OpTimes,
+    guard::guarded,
+    op::{Marks, Op},
+    outcome::{Outcome, TargetError},
+    recorder::Begun,
+    workload::Workload,
+};
+
+impl<W: Workload> Shard<W> {
+    /// Runs an operation on a session, opened where needed, and counts it.
+    pub(super) async fn operate(
+        &self,
+        session: &mut Option<W::Session>,
+        job: Job,
+        marks: Arc<Marks>,
+        slot: &Slot,
+    ) -> Arc<Marks> {
+        let began = self.clock.now();
+        let dispatched = job.held_since.unwrap_or(began);
+        slot.running.set(Some(Running { job, dispatched, began }));
+        self.occupy(began, 1);
+        let admitted = Cell::new(None);
+        let given_up = began + self.plan.timeout;
+        let mut op = Op::new(
+            &self.op_run(),
+            job.index,
+            job.intended,
+            self.deadline(job, given_up),
+            Arc::clone(&marks),
+        );
+        let result = guarded(self.clock.instant(given_up), async {
+            let session = match session {
+                Some(session) => session,
+                None => session.insert(self.open().await?),
+            };
+            admitted.set(Some(self.clock.now()));
+            Ok(self.workload.call(session, &mut op).await)
+        })
+        .await;
+        let done = self.clock.now();
+        drop(op);
+        self.occupy(done, -1);
+        slot.running.set(None);
+        let outcome = result.and_then(|result| result).unwrap_or_else(Outcome::Failed);
+        if matches!(outcome, Outcome::Failed(TargetError { answered: false, .. })) {
+            *session = None;
+        }
+        let times = OpTimes {
+            intended: job.intended,
+            dispatched,
+            admitted: marks.admitted().or(admitted.get()).unwrap_or(done),
+            first_byte: marks.first_byte(),
+            done,
+        };
+        let (route, admitted) = (marks.route(), admitted.get().is_some());
+        let begun = Begun { index: job.index, route, times: times.ordered(), began, admitted };
+        self.recorder.borrow_mut().record(&begun, &outcome);
+        marks.renew()
+    }
+
+    /// From when on an answer is worth nothing.
+    fn deadline(&self, job: Job, given_up: Duration) -> Duration {
+        self.plan.deadline.map_or(given_up, |(deadline, _)| given_up.min(job.intended + deadline))
+    }
+}

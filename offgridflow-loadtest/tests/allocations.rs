@@ -1,0 +1,60 @@
+//! The engine allocates for sessions, slots and windows, not for operations.
+//!
+//! A counting allocator sees the whole process, so this file holds one test.
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+use offgridflow_loadtest::{Executor, LoadTest, OnCap, Rate, workload_fn};
+
+struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+// SAFETY: every call is handed on unchanged to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Relaxed);
+        // SAFETY: the caller's promise is handed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise is handed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Allocations of a whole run in virtual time.
+async fn allocations(executor: Executor) -> u64 {
+    let work = workload_fn(|_op| tokio::time::sleep(Duration::from_millis(3)));
+    let test = LoadTest::new(work).executor(executor).max_in_flight(100, OnCap::Queue).warm_sessions(1);
+    let before = ALLOCATIONS.load(Relaxed);
+    let report = test.run_here().await.expect("runs");
+    assert_eq!(report.total.failed, 0, "{report}");
+    ALLOCATIONS.load(Relaxed) - before
+}
+
+#[tokio::test(start_paused = true)]
+async fn operations_do_not_allocate() {
+    let second = Duration::from_secs(1);
+    // The same length, so that what a window or a sleep of the clock costs is the same.
+    let open = |per_sec| Executor::open(Rate::constant(per_sec, second * 10));
+    let (few, many) = (allocations(open(5_000.0)).await, allocations(open(20_000.0)).await);
+    let each = (many.saturating_sub(few)) as f64 / 150_000.0;
+    assert!(each < 0.01, "open loop: {few} allocations for 50 000 operations, {many} for 200 000");
+
+    let (few, many) = (
+        allocations(Executor::closed(1, second)).await,
+        allocations(Executor::closed(1, second * 100)).await,
+    );
+    let each = (many.saturating_sub(few)) as f64 / 33_000.0;
+    // A window a second goes to the conductor and back.
+    assert!(each < 0.05, "closed loop: {few} allocations for 333 operations, {many} for 33 333");
+}
