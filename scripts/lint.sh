@@ -27,5 +27,5 @@ scripts/check-dependencies.sh
 
 if have shellcheck; then
   step "shell scripts"
-  shellcheck -x --source-path=SCRIPTDIR scripts/*.sh .ci/run
+  shellcheck -x --source-path=SCRIPTDIR scripts/*.sh scripts/verify/*.sh .ci/run
 fi

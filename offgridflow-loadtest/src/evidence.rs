@@ -105,7 +105,7 @@ impl Evidence {
             inflation > NEGLIGIBLE_INFLATION && inflation.as_secs_f64() > MAX_INFLATION * p95.as_secs_f64();
         much.then(|| {
             format!(
-                "its own lag makes up {} of the {} of the response time's p95: {}",
+                "its own lag makes up about {} of the {} of the response time's p95: {}",
                 short(inflation),
                 short(p95),
                 self.because()
@@ -258,7 +258,7 @@ mod tests {
             ("GeneratorBound", "sent only 9000", |e| e.dispatched = 9_000),
             ("GeneratorBound", "quota", |e| e.generator.throttled_share = Some(0.03)),
             ("GeneratorBound", "of the 5.00ms", |e| {
-                e.generator.inflation_p95 = Some(Duration::from_millis(2))
+                e.generator.inflation_p95 = Some(Duration::from_millis(2));
             }),
             ("GeneratorBound", "alone", |e| e.blamed = Some("p99(response) < 1ms".into())),
             ("CapBound", "cap on operations", |e| (e.dispatched, e.capped) = (9_900, 100)),
@@ -266,7 +266,7 @@ mod tests {
             ("Inconclusive", "contradict", |e| e.generator.littles_residual = Some(0.06)),
             ("TargetBound", "did not keep up", |e| e.in_time = Some(9_800)),
             ("TargetBound", "200 were shed", |e| {
-                (e.dispatched, e.shed, e.answered, e.in_time) = (9_800, 200, 9_800, Some(9_800))
+                (e.dispatched, e.shed, e.answered, e.in_time) = (9_800, 200, 9_800, Some(9_800));
             }),
             ("TargetDown", "none of", |e| e.answered = 0),
         ];
@@ -276,7 +276,7 @@ mod tests {
             assert!(said.contains(cause), "{said:?} does not say {cause:?}");
         }
         let slight = |e: &mut Evidence| {
-            (e.p95, e.generator.inflation_p95) = (Some(ms(1)), Some(Duration::from_micros(900)))
+            (e.p95, e.generator.inflation_p95) = (Some(ms(1)), Some(Duration::from_micros(900)));
         };
         assert_eq!(name(slight).0, "Valid", "less than a millisecond is the machine's own");
     }

@@ -52,7 +52,8 @@ pub struct Generator {
     pub throttled_share: Option<f64>,
     /// The share of all cores' time that the host took away.
     pub stolen_share: Option<f64>,
-    /// By how much the generator's lag raised the 95th percentile of the response time.
+    /// By how much the generator probably raised the 95th percentile of the response time: what its lag added on
+    /// the way out, and as much as its lag at that percentile for the way back.
     #[cfg_attr(feature = "serde", serde(rename = "inflation_p95_ns", with = "crate::report::opt_nanos"))]
     pub inflation_p95: Option<Duration>,
     /// The median lag of this machine's timer with nothing else to do, measured before the run.
@@ -70,10 +71,11 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// How many times the load the busiest shard could have sent, by its CPU time.
+    /// How many times the load the busiest shard could have sent, by the time it was at work or waited for a core.
     #[must_use]
     pub fn headroom(&self) -> Option<f64> {
-        self.cpu_share.filter(|&share| share > 0.0).map(|share| 1.0 / share)
+        let busy = self.cpu_share? + self.waited_share.unwrap_or(0.0);
+        (busy > 0.0).then(|| (1.0 / busy).max(1.0))
     }
 
     /// What the shards' threads used.

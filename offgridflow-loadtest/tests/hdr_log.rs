@@ -14,10 +14,10 @@ use offgridflow_loadtest::{HdrLog, LoadTest, Quantile, Rate, Report, WarmUp, wor
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Runs 20 s, the first five of them warm-up, one in fifty lost, and gives the report and the log.
-async fn logged(path: &std::path::Path) -> Report {
-    let work = workload_fn(|op| async move {
-        let time = if op.index() % 50 == 7 {
+/// Runs 20 s, the first five of them warm-up, one in fifty lost if so asked, and gives the report and the log.
+async fn logged(path: &std::path::Path, lossy: bool) -> Report {
+    let work = workload_fn(move |op| async move {
+        let time = if lossy && op.index() % 50 == 7 {
             SECOND * 60
         } else {
             Duration::from_micros(900 + op.rng().below(9_000))
@@ -71,7 +71,7 @@ fn base64(text: &str) -> Vec<u8> {
 async fn the_log_sums_to_the_report() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("run.hlog");
-    let report = logged(&path).await;
+    let report = logged(&path, true).await;
     let log = std::fs::read(&path).expect("written");
     let text = String::from_utf8(log.clone()).expect("text");
     assert!(text.starts_with("#[Histogram log format version 1.3]\n#[StartTime: "), "{text}");
@@ -107,4 +107,13 @@ async fn a_log_that_cannot_be_written_costs_no_result() {
         "{:?}",
         report.notes
     );
+}
+
+/// Leaves a log and its report for other implementations to read (`scripts/verify/L6.sh`).
+#[cfg(feature = "serde")]
+#[tokio::test(start_paused = true)]
+async fn others_can_read_the_log() {
+    let Some(folder) = std::env::var_os("VERIFY_HLOG").map(std::path::PathBuf::from) else { return };
+    let report = logged(&folder.join("run.hlog"), false).await;
+    std::fs::write(folder.join("report.json"), report.to_json().expect("plain data")).expect("written");
 }

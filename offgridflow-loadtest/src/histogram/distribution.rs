@@ -118,7 +118,11 @@ impl Distribution {
     /// The quantile `q` of exactly what happened, however little; `None` if nothing did.
     #[must_use]
     pub fn empirical(&self, q: f64) -> Option<Quantile> {
-        let rank = rank(q, self.count());
+        self.at_rank(rank(q, self.count()))
+    }
+
+    /// The `rank`th fastest (from 1), the unanswered ones last.
+    pub(crate) fn at_rank(&self, rank: u64) -> Option<Quantile> {
         if rank <= self.answered.count() {
             return self.answered.at_rank(rank).map(Quantile::Value);
         }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Distribution, Quantile, blocks::Blocks};
-use crate::stats::quantile_band;
+use super::{Distribution, Quantile, as_f64, blocks::Blocks, to_count};
+use crate::stats::{BandReason, BandRefusal, QuantileBand, quantile_band};
 
 /// What was observed of one clock: the distribution, and how it went in each part of the run.
 #[derive(Debug, Clone)]
@@ -38,15 +38,34 @@ impl Observed {
             return Interval::Refused { needs: None };
         };
         let body = self.seen.empirical(0.5).and_then(Quantile::value).unwrap_or(at);
-        let band = match quantile_band(q, &self.blocks.tallies(at), &self.blocks.tallies(body)) {
-            Ok(band) => band,
-            Err(refusal) => return Interval::Refused { needs: refusal.needs },
-        };
-        let end = |p| self.seen.empirical(p).and_then(Quantile::value);
-        match end(band.low) {
-            Some(low) => Interval::Stated { low: low.min(at), high: end(band.high).map(|high| high.max(at)) },
+        match quantile_band(q, &self.blocks.tallies(q, at), &self.blocks.tallies(0.5, body)) {
+            Ok(band) => self.within(at, &band),
+            Err(BandRefusal { why: BandReason::FarThreshold, .. }) => self.within_bucket(q, at),
+            Err(refusal) => Interval::Refused { needs: refusal.needs },
+        }
+    }
+
+    fn within(&self, at: Duration, band: &QuantileBand) -> Interval {
+        let n = as_f64(self.seen.count());
+        let low = self.seen.at_rank(to_count(libm::floor(band.low * n)).max(1));
+        let high = self.seen.at_rank(to_count(libm::ceil(band.high * n)));
+        match low.and_then(Quantile::value) {
+            Some(low) => {
+                let high = high.and_then(Quantile::value).map(|high| high.max(at));
+                Interval::Stated { low: low.min(at), high }
+            }
             None => Interval::Refused { needs: None },
         }
+    }
+
+    /// Where all times are too much alike for the blocks' buckets, the bucket is the interval.
+    fn within_bucket(&self, q: f64, at: Duration) -> Interval {
+        let answered = self.seen.answered();
+        let ends = self.blocks.bucket_of_all(q, at).zip(answered.min().zip(answered.max()));
+        ends.map_or(Interval::Refused { needs: None }, |((low, high), (min, max))| Interval::Stated {
+            low: low.max(min).min(at),
+            high: Some(high.min(max).max(at)),
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use super::{Ending, ErrorLine, Report, Row, SCHEMA, ThresholdResult, ThresholdSt
 use crate::{
     evidence::Evidence,
     generator::Generator,
-    histogram::{Observed, Quantile, as_f64, min_samples},
+    histogram::{Distribution, Observed, Quantile, as_f64, min_samples},
     outcome::FailKind,
     plan::Plan,
     recorder::{Recorder, RouteRecord},
@@ -116,12 +116,19 @@ impl Measured {
         Some(total.response.seen.answered().count() - (late.count() - late.count_up_to(slack)))
     }
 
-    /// By how much the generator's lag raised the 95th percentile: with it, less without it.
+    /// By how much the generator raised the 95th percentile: on the way out what its lag added, by measurement; on
+    /// the way back as much as its lag at that percentile, since an answer waits for the same thread.
     fn inflation(&self) -> Option<Duration> {
-        let mut response = Observed::new();
-        self.recorder.routes().for_each(|(_, record)| response.merge(&record.response));
-        let with = response.seen.answered().quantile(0.95)?;
-        Some(with.saturating_sub(self.recorder.undelayed.quantile(0.95)?))
+        let with = self.responses().answered().quantile(0.95)?;
+        let out = with.saturating_sub(self.recorder.undelayed.quantile(0.95)?);
+        Some(out + self.recorder.lag.seen.answered().quantile(0.95)?)
+    }
+
+    /// The response times of all routes.
+    pub(super) fn responses(&self) -> Distribution {
+        let mut all = Distribution::default();
+        self.recorder.routes().for_each(|(_, record)| all.merge(&record.response.seen));
+        all
     }
 
     fn evidence(

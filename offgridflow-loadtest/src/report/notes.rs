@@ -3,12 +3,35 @@
 use std::time::Duration;
 
 use super::{Measured, text::short};
-use crate::{histogram::as_f64, plan::Plan, warm_up::WarmUp};
+use crate::{
+    histogram::as_f64,
+    plan::Plan,
+    verdict::{MAX_INFLATION, NEGLIGIBLE_INFLATION},
+    warm_up::WarmUp,
+};
 
 /// The share of the host's time from which on stealing is worth a note.
 const NOTABLE_STEAL: f64 = 0.02;
 /// The inflation of p95 from which on it is worth a note.
 const NOTABLE_INFLATION: Duration = Duration::from_micros(100);
+
+/// From which percentile on the response time is mostly the generator's.
+fn own_tail(measured: &Measured) -> Option<String> {
+    let response = measured.responses();
+    let recorder = &measured.recorder;
+    let own = |q: f64| {
+        let with = response.answered().quantile(q)?;
+        let added = with.saturating_sub(recorder.undelayed.quantile(q)?);
+        Some(added > NEGLIGIBLE_INFLATION && added.as_secs_f64() > MAX_INFLATION * with.as_secs_f64())
+    };
+    let tails = [(0.99, "p99"), (0.999, "p99.9"), (1.0, "maximum")];
+    let from = tails.into_iter().find(|&(q, _)| own(q) == Some(true)).map(|(_, name)| name)?;
+    let lag = recorder.lag.seen.answered().max()?;
+    Some(format!(
+        "the generator itself was up to {} late: response times from the {from} on are partly its own",
+        short(lag)
+    ))
+}
 
 pub(super) fn notes(measured: &Measured, plan: &Plan) -> Vec<String> {
     let (recorder, generator) = (&measured.recorder, &measured.generator);
@@ -19,6 +42,7 @@ pub(super) fn notes(measured: &Measured, plan: &Plan) -> Vec<String> {
             recorder.held, plan.max_in_flight
         ));
     }
+    notes.extend(own_tail(measured));
     if plan.warm_up == WarmUp::Auto && !measured.settled {
         notes.push(
             "the response times did not become steady in the first half: the second was measured".into(),
@@ -32,7 +56,7 @@ pub(super) fn notes(measured: &Measured, plan: &Plan) -> Vec<String> {
     }
     if let Some(inflation) = generator.inflation_p95.filter(|&inflation| inflation > NOTABLE_INFLATION) {
         notes.push(format!(
-            "the generator's own lag raised the p95 of the response time by {}",
+            "the generator's own lag raised the p95 of the response time by about {}",
             short(inflation)
         ));
     }
