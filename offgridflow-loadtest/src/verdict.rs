@@ -6,8 +6,8 @@ use std::{fmt, time::Duration};
 pub const MAX_LAG_P99: Duration = Duration::from_millis(10);
 /// The largest share of the 95th percentile that the generator's own lag may make up ...
 pub const MAX_INFLATION: f64 = 0.1;
-/// ... once it is more than this.
-pub const NEGLIGIBLE_INFLATION: Duration = Duration::from_millis(1);
+/// ... once it is more than this: a millisecond each way, as coarse timers have it.
+pub const NEGLIGIBLE_INFLATION: Duration = Duration::from_millis(2);
 /// The fewest operations a run is judged by: what a p99 needs.
 pub const MIN_OPERATIONS: u64 = 299;
 
