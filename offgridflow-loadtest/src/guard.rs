@@ -2,29 +2,31 @@
 
 use std::{
     any::Any,
-    future::{Future, poll_fn},
+    future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     task::Poll,
 };
 
-use tokio::time::Instant;
+use tokio::{
+    task::unconstrained,
+    time::{Instant, sleep_until},
+};
 
 use crate::outcome::{FailKind, TargetError};
 
 /// Runs `future` until `deadline`; a time-out and a panic become unanswered failures. Allocates only then.
+///
+/// The future is polled where it lies: it may be large, and moving it would cost more than the rest.
 pub(crate) async fn guarded<T>(deadline: Instant, future: impl Future<Output = T>) -> Result<T, TargetError> {
-    match tokio::time::timeout_at(deadline, fenced(future)).await {
-        Ok(result) => result,
-        Err(_) => Err(TargetError::unanswered(FailKind::Timeout, "no answer within the time-out")),
-    }
-}
-
-async fn fenced<T>(future: impl Future<Output = T>) -> Result<T, TargetError> {
-    let mut future = pin!(future);
+    // A future that never pauses uses its task's whole budget: the time-out must not need any of it.
+    let (mut future, mut too_late) = (pin!(future), pin!(unconstrained(sleep_until(deadline))));
     poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-        Ok(Poll::Pending) => Poll::Pending,
         Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
+        Ok(Poll::Pending) => too_late
+            .as_mut()
+            .poll(cx)
+            .map(|()| Err(TargetError::unanswered(FailKind::Timeout, "no answer within the time-out"))),
         Err(panic) => Poll::Ready(Err(TargetError::unanswered(FailKind::Panic, message(&*panic)))),
     })
     .await

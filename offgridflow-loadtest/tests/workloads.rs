@@ -322,3 +322,18 @@ async fn a_boxed_workload_gives_the_same_report() {
     let boxed = LoadTest::new(boxed).rate(rate).run_here().await.expect("runs");
     assert_eq!(plain, boxed);
 }
+
+/// An operation that is always ready to go on, and never done, is given up all the same.
+#[test]
+fn an_operation_that_spins_for_ever_times_out() {
+    let work = workload_fn(|op| async move {
+        while op.index() == 3 {
+            tokio::task::consume_budget().await;
+        }
+    });
+    let test = LoadTest::new(work).rate(rate(20.0, 1)).timeout(ms(100)).shards(1);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
+    let report = runtime.block_on(test.run()).expect("runs");
+    assert_eq!((report.total.ok, report.total.failed), (19, 1), "{report}");
+    assert_eq!(report.errors[0].cause, "timeout", "{report}");
+}
