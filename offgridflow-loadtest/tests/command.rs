@@ -126,6 +126,11 @@ fn a_plan_beyond_the_machine_exits_4() {
     let (code, out, err) = run(&["preflight", "http://127.0.0.1:1", "-r", "10"]);
     assert_eq!(code, 0, "{err}");
     assert!(out.contains("open loop, 300 operations in 30s") && out.contains("can carry it"), "{out}");
+    for looked_at in ["open files", "cores", "clock", "target        127.0.0.1:1 is 127.0.0.1:1"] {
+        assert!(out.contains(looked_at), "{looked_at}: {out}");
+    }
+    let (code, _, err) = run(&["preflight", "http://no-such-host.invalid", "-r", "10", "--timeout", "5s"]);
+    assert!(code == 4 && err.contains("no-such-host.invalid"), "{code} {err}");
     // A shell of its own, so that its limit binds nobody else.
     let binary = env!("CARGO_BIN_EXE_offgridflow-loadtest");
     let script = format!("ulimit -n 100; exec {binary} preflight http://127.0.0.1:1 -r 10 -c 200");
