@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     error::{ConfigError, positive},
     rate::Rate,
+    replay::Replay,
     schedule::{ArrivalProcess, Schedule, sound},
 };
 
@@ -38,6 +39,13 @@ impl Executor {
     #[must_use]
     pub fn gamma(rate: Rate, shape: f64, seed: u64) -> Self {
         Schedule::gamma(rate, shape, seed).into()
+    }
+
+    /// Open loop, the arrivals of a log; the workload asks [`Replay::entry`] what operation
+    /// [`Op::index`](crate::Op::index) stands for.
+    #[must_use]
+    pub fn replay(replay: impl Into<Arc<Replay>>) -> Self {
+        Self::Open(replay.into())
     }
 
     /// Closed loop with `workers` for `duration`.

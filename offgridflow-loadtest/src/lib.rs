@@ -1,7 +1,7 @@
 //! A load tester that proves its own numbers.
 //!
 //! - **The schedule is a pure function.** [`Schedule`] computes when operation `k` is due, in integers, from the
-//!   exact integral of a [`Rate`]; any split over shards is the same schedule.
+//!   exact integral of a [`Rate`], and [`Replay`] from the times of a log; any split over shards is the same schedule.
 //! - **Latency starts where a user's would**: at the intended start, not at the moment the tool found time to
 //!   send. [`OpTimes`] keeps the parts apart: the generator's own lag, waiting for a connection, the target.
 //! - **Nothing is invented and nothing is dropped.** What was never answered counts in every percentile as
@@ -54,6 +54,7 @@ mod pacer;
 mod plan;
 mod rate;
 mod recorder;
+mod replay;
 mod report;
 mod reporter;
 #[cfg(feature = "metrics")]
@@ -94,6 +95,7 @@ pub use {
     outcome::{FailKind, IntoOutcome, Outcome, TargetError},
     plan::Plan,
     rate::Rate,
+    replay::{Entry, Fields, LogFormat, RefusedLine, Replay, ReplayBuilder, ReplayError, ReplaySummary},
     report::{Ending, ErrorLine, Report, Row, SCHEMA, Summary, ThresholdResult, ThresholdStatus},
     reporter::{ProgressLines, Reporter, progress_line},
     rng::OpRng,
