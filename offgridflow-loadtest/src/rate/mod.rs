@@ -192,6 +192,12 @@ impl Rate {
         Ok(())
     }
 
+    /// What is wrong with a stretch, if anything is.
+    #[cfg(feature = "cli")]
+    pub(crate) fn fault(&self) -> Option<&'static str> {
+        self.fault
+    }
+
     /// The whole area, in units of which [`OPERATION`] make an operation.
     pub(crate) fn area(&self) -> u128 {
         self.stages.last().map_or(0, |stage| stage.end_area)
