@@ -66,7 +66,7 @@ fn impossible_schedules_exit_2_in_a_sentence() {
         (&["--rate", "5", "--gamma", "-1"], "shape"),
         (&["--replay", "none.log"], "cannot open none.log: "),
         (&["--replay", empty], "the log is empty"),
-        (&["--replay", empty, "--speed", "NaN"], "speed"),
+        (&["--replay", empty, "--speed", "NaN"], "error: --speed: must be a number"),
         (&["--replay", empty, "--rate", "5"], "cannot be used with"),
     ];
     for (flags, part) in cases {

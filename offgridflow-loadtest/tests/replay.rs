@@ -3,7 +3,8 @@
 use std::{fmt::Write, time::Duration};
 
 use offgridflow_loadtest::{
-    ArrivalProcess, ConfigError, Executor, Fields, LoadTest, LogFormat, Replay, ReplayError, workload_fn,
+    ArrivalProcess, ConfigError, Entry, Executor, Fields, LoadTest, LogFormat, Replay, ReplayError,
+    workload_fn,
 };
 use proptest::prelude::*;
 
@@ -59,6 +60,8 @@ fn speed_divides_times_in_integers() {
     assert_eq!(at(2.0), [0, 500_000_000, 1_500_000_000]);
     assert_eq!(at(0.25), [0, 4_000_000_000, 12_000_000_004]);
     assert_eq!(at(3.0), [0, 333_333_333, 1_000_000_000]);
+    let fast = Replay::builder(csv()).speed(900_000.0).read(&b"1.0000001\n9.0000001\n"[..]).expect("fine");
+    assert!(fast.intended(1) < Some(fast.duration()), "the last one is within the replay");
     for speed in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e-9, 1e9] {
         let error = Replay::builder(csv()).speed(speed).read(log.as_bytes()).expect_err("impossible");
         assert!(matches!(error, ReplayError::Config(ConfigError { ref field, .. }) if field == "speed"));
@@ -99,6 +102,9 @@ fn columns_are_found_by_name() {
         refuse(LogFormat::Csv(missing), log),
         "there is no column `method` in the header `Host,When,\"Path\",Verb`".replace('"', "\\\"")
     );
+    // Usual names are known; else times are in the first column.
+    assert_eq!(read(csv(), "Method,Timestamp\nGET,7\n").entry(0).and_then(Entry::method), Some("GET"));
+    assert_eq!(millis(&read(csv(), "when\n7\n9\n")), [0, 2_000]);
     // No header, nothing named.
     assert_eq!(millis(&read(csv(), "7,GET\n9,POST\n")), [0, 2_000]);
 }
@@ -116,7 +122,7 @@ fn json_fields_are_found_in_objects_too() {
     assert_eq!(millis(&replay), [0, 500]);
     let fields = Fields { time: Some("at.utc".into()), ..Fields::default() };
     for (line, reason) in [
-        ("{", "line 1 is not JSON"),
+        ("{", "line 1 is not JSON: EOF while parsing an object at column 1"),
         ("7", "line 1 has none of the fields time, timestamp"),
         (r#"{"time":[1]}"#, "has `[1]` for a time"),
         (r#"{"time":-5}"#, "is not a timestamp"),

@@ -48,6 +48,21 @@ fn stretch() -> impl Strategy<Value = Stretch> {
     ]
 }
 
+/// Stretches of numbers that make no sense, and of the largest that do.
+fn any_stretch() -> impl Strategy<Value = Stretch> {
+    let rate = || prop_oneof![any::<f64>(), Just(1e8), Just(0.0), 0.0..1e8];
+    let nanos = prop_oneof![any::<u64>(), Just(0), Just(8_640_000_000_000_000), 0..10_000_000_u64];
+    let span = nanos.prop_map(Duration::from_nanos);
+    (rate(), rate(), 0.0..1.2, any::<u32>(), span.clone(), span, 0..4).prop_map(
+        |(one, other, part, steps, span, period, kind)| match kind {
+            0 => Stretch::Hold(one, span),
+            1 => Stretch::Ramp(one, span),
+            2 => Stretch::Steps(one, other, steps % 20_000, span),
+            _ => Stretch::Sine(one, part, period, span),
+        },
+    )
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Stretch {
     Hold(f64, Duration),
@@ -117,13 +132,28 @@ proptest! {
         let turn = std::f64::consts::TAU / period.as_secs_f64();
         let under = |at: f64| mean * at + amplitude / turn * (1.0 - (turn * at).cos());
         let schedule = Schedule::steady(rate.clone());
-        // Half a period of chords that are 5 millionths off, a nanosecond, and the rounding of the rate.
-        let allowed = 5e-6 * amplitude * period.as_secs_f64() + 3e-9 * mean + 1e-6 * 3.0 + 1e-6;
+        // Half a period lacks π²/(3·1024²) of its swing; instants are whole nanoseconds, rates whole millionths.
+        let allowed = 1.01e-6 * amplitude * period.as_secs_f64() + 4e-9 * (mean + amplitude) + 4e-6;
         for (k, at) in schedule.shard(0, 1 + schedule.operations() / 200) {
             let off = under(at.as_secs_f64()) - k as f64;
             prop_assert!(off.abs() <= allowed, "{} at {:?}: {} > {}", k, at, off, allowed);
         }
         prop_assert!(rate.peak() <= mean + amplitude + 1e-6);
+    }
+
+    /// Whatever numbers are put in: no panic, no overflow, and what validates is in order and inside.
+    #[test]
+    fn any_numbers_are_run_or_refused(parts in prop::collection::vec(any_stretch(), 0..5), k: u64) {
+        let schedule = Schedule::steady(rate_of(&parts));
+        let (operations, peak) = (schedule.operations(), schedule.peak_rate());
+        let asked = [0, k % operations.max(1), operations.saturating_sub(1)].map(|k| schedule.intended(k));
+        if schedule.validate().is_ok() {
+            prop_assert!(asked.is_sorted());
+            prop_assert!(asked[0].is_some() && asked[2] <= Some(schedule.duration()));
+            prop_assert!(peak > 0.0 && peak <= 1e8);
+        }
+        prop_assert_eq!(schedule.intended(operations), None);
+        prop_assert!(schedule.rate_at(Duration::from_nanos(k)) <= peak);
     }
 
     #[test]

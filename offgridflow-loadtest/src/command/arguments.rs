@@ -5,8 +5,8 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use clap::{ArgGroup, Args, Parser, Subcommand};
 
 use crate::{
-    ConfigError, Executor, HttpRoute, HttpTarget, LoadTest, LogFormat, OnCap, Rate, Replay, Scenario,
-    Settings, scenario::explain, units::parse_duration,
+    ConfigError, Executor, HttpRoute, HttpTarget, LoadTest, LogFormat, OnCap, Rate, Replay, ReplayError,
+    Scenario, Settings, scenario::explain, units::parse_duration,
 };
 
 /// A load tester that proves its own numbers.
@@ -200,8 +200,12 @@ impl Subject {
         let Some(file) = &self.replay else { return Ok(None) };
         let format = self.format.clone().unwrap_or_else(|| LogFormat::of_path(file));
         let builder = Replay::builder(format).speed(self.speed.unwrap_or(1.0));
-        let replay =
-            builder.open(file).map_err(|error| ConfigError::new("--replay", explain(file, &error)))?;
+        let replay = builder.open(file).map_err(|error| match error {
+            ReplayError::Config(ConfigError { field, hint, .. }) => {
+                ConfigError::new(format!("--{field}"), hint)
+            }
+            error => ConfigError::new("--replay", explain(file, &error)),
+        })?;
         for refused in &replay.summary().examples {
             eprintln!("{}: {refused}", file.display());
         }

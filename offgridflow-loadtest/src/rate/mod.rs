@@ -28,8 +28,8 @@ const NO_SPAN: &str = "every stretch needs a duration above zero";
 /// is the polyline of 1 024 chords a period whose corners lie on it, at most 5 millionths of the amplitude off;
 /// whole periods hold `mean × period` exactly.
 ///
-/// A number that no generator can run (not a number, negative, infinite) is remembered until
-/// [`validate`](Self::validate), which every run calls; until then that stretch counts as a pause.
+/// What no generator can run (not a number, negative, infinite, of no length) is remembered for
+/// [`validate`](Self::validate), which every run calls; until then it adds no operations.
 ///
 /// ```
 /// use {offgridflow_loadtest::Rate, std::time::Duration};
@@ -213,7 +213,7 @@ impl Rate {
         if area >= stage.end_area {
             return None;
         }
-        Some(stage.start_ns + stage.when(area - stage.start_area))
+        Some(stage.start_ns.saturating_add(stage.when(area - stage.start_area)))
     }
 
     /// The area over the first `ns`, rounded down.

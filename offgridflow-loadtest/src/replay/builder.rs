@@ -52,8 +52,8 @@ impl ReplayBuilder {
         self
     }
 
-    /// The most entries to hold; each takes 16 bytes, and half as much again while a log out of order is
-    /// sorted. Default 50 million.
+    /// The most entries to hold; each takes 16 bytes, and up to twice as much while the log is read and sorted.
+    /// Default 50 million.
     pub fn max_entries(mut self, entries: usize) -> Self {
         self.max_entries = entries;
         self

@@ -53,11 +53,11 @@ fn unquoted(text: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Owned(resolved))
 }
 
-/// Method and path; a path that holds blanks goes up to the protocol. HTTP/0.9 has none.
+/// Method and path; a path that holds blanks goes up to the protocol, which HTTP/0.9 does not have.
 fn request_line(request: &str) -> Option<(String, String)> {
     let (method, rest) = request.split_once(' ')?;
     let path = match rest.rsplit_once(' ') {
-        Some((path, protocol)) if protocol.contains('/') => path,
+        Some((path, protocol)) if protocol.starts_with("HTTP/") => path,
         _ => rest,
     };
     let token = !method.is_empty() && method.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
@@ -87,6 +87,7 @@ mod tests {
         };
         assert_eq!(request(&odd("[x] y", "GET /")), some("GET", "/"));
         assert_eq!(request(&odd("-", "POST /a b?c=\\\"d\\\" HTTP/2.0")), some("POST", "/a b?c=\"d\""));
+        assert_eq!(request(&odd("-", "GET /a b/c")), some("GET", "/a b/c"));
         assert_eq!(request(&odd("-", "-")), (None, None));
     }
 

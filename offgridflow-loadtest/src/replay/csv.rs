@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::{
     error::ReplayError,
-    format::{Fields, Parsed},
+    format::{Fields, Parsed, TIME},
     timestamp,
 };
 
@@ -26,18 +26,16 @@ impl Columns {
             return Ok((Self { time: 0, method: None, path: None }, false));
         }
         let find = |name: &str| cells.iter().position(|cell| cell.trim().eq_ignore_ascii_case(name));
-        let named = |name: &Option<String>, usual: &str| match name {
-            None => Ok(find(usual)),
+        let named = |name: &Option<String>, usual: &[&str]| match name {
+            None => Ok(usual.iter().find_map(|name| find(name))),
             Some(name) => find(name).map(Some).ok_or_else(|| ReplayError::NoColumn {
                 name: name.clone(),
                 header: timestamp::short(record),
             }),
         };
-        let time = if fields.time.is_some() { named(&fields.time, "")?.unwrap_or(0) } else { 0 };
-        Ok((
-            Self { time, method: named(&fields.method, "method")?, path: named(&fields.path, "path")? },
-            true,
-        ))
+        let time = named(&fields.time, &TIME)?.unwrap_or(0);
+        let (method, path) = (named(&fields.method, &["method"])?, named(&fields.path, &["path"])?);
+        Ok((Self { time, method, path }, true))
     }
 
     pub(super) fn parse(self, record: &str) -> Result<Parsed<'_>, String> {

@@ -28,7 +28,8 @@ pub enum LogFormat {
 /// since 1970, with or without a fraction.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Fields {
-    /// The time. Default: the first column; in JSON the first of `time`, `timestamp`, `@timestamp`, `ts`.
+    /// The time. Default: the first of `time`, `timestamp`, `@timestamp` and `ts` that there is; in CSV without
+    /// any of them the first column.
     pub time: Option<String>,
     /// The method. Default: `method` or `request.method`, where there is one.
     pub method: Option<String>,
@@ -96,6 +97,9 @@ impl fmt::Display for LogFormat {
         })
     }
 }
+
+/// How times are usually called.
+pub(super) const TIME: [&str; 4] = ["time", "timestamp", "@timestamp", "ts"];
 
 /// What a record says.
 #[derive(Debug)]

@@ -5,16 +5,15 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::{
-    format::{Fields, Parsed},
+    format::{Fields, Parsed, TIME},
     timestamp::{self, short},
 };
 
-const TIME: [&str; 4] = ["time", "timestamp", "@timestamp", "ts"];
 const METHOD: [&str; 2] = ["method", "request.method"];
 const PATH: [&str; 4] = ["path", "uri", "request.path", "request.uri"];
 
 pub(super) fn parse<'a>(line: &str, fields: &Fields) -> Result<Parsed<'a>, String> {
-    let value: Value = serde_json::from_str(line).map_err(|error| format!("is not JSON: {error}"))?;
+    let value: Value = serde_json::from_str(line).map_err(not_json)?;
     let time = field(&value, fields.time.as_deref(), &TIME).ok_or_else(|| match &fields.time {
         Some(name) => format!("has no field `{name}`"),
         None => format!("has none of the fields {}", TIME.join(", ")),
@@ -29,6 +28,13 @@ pub(super) fn parse<'a>(line: &str, fields: &Fields) -> Result<Parsed<'a>, Strin
         value.filter(|text| !text.is_empty()).map(|text| Cow::Owned(text.to_owned()))
     };
     Ok(Parsed { at_ns, method: text(&fields.method, &METHOD), path: text(&fields.path, &PATH) })
+}
+
+/// Without the place that the error ends with: its line is always the first.
+fn not_json(error: serde_json::Error) -> String {
+    let message = error.to_string();
+    let reason = message.split(" at line ").next().unwrap_or_default();
+    format!("is not JSON: {reason} at column {}", error.column())
 }
 
 /// The named field, else the first of the usual ones.

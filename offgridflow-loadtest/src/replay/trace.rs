@@ -190,7 +190,7 @@ fn from_zero(arrivals: &mut [Arrival], speed_micros: u64) -> Result<u64, ReplayE
     let (start, end) = (first.at_ns, i128::from(last.at_ns) + i128::from(tick));
     let scaled = |ns: u128| ns * u128::from(SPEED_UNIT) / u128::from(speed_micros);
     let since = |at: i128| scaled(u128::try_from(at - i128::from(start)).unwrap_or(0));
-    let lasts = since(end).max(1);
+    let lasts = since(end);
     let duration = u64::try_from(lasts).map_or(Duration::MAX, Duration::from_nanos);
     if duration > MAX_SPAN {
         return Err(ReplayError::TooLong { lasts: duration });
@@ -202,7 +202,9 @@ fn from_zero(arrivals: &mut [Arrival], speed_micros: u64) -> Result<u64, ReplayE
             arrival.at_ns = i64::try_from(at).unwrap_or(i64::MAX); // at most 100 days
         }
     }
-    Ok(u64::try_from(lasts).unwrap_or(u64::MAX))
+    // At great speed the last tick may round to nothing: the last arrival is within the replay all the same.
+    let last_ns = arrivals.last().map_or(0, Arrival::ns);
+    Ok(u64::try_from(lasts).unwrap_or(u64::MAX).max(last_ns + 1))
 }
 
 /// The coarsest unit, in nanoseconds, that all timestamps are multiples of.
