@@ -34,7 +34,7 @@
 //! reached. To time a function, use a micro-benchmark.
 //!
 //! # Features
-//! `http` (default): HTTP/1.1 targets. `cli` (default): scenarios and the command. `serde`: reports as JSON.
+//! `http` (default): HTTP/1.1 targets. `cli` (default): scenarios and the command. `serde`: reports as JSON, NDJSON logs.
 //! `metrics`: a reporter for the `metrics` facade. `tracing`: events of a run.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
