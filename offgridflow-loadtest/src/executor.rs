@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     error::{ConfigError, positive},
     rate::Rate,
-    schedule::{ArrivalProcess, Schedule},
+    replay::Replay,
+    schedule::{ArrivalProcess, Schedule, sound},
 };
 
 /// How operations come about.
@@ -33,6 +34,20 @@ impl Executor {
         Schedule::poisson(rate, seed).into()
     }
 
+    /// Open loop, random arrivals along `rate` in bursts (`shape` below 1) or more regular than chance (above
+    /// 1); see [`Schedule::gamma`].
+    #[must_use]
+    pub fn gamma(rate: Rate, shape: f64, seed: u64) -> Self {
+        Schedule::gamma(rate, shape, seed).into()
+    }
+
+    /// Open loop, the arrivals of a log; the workload asks [`Replay::entry`] what operation
+    /// [`Op::index`](crate::Op::index) stands for.
+    #[must_use]
+    pub fn replay(replay: impl Into<Arc<Replay>>) -> Self {
+        Self::Open(replay.into())
+    }
+
     /// Closed loop with `workers` for `duration`.
     #[must_use]
     pub fn closed(workers: usize, duration: Duration) -> Self {
@@ -54,11 +69,7 @@ impl Executor {
 
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
         match self {
-            Self::Open(arrivals) if arrivals.operations() == 0 => Err(ConfigError::new(
-                "rate",
-                "nothing is ever due: a rate and a duration above zero are needed",
-            )),
-            Self::Open(arrivals) => positive("duration", arrivals.duration()),
+            Self::Open(arrivals) => arrivals.validate().and_then(|()| sound(&**arrivals)),
             Self::Closed(closed) => closed.validate(),
         }
     }

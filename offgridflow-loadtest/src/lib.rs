@@ -1,7 +1,7 @@
 //! A load tester that proves its own numbers.
 //!
 //! - **The schedule is a pure function.** [`Schedule`] computes when operation `k` is due, in integers, from the
-//!   exact integral of a [`Rate`]; any split over shards is the same schedule.
+//!   exact integral of a [`Rate`], and [`Replay`] from the times of a log; any split over shards is the same schedule.
 //! - **Latency starts where a user's would**: at the intended start, not at the moment the tool found time to
 //!   send. [`OpTimes`] keeps the parts apart: the generator's own lag, waiting for a connection, the target.
 //! - **Nothing is invented and nothing is dropped.** What was never answered counts in every percentile as
@@ -34,7 +34,7 @@
 //! reached. To time a function, use a micro-benchmark.
 //!
 //! # Features
-//! `http` (default): HTTP/1.1 targets. `cli` (default): scenarios and the command. `serde`: reports as JSON.
+//! `http` (default): HTTP/1.1 targets. `cli` (default): scenarios and the command. `serde`: reports as JSON, NDJSON logs.
 //! `metrics`: a reporter for the `metrics` facade. `tracing`: events of a run.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
@@ -62,6 +62,7 @@ mod plan;
 mod preflight;
 mod rate;
 mod recorder;
+mod replay;
 mod report;
 mod reporter;
 #[cfg(feature = "metrics")]
@@ -108,6 +109,7 @@ pub use {
     plan::{Plan, Spin},
     preflight::Check,
     rate::Rate,
+    replay::{Entry, Fields, LogFormat, RefusedLine, Replay, ReplayBuilder, ReplayError, ReplaySummary},
     report::{Ending, ErrorLine, Report, Row, SCHEMA, Summary, ThresholdResult, ThresholdStatus},
     reporter::{ProgressLines, Reporter, progress_line},
     rng::OpRng,

@@ -3,10 +3,12 @@
 
 mod common;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use common::{Behaviour, Server};
-use offgridflow_loadtest::{Executor, HttpRoute, HttpTarget, LoadTest, Rate, Report};
+use offgridflow_loadtest::{
+    Executor, Fields, HttpRoute, HttpTarget, LoadTest, LogFormat, Rate, Replay, Report,
+};
 
 async fn load(target: HttpTarget, per_sec: f64) -> Report {
     let rate = Rate::constant(per_sec, Duration::from_secs(1));
@@ -58,6 +60,27 @@ async fn routes_share_the_load_by_weight_and_generated_paths_share_a_row() {
     assert_eq!((users + health, report.routes.len()), (800, 2), "{report}");
     assert!((540..660).contains(&users), "three quarters: {users}");
     assert_eq!(server.requests(), 800);
+}
+
+#[tokio::test]
+async fn a_log_is_asked_again_as_it_was() {
+    let server = Server::start();
+    let log: String = (0..30).map(|n| format!("{}.{n:03},PUT,/sites/{n}?q\n", n % 3)).collect();
+    let log = format!("time,method,path\n{log}9.001,DELETE,/last one\n");
+    let replay =
+        Replay::builder(LogFormat::Csv(Fields::default())).speed(10.0).read(log.as_bytes()).expect("a log");
+    let replay = Arc::new(replay);
+    let target = HttpTarget::new(&format!("{}/api", server.url())).expect("url");
+    let target = target.replaying(Arc::clone(&replay)).expect("methods");
+    let report = LoadTest::new(target).executor(Executor::replay(replay)).run().await.expect("runs");
+    assert_eq!(server.last().line, "DELETE /api/last%20one HTTP/1.1");
+    let count = |name: &str| report.route(name).expect(name).ok;
+    assert_eq!(
+        (count("PUT /sites/{id}"), count("DELETE /last one"), server.requests()),
+        (30, 1, 31),
+        "{report}"
+    );
+    assert!(report.to_string().contains("/api, replaying 31 of 31 lines"), "{report}");
 }
 
 #[tokio::test]

@@ -90,6 +90,145 @@ fn stages_and_random_arrivals_are_understood() {
     assert_eq!(random.seed, 7);
 }
 
+/// A good scenario with other lines in place of its rate and duration.
+fn loaded(lines: &str) -> String {
+    GOOD.replace("requests_per_second = 100\nduration = \"30s\"\n", lines)
+}
+
+#[test]
+fn every_kind_of_stage_is_understood() {
+    let stages = r#"stages = [
+    { over = "10s", to = 100 },
+    { over = "60s", sine = { mean = 100, amplitude = 50, period = "20s" } },
+    { steps = { from = 100, to = 300, count = 3, each = "10s" } },
+]
+"#;
+    let plan = |text: &str| {
+        Scenario::parse(text).and_then(|s| s.load_test()).and_then(|test| test.validate()).expect(text)
+    };
+    let staged = plan(&loaded(stages));
+    assert_eq!(staged.executor.duration(), Duration::from_secs(100));
+    assert!(
+        staged.load().contains("12500 operations") && staged.load().contains("300/s"),
+        "{}",
+        staged.load()
+    );
+    let bursts = plan(&loaded(&format!("{stages}arrivals = \"gamma\"\nshape = 0.5\n")));
+    assert!(!bursts.load().contains(" 12500 operations"), "{}", bursts.load());
+
+    for (stages, field, line, hint) in [
+        ("stages = [{ over = \"1s\" }]\n", "load.stages.0", 9, "write { over ="),
+        ("stages = [{ to = 1.0 }]\n", "load.stages.0", 9, "write { over ="),
+        (
+            "stages = [{ over = \"1s\", to = 1 },\n{ over = \"1s\", to = nan }]\n",
+            "load.stages.1",
+            10,
+            "a rate must be",
+        ),
+        (
+            "stages = [{ over = \"1s\", to = 1, sine = { mean = 1, amplitude = 1, period = \"1s\" } }]\n",
+            "load.stages.0",
+            9,
+            "write",
+        ),
+        (
+            "stages = [{ over = \"1s\", sine = { mean = 1, amplitude = 2, period = \"1s\" } }]\n",
+            "load.stages.0.sine",
+            9,
+            "below zero",
+        ),
+        (
+            "stages = [{ over = \"1s\",\nsine = { mean = 1, amplitude = 1, period = \"0s\" } }]\n",
+            "load.stages.0.sine",
+            10,
+            "1 ms",
+        ),
+        (
+            "stages = [{ steps = { from = 1, to = 2, count = 1, each = \"1s\" } }]\n",
+            "load.stages.0.steps",
+            9,
+            "from 2 to",
+        ),
+        (
+            "stages = [{ steps = { from = 1, to = inf, count = 2, each = \"1s\" } }]\n",
+            "load.stages.0.steps",
+            9,
+            "a rate must be",
+        ),
+        ("stages = [{ over = \"0s\", to = 1 }]\n", "load.stages.0", 9, "duration above zero"),
+        ("stages = [{ over = \"1s\", to = 0 }]\n", "load.stages", 9, "nothing is ever due"),
+        ("stages = []\n", "load.stages", 9, "duration above zero"),
+        ("requests_per_second = 5\narrivals = \"gamma\"\n", "load.arrivals", 10, "need a shape"),
+        ("requests_per_second = 5\narrivals = \"gamma\"\nshape = nan\n", "load.shape", 11, "0.01 to 1000"),
+        ("requests_per_second = 5\nshape = 2.0\n", "load.shape", 10, "gamma"),
+        ("requests_per_second = nan\n", "load.requests_per_second", 9, "above zero"),
+        ("requests_per_second = inf\n", "load.requests_per_second", 9, "100 000 000"),
+        ("arrivals = \"poisson\"\n", "load.arrivals", 9, "closed loop"),
+    ] {
+        let error = refuse(&loaded(stages));
+        assert_eq!((&*error.field, error.line), (field, Some(line)), "{stages}: {error}");
+        assert!(error.hint.contains(hint), "{stages}: {error}");
+    }
+}
+
+#[test]
+fn a_log_lies_beside_its_scenario() {
+    let folder = tempfile::tempdir().expect("folder");
+    let file = folder.path().join("load.toml");
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
+    let read = |replay: &str| {
+        write("load.toml", &loaded(&format!("replay = {replay}\n")));
+        Scenario::read(&file).and_then(|scenario| scenario.load_test()?.validate())
+    };
+    write("access.log", "h - - [10/Oct/2000:13:55:36 -0700] \"GET /a HTTP/1.0\" 200 1\n");
+    write("log.csv", "when,verb\n1,GET\n5,PUT\n");
+    let plan = read("{ file = \"access.log\" }").expect("understood");
+    assert!(plan.load().contains("1 operations in 1s"), "{}", plan.load());
+    let plan =
+        read("{ file = \"log.csv\", speed = 2.0, time = \"when\", method = \"verb\" }").expect("understood");
+    assert_eq!(plan.executor.duration(), Duration::from_millis(2_500));
+    assert!(!plan.target.contains("replaying"), "routes are asked where there are any: {}", plan.target);
+
+    for (replay, field, hint) in [
+        ("{ file = \"none.log\" }", "load.replay.file", "cannot open"),
+        (
+            "{ file = \"log.csv\", format = \"clf\" }",
+            "load.replay.file",
+            "log.csv: none of 3 lines is clf: line 1 has no time",
+        ),
+        ("{ file = \"log.csv\", format = \"xml\" }", "load.replay.format", "`xml` is not known"),
+        ("{ file = \"log.csv\", speed = 0 }", "load.replay.speed", "0.000001"),
+        ("{ file = \"log.csv\", speed = nan }", "load.replay.speed", "0.000001"),
+        ("{ file = \"log.csv\", max_refused = \"200%\" }", "load.replay.max_refused", "a share"),
+        ("{ file = \"log.csv\", path = \"url\" }", "load.replay.file", "no column `url`"),
+        ("{ file = \"access.log\", time = \"at\" }", "load.replay", "no named fields"),
+        ("{ file = \"log.csv\" }\nduration = \"3s\"", "load.replay", "leave out duration"),
+        (
+            "{ file = \"log.csv\" }\nstages = []\narrivals = \"poisson\"",
+            "load.replay",
+            "leave out stages, arrivals",
+        ),
+    ] {
+        let error = read(replay).expect_err(replay);
+        assert_eq!(error.field, field, "{replay}: {error}");
+        assert!(error.hint.contains(hint), "{replay}: {error}");
+        assert_eq!(error.line, Some(9), "{replay}: {error}");
+    }
+}
+
+#[test]
+fn without_routes_a_log_is_asked_itself() {
+    let folder = tempfile::tempdir().expect("folder");
+    let log = folder.path().join("requests.csv");
+    std::fs::write(&log, "time,path\n1,/a\n2,/b\n").expect("written");
+    let text = format!(
+        "[target]\nurl = \"http://127.0.0.1:1\"\n[load]\nreplay = {{ file = {:?} }}\n",
+        log.to_str().expect("text")
+    );
+    let plan = Scenario::parse(&text).and_then(|s| s.load_test()?.validate()).expect("understood");
+    assert_eq!(plan.target, "http://127.0.0.1:1, replaying 2 of 2 lines");
+}
+
 #[test]
 fn a_scenario_never_shows_its_secrets() {
     let scenario = Scenario::parse(GOOD).expect("good");

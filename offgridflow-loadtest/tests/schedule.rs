@@ -1,8 +1,10 @@
 //! Schedules are exact: they never run backwards, lose nothing, and split without a trace.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use offgridflow_loadtest::{ArrivalProcess, Rate, Schedule};
+use offgridflow_loadtest::{
+    ArrivalProcess, ConfigError, Executor, LoadTest, Rate, Schedule, Settings, workload_fn,
+};
 use proptest::prelude::*;
 
 /// Rates in thousandths a second and spans in milliseconds, so that the integral is an integer below.
@@ -27,6 +29,67 @@ fn doubled_area(stages: &[(u64, u64, u64)]) -> u128 {
     stages.iter().map(area).sum()
 }
 
+/// Any kind of stretch, from a thousandth of an operation a second to 2 000, for up to 5 s.
+fn stretch() -> impl Strategy<Value = Stretch> {
+    let rate = || prop_oneof![Just(0.0), 0.001..1.0, 1.0..2_000.0];
+    let span = || (1..5_000_000_000_u64).prop_map(Duration::from_nanos);
+    prop_oneof![
+        (rate(), span()).prop_map(|(rate, span)| Stretch::Hold(rate, span)),
+        (rate(), span()).prop_map(|(rate, span)| Stretch::Ramp(rate, span)),
+        (rate(), rate(), 2..20_u32, 1..200_000_000_u64).prop_map(|(from, to, steps, ns)| Stretch::Steps(
+            from,
+            to,
+            steps,
+            Duration::from_nanos(ns)
+        )),
+        (rate(), 0.0..=1.0, 1_000_000..3_000_000_000_u64, span()).prop_map(|(mean, part, period, span)| {
+            Stretch::Sine(mean, part, Duration::from_nanos(period), span)
+        }),
+    ]
+}
+
+/// Stretches of numbers that make no sense, and of the largest that do.
+fn any_stretch() -> impl Strategy<Value = Stretch> {
+    let rate = || prop_oneof![any::<f64>(), Just(1e8), Just(0.0), 0.0..1e8];
+    let nanos = prop_oneof![any::<u64>(), Just(0), Just(8_640_000_000_000_000), 0..10_000_000_u64];
+    let span = nanos.prop_map(Duration::from_nanos);
+    (rate(), rate(), 0.0..1.2, any::<u32>(), span.clone(), span, 0..4).prop_map(
+        |(one, other, part, steps, span, period, kind)| match kind {
+            0 => Stretch::Hold(one, span),
+            1 => Stretch::Ramp(one, span),
+            2 => Stretch::Steps(one, other, steps % 20_000, span),
+            _ => Stretch::Sine(one, part, period, span),
+        },
+    )
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Stretch {
+    Hold(f64, Duration),
+    Ramp(f64, Duration),
+    Steps(f64, f64, u32, Duration),
+    Sine(f64, f64, Duration, Duration), // mean, amplitude as a part of it, period, span
+}
+
+fn rate_of(stretches: &[Stretch]) -> Rate {
+    stretches.iter().fold(Rate::default(), |rate, stretch| match *stretch {
+        Stretch::Hold(per_sec, span) => rate.then(per_sec, span),
+        Stretch::Ramp(per_sec, span) => rate.then_ramp_to(per_sec, span),
+        Stretch::Steps(from, to, steps, each) => rate.then_steps(from, to, steps, each),
+        Stretch::Sine(mean, part, period, span) => rate.then_sine(mean, mean * part, period, span),
+    })
+}
+
+/// Every arrival process there is, over one rate.
+fn processes(rate: &Rate, seed: u64) -> [Schedule; 4] {
+    [
+        Schedule::steady(rate.clone()),
+        Schedule::poisson(rate.clone(), seed),
+        Schedule::gamma(rate.clone(), 0.3, seed),
+        Schedule::gamma(rate.clone(), 5.0, seed),
+    ]
+}
+
 proptest! {
     #[test]
     fn the_count_is_the_integral_with_a_begun_operation_whole(stages in stages()) {
@@ -35,23 +98,82 @@ proptest! {
     }
 
     #[test]
-    fn instants_never_decrease_and_stay_inside(stages in stages()) {
-        let schedule = Schedule::steady(build(&stages));
-        let instants: Vec<_> = schedule.shard(0, 1).collect();
-        prop_assert_eq!(u64::try_from(instants.len()).unwrap(), schedule.operations());
-        prop_assert!(instants.is_sorted_by_key(|(_, at)| *at));
-        prop_assert!(instants.iter().all(|(_, at)| *at <= schedule.duration()));
-        prop_assert_eq!(schedule.intended(schedule.operations()), None);
+    fn instants_never_decrease_and_stay_inside(stretches in prop::collection::vec(stretch(), 1..5), seed: u64) {
+        for schedule in processes(&rate_of(&stretches), seed) {
+            let instants: Vec<_> = schedule.shard(0, 1).collect();
+            prop_assert_eq!(u64::try_from(instants.len()).unwrap(), schedule.operations());
+            prop_assert!(instants.is_sorted_by_key(|(_, at)| *at));
+            prop_assert!(instants.iter().all(|(_, at)| *at <= schedule.duration()));
+            prop_assert_eq!(schedule.intended(schedule.operations()), None);
+        }
     }
 
     #[test]
-    fn the_union_of_shards_is_bit_identical(stages in stages(), shards in 1..9_u64, seed: u64, random: bool) {
-        let rate = build(&stages);
-        let schedule = if random { Schedule::poisson(rate, seed) } else { Schedule::steady(rate) };
-        let whole: Vec<_> = schedule.shard(0, 1).collect();
-        let mut union: Vec<_> = (0..shards).flat_map(|index| schedule.shard(index, shards)).collect();
-        union.sort_unstable();
-        prop_assert_eq!(union, whole);
+    fn the_union_of_shards_is_bit_identical(
+        stretches in prop::collection::vec(stretch(), 1..4),
+        shards in prop_oneof![Just(1_u64), Just(2), Just(4), Just(8), Just(3), Just(7), 9..64_u64],
+        seed: u64,
+    ) {
+        for schedule in processes(&rate_of(&stretches), seed) {
+            let whole: Vec<_> = schedule.shard(0, 1).collect();
+            let mut union: Vec<_> = (0..shards).flat_map(|index| schedule.shard(index, shards)).collect();
+            union.sort_unstable();
+            prop_assert_eq!(union, whole);
+        }
+    }
+
+    /// At the instant of operation `k`, `k` operations lie under the sine, as its closed form has it.
+    #[test]
+    fn a_wave_is_followed_within_its_stated_error(
+        mean in 1.0..100_000.0_f64, part in 0.0..=1.0_f64, period_ms in 1..20_000_u64, ms in 1..3_000_u64,
+    ) {
+        let (amplitude, period) = (mean * part, Duration::from_millis(period_ms));
+        let rate = Rate::sine(mean, amplitude, period, Duration::from_millis(ms));
+        let turn = std::f64::consts::TAU / period.as_secs_f64();
+        let under = |at: f64| mean * at + amplitude / turn * (1.0 - (turn * at).cos());
+        let schedule = Schedule::steady(rate.clone());
+        // Half a period lacks π²/(3·1024²) of its swing; instants are whole nanoseconds, rates whole millionths.
+        let allowed = 1.01e-6 * amplitude * period.as_secs_f64() + 4e-9 * (mean + amplitude) + 4e-6;
+        for (k, at) in schedule.shard(0, 1 + schedule.operations() / 200) {
+            let off = under(at.as_secs_f64()) - k as f64;
+            prop_assert!(off.abs() <= allowed, "{} at {:?}: {} > {}", k, at, off, allowed);
+        }
+        prop_assert!(rate.peak() <= mean + amplitude + 1e-6);
+    }
+
+    /// Whatever numbers are put in: no panic, no overflow, and what validates is in order and inside.
+    #[test]
+    fn any_numbers_are_run_or_refused(parts in prop::collection::vec(any_stretch(), 0..5), k: u64) {
+        let schedule = Schedule::steady(rate_of(&parts));
+        let (operations, peak) = (schedule.operations(), schedule.peak_rate());
+        let asked = [0, k % operations.max(1), operations.saturating_sub(1)].map(|k| schedule.intended(k));
+        if schedule.validate().is_ok() {
+            prop_assert!(asked.is_sorted());
+            prop_assert!(asked[0].is_some() && asked[2] <= Some(schedule.duration()));
+            prop_assert!(peak > 0.0 && peak <= 1e8);
+        }
+        prop_assert_eq!(schedule.intended(operations), None);
+        prop_assert!(schedule.rate_at(Duration::from_nanos(k)) <= peak);
+    }
+
+    #[test]
+    fn whole_periods_hold_the_mean_exactly(mean in 1..5_000_u32, part in 0.0..=1.0_f64, period in 1_000_000..9_999_999_999_u64, n in 1..50_u32) {
+        let period = Duration::from_nanos(period);
+        let mean = f64::from(mean);
+        let wave = Rate::sine(mean, mean * part, period, period * n);
+        prop_assert_eq!(wave.operations(), Rate::constant(mean, period * n).operations());
+    }
+
+    #[test]
+    fn a_staircase_is_its_steps(from in 0..5_000_u32, to in 0..5_000_u32, steps in 2..40_u32, ms in 1..2_000_u64) {
+        let each = Duration::from_millis(ms);
+        let stairs = Rate::steps(from.into(), to.into(), steps, each);
+        let mean = (f64::from(from) + f64::from(to)) / 2.0;
+        let expected = mean * (each * steps).as_secs_f64();
+        prop_assert!((stairs.operations() as f64 - expected).abs() <= 1.0);
+        prop_assert_eq!(stairs.at(Duration::ZERO), f64::from(from));
+        prop_assert_eq!(stairs.at(each * steps - Duration::from_nanos(1)), f64::from(to));
+        prop_assert_eq!(stairs.peak(), f64::from(from.max(to)));
     }
 
     #[test]
@@ -67,11 +189,12 @@ proptest! {
 
     #[test]
     fn random_arrivals_depend_on_seed_and_index_only(seed: u64, k in 0..500_u64) {
-        let rate = || Rate::constant(1_000.0, Duration::from_secs(1));
-        let (one, other) = (Schedule::poisson(rate(), seed), Schedule::poisson(rate(), seed));
-        // Asked in any order, by anyone.
-        let _ = other.intended(700);
-        prop_assert_eq!(one.intended(k), other.intended(k));
+        let short = processes(&Rate::constant(1_000.0, Duration::from_secs(1)), seed);
+        let long = processes(&Rate::constant(1_000.0, Duration::from_secs(2)), seed);
+        for (short, long) in short.iter().zip(&long) {
+            let _ = long.intended(1_700); // asked in any order, by anyone
+            prop_assert!(short.intended(k).is_none_or(|at| Some(at) == long.intended(k)));
+        }
     }
 }
 
@@ -103,37 +226,6 @@ fn tiny_and_huge_rates_hold() {
     assert!(long.intended(long.operations() - 1) <= Some(long.duration()));
 }
 
-/// 20 seeds: the mean count is the integral, gaps are exponential (Kolmogorov–Smirnov at 1 %), and windows of
-/// 100 ms vary as much as they hold.
-#[test]
-fn random_arrivals_are_poisson() {
-    let (rate, seconds) = (500.0, 20);
-    let mut passed = 0;
-    let mut dispersions = Vec::new();
-    for seed in 0..20 {
-        let schedule = Schedule::poisson(Rate::constant(rate, Duration::from_secs(seconds)), seed);
-        let at: Vec<f64> = schedule.shard(0, 1).map(|(_, at)| at.as_secs_f64()).collect();
-        let mut gaps: Vec<f64> = at.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        gaps.sort_by(f64::total_cmp);
-        let n = gaps.len() as f64;
-        let distance = gaps.iter().enumerate().map(|(i, gap)| {
-            let model = 1.0 - (-rate * gap).exp();
-            (model - i as f64 / n).abs().max((model - (i + 1) as f64 / n).abs())
-        });
-        passed += u32::from(distance.fold(0.0, f64::max) < 1.63 / n.sqrt());
-        let held = |w: u32| {
-            let window = 0.1 * f64::from(w)..0.1 * f64::from(w + 1);
-            at.iter().filter(|at| window.contains(*at)).count() as f64
-        };
-        let windows: Vec<_> = (0..200).map(held).collect();
-        let mean = windows.iter().sum::<f64>() / 200.0;
-        dispersions.push(windows.iter().map(|count| (count - mean).powi(2)).sum::<f64>() / 199.0 / mean);
-    }
-    assert!(passed >= 18, "{passed} of 20 seeds look exponential");
-    let dispersion = dispersions.iter().sum::<f64>() / 20.0;
-    assert!((0.93..1.07).contains(&dispersion), "{dispersion}");
-}
-
 #[test]
 fn impossible_rates_are_refused() {
     let second = Duration::from_secs(1);
@@ -143,6 +235,116 @@ fn impossible_rates_are_refused() {
     assert!(hint(Rate::constant(0.0, second)).unwrap_err().contains("nothing is ever due"));
     for impossible in [-1.0, f64::NAN, f64::INFINITY, 1e9] {
         assert!(hint(Rate::constant(impossible, second)).unwrap_err().contains("100 000 000"));
-        assert_eq!(Schedule::poisson(Rate::constant(impossible, second), 1).operations(), 0);
+        for schedule in processes(&Rate::constant(impossible, second), 1) {
+            assert_eq!(schedule.operations(), 0);
+            assert!(schedule.validate().is_err());
+        }
+        assert!(hint(Rate::steps(1.0, impossible, 3, second)).unwrap_err().contains("100 000 000"));
+        assert!(hint(Rate::sine(impossible, 0.0, second, second)).is_err());
+        assert!(hint(Rate::sine(10.0, impossible, second, second)).is_err());
+    }
+    assert!(hint(Rate::sine(10.0, 10.1, second, second)).unwrap_err().contains("below zero"));
+    assert!(hint(Rate::sine(1e8, 1.0, second, second)).unwrap_err().contains("100 000 000"));
+    assert!(hint(Rate::sine(10.0, 1.0, Duration::ZERO, second)).unwrap_err().contains("period"));
+    assert!(hint(Rate::steps(1.0, 2.0, 1, second)).unwrap_err().contains("from 2 to"));
+    assert!(hint(Rate::constant(1.0, second * 8_640_001)).unwrap_err().contains("100 days"));
+}
+
+#[test]
+fn impossible_shapes_and_too_many_random_arrivals_are_refused() {
+    let rate = || Rate::constant(100.0, Duration::from_secs(10));
+    for shape in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e-9, 1e9] {
+        let schedule = Schedule::gamma(rate(), shape, 1);
+        assert_eq!((schedule.validate().unwrap_err().field.as_str(), schedule.operations()), ("shape", 0));
+    }
+    let many = Rate::constant(1e8, Duration::from_secs(100));
+    for schedule in &processes(&many, 1)[1..] {
+        assert!(schedule.validate().unwrap_err().hint.contains("2^28"));
+    }
+    assert!(Schedule::steady(many).validate().is_ok());
+}
+
+/// Whoever builds an executor, a run refuses what cannot be run.
+#[test]
+fn runs_refuse_impossible_plans_however_they_were_made() {
+    let second = Duration::from_secs(1);
+    let refused = |executor: Executor| {
+        let workload = workload_fn(|_| async { Ok::<(), std::io::Error>(()) });
+        LoadTest::new(workload).executor(executor).validate().expect_err("refused").field
+    };
+    for rate in [f64::NAN, f64::INFINITY, -1.0, 0.0, 1e9] {
+        assert_eq!(refused(Executor::open(Rate::constant(rate, second))), "rate");
+        assert_eq!(refused(Executor::poisson(Rate::constant(rate, second), 1)), "rate");
+        assert_eq!(refused(Executor::gamma(Rate::constant(rate, second), 1.0, 1)), "rate");
+        // One impossible stretch among good ones.
+        assert_eq!(refused(Executor::open(Rate::constant(5.0, second).then(rate.min(-1.0), second))), "rate");
+        let settings = Settings { requests_per_second: Some(rate), ..Settings::default() };
+        assert_eq!(settings.validate().unwrap_err().field, "requests_per_second");
+    }
+    assert_eq!(refused(Executor::gamma(Rate::constant(5.0, second), f64::NAN, 1)), "shape");
+    for (operations, duration, peak) in [
+        (0, second, 1.0),
+        (1, Duration::ZERO, 1.0),
+        (1, Duration::MAX, 1.0),
+        (1, second, f64::NAN),
+        (1, second, f64::INFINITY),
+        (1, second, 0.0),
+    ] {
+        let field = refused(Executor::Open(Arc::new(Careless { operations, duration, peak })));
+        assert!(["rate", "duration"].contains(&&*field), "{field}");
+    }
+}
+
+/// Somebody's own arrival process, which finds everything fine.
+#[derive(Debug)]
+struct Careless {
+    operations: u64,
+    duration: Duration,
+    peak: f64,
+}
+
+impl ArrivalProcess for Careless {
+    fn intended(&self, k: u64) -> Option<Duration> {
+        (k < self.operations).then_some(Duration::ZERO)
+    }
+
+    fn operations(&self) -> u64 {
+        self.operations
+    }
+
+    fn duration(&self) -> Duration {
+        self.duration
+    }
+
+    fn rate_at(&self, _: Duration) -> f64 {
+        self.peak
+    }
+
+    fn peak_rate(&self) -> f64 {
+        self.peak
+    }
+
+    fn validate(&self) -> Result<(), ConfigError> {
+        Ok(())
+    }
+}
+
+/// What every process answered when it was written: a change of bits breaks shards on two versions.
+#[test]
+fn instants_keep_their_bits() {
+    let second = Duration::from_secs(1);
+    let rate = Rate::ramp(0.0, 300.0, second)
+        .then_steps(300.0, 100.0, 3, second / 7)
+        .then_sine(150.0, 120.0, second / 3, second)
+        .hold(second);
+    let golden = [
+        (536, [0, 81_649_659, 115_470_054, 816_496_581, 2_073_689_771, 2_523_809_524]),
+        (550, [92_668_468, 95_619_410, 104_624_955, 910_211_645, 2_117_665_869, 2_537_087_617]),
+        (543, [104_045_590, 115_307_744, 135_560_721, 902_967_312, 1_972_104_490, 2_262_834_833]),
+        (545, [79_490_370, 97_316_366, 123_998_192, 792_616_708, 2_014_810_486, 2_489_277_268]),
+    ];
+    for (schedule, (operations, instants)) in processes(&rate, 42).iter().zip(golden) {
+        let asked = [0, 1, 2, 100, 333, 400].map(|k| schedule.intended(k).map_or(0, |at| at.as_nanos()));
+        assert_eq!((schedule.operations(), asked), (operations, instants), "{schedule:?}");
     }
 }

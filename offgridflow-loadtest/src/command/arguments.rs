@@ -1,11 +1,12 @@
 //! What can be said on the command line.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
 
 use crate::{
-    ConfigError, Executor, HttpRoute, HttpTarget, LoadTest, OnCap, Scenario, Settings, units::parse_duration,
+    ConfigError, Executor, HttpRoute, HttpTarget, LoadTest, LogFormat, OnCap, Rate, Replay, ReplayError,
+    Scenario, Settings, scenario::explain, units::parse_duration,
 };
 
 /// A load tester that proves its own numbers.
@@ -44,13 +45,23 @@ pub(super) struct Run {
 
 /// What to load, and how; the flags other than --threshold apply to a URL only.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("open").args(["rate", "replay"])))]
 pub(super) struct Subject {
     /// A scenario file (SCENARIO.toml), or a URL that begins with http://
     #[arg(value_name = "SCENARIO|URL")]
     what: String,
     /// Operations a second (open loop). Without it, workers ask one after the other (closed loop).
-    #[arg(long, short, value_name = "PER_SECOND")]
+    #[arg(long, short, value_name = "PER_SECOND", value_parser = parse_rate, allow_negative_numbers = true)]
     rate: Option<f64>,
+    /// Ask what this log holds, when it holds it, in place of --rate and --for.
+    #[arg(long, value_name = "LOG", conflicts_with_all = ["duration", "ramp_up", "ramp_down", "method", "body"])]
+    replay: Option<PathBuf>,
+    /// Replay so many times faster [default: 1]
+    #[arg(long, value_name = "FACTOR", requires = "replay", allow_negative_numbers = true)]
+    speed: Option<f64>,
+    /// How the log is written: clf, csv or ndjson [default: by its extension]
+    #[arg(long, requires = "replay")]
+    format: Option<LogFormat>,
     /// How long the full load lasts [default: 30s]
     #[arg(long = "for", short = 'd', value_name = "DURATION", value_parser = parse_duration)]
     duration: Option<Duration>,
@@ -72,8 +83,17 @@ pub(super) struct Subject {
     /// Random (Poisson) arrivals in place of even ones.
     #[arg(long, requires = "rate")]
     poisson: bool,
+    /// Random arrivals of this shape: 1 is Poisson, below 1 in bursts, above more regular.
+    #[arg(
+        long,
+        value_name = "SHAPE",
+        requires = "rate",
+        conflicts_with = "poisson",
+        allow_negative_numbers = true
+    )]
+    gamma: Option<f64>,
     /// Arrivals beyond --workers wait, in place of failing.
-    #[arg(long, requires = "rate")]
+    #[arg(long, requires = "open")]
     queue: bool,
     /// Seed of every random number [default: 0]
     #[arg(long)]
@@ -127,6 +147,7 @@ impl Subject {
         let durations = [self.duration, self.ramp_up, self.ramp_down, self.think_time, self.timeout];
         durations.iter().any(Option::is_some)
             || self.rate.is_some()
+            || self.replay.is_some()
             || self.workers.is_some()
             || self.seed.is_some()
             || self.shards.is_some()
@@ -139,10 +160,17 @@ impl Subject {
     fn quick(&self) -> Result<LoadTest<HttpTarget>, ConfigError> {
         let settings = self.settings();
         settings.validate()?;
-        let mut test =
-            LoadTest::new(self.target()?).settings(&settings).spin(self.spin).seed(self.seed.unwrap_or(0));
+        let (seed, replay) = (self.seed.unwrap_or(0), self.replay()?);
+        let target = self.target(replay.as_ref())?;
+        let mut test = LoadTest::new(target).settings(&settings).spin(self.spin).seed(seed);
         if self.poisson {
-            test = test.executor(Executor::poisson(settings.open_rate(), self.seed.unwrap_or(0)));
+            test = test.executor(Executor::poisson(settings.open_rate(), seed));
+        }
+        if let Some(shape) = self.gamma {
+            test = test.executor(Executor::gamma(settings.open_rate(), shape, seed));
+        }
+        if let Some(replay) = replay {
+            test = test.executor(Executor::replay(replay));
         }
         if self.queue {
             test = test.max_in_flight(settings.concurrent_workers, OnCap::Queue);
@@ -167,13 +195,33 @@ impl Subject {
         }
     }
 
-    fn target(&self) -> Result<HttpTarget, ConfigError> {
+    /// The log, read; what was wrong with some of its lines goes to standard error.
+    fn replay(&self) -> Result<Option<Arc<Replay>>, ConfigError> {
+        let Some(file) = &self.replay else { return Ok(None) };
+        let format = self.format.clone().unwrap_or_else(|| LogFormat::of_path(file));
+        let builder = Replay::builder(format).speed(self.speed.unwrap_or(1.0));
+        let replay = builder.open(file).map_err(|error| match error {
+            ReplayError::Config(ConfigError { field, hint, .. }) => {
+                ConfigError::new(format!("--{field}"), hint)
+            }
+            error => ConfigError::new("--replay", explain(file, &error)),
+        })?;
+        for refused in &replay.summary().examples {
+            eprintln!("{}: {refused}", file.display());
+        }
+        Ok(Some(Arc::new(replay)))
+    }
+
+    fn target(&self, replay: Option<&Arc<Replay>>) -> Result<HttpTarget, ConfigError> {
         let mut target = HttpTarget::new(&self.what)?;
         for header in &self.headers {
             let pair = header.split_once(':');
             let (name, value) =
                 pair.ok_or_else(|| ConfigError::new("--header", "write it as `name: value`"))?;
             target = target.header(name.trim(), value.trim())?;
+        }
+        if let Some(replay) = replay {
+            return target.replaying(Arc::clone(replay));
         }
         if self.method.is_none() && self.body.is_none() {
             return Ok(target);
@@ -185,4 +233,10 @@ impl Subject {
         }
         Ok(target.route(route))
     }
+}
+
+fn parse_rate(text: &str) -> Result<f64, String> {
+    let rate: f64 = text.parse().map_err(|_| "write a number of operations a second")?;
+    Rate::constant(rate, Duration::from_secs(1)).validate().map_err(|error| error.hint)?;
+    Ok(rate)
 }

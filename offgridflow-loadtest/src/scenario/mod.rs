@@ -1,21 +1,30 @@
 //! A load test in a file.
 
 mod lines;
+mod load;
+mod log;
+mod stage;
 mod values;
 
-use std::{collections::BTreeMap, fmt, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use serde::Deserialize;
 
 use lines::{line_of_field, located};
-use values::{Secret, Share, Span, Statuses};
+use load::Load;
+pub(crate) use log::explain;
+use values::{Secret, Statuses};
 
 use crate::{
     error::ConfigError,
-    executor::{Executor, OnCap},
-    rate::Rate,
+    executor::Executor,
+    replay::Replay,
     run::LoadTest,
-    settings::Settings,
     target::http::{HttpRoute, HttpTarget},
 };
 
@@ -53,7 +62,8 @@ use crate::{
 #[derive(Clone)]
 pub struct Scenario {
     file: File,
-    text: String, // for the lines of errors
+    text: String,    // for the lines of errors
+    folder: PathBuf, // where the names of other files begin
 }
 
 impl fmt::Debug for Scenario {
@@ -84,52 +94,6 @@ struct Target {
     headers: BTreeMap<String, Secret>,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Load {
-    duration: Option<Span>,
-    concurrent_workers: Option<usize>,
-    requests_per_second: Option<f64>,
-    ramp_up: Option<Span>,
-    ramp_down: Option<Span>,
-    think_time: Option<Span>,
-    timeout: Option<Span>,
-    failure_threshold: Option<Share>,
-    expected_latency: Option<Span>,
-    stages: Option<Vec<Stage>>,
-    #[serde(default)]
-    arrivals: Arrivals,
-    #[serde(default)]
-    on_cap: Cap,
-    shards: Option<usize>,
-    warm_sessions: Option<usize>,
-    #[serde(default)]
-    spin: bool,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Stage {
-    over: Span,
-    to: f64,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Arrivals {
-    #[default]
-    Steady,
-    Poisson,
-}
-
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Cap {
-    #[default]
-    Fail,
-    Queue,
-}
-
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Route {
@@ -144,16 +108,16 @@ struct Route {
 }
 
 impl Scenario {
-    /// Reads the text of a file.
+    /// Reads the text of a file. Names of other files (a log to replay) are relative to the working directory.
     ///
     /// # Errors
     /// What is not TOML, not known, or not of the right type, with line and field.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         let file = toml::from_str(text).map_err(|error| located(text, &error))?;
-        Ok(Self { file, text: text.to_owned() })
+        Ok(Self { file, text: text.to_owned(), folder: PathBuf::new() })
     }
 
-    /// Reads a file.
+    /// Reads a file. Names of other files (a log to replay) are relative to its folder.
     ///
     /// # Errors
     /// As [`parse`](Self::parse); also a file that cannot be read.
@@ -161,10 +125,11 @@ impl Scenario {
         let path = path.as_ref();
         let text = std::fs::read_to_string(path)
             .map_err(|error| ConfigError::new("", format!("cannot read {}: {error}", path.display())))?;
-        Self::parse(&text)
+        let folder = path.parent().map(Path::to_owned).unwrap_or_default();
+        Ok(Self { folder, ..Self::parse(&text)? })
     }
 
-    /// The load test it describes, validated.
+    /// The load test it describes, validated; a log to replay is read now.
     ///
     /// # Errors
     /// What the builders refuse, with field and line.
@@ -178,16 +143,18 @@ impl Scenario {
         let File { thresholds, seed, load, .. } = &self.file;
         let settings = load.settings();
         settings.validate()?;
-        let test = LoadTest::new(self.target()?).settings(&settings).seed(*seed).spin(load.spin);
-        let test = match load.executor(&settings, *seed)? {
+        let replay = load.replay(&self.folder)?;
+        let test =
+            LoadTest::new(self.target(replay.as_ref())?).settings(&settings).seed(*seed).spin(load.spin);
+        let executor = match replay {
+            Some(replay) => Some(Executor::replay(replay)),
+            None => load.executor(&settings, *seed)?,
+        };
+        let test = match executor {
             Some(executor) => test.executor(executor),
             None => test,
         };
-        let on_cap = match load.on_cap {
-            Cap::Fail => OnCap::CountAsFailure,
-            Cap::Queue => OnCap::Queue,
-        };
-        let mut test = test.max_in_flight(settings.concurrent_workers, on_cap);
+        let mut test = test.max_in_flight(settings.concurrent_workers, load.on_cap());
         if let Some(shards) = load.shards {
             test = test.shards(shards);
         }
@@ -197,11 +164,15 @@ impl Scenario {
         Ok(thresholds.iter().fold(test, LoadTest::threshold))
     }
 
-    fn target(&self) -> Result<HttpTarget, ConfigError> {
+    /// Routes, where there are any, are asked in place of what a log holds.
+    fn target(&self, replay: Option<&Arc<Replay>>) -> Result<HttpTarget, ConfigError> {
         let Target { url, headers } = &self.file.target;
         let mut target = HttpTarget::new(url).map_err(within("target"))?;
         for (name, Secret(value)) in headers {
             target = target.header(name, value).map_err(within("target"))?;
+        }
+        if let Some(replay) = replay.filter(|_| self.file.route.is_empty()) {
+            target = target.replaying(Arc::clone(replay))?;
         }
         for (index, route) in self.file.route.iter().enumerate() {
             target = target.route(route.build().map_err(within(&format!("route.{index}")))?);
@@ -218,56 +189,6 @@ impl Scenario {
             }
         }
         error
-    }
-}
-
-impl Load {
-    fn settings(&self) -> Settings {
-        let default = Settings::default();
-        let span = |span: Option<Span>, default: Duration| span.map_or(default, |Span(span)| span);
-        Settings {
-            duration: span(self.duration, default.duration),
-            concurrent_workers: self.concurrent_workers.unwrap_or(default.concurrent_workers),
-            requests_per_second: self.requests_per_second,
-            ramp_up: span(self.ramp_up, default.ramp_up),
-            ramp_down: span(self.ramp_down, default.ramp_down),
-            think_time: span(self.think_time, default.think_time),
-            timeout: span(self.timeout, default.timeout),
-            failure_threshold: self
-                .failure_threshold
-                .map_or(default.failure_threshold, |Share(share)| Some(share)),
-            expected_latency: span(self.expected_latency, default.expected_latency),
-        }
-    }
-
-    /// What stages or random arrivals put in place of the plain settings.
-    fn executor(&self, settings: &Settings, seed: u64) -> Result<Option<Executor>, ConfigError> {
-        let rate = match (&self.stages, self.requests_per_second) {
-            (Some(_), Some(_)) => {
-                return Err(ConfigError::new(
-                    "stages",
-                    "give either stages or requests_per_second, not both",
-                ));
-            }
-            (Some(_), None)
-                if self.duration.is_some() || self.ramp_up.is_some() || self.ramp_down.is_some() =>
-            {
-                return Err(ConfigError::new(
-                    "stages",
-                    "stages have durations of their own: leave out duration, ramp_up and ramp_down",
-                ));
-            }
-            (Some(stages), None) => {
-                stages.iter().fold(Rate::default(), |rate, stage| rate.then_ramp_to(stage.to, stage.over.0))
-            }
-            (None, Some(_)) if self.arrivals == Arrivals::Poisson => settings.open_rate(),
-            (None, _) => return Ok(None),
-        };
-        rate.validate().map_err(|error| ConfigError::new("stages", error.hint))?;
-        Ok(Some(match self.arrivals {
-            Arrivals::Steady => Executor::open(rate),
-            Arrivals::Poisson => Executor::poisson(rate, seed),
-        }))
     }
 }
 

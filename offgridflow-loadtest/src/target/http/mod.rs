@@ -1,12 +1,13 @@
 //! An HTTP/1.1 service under load: keep-alive connections, weighted routes.
 
 mod connection;
+mod replayed;
 mod route;
 
 use std::{
     net::SocketAddr,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
 };
@@ -17,10 +18,12 @@ use crate::{
     error::ConfigError,
     op::{Op, Phase},
     outcome::{FailKind, Outcome, TargetError},
+    replay::Replay,
     route::RouteId,
     workload::{ShardCtx, Workload},
 };
 use connection::{Connection, Lost};
+use replayed::Replayed;
 pub use route::HttpRoute;
 
 /// An HTTP/1.1 service, without TLS. A session is one keep-alive connection, opened when the first operation
@@ -50,6 +53,7 @@ pub struct HttpTarget {
     headers: HeaderMap,
     routes: Vec<HttpRoute>,
     weights: u64,
+    replayed: Option<Replayed>,
     addresses: Mutex<Vec<SocketAddr>>, // held only to copy one out
     next_address: AtomicUsize,
 }
@@ -95,6 +99,7 @@ impl HttpTarget {
             headers: HeaderMap::new(),
             routes: vec![single.whole_path()],
             weights: 0,
+            replayed: None,
             addresses: Mutex::new(Vec::new()),
             next_address: AtomicUsize::new(0),
         })
@@ -115,10 +120,27 @@ impl HttpTarget {
     pub fn route(mut self, route: HttpRoute) -> Self {
         if self.weights == 0 {
             self.routes.clear();
+            self.replayed = None;
         }
         self.weights += u64::from(route.weight.get());
         self.routes.push(route);
         self
+    }
+
+    /// Asks what a log asked, in place of routes: operation `k` is the log's entry `k`, and after its end the log
+    /// begins again. For the log's times too, use [`Executor::replay`](crate::Executor::replay).
+    ///
+    /// The log's path follows the base's; an entry without a method is a `GET`, one without a path asks for the base. Logs
+    /// hold no bodies, so none are sent: think before replaying anything but reads. Reports name routes by method and
+    /// path, without query, with `{id}` for numbers, UUIDs and long hexadecimal segments; beyond
+    /// [`MAX_ROUTES`](crate::MAX_ROUTES) the rarest are counted as `other`.
+    ///
+    /// # Errors
+    /// A method that HTTP does not allow.
+    pub fn replaying(mut self, replay: impl Into<Arc<Replay>>) -> Result<Self, ConfigError> {
+        let (replayed, routes) = Replayed::new(replay.into())?;
+        (self.routes, self.weights, self.replayed) = (routes, 0, Some(replayed));
+        Ok(self)
     }
 
     /// Path and query of the base.
@@ -129,6 +151,9 @@ impl HttpTarget {
 
     /// Which route an operation takes: drawn from its own random numbers, by weight.
     fn pick(&self, op: &Op) -> usize {
+        if let Some(replayed) = &self.replayed {
+            return replayed.route(op.index());
+        }
         if self.routes.len() == 1 {
             return 0;
         }
@@ -143,10 +168,12 @@ impl HttpTarget {
     }
 
     fn request(&self, route: &HttpRoute, op: &Op) -> Result<connection::Request, TargetError> {
-        let path = route.make_path(&self.prefix, op);
+        let replayed = self.replayed.as_ref().and_then(|log| log.request(&self.prefix, op.index()));
+        let (method, path) =
+            replayed.unwrap_or_else(|| (route.method.clone(), route.make_path(&self.prefix, op)));
         let uri = Uri::try_from(&*path).map_err(|_| bad_request(format!("`{path}` is not a valid path")))?;
         let mut request = http::Request::new(http_body_util::Full::new(route.make_body(op)));
-        *request.method_mut() = route.method.clone();
+        *request.method_mut() = method;
         *request.uri_mut() = uri;
         let headers = request.headers_mut();
         headers.reserve(1 + self.headers.len() + route.headers.len());
@@ -251,7 +278,11 @@ impl Workload for HttpTarget {
     }
 
     fn describe(&self) -> String {
-        format!("http://{}{}", self.host.to_str().unwrap_or("?"), self.prefix)
+        let base = format!("http://{}{}", self.host.to_str().unwrap_or("?"), self.prefix);
+        match &self.replayed {
+            Some(log) => format!("{base}, replaying {}", log.replay.summary()),
+            None => base,
+        }
     }
 }
 

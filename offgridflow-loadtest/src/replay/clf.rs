@@ -1,0 +1,107 @@
+//! The Common and the Combined Log Format of Apache, nginx and others.
+
+use std::borrow::Cow;
+
+use super::{
+    format::Parsed,
+    timestamp::{common_log, short},
+};
+
+/// `host ident user [time] "METHOD path PROTOCOL" …`; what follows the request does not matter. A request of
+/// `-` (nothing was asked before the connection ended) is an entry without method and path.
+pub(super) fn parse(line: &str) -> Result<Parsed<'_>, String> {
+    let (at_ns, rest) = time(line)?;
+    let request = rest.strip_prefix(" \"").ok_or("has no request in quotes after its time")?;
+    let request = unquoted(request).ok_or("has a request whose quotes are not closed")?;
+    if request == "-" {
+        return Ok(Parsed { at_ns, method: None, path: None });
+    }
+    let (method, path) = request_line(&request)
+        .ok_or_else(|| format!("has `{}` for a request, not `METHOD /path PROTOCOL`", short(&request)))?;
+    Ok(Parsed { at_ns, method: Some(Cow::Owned(method)), path: Some(Cow::Owned(path)) })
+}
+
+/// The first `[…]` that is a time (user names may hold brackets), and what follows it.
+fn time(line: &str) -> Result<(i64, &str), &'static str> {
+    for (open, _) in line.match_indices('[') {
+        let inner = &line[open + 1..];
+        let Some((text, rest)) = inner.split_once(']') else { break };
+        if let Some(at_ns) = common_log(text) {
+            return Ok((at_ns, rest));
+        }
+    }
+    Err("has no time such as [10/Oct/2000:13:55:36 -0700]")
+}
+
+/// Up to the closing quote, with `\"` and `\\` resolved; other escapes (`\x16`) stay as they are.
+fn unquoted(text: &str) -> Option<Cow<'_, str>> {
+    let mut escaped = false;
+    let close = text.bytes().position(|byte| {
+        let closes = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        closes
+    })?;
+    let inner = &text[..close];
+    if !inner.contains('\\') {
+        return Some(Cow::Borrowed(inner));
+    }
+    let (mut resolved, mut chars) = (String::with_capacity(inner.len()), inner.chars().peekable());
+    while let Some(char) = chars.next() {
+        let resolves = char == '\\' && matches!(chars.peek(), Some('"' | '\\'));
+        resolved.push(if resolves { chars.next()? } else { char });
+    }
+    Some(Cow::Owned(resolved))
+}
+
+/// Method and path; a path that holds blanks goes up to the protocol, which HTTP/0.9 does not have.
+fn request_line(request: &str) -> Option<(String, String)> {
+    let (method, rest) = request.split_once(' ')?;
+    let path = match rest.rsplit_once(' ') {
+        Some((path, protocol)) if protocol.starts_with("HTTP/") => path,
+        _ => rest,
+    };
+    let token = !method.is_empty() && method.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    (token && !path.trim().is_empty()).then(|| (method.to_owned(), path.trim().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(line: &str) -> (Option<String>, Option<String>) {
+        let parsed = parse(line).expect(line);
+        (parsed.method.map(Cow::into_owned), parsed.path.map(Cow::into_owned))
+    }
+
+    #[test]
+    fn examples_of_the_documentation() {
+        let some = |method: &str, path: &str| (Some(method.to_owned()), Some(path.to_owned()));
+        let common =
+            r#"127.0.0.1 - frank [10/Oct/2000:13:55:36 -0700] "GET /apache_pb.gif HTTP/1.0" 200 2326"#;
+        assert_eq!(request(common), some("GET", "/apache_pb.gif"));
+        let combined =
+            format!(r#"{common} "http://www.example.com/start.html" "Mozilla/4.08 [en] (Win98; I ;Nav)""#);
+        assert_eq!(request(&combined), some("GET", "/apache_pb.gif"));
+        let odd = |user: &str, request: &str| {
+            format!(r#"::1 - {user} [10/Oct/2000:13:55:36 -0700] "{request}" 400 0"#)
+        };
+        assert_eq!(request(&odd("[x] y", "GET /")), some("GET", "/"));
+        assert_eq!(request(&odd("-", "POST /a b?c=\\\"d\\\" HTTP/2.0")), some("POST", "/a b?c=\"d\""));
+        assert_eq!(request(&odd("-", "GET /a b/c")), some("GET", "/a b/c"));
+        assert_eq!(request(&odd("-", "-")), (None, None));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (line, reason) in [
+            ("", "no time"),
+            (r#"h - - [10/Oct/2000:13:55:36] "GET / HTTP/1.0""#, "no time"),
+            ("h - - [10/Oct/2000:13:55:36 -0700] 200", "no request in quotes"),
+            (r#"h - - [10/Oct/2000:13:55:36 -0700] "GET /"#, "not closed"),
+            (r#"h - - [10/Oct/2000:13:55:36 -0700] "\x16\x03\x01" 400"#, r"`\\x16\\x03\\x01` for a request"),
+        ] {
+            let error = parse(line).err().unwrap_or_default();
+            assert!(error.contains(reason), "{line}: {error}");
+        }
+    }
+}

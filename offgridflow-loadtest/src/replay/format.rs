@@ -1,0 +1,110 @@
+//! How a log is written.
+
+use std::{borrow::Cow, fmt, path::Path, str::FromStr};
+
+use crate::error::ConfigError;
+
+/// How a log is written.
+///
+/// ```
+/// use offgridflow_loadtest::LogFormat;
+/// assert_eq!(LogFormat::of_path("logs/access.log"), LogFormat::Common);
+/// assert_eq!("csv".parse(), Ok(LogFormat::Csv(Default::default())));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LogFormat {
+    /// The Common Log Format, and the Combined one, of Apache, nginx and others.
+    Common,
+    /// Comma-separated values (RFC 4180), with a header row; without one if the first row begins with a
+    /// timestamp. Times are those of [`Fields`].
+    Csv(Fields),
+    /// One JSON object a line; names with points (`request.uri`) look into objects.
+    #[cfg(feature = "serde")]
+    Ndjson(Fields),
+}
+
+/// Which columns or fields of a log say what. Times are RFC 3339, or seconds or (from 10¹¹ on) milliseconds
+/// since 1970, with or without a fraction.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Fields {
+    /// The time. Default: the first of `time`, `timestamp`, `@timestamp` and `ts` that there is; in CSV without
+    /// any of them the first column.
+    pub time: Option<String>,
+    /// The method. Default: `method` or `request.method`, where there is one.
+    pub method: Option<String>,
+    /// The path with its query. Default: `path`, in JSON also `uri`, `request.path` or `request.uri`, where
+    /// there is one.
+    pub path: Option<String>,
+}
+
+impl LogFormat {
+    /// By the file's extension: `.csv`; `.ndjson`, `.jsonl` and `.json`; else the Common Log Format.
+    #[must_use]
+    pub fn of_path(path: impl AsRef<Path>) -> Self {
+        let extension = path.as_ref().extension().unwrap_or_default();
+        match extension.to_str().unwrap_or_default() {
+            "csv" => Self::Csv(Fields::default()),
+            #[cfg(feature = "serde")]
+            "ndjson" | "jsonl" | "json" => Self::Ndjson(Fields::default()),
+            _ => Self::Common,
+        }
+    }
+
+    /// The same format, with other columns or fields.
+    ///
+    /// # Errors
+    /// The Common Log Format has no names.
+    pub fn with_fields(self, fields: Fields) -> Result<Self, ConfigError> {
+        match self {
+            Self::Csv(_) => Ok(Self::Csv(fields)),
+            #[cfg(feature = "serde")]
+            Self::Ndjson(_) => Ok(Self::Ndjson(fields)),
+            Self::Common if fields == Fields::default() => Ok(Self::Common),
+            Self::Common => Err(ConfigError::new(
+                "format",
+                "the Common Log Format has no named fields: use csv or ndjson",
+            )),
+        }
+    }
+}
+
+impl FromStr for LogFormat {
+    type Err = ConfigError;
+
+    /// `clf`, `csv` or `ndjson`, with the usual fields.
+    fn from_str(text: &str) -> Result<Self, ConfigError> {
+        match text {
+            "clf" => Ok(Self::Common),
+            "csv" => Ok(Self::Csv(Fields::default())),
+            #[cfg(feature = "serde")]
+            "ndjson" => Ok(Self::Ndjson(Fields::default())),
+            _ => Err(ConfigError::new(
+                "format",
+                format!("`{text}` is not known: write clf, csv, or (feature `serde`) ndjson"),
+            )),
+        }
+    }
+}
+
+impl fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Common => "clf",
+            Self::Csv(_) => "csv",
+            #[cfg(feature = "serde")]
+            Self::Ndjson(_) => "ndjson",
+        })
+    }
+}
+
+/// How times are usually called.
+pub(super) const TIME: [&str; 4] = ["time", "timestamp", "@timestamp", "ts"];
+
+/// What a record says.
+#[derive(Debug)]
+pub(super) struct Parsed<'a> {
+    pub(super) at_ns: i64,
+    pub(super) method: Option<Cow<'a, str>>,
+    pub(super) path: Option<Cow<'a, str>>,
+}

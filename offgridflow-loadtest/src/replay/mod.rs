@@ -1,0 +1,21 @@
+//! Load as it once was: the arrivals of a log, at their own distances.
+
+mod builder;
+mod clf;
+mod csv;
+mod entry;
+mod error;
+mod format;
+#[cfg(feature = "serde")]
+mod ndjson;
+mod records;
+mod timestamp;
+mod trace;
+
+pub use {
+    builder::ReplayBuilder,
+    entry::Entry,
+    error::{RefusedLine, ReplayError},
+    format::{Fields, LogFormat},
+    trace::{Replay, ReplaySummary},
+};

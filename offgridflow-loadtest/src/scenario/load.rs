@@ -1,0 +1,155 @@
+//! How much load, and when.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use serde::Deserialize;
+
+use super::{
+    log::Log,
+    stage::{Stage, rate_of},
+    values::{Share, Span},
+};
+use crate::{
+    error::ConfigError,
+    executor::{Executor, OnCap},
+    replay::Replay,
+    settings::Settings,
+};
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Load {
+    duration: Option<Span>,
+    concurrent_workers: Option<usize>,
+    requests_per_second: Option<f64>,
+    ramp_up: Option<Span>,
+    ramp_down: Option<Span>,
+    think_time: Option<Span>,
+    timeout: Option<Span>,
+    failure_threshold: Option<Share>,
+    expected_latency: Option<Span>,
+    stages: Option<Vec<Stage>>,
+    replay: Option<Log>,
+    arrivals: Option<Arrivals>,
+    shape: Option<f64>,
+    #[serde(default)]
+    on_cap: Cap,
+    pub(super) shards: Option<usize>,
+    pub(super) warm_sessions: Option<usize>,
+    #[serde(default)]
+    pub(super) spin: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Arrivals {
+    Steady,
+    Poisson,
+    Gamma,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Cap {
+    #[default]
+    Fail,
+    Queue,
+}
+
+impl Load {
+    pub(super) fn on_cap(&self) -> OnCap {
+        match self.on_cap {
+            Cap::Fail => OnCap::CountAsFailure,
+            Cap::Queue => OnCap::Queue,
+        }
+    }
+
+    pub(super) fn settings(&self) -> Settings {
+        let default = Settings::default();
+        let span = |span: Option<Span>, default: Duration| span.map_or(default, |Span(span)| span);
+        Settings {
+            duration: span(self.duration, default.duration),
+            concurrent_workers: self.concurrent_workers.unwrap_or(default.concurrent_workers),
+            requests_per_second: self.requests_per_second,
+            ramp_up: span(self.ramp_up, default.ramp_up),
+            ramp_down: span(self.ramp_down, default.ramp_down),
+            think_time: span(self.think_time, default.think_time),
+            timeout: span(self.timeout, default.timeout),
+            failure_threshold: self
+                .failure_threshold
+                .map_or(default.failure_threshold, |Share(share)| Some(share)),
+            expected_latency: span(self.expected_latency, default.expected_latency),
+        }
+    }
+
+    /// The log to replay, read; its name is relative to `folder`.
+    pub(super) fn replay(&self, folder: &Path) -> Result<Option<Arc<Replay>>, ConfigError> {
+        let Some(log) = &self.replay else { return Ok(None) };
+        let set = self.plain_durations().chain([
+            ("requests_per_second", self.requests_per_second.is_some()),
+            ("stages", self.stages.is_some()),
+            ("arrivals", self.arrivals.is_some()),
+            ("shape", self.shape.is_some()),
+        ]);
+        refuse_any(set, "replay", "a replay has the times of its log")?;
+        log.read(folder).map(|replay| Some(Arc::new(replay)))
+    }
+
+    /// What stages or random arrivals put in place of the plain settings.
+    pub(super) fn executor(&self, settings: &Settings, seed: u64) -> Result<Option<Executor>, ConfigError> {
+        let arrivals = self.arrivals.unwrap_or(Arrivals::Steady);
+        if self.shape.is_some() && arrivals != Arrivals::Gamma {
+            return Err(ConfigError::new("shape", "is for arrivals = \"gamma\""));
+        }
+        let rate = match (&self.stages, self.requests_per_second) {
+            (Some(_), Some(_)) => {
+                return Err(ConfigError::new(
+                    "stages",
+                    "give either stages or requests_per_second, not both",
+                ));
+            }
+            (Some(stages), None) => {
+                refuse_any(self.plain_durations(), "stages", "stages have durations of their own")?;
+                rate_of(stages)?
+            }
+            (None, Some(_)) if arrivals == Arrivals::Steady => return Ok(None),
+            (None, Some(_)) => settings.open_rate(),
+            (None, None) if arrivals == Arrivals::Steady => return Ok(None),
+            (None, None) => {
+                let hint = "random arrivals need requests_per_second or stages: a closed loop has none";
+                return Err(ConfigError::new("arrivals", hint));
+            }
+        };
+        Ok(Some(match arrivals {
+            Arrivals::Steady => Executor::open(rate),
+            Arrivals::Poisson => Executor::poisson(rate, seed),
+            Arrivals::Gamma => {
+                let hint = "gamma arrivals need a shape: 1 is Poisson, 0.25 bursts, 4 more regular";
+                let shape = self.shape.ok_or_else(|| ConfigError::new("arrivals", hint))?;
+                Executor::gamma(rate, shape, seed)
+            }
+        }))
+    }
+
+    fn plain_durations(&self) -> impl Iterator<Item = (&'static str, bool)> {
+        [
+            ("duration", self.duration.is_some()),
+            ("ramp_up", self.ramp_up.is_some()),
+            ("ramp_down", self.ramp_down.is_some()),
+        ]
+        .into_iter()
+    }
+}
+
+/// Refuses settings that something else makes meaningless.
+fn refuse_any(
+    set: impl Iterator<Item = (&'static str, bool)>,
+    field: &str,
+    because: &str,
+) -> Result<(), ConfigError> {
+    let names: Vec<_> = set.filter(|(_, is_set)| *is_set).map(|(name, _)| name).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    Err(ConfigError::new(field, format!("{because}: leave out {}", names.join(", "))))
+}

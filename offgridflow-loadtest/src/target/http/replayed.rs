@@ -1,0 +1,171 @@
+//! Requests as a log has them.
+
+use std::{borrow::Cow, collections::HashMap, fmt::Write, sync::Arc};
+
+use http::Method;
+
+use super::route::HttpRoute;
+use crate::{
+    error::ConfigError,
+    replay::{Entry, Replay},
+    route::MAX_ROUTES,
+    schedule::ArrivalProcess,
+};
+
+/// Names that the run's table holds beside `unnamed` and `other`.
+const NAMED: usize = MAX_ROUTES - 2;
+
+/// A log, and under which of the target's routes each of its distinct requests counts.
+#[derive(Debug)]
+pub(super) struct Replayed {
+    pub(super) replay: Arc<Replay>,
+    routes: Box<[u8]>, // by the entry's number; at most `NAMED`, which stands for all further ones
+}
+
+impl Replayed {
+    /// With the routes it counts under: the most frequent templates, and one for the rest where there is one.
+    pub(super) fn new(replay: Arc<Replay>) -> Result<(Self, Vec<HttpRoute>), ConfigError> {
+        let templates = replay.distinct().iter().map(template).collect::<Result<Vec<_>, _>>()?;
+        let mut counts = HashMap::<&str, u64>::new();
+        for id in (0..replay.operations()).filter_map(|k| replay.entry_id(k)) {
+            *counts.entry(&templates[id]).or_default() += 1;
+        }
+        let mut names: Vec<_> = counts.into_iter().collect();
+        names.sort_unstable_by(|(a, many), (b, more)| more.cmp(many).then(a.cmp(b)));
+        let rest = names.len() > NAMED;
+        let names: Vec<&str> = names.into_iter().map(|(name, _)| name).take(NAMED).collect();
+        let place: HashMap<&str, u8> = names.iter().copied().zip(0..).collect();
+        let other = u8::try_from(NAMED).unwrap_or(u8::MAX);
+        let routes = templates.iter().map(|name| place.get(&**name).copied().unwrap_or(other)).collect();
+        let names = names.iter().copied().chain(rest.then_some("other"));
+        let named = names.map(|name| HttpRoute::get("/").named(name)).collect();
+        Ok((Self { replay, routes }, named))
+    }
+
+    /// The route that operation `k` counts under.
+    pub(super) fn route(&self, k: u64) -> usize {
+        let id = self.replay.entry_id(self.turn(k)).unwrap_or(0);
+        self.routes.get(id).map_or(0, |&route| route.into())
+    }
+
+    /// What operation `k` asks for, the base's path put before the log's.
+    pub(super) fn request(&self, prefix: &str, k: u64) -> Option<(Method, Cow<'_, str>)> {
+        let entry = self.replay.entry(self.turn(k))?;
+        let method = method(entry).ok()?;
+        let path = encoded(origin_form(entry.path().unwrap_or("/")));
+        if prefix.is_empty() && path.starts_with(['/', '*']) {
+            return Some((method, path));
+        }
+        let slash = if path.starts_with('/') { "" } else { "/" };
+        Some((method, Cow::Owned(format!("{prefix}{slash}{path}"))))
+    }
+
+    /// A run that is longer than the log begins it again.
+    fn turn(&self, k: u64) -> u64 {
+        k % self.replay.operations().max(1)
+    }
+}
+
+fn method(entry: &Entry) -> Result<Method, ConfigError> {
+    let method = entry.method().unwrap_or("GET");
+    let wrong = |_| ConfigError::new("replay", format!("the log asks for `{method}`, not an HTTP method"));
+    Method::from_bytes(method.as_bytes()).map_err(wrong)
+}
+
+/// Method and path without the query, with `{id}` for segments that look like identifiers.
+fn template(entry: &Entry) -> Result<String, ConfigError> {
+    let path = origin_form(entry.path().unwrap_or("/"));
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    let mut name = format!("{} ", method(entry)?);
+    for (index, segment) in path.split('/').enumerate() {
+        if index > 0 {
+            name.push('/');
+        }
+        name.push_str(if is_identifier(segment) { "{id}" } else { segment });
+    }
+    Ok(name)
+}
+
+/// A number, a UUID, or at least eight hexadecimal digits with a decimal one among them.
+fn is_identifier(segment: &str) -> bool {
+    let digits = segment.bytes().filter(u8::is_ascii_digit).count();
+    let hexadecimal = segment.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    let dashes = segment.bytes().filter(|&byte| byte == b'-').count();
+    let number = digits > 0 && digits == segment.len();
+    let hash = hexadecimal && digits > 0 && dashes == 0 && segment.len() >= 8;
+    number || hash || hexadecimal && dashes == 4 && segment.len() == 36
+}
+
+/// The path of what may be a whole URL (proxies log those).
+fn origin_form(target: &str) -> &str {
+    match target.split_once("://") {
+        Some((scheme, rest)) if scheme.bytes().all(|byte| byte.is_ascii_alphabetic()) => {
+            rest.find('/').map_or("/", |path| &rest[path..])
+        }
+        _ => target,
+    }
+}
+
+/// With percent signs for what a request line cannot hold.
+fn encoded(path: &str) -> Cow<'_, str> {
+    let allowed = |byte: u8| byte.is_ascii_graphic() && !b"\"#<>\\^`{|}".contains(&byte);
+    if path.bytes().all(allowed) {
+        return Cow::Borrowed(path);
+    }
+    let mut encoded = String::with_capacity(path.len() + 16);
+    for byte in path.bytes() {
+        if allowed(byte) {
+            encoded.push(byte.into());
+        } else {
+            let _ = write!(encoded, "%{byte:02X}"); // a string takes everything
+        }
+    }
+    Cow::Owned(encoded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replay::LogFormat;
+
+    fn replayed(log: &str) -> (Replayed, Vec<HttpRoute>) {
+        let replay = Replay::builder(LogFormat::Csv(Default::default())).read(log.as_bytes()).expect("a log");
+        Replayed::new(Arc::new(replay)).expect("requests")
+    }
+
+    #[test]
+    fn identifiers_share_a_name() {
+        for (path, expected) in [
+            ("/sites/17?page=2", "GET /sites/{id}"),
+            ("/a/0d9f3c1e/b", "GET /a/{id}/b"),
+            ("/a/6fa459ea-ee8a-3ca4-894e-db77e160355e", "GET /a/{id}"),
+            ("/facade/decades/v2", "GET /facade/decades/v2"),
+            ("/", "GET /"),
+            ("http://a.example/b/3/?c", "GET /b/{id}/"),
+            ("https://a.example", "GET /"),
+        ] {
+            let (replayed, routes) = replayed(&format!("time,path\n1,{path}\n"));
+            assert_eq!((routes[0].name(), replayed.route(0), routes.len()), (expected, 0, 1));
+        }
+    }
+
+    #[test]
+    fn paths_are_complete_and_encoded() {
+        let (replayed, _) = replayed("time,method,path\n1,PUT,/a b/é?q={1}\n2,,\n3,,x\n");
+        let request = |prefix, k| replayed.request(prefix, k).expect("a request").1.into_owned();
+        assert_eq!(request("", 0), "/a%20b/%C3%A9?q=%7B1%7D");
+        assert_eq!((request("", 1), request("/api", 1)), ("/".into(), "/api/".into()));
+        assert_eq!((request("", 2), request("/api", 2)), ("/x".into(), "/api/x".into()));
+        assert_eq!(replayed.request("", 3).expect("begins again").0, Method::PUT);
+    }
+
+    #[test]
+    fn the_most_frequent_routes_keep_their_names() {
+        let rare: String = (0..100).map(|n| format!("{n},/page-{n}\n")).collect();
+        let log = format!("time,path\n{rare}100,/often/1\n100,/often/2\n");
+        let (replayed, routes) = replayed(&log);
+        assert_eq!((routes.len(), routes[0].name(), routes[NAMED].name()), (63, "GET /often/{id}", "other"));
+        assert_eq!((replayed.route(100), replayed.route(101)), (0, 0));
+        assert_eq!((0..100).filter(|&k| replayed.route(k) == NAMED).count(), 39);
+    }
+}

@@ -1,0 +1,78 @@
+//! Schedules from the command line: random ones, logs, and impossible ones.
+#![cfg(feature = "cli")]
+
+mod common;
+
+use std::{fmt::Write, fs, process::Command};
+
+use common::Server;
+
+fn run(arguments: &[&str]) -> (i32, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_offgridflow-loadtest"));
+    let output = command.args(arguments).output().expect("the command runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    (output.status.code().expect("a code"), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn a_log_is_replayed_against_a_url() {
+    let server = Server::start();
+    let folder = tempfile::tempdir().expect("folder");
+    let file = folder.path().join("access.log");
+    let mut log = String::from("not a log line\n");
+    for n in 0..400 {
+        let second = 36 + n / 100;
+        writeln!(log, "::1 - - [10/Oct/2000:13:55:{second} -0700] \"GET /sites/{n}?x=1 HTTP/1.1\" 200 9")
+            .unwrap();
+    }
+    fs::write(&file, log).expect("written");
+    let file = file.to_str().expect("text");
+    let (code, out, err) = run(&["run", &server.url(), "--replay", file, "--speed", "8", "--queue", "-q"]);
+    assert!([0, 3].contains(&code), "{out}{err}"); // 3 on a starved machine
+    assert!(
+        out.contains("replaying 400 of 401 lines, 1 refused") && out.contains("GET /sites/{id}"),
+        "{out}"
+    );
+    assert!(out.contains("400 operations in 500ms, up to 800/s"), "{out}");
+    assert!(err.contains("line 1 has no time such as"), "{err}");
+    assert_eq!((server.requests(), &*server.last().line), (400, "GET /sites/399?x=1 HTTP/1.1"));
+}
+
+#[test]
+fn gamma_arrivals_have_a_random_count() {
+    let plan =
+        |shape| run(&["preflight", "http://127.0.0.1:1", "--rate", "100", "--gamma", shape, "--seed", "3"]);
+    let (code, bursts, err) = plan("0.2");
+    assert_eq!(code, 0, "{err}");
+    assert!(bursts.contains("open loop") && !bursts.contains(" 3000 operations"), "{bursts}");
+    assert_ne!(bursts, plan("5").1);
+}
+
+#[test]
+fn impossible_schedules_exit_2_in_a_sentence() {
+    let folder = tempfile::tempdir().expect("folder");
+    let empty = folder.path().join("empty.log");
+    fs::write(&empty, "").expect("written");
+    let empty = empty.to_str().expect("text");
+    let cases: [(&[&str], &str); 13] = [
+        (&["--rate", "NaN"], "a rate must be a number"),
+        (&["--rate", "inf"], "a rate must be a number"),
+        (&["--rate", "-5"], "a rate must be a number"),
+        (&["--rate", "0"], "nothing is ever due"),
+        (&["--rate", "1e9"], "a rate must be a number"),
+        (&["--rate", "1e8", "--for", "10s", "--poisson"], "2^28"),
+        (&["--rate", "1", "--for", "2401h"], "100 days"),
+        (&["--rate", "5", "--gamma", "NaN"], "shape"),
+        (&["--rate", "5", "--gamma", "-1"], "shape"),
+        (&["--replay", "none.log"], "cannot open none.log: "),
+        (&["--replay", empty], "the log is empty"),
+        (&["--replay", empty, "--speed", "NaN"], "error: --speed: must be a number"),
+        (&["--replay", empty, "--rate", "5"], "cannot be used with"),
+    ];
+    for (flags, part) in cases {
+        let arguments: Vec<_> = ["run", "http://127.0.0.1:1"].iter().chain(flags).copied().collect();
+        let (code, _, err) = run(&arguments);
+        assert_eq!(code, 2, "{flags:?}: {err}");
+        assert!(err.contains(part), "{flags:?}: {part} in {err}");
+    }
+}
