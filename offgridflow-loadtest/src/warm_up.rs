@@ -1,8 +1,11 @@
 //! Leaving the warm-up out of the numbers.
 
-use std::time::Duration;
+use std::{str::FromStr, time::Duration};
 
-use crate::stats::{trend, warm_up_cut};
+use crate::{
+    stats::{trend, warm_up_cut},
+    units::parse_duration,
+};
 
 /// Which first part of a run is run but not measured: cold caches, growing pools, code not yet compiled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -17,6 +20,23 @@ pub enum WarmUp {
     /// cut in what was seen so far that leaves the steadiest rest, and a trend test at that rest. If half of the
     /// plan passes first, the second half is measured, and the report says so. Needs plans of 20 s and more.
     Auto,
+}
+
+impl FromStr for WarmUp {
+    type Err = String;
+
+    /// Reads `auto`, `none` or a duration such as `10s`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            "auto" => Ok(Self::Auto),
+            "none" => Ok(Self::None),
+            text => match parse_duration(text) {
+                Ok(Duration::ZERO) => Ok(Self::None),
+                Ok(length) => Ok(Self::For(length)),
+                Err(hint) => Err(format!("{hint}; or \"auto\"")),
+            },
+        }
+    }
 }
 
 /// Below this probability of a trend as clear as the one seen, the response times rise or fall.

@@ -5,8 +5,8 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use clap::{ArgGroup, Args, Parser, Subcommand};
 
 use crate::{
-    ConfigError, Executor, HttpRoute, HttpTarget, LoadTest, LogFormat, OnCap, Rate, Replay, ReplayError,
-    Scenario, Settings, scenario::explain, units::parse_duration,
+    ConfigError, Executor, HttpRoute, HttpTarget, LoadTest, LogFormat, OnCap, Overload, Rate, Replay,
+    ReplayError, Scenario, Settings, WarmUp, scenario::explain, units::parse_duration,
 };
 
 /// A load tester that proves its own numbers.
@@ -35,6 +35,9 @@ pub(super) struct Run {
     /// Also write the report as JSON to this file.
     #[arg(long, value_name = "FILE")]
     pub(super) json: Option<PathBuf>,
+    /// Also write the response times, second by second, as an HdrHistogram log to this file.
+    #[arg(long, value_name = "FILE")]
+    pub(super) hdr_log: Option<PathBuf>,
     /// No line a second on standard error.
     #[arg(long, short)]
     pub(super) quiet: bool,
@@ -80,6 +83,15 @@ pub(super) struct Subject {
     /// Give an operation up after this long [default: 10s]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     timeout: Option<Duration>,
+    /// Count an operation as late that is answered later than this after its intended start.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, requires = "open")]
+    deadline: Option<Duration>,
+    /// Do not run an operation whose deadline has passed before it could begin.
+    #[arg(long, requires = "deadline")]
+    shed: bool,
+    /// Leave this much of the start out of the numbers, or `auto` until the response times are steady [default: none]
+    #[arg(long, value_name = "DURATION|auto")]
+    warm_up: Option<WarmUp>,
     /// Random (Poisson) arrivals in place of even ones.
     #[arg(long, requires = "rate")]
     poisson: bool,
@@ -131,7 +143,7 @@ impl Subject {
         if self.has_url_flags() {
             return Err(ConfigError::new(
                 "",
-                "flags other than --threshold, --json, --quiet and --dry-run apply to a URL: put them into the scenario",
+                "flags other than --threshold, --json, --hdr-log, --quiet and --dry-run apply to a URL: put them into the scenario",
             ));
         }
         let named = |mut error: ConfigError| {
@@ -148,6 +160,8 @@ impl Subject {
         durations.iter().any(Option::is_some)
             || self.rate.is_some()
             || self.replay.is_some()
+            || self.deadline.is_some()
+            || self.warm_up.is_some()
             || self.workers.is_some()
             || self.seed.is_some()
             || self.shards.is_some()
@@ -163,6 +177,7 @@ impl Subject {
         let (seed, replay) = (self.seed.unwrap_or(0), self.replay()?);
         let target = self.target(replay.as_ref())?;
         let mut test = LoadTest::new(target).settings(&settings).spin(self.spin).seed(seed);
+        test = test.warm_up(self.warm_up.unwrap_or_default());
         if self.poisson {
             test = test.executor(Executor::poisson(settings.open_rate(), seed));
         }
@@ -171,6 +186,9 @@ impl Subject {
         }
         if let Some(replay) = replay {
             test = test.executor(Executor::replay(replay));
+        }
+        if let Some(deadline) = self.deadline {
+            test = test.deadline(deadline, if self.shed { Overload::Shed } else { Overload::Queue });
         }
         if self.queue {
             test = test.max_in_flight(settings.concurrent_workers, OnCap::Queue);

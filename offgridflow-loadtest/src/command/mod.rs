@@ -10,7 +10,7 @@ use std::{fmt::Display, process::ExitCode};
 
 use clap::Parser;
 
-use crate::{Error, HttpTarget, LoadTest, ProgressLines, Report, StopHandle};
+use crate::{Error, HdrLog, HttpTarget, LoadTest, ProgressLines, Report, StopHandle};
 use arguments::{Arguments, Command, Run};
 use json_file::JsonFile;
 
@@ -61,6 +61,12 @@ fn execute(run: &Run) -> Result<ExitCode, Failure> {
         return preflight(&test);
     }
     let json = run.json.as_ref().map(JsonFile::create).transpose().map_err(usage)?;
+    if let Some(path) = &run.hdr_log {
+        let log = HdrLog::create(path);
+        test = test.reporter(
+            log.map_err(|error| usage(format!("--hdr-log: cannot write {}: {error}", path.display())))?,
+        );
+    }
     if !run.quiet {
         test = test.reporter(ProgressLines::stderr());
     }

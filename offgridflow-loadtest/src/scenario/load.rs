@@ -7,13 +7,14 @@ use serde::Deserialize;
 use super::{
     log::Log,
     stage::{Stage, rate_of},
-    values::{Share, Span},
+    values::{Share, Span, Warm},
 };
 use crate::{
     error::ConfigError,
-    executor::{Executor, OnCap},
+    executor::{Executor, OnCap, Overload},
     replay::Replay,
     settings::Settings,
+    warm_up::WarmUp,
 };
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -26,6 +27,10 @@ pub(super) struct Load {
     ramp_down: Option<Span>,
     think_time: Option<Span>,
     timeout: Option<Span>,
+    deadline: Option<Span>,
+    #[serde(default)]
+    overload: Late,
+    warm_up: Option<Warm>,
     failure_threshold: Option<Share>,
     expected_latency: Option<Span>,
     stages: Option<Vec<Stage>>,
@@ -56,7 +61,30 @@ enum Cap {
     Queue,
 }
 
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Late {
+    #[default]
+    Queue,
+    Shed,
+}
+
 impl Load {
+    pub(super) fn deadline(&self) -> Result<Option<(Duration, Overload)>, ConfigError> {
+        let overload = match self.overload {
+            Late::Queue => Overload::Queue,
+            Late::Shed => Overload::Shed,
+        };
+        if self.deadline.is_none() && self.overload == Late::Shed {
+            return Err(ConfigError::new("overload", "there is nothing to shed without a deadline"));
+        }
+        Ok(self.deadline.map(|Span(deadline)| (deadline, overload)))
+    }
+
+    pub(super) fn warm_up(&self) -> WarmUp {
+        self.warm_up.map_or(WarmUp::None, |Warm(warm_up)| warm_up)
+    }
+
     pub(super) fn on_cap(&self) -> OnCap {
         match self.on_cap {
             Cap::Fail => OnCap::CountAsFailure,

@@ -155,6 +155,10 @@ impl Scenario {
             None => test,
         };
         let mut test = test.max_in_flight(settings.concurrent_workers, load.on_cap());
+        test = test.warm_up(load.warm_up());
+        if let Some((deadline, overload)) = load.deadline()? {
+            test = test.deadline(deadline, overload);
+        }
         if let Some(shards) = load.shards {
             test = test.shards(shards);
         }

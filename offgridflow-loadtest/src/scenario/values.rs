@@ -4,7 +4,10 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Deserializer, de};
 
-use crate::units::{parse_duration, parse_percent};
+use crate::{
+    units::{parse_duration, parse_percent},
+    warm_up::WarmUp,
+};
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Span(pub(super) Duration);
@@ -22,6 +25,17 @@ impl<'de> Deserialize<'de> for Span {
             }
         }
         deserializer.deserialize_any(Text)
+    }
+}
+
+/// A warm-up: a duration, or `"auto"`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Warm(pub(super) WarmUp);
+
+impl<'de> Deserialize<'de> for Warm {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(Warm).map_err(de::Error::custom)
     }
 }
 
