@@ -13,7 +13,7 @@ use crate::{
     executor::{Executor, OnCap},
     generator::Calibration,
     histogram::{Latencies, as_f64},
-    pacer::Pacer,
+    pacer::{Pacer, Pacing},
     route::RouteTable,
     shard::{Links, ShardPlan, run_shard},
     stop::StopHandle,
@@ -34,7 +34,7 @@ pub(crate) async fn calibrate() -> Calibration {
 
 async fn timer_lag() -> Latencies {
     let clock = RunClock::starting_at(Instant::now());
-    let mut pacer = Pacer::new(clock, ClockSource::Monotonic, false);
+    let mut pacer = Pacer::new(clock, ClockSource::Monotonic, Pacing::Sleep);
     let mut lag = Latencies::new();
     for _ in 0..SLEEPS {
         let due = clock.now() + SLEEP;
@@ -84,7 +84,7 @@ fn plan() -> ShardPlan {
         seed: 0,
         feed: None,
         clock: ClockSource::Monotonic,
-        spin: false,
+        pacing: Pacing::Sleep,
         routes: Arc::new(RouteTable::new()),
     }
 }

@@ -7,12 +7,24 @@ use crate::clock::{ClockSource, RunClock};
 /// No sleep is longer, so that a stop is noticed.
 pub(crate) const LONGEST_SLEEP: Duration = Duration::from_millis(100);
 
-/// Sleeps until just before an instant; spins the rest if asked to.
+/// How a pacer spends the last stretch before an instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pacing {
+    /// Asleep: it wakes as late as the system's timer does.
+    Sleep,
+    /// Asleep, with the alarm set earlier by as much as the timer is nearly always late: seldom too early, and then
+    /// only by microseconds, which are spun.
+    Anticipate,
+    /// Spinning, from as long before as the timer is hardly ever late.
+    Spin,
+}
+
+/// Sleeps until just before an instant, and spins the rest as its [`Pacing`] says.
 #[derive(Debug)]
 pub(crate) struct Pacer {
     clock: RunClock,
     sleeper: Sleeper,
-    margin: Option<Margin>, // with spinning
+    margin: Option<Margin>,
 }
 
 #[derive(Debug)]
@@ -22,13 +34,15 @@ enum Sleeper {
     /// Wakes within tens of microseconds.
     #[cfg(target_os = "linux")]
     Precise(crate::sys::PreciseTimer),
+    #[cfg(test)]
+    Fine,
 }
 
 impl Pacer {
     /// The monotonic clock comes with the system's finest timer, where there is one.
-    pub(crate) fn new(clock: RunClock, source: ClockSource, spin: bool) -> Self {
+    pub(crate) fn new(clock: RunClock, source: ClockSource, pacing: Pacing) -> Self {
         let sleeper = sleeper(source);
-        let margin = spin.then(|| Margin::of(&sleeper));
+        let margin = Margin::of(&sleeper, pacing);
         Self { clock, sleeper, margin }
     }
 
@@ -62,29 +76,36 @@ impl Pacer {
     }
 }
 
-/// How long before an instant sleeping ends and spinning begins: as late as the timer usually wakes.
+/// How long before an instant sleeping ends: a quantile of how late the timer wakes, learnt as it goes.
 #[derive(Debug)]
 struct Margin {
     length: Duration,
-    shortest: Duration,
     longest: Duration,
+    grow: Duration, // on a wake-up later than `length`
+    shrink: Duration,
 }
 
 impl Margin {
-    fn of(sleeper: &Sleeper) -> Self {
-        let micros = if matches!(sleeper, Sleeper::Tokio) { [2_000, 1_100, 4_000] } else { [80, 20, 200] };
-        let [length, shortest, longest] = micros.map(Duration::from_micros);
-        Self { length, shortest, longest }
+    /// Steps up and down in the ratio q : 1 − q settle at the q-quantile (Robbins and Monro 1951).
+    fn of(sleeper: &Sleeper, pacing: Pacing) -> Option<Self> {
+        let coarse = matches!(sleeper, Sleeper::Tokio);
+        let [length, longest, grow, shrink] = match pacing {
+            Pacing::Sleep => return None,
+            Pacing::Anticipate if coarse => return None, // its milliseconds are not worth spinning
+            Pacing::Anticipate => [10_000, 200_000, 200, 1_800],
+            Pacing::Spin if coarse => [2_000_000, 4_000_000, 19_000, 1_000],
+            Pacing::Spin => [80_000, 200_000, 1_900, 100],
+        };
+        let [length, longest, grow, shrink] = [length, longest, grow, shrink].map(Duration::from_nanos);
+        Some(Self { length, longest, grow, shrink })
     }
 
-    /// Grows fast and shrinks slowly, so that nine wake-ups in ten are early enough.
     fn learn(&mut self, lateness: Duration) {
-        let length = if lateness > self.length {
-            self.length + (lateness - self.length) / 4
+        self.length = if lateness > self.length {
+            (self.length + self.grow).min(self.longest)
         } else {
-            self.length - (self.length - lateness) / 32
+            self.length.saturating_sub(self.shrink)
         };
-        self.length = length.clamp(self.shortest, self.longest);
     }
 }
 
@@ -102,15 +123,21 @@ fn sleeper(_source: ClockSource) -> Sleeper {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rng::OpRng;
+
+    fn settled(pacing: Pacing, lateness: impl Fn(u64) -> u64) -> Duration {
+        let mut margin = Margin::of(&Sleeper::Fine, pacing).expect("not asleep");
+        (0..20_000).for_each(|index| margin.learn(Duration::from_nanos(lateness(index))));
+        margin.length
+    }
 
     #[test]
-    fn the_margin_follows_how_late_the_timer_wakes() {
-        let mut margin = Margin::of(&Sleeper::Tokio);
-        (0..1_000).for_each(|_| margin.learn(Duration::from_micros(1_500)));
-        assert!((1_490..1_560).contains(&margin.length.as_micros()), "{margin:?}");
-        margin.learn(Duration::from_secs(5));
-        assert_eq!(margin.length, margin.longest);
-        (0..10_000).for_each(|_| margin.learn(Duration::ZERO));
-        assert_eq!(margin.length, margin.shortest);
+    fn the_margin_settles_at_its_quantile_of_how_late_the_timer_wakes() {
+        let even = |index| 20_000 + OpRng::new(1, index).below(50_000); // 20 to 70 µs
+        let (early, late) = (settled(Pacing::Anticipate, even), settled(Pacing::Spin, even));
+        assert!((20..32).contains(&early.as_micros()), "the 10th percentile is 25 µs: {early:?}");
+        assert!((62..75).contains(&late.as_micros()), "the 95th is 67.5 µs: {late:?}");
+        assert_eq!(settled(Pacing::Spin, |_| 5_000_000_000), Duration::from_micros(200), "bounded");
+        assert_eq!(settled(Pacing::Spin, |_| 0), Duration::ZERO);
     }
 }

@@ -8,6 +8,7 @@ use crate::{
     executor::{Executor, OnCap, Overload},
     feed::Feed,
     histogram::as_f64,
+    pacer::Pacing,
     preflight::{Check, check},
     route::RouteTable,
     shard::{ShardPlan, as_u64},
@@ -60,11 +61,13 @@ const SPIN_RATE: f64 = 3_000.0;
 #[non_exhaustive]
 pub enum Spin {
     /// Where at least three cores are left beside the shards', and at no more than 3 000 arrivals a second a shard.
+    /// Elsewhere the alarm is set earlier by as much as the timer is nearly always late, so that spinning takes
+    /// microseconds and is seldom needed.
     #[default]
     Auto,
     /// Always: up to a whole core a shard.
     Always,
-    /// Never: lag is what the system's timer gives.
+    /// Never, and no alarm is set early: lag is what the system's timer gives.
     Never,
 }
 
@@ -105,21 +108,22 @@ impl Plan {
         check(self)
     }
 
-    /// Whether shards spin: asked to, or cores are to spare (one for the target, one for everybody else) and
-    /// arrivals so rare that it costs less than about a quarter of a core.
-    fn spins(&self) -> bool {
+    /// Spinning if asked to, or if cores are to spare (one for the target, one for everybody else) and arrivals so rare
+    /// that it costs less than about a quarter of a core; never in virtual time.
+    fn pacing(&self) -> Pacing {
         match self.spin {
-            Spin::Always => true,
-            Spin::Never => false,
+            _ if self.clock == ClockSource::Virtual => Pacing::Sleep,
+            Spin::Always => Pacing::Spin,
+            Spin::Never => Pacing::Sleep,
             Spin::Auto => {
                 let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
                 let per_shard = self
                     .executor
                     .arrivals()
                     .map(|arrivals| arrivals.peak_rate() / as_f64(as_u64(self.shards)));
-                self.clock == ClockSource::Monotonic
-                    && cores >= self.shards + SPARE_CORES
-                    && per_shard.is_some_and(|rate| rate <= SPIN_RATE)
+                let spare = cores >= self.shards + SPARE_CORES;
+                let rare = per_shard.is_some_and(|rate| rate <= SPIN_RATE);
+                if spare && rare { Pacing::Spin } else { Pacing::Anticipate }
             }
         }
     }
@@ -142,7 +146,7 @@ impl Plan {
             seed: self.seed,
             feed: self.feed.clone(),
             clock: self.clock,
-            spin: self.spins(),
+            pacing: self.pacing(),
             routes: Arc::clone(routes),
         }
     }

@@ -29,7 +29,7 @@ use crate::{
     op::OpRun,
     opening::{open_sessions, wait_for_start},
     outcome::TargetError,
-    pacer::LONGEST_SLEEP,
+    pacer::{LONGEST_SLEEP, Pacing},
     recorder::{Recorder, WindowRecord},
     route::RouteTable,
     span::Span,
@@ -61,7 +61,7 @@ pub(crate) struct ShardPlan {
     pub(crate) seed: u64,
     pub(crate) feed: Option<Feed>,
     pub(crate) clock: ClockSource,
-    pub(crate) spin: bool,
+    pub(crate) pacing: Pacing,
     pub(crate) routes: Arc<RouteTable>,
 }
 

@@ -18,7 +18,7 @@ impl<W: Workload> Shard<W> {
     /// Hands every arrival of this shard to a slot at its time.
     pub(super) async fn drive_open(self: &Rc<Self>, arrivals: &dyn ArrivalProcess) -> Tasks {
         let mut tasks = Vec::with_capacity(self.plan.cap);
-        let mut pacer = Pacer::new(self.clock, self.plan.clock, self.plan.spin);
+        let mut pacer = Pacer::new(self.clock, self.plan.clock, self.plan.pacing);
         let (mut index, mut burst, mut held_until) = (as_u64(self.plan.index), 0, Duration::ZERO);
         while let Some(intended) = arrivals.intended(index) {
             if !self.wait_for_arrival(&mut pacer, intended, &mut burst).await {

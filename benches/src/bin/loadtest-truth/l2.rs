@@ -1,6 +1,11 @@
 //! L2: arrivals happen when the schedule says so.
 
-use std::{path::PathBuf, thread, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
 
 use offgridflow_loadtest::{Executor, LoadTest, OnCap, OpRng, Rate, workload_fn};
 use rustix::time::{
@@ -13,7 +18,7 @@ use crate::{
     child::Process,
     serve::{Behaviour, Server},
     size,
-    table::{median, quantile, row, spread},
+    table::{self, median, quantile, row, spread},
     tools::{Load, Ours, Rival, ours},
 };
 
@@ -172,37 +177,52 @@ fn pauses(seed: u64, times: u64) -> Result<f64, Failure> {
     Ok(worst)
 }
 
-/// Variance over mean of Poisson arrivals in windows of 2 ms, as they were really begun.
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "small counts"
-)]
+/// Runs at a time for the dispersion, so that it is known to about 2 %.
+const POISSON_RUNS: u64 = 4;
+/// Windows a second.
+const WINDOWS: f64 = 100.0;
+
+/// Variance over mean of Poisson arrivals in windows of 10 ms, as they were really begun: the mean of several runs.
 fn dispersion(seed: u64, seconds: u64) -> Result<f64, Failure> {
-    let begun = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
-    let shared = std::sync::Arc::clone(&begun);
+    let runs: Vec<_> = (0..POISSON_RUNS)
+        .map(|run| {
+            thread::spawn(move || {
+                poisson_run(seed.wrapping_mul(31) + run, seconds * 7).map_err(|error| error.to_string())
+            })
+        })
+        .collect();
+    let mut sum = 0.0;
+    for run in runs {
+        sum += run.join().map_err(|_| "a run panicked")??;
+    }
+    Ok(sum / table::as_f64(POISSON_RUNS))
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small counts")]
+fn poisson_run(seed: u64, seconds: u64) -> Result<f64, Failure> {
+    let begun = Arc::new(Mutex::new(Vec::new()));
+    let shared = Arc::clone(&begun);
     let work = workload_fn(move |_op| {
-        shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(std::time::Instant::now());
+        shared.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
         async {}
     });
-    let seconds = seconds * 5;
-    let rate = Rate::constant(3_000.0, Duration::from_secs(seconds));
+    let rate = Rate::constant(1_000.0, Duration::from_secs(seconds));
     let test = LoadTest::new(work)
         .executor(Executor::poisson(rate, seed))
-        .max_in_flight(2_000, OnCap::CountAsFailure);
+        .max_in_flight(2_000, OnCap::CountAsFailure)
+        .shards(1);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(test.run())?;
-    let begun = begun.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let begun = begun.lock().unwrap_or_else(PoisonError::into_inner);
     let first = begun.first().copied().ok_or("nothing was begun")?;
-    let mut counts = vec![0.0_f64; (seconds * 500) as usize - 1];
+    let mut counts = vec![0.0_f64; (table::as_f64(seconds) * WINDOWS) as usize - 1];
     for at in begun.iter() {
-        let window = (at.duration_since(first).as_secs_f64() * 500.0) as usize;
+        let window = (at.duration_since(first).as_secs_f64() * WINDOWS) as usize;
         if let Some(count) = counts.get_mut(window) {
             *count += 1.0;
         }
     }
-    let n = counts.len() as f64;
+    let n = table::as_f64(counts.len() as u64);
     let mean = counts.iter().sum::<f64>() / n;
     Ok(counts.iter().map(|count| (count - mean) * (count - mean)).sum::<f64>() / (n - 1.0) / mean)
 }

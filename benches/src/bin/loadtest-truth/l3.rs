@@ -9,7 +9,7 @@ use crate::{
     child::{Process, Quota, busy, pinned},
     serve::{Behaviour, Server},
     size,
-    table::row,
+    table::{as_f64, row},
     tools::{Load, Ours, ours, ours_path},
 };
 
@@ -150,7 +150,7 @@ fn run(kind: Kind, rng: &OpRng) -> Result<Option<Outcome>, Failure> {
     };
     let url = if kind == DeadTarget { "http://127.0.0.1:1/".to_owned() } else { server.url.clone() };
     let per_sec = match kind {
-        CappedTarget => whole(size::between(rng, 1.3, 3.0) * to_f64(behaviour.per_sec)),
+        CappedTarget => whole(size::between(rng, 1.3, 3.0) * as_f64(behaviour.per_sec)),
         SlowTarget | LowCap => 400,
         Kind::Quota => 3_000,
         _ => per_sec,
@@ -244,9 +244,4 @@ fn with_descriptors(limit: u32, command: &Command) -> Command {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small positive number")]
 fn whole(value: f64) -> u32 {
     value as u32
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a small number")]
-fn to_f64(value: u64) -> f64 {
-    value as f64
 }

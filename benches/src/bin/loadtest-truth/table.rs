@@ -19,6 +19,11 @@ pub(crate) fn quantile(values: &[f64], q: f64) -> f64 {
     sorted.get(rank).copied().unwrap_or(f64::NAN)
 }
 
+#[expect(clippy::cast_precision_loss, reason = "a small number")]
+pub(crate) fn as_f64(value: u64) -> f64 {
+    value as f64
+}
+
 /// `median (lowest to highest)`.
 pub(crate) fn spread(values: &[f64]) -> String {
     format!("{:.3} ({:.3} to {:.3})", median(values), quantile(values, 0.0), quantile(values, 1.0))
