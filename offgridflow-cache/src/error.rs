@@ -76,6 +76,14 @@ pub enum BackendError {
         /// How long it was given.
         waited: Duration,
     },
+    /// It failed before and is left alone for now, by a [`Breaker`](crate::Breaker).
+    #[error("{backend} is left alone for {retry_in:?} after failures")]
+    Open {
+        /// Which backend.
+        backend: &'static str,
+        /// When it is tried again.
+        retry_in: Duration,
+    },
     /// It refused, or the connection broke.
     #[error("{backend} failed")]
     Failed {

@@ -44,12 +44,14 @@
 mod build;
 mod cache;
 mod codec;
+mod decorate;
 mod error;
 mod flight;
 mod frame;
 mod key;
 mod loader;
 mod near;
+mod random;
 mod recovery;
 mod shared;
 mod stats;
@@ -62,6 +64,13 @@ pub use codec::Codec;
 #[cfg(feature = "json")]
 #[cfg_attr(docsrs, doc(cfg(feature = "json")))]
 pub use codec::Json;
+#[cfg(feature = "lz4")]
+#[cfg_attr(docsrs, doc(cfg(feature = "lz4")))]
+pub use codec::Lz4;
+#[cfg(feature = "postcard")]
+#[cfg_attr(docsrs, doc(cfg(feature = "postcard")))]
+pub use codec::Postcard;
+pub use decorate::{Breaker, BreakerSettings, Chaos, Faults};
 pub use error::{BackendError, CodecError, ConfigError, Error};
 pub use key::{CacheKey, Key, KeyParts};
 pub use loader::{Loaded, Loader, LoaderFn, loader_fn};

@@ -216,7 +216,7 @@ impl CacheBackend for InProcess {
     }
 
     fn stats(&self) -> BackendStats {
-        BackendStats { commands: self.commands.load(Ordering::Relaxed), errors: 0 }
+        BackendStats { commands: self.commands.load(Ordering::Relaxed), ..BackendStats::default() }
     }
 }
 

@@ -232,4 +232,6 @@ pub struct BackendStats {
     pub commands: u64,
     /// Commands that failed.
     pub errors: u64,
+    /// Calls refused without a command, by a [`Breaker`](crate::Breaker).
+    pub shed: u64,
 }

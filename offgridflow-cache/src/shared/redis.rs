@@ -317,7 +317,11 @@ impl CacheBackend for RedisBackend {
 
     fn stats(&self) -> BackendStats {
         let (commands, errors) = (&self.counts.0, &self.counts.1);
-        BackendStats { commands: commands.load(Ordering::Relaxed), errors: errors.load(Ordering::Relaxed) }
+        BackendStats {
+            commands: commands.load(Ordering::Relaxed),
+            errors: errors.load(Ordering::Relaxed),
+            ..BackendStats::default()
+        }
     }
 }
 
