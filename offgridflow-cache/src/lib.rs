@@ -44,6 +44,9 @@
 mod build;
 mod cache;
 mod codec;
+#[cfg(feature = "conformance")]
+#[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
+pub mod conformance;
 mod decorate;
 mod error;
 mod flight;
