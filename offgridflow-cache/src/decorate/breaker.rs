@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::circuit::{Circuit, Pass};
@@ -138,6 +139,10 @@ impl<B: CacheBackend> CacheBackend for Breaker<B> {
 
     async fn news(&self, namespace: &str, seen: Option<Position>) -> Result<News, BackendError> {
         self.pass(self.inner.news(namespace, seen)).await
+    }
+
+    fn messages(&self, namespace: &str) -> Option<watch::Receiver<()>> {
+        self.inner.messages(namespace)
     }
 
     fn caps(&self) -> Caps {

@@ -2,6 +2,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::watch;
 
 use crate::random::{mix, share};
 use crate::{
@@ -123,6 +124,10 @@ impl<B: CacheBackend> CacheBackend for Chaos<B> {
 
     async fn news(&self, namespace: &str, seen: Option<Position>) -> Result<News, BackendError> {
         self.strike(self.inner.news(namespace, seen)).await
+    }
+
+    fn messages(&self, namespace: &str) -> Option<watch::Receiver<()>> {
+        self.inner.messages(namespace)
     }
 
     fn caps(&self) -> Caps {

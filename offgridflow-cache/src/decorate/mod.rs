@@ -7,6 +7,7 @@ mod circuit;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::sync::watch;
 
 pub use self::breaker::{Breaker, BreakerSettings};
 pub use self::chaos::{Chaos, Faults};
@@ -30,6 +31,10 @@ impl<B: CacheBackend + ?Sized> CacheBackend for Arc<B> {
 
     async fn news(&self, namespace: &str, seen: Option<Position>) -> Result<News, BackendError> {
         (**self).news(namespace, seen).await
+    }
+
+    fn messages(&self, namespace: &str) -> Option<watch::Receiver<()>> {
+        (**self).messages(namespace)
     }
 
     fn caps(&self) -> Caps {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::{
@@ -42,6 +43,7 @@ struct Space {
     tags: HashMap<Arc<str>, u64>,
     log: BTreeMap<u64, Vec<Change>>,
     tokens: u64,
+    messages: watch::Sender<()>,
 }
 
 #[derive(Debug, Default)]
@@ -158,6 +160,7 @@ impl Space {
         while self.log.len() > LOG {
             self.log.pop_first();
         }
+        self.messages.send_replace(());
     }
 
     fn remove_key(&mut self, key: &Key) -> Change {
@@ -209,6 +212,10 @@ impl CacheBackend for InProcess {
 
     async fn news(&self, namespace: &str, seen: Option<Position>) -> Result<News, BackendError> {
         Ok(self.with(namespace, |space| space.news(self.epoch, seen.as_ref())))
+    }
+
+    fn messages(&self, namespace: &str) -> Option<watch::Receiver<()>> {
+        Some(self.with(namespace, |space| space.messages.subscribe()))
     }
 
     fn caps(&self) -> Caps {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::sync::watch;
 
 pub use self::in_process::InProcess;
 #[cfg(feature = "redis")]
@@ -38,6 +39,12 @@ pub trait CacheBackend: fmt::Debug + Send + Sync + 'static {
 
     /// What was removed since `seen`, in order.
     async fn news(&self, namespace: &str, seen: Option<Position>) -> Result<News, BackendError>;
+
+    /// Changes when something was removed from the namespace, if the store can tell: whoever follows it then looks for news at
+    /// once, in place of a little later. Messages may be lost, late and too many. Default: none.
+    fn messages(&self, _namespace: &str) -> Option<watch::Receiver<()>> {
+        None
+    }
 
     /// What the store can do.
     fn caps(&self) -> Caps;

@@ -1,3 +1,8 @@
+//! The shared tier over Redis.
+
+mod messages;
+mod wire;
+
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -11,11 +16,12 @@ use fred::interfaces::{ClientLike, LuaInterface};
 use fred::types::config::{Config, ReconnectPolicy, UnresponsiveConfig};
 use fred::types::scripts::Script;
 use fred::types::{Builder, Key as RedisKey, Value};
-use xxhash_rust::xxh3::xxh3_64;
+use tokio::sync::watch;
 
+use self::messages::Messages;
+use self::wire::{change, hashes, lookup, millis, names, own, own_keys, raw, slot, text};
 use super::{
-    BackendStats, CacheBackend, Caps, Change, Entry, Fill, FillWith, Filled, Lease, Lookup, News, Position,
-    Scope, Terms,
+    BackendStats, CacheBackend, Caps, Change, Fill, FillWith, Filled, Lookup, News, Position, Scope, Terms,
 };
 use crate::{BackendError, Key};
 
@@ -24,6 +30,8 @@ const NAME: &str = "Redis";
 const KEYS_A_CALL: usize = 512;
 /// A command without an answer for so long fails; the cache's own limit is usually shorter.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(2);
+/// Messages kept for a reader that is behind; it then looks for news of every namespace.
+const MESSAGES: usize = 1_024;
 
 /// The shared tier over Redis (6.2 or newer), by the `fred` client. Clones share the connection.
 ///
@@ -36,6 +44,7 @@ pub struct RedisBackend {
     scripts: Arc<Scripts>,
     tokens: Arc<Tokens>,
     counts: Arc<(AtomicU64, AtomicU64)>, // commands, errors
+    messages: Arc<Messages>,
 }
 
 struct Scripts {
@@ -81,12 +90,19 @@ impl RedisBackend {
         let mut config = Config::from_url(url).map_err(address)?;
         config.fail_fast = false; // a server that is down now may come later
         let client = Builder::from_config(config)
-            .with_performance_config(|performance| performance.default_command_timeout = COMMAND_TIMEOUT)
+            .with_performance_config(|performance| {
+                performance.default_command_timeout = COMMAND_TIMEOUT;
+                performance.broadcast_channel_capacity = MESSAGES;
+            })
             .with_connection_config(|connection| {
                 connection.connection_timeout = COMMAND_TIMEOUT;
                 connection.internal_command_timeout = COMMAND_TIMEOUT;
                 connection.max_command_attempts = 1;
                 connection.tcp.nodelay = Some(true);
+                #[cfg(target_os = "linux")]
+                {
+                    connection.tcp.user_timeout = Some(COMMAND_TIMEOUT * 2); // bytes that nobody acknowledges
+                }
                 connection.unresponsive =
                     UnresponsiveConfig { max_timeout: Some(COMMAND_TIMEOUT), interval: COMMAND_TIMEOUT / 4 };
             })
@@ -109,7 +125,14 @@ impl RedisBackend {
         };
         let tokens =
             Tokens { process: RandomState::new().hash_one(std::process::id()), next: AtomicU64::new(0) };
-        Self { client, scripts: Arc::new(scripts), tokens: Arc::new(tokens), counts: Arc::default() }
+        let messages = Arc::new(Messages::over(&client));
+        Self {
+            client,
+            scripts: Arc::new(scripts),
+            tokens: Arc::new(tokens),
+            counts: Arc::default(),
+            messages,
+        }
     }
 
     async fn call(
@@ -140,84 +163,6 @@ impl RedisBackend {
 
 fn protocol(what: &'static str) -> BackendError {
     BackendError::Protocol { backend: NAME, what }
-}
-
-/// A name of the namespace's own: the clock, the tags, the log.
-fn own(namespace: &str, what: &str) -> RedisKey {
-    format!("ogf:{{{namespace}}}:{what}").into()
-}
-
-fn own_keys(namespace: &str, names: [&str; 3]) -> Vec<RedisKey> {
-    names.map(|name| own(namespace, name)).into()
-}
-
-fn slot(key: &Key) -> RedisKey {
-    let name = [b"ogf:{".as_slice(), key.namespace().as_bytes(), b"}:k:", key.name()].concat();
-    RedisKey::from(name.as_slice())
-}
-
-fn text(value: impl Into<String>) -> Value {
-    Value::String(value.into().into())
-}
-
-fn raw(bytes: &[u8]) -> Value {
-    Value::Bytes(Bytes::copy_from_slice(bytes))
-}
-
-/// Tags by a hash of fixed length, which a script can cut apart.
-fn hashes(tags: &[Arc<str>]) -> String {
-    tags.iter().map(|tag| format!("{:016x}", xxh3_64(tag.as_bytes()))).collect()
-}
-
-/// Tags by name, each with its length.
-fn names(tags: &[Arc<str>]) -> Vec<u8> {
-    let mut names = Vec::new();
-    for tag in tags {
-        names.extend_from_slice(&u32::try_from(tag.len()).unwrap_or(u32::MAX).to_be_bytes());
-        names.extend_from_slice(tag.as_bytes());
-    }
-    names
-}
-
-fn tags(mut names: &[u8]) -> Option<Vec<Arc<str>>> {
-    let mut tags = Vec::new();
-    while let Some((length, rest)) = names.split_first_chunk::<4>() {
-        let (tag, rest) = rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
-        tags.push(std::str::from_utf8(tag).ok()?.into());
-        names = rest;
-    }
-    names.is_empty().then_some(tags)
-}
-
-fn millis(duration: Duration) -> Value {
-    Value::Integer(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX).max(1))
-}
-
-fn lookup(answer: Value) -> Option<Lookup> {
-    let Value::Array(fields) = answer else { return None };
-    Some(match fields.as_slice() {
-        [Value::Integer(0), frame, left, names] => Lookup::Fresh(Entry {
-            frame: frame.as_bytes().map(Bytes::copy_from_slice)?,
-            left: Duration::from_millis(left.as_u64()?),
-            tags: tags(names.as_bytes()?)?,
-        }),
-        [Value::Integer(1), token, born] => {
-            Lookup::Miss(Lease { token: Bytes::copy_from_slice(token.as_bytes()?), born: born.as_u64()? })
-        }
-        [Value::Integer(2)] => Lookup::Busy,
-        [Value::Integer(3)] => Lookup::Failed,
-        _ => return None,
-    })
-}
-
-fn change(member: &Value) -> Option<Change> {
-    let bytes = member.as_bytes()?;
-    let (kind, rest) = bytes.split_first()?;
-    Some(match kind {
-        b'k' => Change::Key(Bytes::copy_from_slice(rest)),
-        b't' => Change::Tag(std::str::from_utf8(rest).ok()?.into()),
-        _ => Change::Namespace,
-    })
 }
 
 #[async_trait]
@@ -267,6 +212,7 @@ impl CacheBackend for RedisBackend {
     async fn remove(&self, namespace: &str, scope: Scope) -> Result<(), BackendError> {
         let own_keys = || own_keys(namespace, ["clock", "log", "tags"]);
         let epoch = text(self.tokens.next());
+        let channel = text(messages::channel(namespace));
         let calls: Vec<(Vec<RedisKey>, Vec<Value>)> = match &scope {
             Scope::Keys(keys) => keys
                 .chunks(KEYS_A_CALL)
@@ -274,7 +220,7 @@ impl CacheBackend for RedisBackend {
                     let names = portion.iter().map(|key| raw(&[b"k".as_slice(), key.name()].concat()));
                     (
                         own_keys().into_iter().chain(portion.iter().map(slot)).collect(),
-                        [epoch.clone(), text("k")].into_iter().chain(names).collect(),
+                        [epoch.clone(), channel.clone(), text("k")].into_iter().chain(names).collect(),
                     )
                 })
                 .collect(),
@@ -282,9 +228,9 @@ impl CacheBackend for RedisBackend {
                 let pairs = tags
                     .iter()
                     .flat_map(|tag| [text(format!("t{tag}")), text(hashes(std::slice::from_ref(tag)))]);
-                vec![(own_keys(), [epoch, text("t")].into_iter().chain(pairs).collect())]
+                vec![(own_keys(), [epoch, channel, text("t")].into_iter().chain(pairs).collect())]
             }
-            Scope::Namespace => vec![(own_keys(), vec![epoch, text("n"), text("n")])],
+            Scope::Namespace => vec![(own_keys(), vec![epoch, channel, text("n"), text("n")])],
         };
         for (keys, arguments) in calls {
             self.call(&self.scripts.remove, keys, arguments).await?;
@@ -311,6 +257,10 @@ impl CacheBackend for RedisBackend {
         Ok(News { position, changes: changes.filter(|_| followed) })
     }
 
+    fn messages(&self, namespace: &str) -> Option<watch::Receiver<()>> {
+        Some(self.messages.of(namespace))
+    }
+
     fn caps(&self) -> Caps {
         Caps::new(NAME, true)
     }
@@ -321,27 +271,6 @@ impl CacheBackend for RedisBackend {
             commands: commands.load(Ordering::Relaxed),
             errors: errors.load(Ordering::Relaxed),
             ..BackendStats::default()
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn tags_survive_the_wire(given in proptest::collection::vec(".{0,20}", 0..8)) {
-            let given: Vec<Arc<str>> = given.into_iter().map(Arc::from).collect();
-            prop_assert_eq!(tags(&names(&given)), Some(given));
-        }
-
-        #[test]
-        fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
-            let _ = tags(&bytes);
-            let _ = change(&raw(&bytes));
         }
     }
 }
