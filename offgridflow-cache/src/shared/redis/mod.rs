@@ -1,12 +1,13 @@
 //! The shared tier over Redis.
 
 mod messages;
+mod plain;
 mod wire;
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -37,7 +38,10 @@ const MESSAGES: usize = 1_024;
 ///
 /// All keys of a namespace carry the hash tag `{namespace}`, so that one script may touch them; a namespace lives in one slot of a
 /// cluster. Values, their expiry and the lease are fields of one hash a key. Names used: `ogf:{namespace}:clock`, `:tags`, `:log`
-/// and `:k:…`. Scripting must be allowed.
+/// and `:k:…`.
+///
+/// A user without the right to run scripts only reads: what others store and remove is seen, nothing is filled, and removals fail, which
+/// the cache defers. `HMGET`, `ZMSCORE`, `ZRANGEBYSCORE`, `EXISTS` and `TIME` are what that takes. Rights that are given later are noticed.
 #[derive(Clone)]
 pub struct RedisBackend {
     client: Client,
@@ -45,6 +49,7 @@ pub struct RedisBackend {
     tokens: Arc<Tokens>,
     counts: Arc<(AtomicU64, AtomicU64)>, // commands, errors
     messages: Arc<Messages>,
+    denied: Arc<AtomicBool>, // scripts, to this user
 }
 
 struct Scripts {
@@ -132,6 +137,7 @@ impl RedisBackend {
             tokens: Arc::new(tokens),
             counts: Arc::default(),
             messages,
+            denied: Arc::default(),
         }
     }
 
@@ -151,13 +157,54 @@ impl RedisBackend {
             answer = self.client.eval(source.clone(), keys, arguments).await; // which loads it as well
         }
         match answer {
-            Ok(Value::Array(answer)) => Ok(answer),
+            Ok(Value::Array(answer)) => {
+                self.denied.store(false, Ordering::Release);
+                Ok(answer)
+            }
             Ok(_) => Err(protocol("no array")),
             Err(error) => {
-                self.counts.1.fetch_add(1, Ordering::Relaxed);
-                Err(BackendError::Failed { backend: NAME, source: Box::new(error) })
+                if error.details().starts_with("NOPERM") {
+                    self.denied.store(true, Ordering::Release);
+                }
+                Err(self.failed(error))
             }
         }
+    }
+
+    async fn look_up(&self, keys: &[Key], terms: &Terms) -> Result<Vec<Lookup>, BackendError> {
+        if !self.scripts_denied() {
+            let mut names = own_keys(keys[0].namespace(), ["clock", "tags", "log"]);
+            names.extend(keys.iter().map(slot));
+            let arguments = vec![text(self.tokens.next()), millis(terms.lease)];
+            match self.call(&self.scripts.look, names, arguments).await {
+                Err(_) if self.scripts_denied() => {}
+                answer => {
+                    return Ok(answer?
+                        .into_iter()
+                        .map(|one| lookup(one).unwrap_or(Lookup::Failed))
+                        .collect());
+                }
+            }
+        }
+        self.plainly(plain::look_up(&self.client, keys)).await
+    }
+
+    fn failed(&self, error: fred::error::Error) -> BackendError {
+        self.counts.1.fetch_add(1, Ordering::Relaxed);
+        BackendError::Failed { backend: NAME, source: Box::new(error) }
+    }
+
+    /// What commands without scripts give, counted.
+    async fn plainly<T>(
+        &self,
+        answer: impl Future<Output = Result<T, fred::error::Error>>,
+    ) -> Result<T, BackendError> {
+        self.counts.0.fetch_add(1, Ordering::Relaxed);
+        answer.await.map_err(|error| self.failed(error))
+    }
+
+    fn scripts_denied(&self) -> bool {
+        self.denied.load(Ordering::Acquire)
     }
 }
 
@@ -170,17 +217,15 @@ impl CacheBackend for RedisBackend {
     async fn get_or_lease(&self, keys: &[Key], terms: &Terms) -> Result<Vec<Lookup>, BackendError> {
         let mut lookups = Vec::with_capacity(keys.len());
         for portion in keys.chunks(KEYS_A_CALL) {
-            let namespace = portion[0].namespace();
-            let mut names = own_keys(namespace, ["clock", "tags", "log"]);
-            names.extend(portion.iter().map(slot));
-            let token = self.tokens.next();
-            let answer = self.call(&self.scripts.look, names, vec![text(token), millis(terms.lease)]).await?;
-            lookups.extend(answer.into_iter().map(|one| lookup(one).unwrap_or(Lookup::Failed)));
+            lookups.extend(self.look_up(portion, terms).await?);
         }
         Ok(lookups)
     }
 
     async fn fill_if(&self, fills: Vec<Fill>) -> Result<Vec<Filled>, BackendError> {
+        if self.scripts_denied() {
+            return Ok(vec![Filled::Fenced; fills.len()]);
+        }
         let mut filled = Vec::with_capacity(fills.len());
         for portion in fills.chunks(KEYS_A_CALL) {
             let mut keys = vec![own(portion[0].key.namespace(), "clock")];
@@ -242,7 +287,12 @@ impl CacheBackend for RedisBackend {
         let since = seen.as_ref().map_or(-1, |seen| i64::try_from(seen.sequence).unwrap_or(i64::MAX));
         let arguments = vec![text(self.tokens.next()), Value::Integer(since)];
         let keys = own_keys(namespace, ["clock", "log", "tags"]);
-        let answer = self.call(&self.scripts.news, keys, arguments).await?;
+        let answer = match self.call(&self.scripts.news, keys, arguments).await {
+            Err(_) if self.scripts_denied() => {
+                return self.plainly(plain::news(&self.client, namespace, seen.as_ref())).await;
+            }
+            answer => answer?,
+        };
         let [epoch, sequence, forgotten, changes @ ..] = answer.as_slice() else {
             return Err(protocol("too few fields"));
         };
@@ -262,7 +312,7 @@ impl CacheBackend for RedisBackend {
     }
 
     fn caps(&self) -> Caps {
-        Caps::new(NAME, true)
+        Caps::new(NAME, !self.scripts_denied())
     }
 
     fn stats(&self) -> BackendStats {
