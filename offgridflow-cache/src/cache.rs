@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+pub use self::settings::Outage;
 pub(crate) use self::settings::Settings;
-use crate::flight::{Boarding, Flights, Ticket, answer_of};
+use crate::failures::Failures;
+use crate::flight::{Boarding, Flights, Ticket};
 use crate::recovery::Recovery;
 use crate::stats::Counters;
 use crate::tags::Clock;
@@ -17,9 +19,12 @@ use crate::{
 };
 
 mod follow;
+mod fresh;
 mod invalidate;
 mod run;
 mod settings;
+
+use self::run::Purpose;
 
 /// A typed cache in front of a loader. Clones share it.
 ///
@@ -50,6 +55,8 @@ pub(crate) struct Inner<K, V, L: Loader<K, V>> {
     clock: Clock,
     trust: Trust,
     loads: Semaphore,
+    failures: Failures<K, Error<L::Error>>,
+    typical_cost: AtomicU64, // of a load, in nanoseconds
     counters: Counters,
     recovery: Mutex<Recovery<K>>,
     blind: AtomicBool, // a removal of tags or of everything is deferred: the shared tier is passed by
@@ -145,6 +152,8 @@ where
             clock: Clock::default(),
             trust,
             loads: Semaphore::new(settings.max_loads),
+            failures: Failures::default(),
+            typical_cost: AtomicU64::new(0),
             counters: Counters::default(),
             recovery: Mutex::default(),
             blind: AtomicBool::new(false),
@@ -280,17 +289,15 @@ where
     V: Send + Sync + 'static,
     L: Loader<K, V>,
 {
-    /// A near value that is fresh, trusted and valid. Trust is looked at first: news is applied before it extends trust, so what
-    /// was trusted is also checked against that news.
-    fn near_hit(&self, key: &K) -> Option<Arc<Held<V>>> {
+    /// A near value that may be served. Trust is looked at before validity: news is applied before it extends trust, so what was
+    /// trusted is also checked against that news.
+    fn near_hit(self: &Arc<Self>, key: &K) -> Option<Arc<Held<V>>> {
         let held = self.near.get(key)?;
         let now = Instant::now();
-        if held.until <= now {
-            return None;
-        }
-        if held.vouched <= now && !self.trust.holds_at(now) {
-            self.counters.distrusted.add(1);
-            return None;
+        if now >= held.calm
+            || (now >= held.doubted && !self.trust.holds_at(now + self.settings.max_staleness / 2))
+        {
+            return self.uneasy_hit(key, held, now);
         }
         self.clock.allows(held.born, held.name, &held.tags).then_some(held)
     }
@@ -302,6 +309,10 @@ where
     {
         let (mut tickets, mut opened) = (Vec::new(), Vec::new());
         for key in keys {
+            if let Some(error) = self.failures.recent(key) {
+                tickets.push(Ticket::answered(Err(error)));
+                continue;
+            }
             match self.flights.board(key, &self.clock, |born| !self.clock.forgot(born)) {
                 Boarding::Joined(ticket) => {
                     self.counters.coalesced.add(1);
@@ -315,7 +326,7 @@ where
             }
         }
         if !opened.is_empty() {
-            tokio::spawn(run::run(Arc::clone(self), opened));
+            tokio::spawn(run::run(Arc::clone(self), opened, Purpose::Read));
         }
         tickets
     }
@@ -328,11 +339,11 @@ where
         ticket: Ticket<V, L::Error>,
     ) -> Result<Option<Arc<V>>, Error<L::Error>> {
         let at = ticket.at;
-        let held = answer_of(ticket).await?;
+        let held = self.answer(key, ticket).await?;
         if held.born >= at || self.clock.allows(held.born, held.name, &held.tags) {
             return Ok(held.value().cloned());
         }
         let ticket = self.board(std::iter::once(key)).pop().ok_or(Error::Closed)?;
-        Ok(answer_of(ticket).await?.value().cloned())
+        Ok(self.answer(key, ticket).await?.value().cloned())
     }
 }

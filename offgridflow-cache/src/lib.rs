@@ -49,6 +49,7 @@ mod codec;
 pub mod conformance;
 mod decorate;
 mod error;
+mod failures;
 mod flight;
 mod frame;
 mod key;
@@ -62,7 +63,7 @@ mod tags;
 mod trust;
 
 pub use build::CacheBuilder;
-pub use cache::{Cache, Delivery, NoLoader};
+pub use cache::{Cache, Delivery, NoLoader, Outage};
 pub use codec::Codec;
 #[cfg(feature = "json")]
 #[cfg_attr(docsrs, doc(cfg(feature = "json")))]

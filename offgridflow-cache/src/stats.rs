@@ -48,6 +48,12 @@ counters! {
     fenced,
     /// Near entries that were not served because they were loaded, and the shared tier last heard of, longer than Δ ago.
     distrusted,
+    /// Reads answered with a value past its ttl.
+    stale_hits,
+    /// Reads answered near while the shared tier was not heard of for longer than Δ.
+    suspect_hits,
+    /// Loads begun behind a reader's back.
+    refreshes,
     /// Times that a gap in the sequence of invalidations made everything near invalid.
     gaps,
     /// Frames from the shared tier that are damaged, another's, or cannot be decoded.

@@ -23,6 +23,14 @@ impl Trust {
         nanos(now.saturating_duration_since(self.began)) < self.until_nanos.load(Ordering::Acquire)
     }
 
+    /// For how long it has not held at `now`, if it ever did.
+    pub(crate) fn lost_for(&self, now: Instant) -> Option<Duration> {
+        let until = self.until_nanos.load(Ordering::Acquire);
+        (until > 0).then(|| {
+            Duration::from_nanos(nanos(now.saturating_duration_since(self.began)).saturating_sub(until))
+        })
+    }
+
     /// A look that was sent at `sent` found no gap.
     pub(crate) fn extend(&self, sent: Instant, by: Duration) {
         let until = nanos(sent.saturating_duration_since(self.began) + by);

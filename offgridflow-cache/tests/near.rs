@@ -198,6 +198,7 @@ async fn a_panic_and_an_error_answer_every_waiter_alike_and_are_not_kept() {
     let calls = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&calls);
     let cache = Cache::<u64, u64>::builder("test")
+        .retry_after(Duration::ZERO)
         .build(loader_fn(move |key: u64| {
             counted.fetch_add(1, Ordering::SeqCst);
             async move {

@@ -26,9 +26,21 @@ struct Flying<K: Hash + Eq, V, E> {
     lease: Option<Lease>,
 }
 
+/// Why keys are loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Somebody waits.
+    Read,
+    /// Nobody does: there is a value, which is to be replaced.
+    Refresh,
+}
+
 /// Brings a batch of flights to their end.
-pub(super) async fn run<K, V, L>(inner: Arc<Inner<K, V, L>>, landings: Vec<Landing<K, V, L::Error>>)
-where
+pub(super) async fn run<K, V, L>(
+    inner: Arc<Inner<K, V, L>>,
+    landings: Vec<Landing<K, V, L::Error>>,
+    purpose: Purpose,
+) where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Send + Sync + 'static,
     L: Loader<K, V>,
@@ -37,7 +49,7 @@ where
     let wire_key = |landing: &Landing<K, V, L::Error>| inner.wire.as_ref().map(|wire| wire.key(&landing.key));
     let flying = |landing| Flying { wire: wire_key(&landing), landing, lease: None };
     let flying: Vec<_> = landings.into_iter().map(flying).collect();
-    let (to_load, busy) = inner.ask(flying).await;
+    let (to_load, busy) = inner.ask(flying, purpose).await;
     if !busy.is_empty() {
         tokio::spawn(wait(Arc::clone(&inner), busy, deadline));
     }
@@ -55,7 +67,7 @@ where
     while !busy.is_empty() && Instant::now() < deadline {
         sleep(pause).await;
         pause = (pause * 2).min(PAUSES.1);
-        let (to_load, still) = inner.ask(busy).await;
+        let (to_load, still) = inner.ask(busy, Purpose::Read).await;
         busy = still;
         if !to_load.is_empty() {
             let inner = Arc::clone(&inner);
@@ -80,7 +92,11 @@ where
     }
 
     /// One question to the shared tier: lands what it has; gives back what has to be loaded, and what others are loading.
-    async fn ask(&self, flying: Batch<K, V, L::Error>) -> (Batch<K, V, L::Error>, Batch<K, V, L::Error>) {
+    async fn ask(
+        &self,
+        flying: Batch<K, V, L::Error>,
+        purpose: Purpose,
+    ) -> (Batch<K, V, L::Error>, Batch<K, V, L::Error>) {
         let Some(wire) = self.readable() else { return (flying, Vec::new()) };
         let (asked, mut to_load): (Vec<_>, Vec<_>) =
             flying.into_iter().partition(|one| !one.landing.skip_shared);
@@ -88,7 +104,7 @@ where
         if keys.is_empty() {
             return (to_load, Vec::new());
         }
-        let Some(lookups) = self.look_up(wire, &keys).await else {
+        let Some(lookups) = self.look_up(wire, &keys, purpose).await else {
             to_load.extend(asked);
             return (to_load, Vec::new());
         };
@@ -96,6 +112,15 @@ where
         for (mut one, lookup) in asked.into_iter().zip(lookups) {
             match lookup {
                 Lookup::Fresh(entry) => to_load.extend(self.promote(wire, one, &entry)),
+                Lookup::Stale(entry, Some(lease)) => {
+                    one.lease = Some(lease);
+                    self.set_aside(wire, &one, &entry);
+                    to_load.push(one);
+                }
+                Lookup::Stale(entry, None) => {
+                    self.set_aside(wire, &one, &entry);
+                    busy.push(one);
+                }
                 Lookup::Miss(lease) => {
                     one.lease = Some(lease);
                     to_load.push(one);
@@ -108,8 +133,8 @@ where
     }
 
     /// What the shared tier has under `keys`. Where it does not answer, reads pass it by until it answers a look for news.
-    async fn look_up(&self, wire: &Wire<K, V>, keys: &[Key]) -> Option<Vec<Lookup>> {
-        let terms = Terms::new(self.settings.lease());
+    async fn look_up(&self, wire: &Wire<K, V>, keys: &[Key], purpose: Purpose) -> Option<Vec<Lookup>> {
+        let terms = Terms { early: purpose == Purpose::Refresh, ..Terms::new(self.settings.lease()) };
         let Some(lookups) = self.ask_shared(wire.backend.get_or_lease(keys, &terms)).await else {
             self.down.store(true, Ordering::Release);
             return None;
@@ -133,28 +158,74 @@ where
             return Some(one);
         };
         self.counters.shared_hits.add(1);
-        let asked = one.landing.began;
-        self.land(&one, Loaded { value, ttl: Some(entry.left), tags: entry.tags.clone() }, asked);
+        let loaded = Loaded { value, ttl: Some(entry.left), tags: entry.tags.clone() };
+        self.land(&one, loaded, one.landing.began, self.typical_cost());
         None
+    }
+
+    /// Keeps a stale value of the shared tier near, to be served for as long as it may: until the flight lands, or if it cannot.
+    fn set_aside(&self, wire: &Wire<K, V>, one: &Flying<K, V, L::Error>, entry: &Entry) {
+        let Some(fresh) = (Instant::now() + entry.left).checked_sub(entry.stale) else { return };
+        let fresher = |held: Arc<Held<V>>| held.fresh >= fresh;
+        if self.settings.grace() <= entry.stale || self.near.get(&one.landing.key).is_some_and(fresher) {
+            return;
+        }
+        let Some(value) = one.wire.as_ref().and_then(|key| decode(wire, key, &entry.frame)) else { return };
+        let loaded = Loaded { value, ttl: None, tags: entry.tags.clone() };
+        let held = self.held(one, loaded, fresh, one.landing.began, Duration::ZERO);
+        one.landing.meanwhile(|key| self.near.insert(key.clone(), Arc::new(held)));
+    }
+
+    /// What a load takes here, as a moving average.
+    fn typical_cost(&self) -> Duration {
+        Duration::from_nanos(self.typical_cost.load(Ordering::Relaxed))
+    }
+
+    fn learn_cost(&self, cost: Duration) {
+        let (cost, typical) = (nanos(cost), self.typical_cost.load(Ordering::Relaxed));
+        let next = if typical == 0 { cost } else { typical - typical / 8 + cost / 8 };
+        self.typical_cost.store(next, Ordering::Relaxed); // of two at once one is forgotten
     }
 
     /// Answers the waiters, and keeps the value near unless the key was invalidated meanwhile; whether it was kept. `loaded`
     /// has its final ttl; it was asked for at `asked`.
-    fn land(&self, one: &Flying<K, V, L::Error>, loaded: Loaded<Arc<V>>, asked: Instant) -> bool {
-        let held = Arc::new(Held {
-            value: loaded.value,
-            born: one.landing.born,
-            name: one.wire.as_ref().map_or(0, |wire| xxh3_64(wire.name())),
-            until: Instant::now() + loaded.ttl.unwrap_or_default().min(LONGEST_TTL),
-            vouched: asked + self.settings.max_staleness,
-            tags: loaded.tags,
-        });
+    fn land(
+        &self,
+        one: &Flying<K, V, L::Error>,
+        loaded: Loaded<Arc<V>>,
+        asked: Instant,
+        cost: Duration,
+    ) -> bool {
+        let fresh = Instant::now() + loaded.ttl.unwrap_or_default().min(LONGEST_TTL);
+        let held = Arc::new(self.held(one, loaded, fresh, asked, cost));
+        self.failures.forget(&one.landing.key);
         let key = one.landing.key.clone();
         let kept = one.landing.land(Ok(Arc::clone(&held)), || self.near.insert(key, held));
         if !kept {
             self.counters.fenced.add(1);
         }
         kept
+    }
+
+    /// A value as the near tier keeps it, asked for at `asked` and fresh until `fresh`.
+    fn held(
+        &self,
+        one: &Flying<K, V, L::Error>,
+        loaded: Loaded<Arc<V>>,
+        fresh: Instant,
+        asked: Instant,
+        cost: Duration,
+    ) -> Held<V> {
+        Held {
+            value: loaded.value,
+            born: one.landing.born,
+            name: one.wire.as_ref().map_or(0, |wire| xxh3_64(wire.name())),
+            calm: self.calm_until(fresh, cost),
+            fresh,
+            doubted: asked + self.settings.max_staleness / 2,
+            cost,
+            tags: loaded.tags,
+        }
     }
 
     /// Loads `keys` in a task of its own, so that a panic is an answer; bounded in number and, with the wait for its turn, in
@@ -192,9 +263,10 @@ where
     ) -> FillWith {
         match answer {
             Ok(loaded) => {
-                let loaded = self.with_ttl(loaded);
+                let (loaded, cost) = (self.with_ttl(loaded), began.elapsed());
                 let fill = self.fill_with(one, &loaded);
-                self.land(one, loaded, began);
+                self.learn_cost(cost);
+                self.land(one, loaded, began, cost);
                 fill
             }
             Err(error) => {
@@ -218,13 +290,19 @@ where
             return FillWith::Release;
         };
         match encode(wire, key, loaded.value.as_deref()) {
-            Some(frame) => FillWith::Entry(Entry::new(frame, left, loaded.tags.clone())),
+            Some(frame) => {
+                let entry = Entry::new(frame, left, loaded.tags.clone());
+                FillWith::Entry(Entry { grace: self.settings.grace(), ..entry })
+            }
             None => FillWith::Release,
         }
     }
 
     fn fail(&self, one: &Flying<K, V, L::Error>, error: Error<L::Error>) {
         self.counters.load_errors.add(1);
+        if !self.settings.retry_after.is_zero() {
+            self.failures.note(&one.landing.key, Instant::now() + self.settings.retry_after, error.clone());
+        }
         one.landing.land(Err(error), || {});
     }
 
@@ -242,15 +320,16 @@ where
         let mut one = Flying { landing, wire, lease: None };
         if let Some((wire, name)) = self.readable().zip(one.wire.clone()).filter(|_| !one.landing.skip_shared)
         {
-            let lookup = self.look_up(wire, &[name]).await.and_then(|mut lookups| lookups.pop());
-            if let Some(Lookup::Miss(lease)) = lookup {
+            let lookup =
+                self.look_up(wire, &[name], Purpose::Refresh).await.and_then(|mut lookups| lookups.pop());
+            if let Some(Lookup::Miss(lease) | Lookup::Stale(_, Some(lease))) = lookup {
                 one.lease = Some(lease);
             }
         }
         let value = self.with_ttl(value);
         let with = self.fill_with(&one, &value);
         let began = one.landing.began;
-        let kept = self.land(&one, value, began);
+        let kept = self.land(&one, value, began, self.typical_cost());
         let with = if kept { with } else { FillWith::Release };
         self.fill(fill(&one, with).into_iter().collect()).await;
     }
@@ -264,6 +343,10 @@ where
         let unit = ((draw ^ (draw >> 31)) >> 11) as f64 / (1_u64 << 53) as f64;
         ttl.mul_f64(1.0 - self.settings.jitter * unit)
     }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 type Answers<V, E> = Vec<Result<Loaded<V>, E>>;

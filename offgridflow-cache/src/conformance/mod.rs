@@ -119,6 +119,10 @@ pub const CHECKS: &[Check] = checks! {
     values {
         values_are_found: "what was filled is read",
         values_expire: "a value ends with its ttl",
+        stale_is_not_fresh: "a value kept for a grace after its ttl is not fresh any more, if it is told at all",
+        stale_values_are_leased_once: "one of those who find a stale value gets the lease to replace it",
+        graces_end: "a value ends with its grace",
+        early_asks_are_leased_once: "one of those who ask for a fresh value early gets the lease to replace it",
         what_is_left_shrinks: "a value says how long it is still valid",
         frames_come_back_whole: "any bytes, none, and a mebibyte of them come back as they were",
         tags_come_back: "a value comes back with its tags",

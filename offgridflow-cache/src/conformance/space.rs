@@ -66,10 +66,10 @@ impl Space {
         }
     }
 
-    /// The value that a reader is given now.
+    /// The value that a reader may be given now, fresh or stale.
     pub(super) async fn value(&self, name: &str) -> Result<Option<Bytes>, Violation> {
         Ok(match self.ask(name).await? {
-            Lookup::Fresh(entry) => Some(entry.frame),
+            Lookup::Fresh(entry) | Lookup::Stale(entry, _) => Some(entry.frame),
             _ => None,
         })
     }

@@ -4,6 +4,8 @@
 mod moka;
 
 use std::sync::Arc;
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 #[cfg(feature = "moka")]
@@ -15,8 +17,10 @@ pub struct Held<V> {
     pub(crate) value: Option<Arc<V>>, // `None`: known to be absent
     pub(crate) born: u64,             // the cache's own clock of invalidations, when the load began
     pub(crate) name: u64,             // hash of the wire name; 0 without a shared tier
-    pub(crate) until: Instant,
-    pub(crate) vouched: Instant, // Δ after it was asked for: until then it needs no news of invalidations
+    pub(crate) calm: Instant,         // until then nothing about its age needs a thought
+    pub(crate) fresh: Instant,        // until then it is what the source said
+    pub(crate) doubted: Instant, // Δ/2 after it was asked for: until then it needs no news of invalidations
+    pub(crate) cost: Duration,   // what it took to load
     pub(crate) tags: Vec<Arc<str>>,
 }
 

@@ -2,7 +2,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -48,8 +47,25 @@ struct Space {
 
 #[derive(Debug, Default)]
 struct Slot {
-    stored: Option<(Bytes, Instant, u64, Vec<Arc<str>>)>,
+    stored: Option<Stored>,
     lease: Option<(Bytes, Instant)>,
+}
+
+#[derive(Debug)]
+struct Stored {
+    frame: Bytes,
+    fresh: Instant,
+    until: Instant, // kept
+    born: u64,
+    tags: Vec<Arc<str>>,
+}
+
+impl Stored {
+    fn entry_at(&self, now: Instant) -> Entry {
+        let left = self.fresh.saturating_duration_since(now);
+        let entry = Entry::new(self.frame.clone(), left, self.tags.clone());
+        entry.stale_for(now.saturating_duration_since(self.fresh))
+    }
 }
 
 impl Default for InProcess {
@@ -66,7 +82,7 @@ impl fmt::Debug for InProcess {
 
 impl Slot {
     fn lives_at(&self, now: Instant) -> bool {
-        self.stored.as_ref().is_some_and(|stored| stored.1 > now)
+        self.stored.as_ref().is_some_and(|stored| stored.until > now)
             || self.lease.as_ref().is_some_and(|lease| lease.1 > now)
     }
 }
@@ -109,26 +125,34 @@ impl Space {
         }
     }
 
-    fn look_up(&mut self, name: &[u8], lease: Duration) -> Lookup {
+    fn look_up(&mut self, name: &[u8], terms: &Terms) -> Lookup {
         let now = Instant::now();
         if !self.slots.contains_key(name) {
             self.make_room(now);
         }
         let (floor, tags) = (self.floor, &self.tags);
         let slot = self.slots.entry(name.to_vec()).or_default();
-        if let Some((frame, until, born, of)) = &slot.stored {
-            let removed = of.iter().any(|tag| tags.get(tag).is_some_and(|version| version > born));
-            if *until > now && *born >= floor && !removed {
-                return Lookup::Fresh(Entry { frame: frame.clone(), left: *until - now, tags: of.clone() });
-            }
-        }
-        if slot.lease.as_ref().is_some_and(|(_, until)| *until > now) {
-            return Lookup::Busy;
+        let valid = slot.stored.as_ref().filter(|stored| {
+            let removed = |tag| tags.get(tag).is_some_and(|version| *version > stored.born);
+            stored.until > now && stored.born >= floor && !stored.tags.iter().any(removed)
+        });
+        let entry = valid.map(|stored| stored.entry_at(now));
+        let fresh = entry.as_ref().is_some_and(|entry| !entry.left.is_zero());
+        let busy = slot.lease.as_ref().is_some_and(|(_, until)| *until > now);
+        match entry {
+            Some(entry) if fresh && (busy || !terms.early) => return Lookup::Fresh(entry),
+            Some(entry) if busy => return Lookup::Stale(entry, None),
+            None if busy => return Lookup::Busy,
+            _ => {}
         }
         self.tokens += 1;
         let token = Bytes::copy_from_slice(&self.tokens.to_be_bytes());
-        slot.lease = Some((token.clone(), now + lease));
-        Lookup::Miss(Lease { token, born: self.sequence })
+        slot.lease = Some((token.clone(), now + terms.lease));
+        let lease = Lease { token, born: self.sequence };
+        match entry {
+            Some(entry) => Lookup::Stale(entry, Some(lease)),
+            None => Lookup::Miss(lease),
+        }
     }
 
     fn fill(&mut self, fill: Fill) -> Filled {
@@ -139,7 +163,9 @@ impl Space {
         }
         slot.lease = None;
         if let FillWith::Entry(entry) = fill.with {
-            slot.stored = Some((entry.frame, now + entry.left, fill.lease.born, entry.tags));
+            let (fresh, born) = (now + entry.left, fill.lease.born);
+            let until = fresh + entry.grace;
+            slot.stored = Some(Stored { frame: entry.frame, fresh, until, born, tags: entry.tags });
         }
         Filled::Stored
     }
@@ -193,7 +219,7 @@ impl CacheBackend for InProcess {
     async fn get_or_lease(&self, keys: &[Key], terms: &Terms) -> Result<Vec<Lookup>, BackendError> {
         let Some(first) = keys.first() else { return Ok(Vec::new()) };
         Ok(self.with(first.namespace(), |space| {
-            keys.iter().map(|key| space.look_up(key.name(), terms.lease)).collect()
+            keys.iter().map(|key| space.look_up(key.name(), terms)).collect()
         }))
     }
 
@@ -229,6 +255,8 @@ impl CacheBackend for InProcess {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]

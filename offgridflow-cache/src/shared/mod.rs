@@ -59,13 +59,22 @@ pub trait CacheBackend: fmt::Debug + Send + Sync + 'static {
 pub struct Terms {
     /// How long a lease lives.
     pub lease: Duration,
+    /// Whether keys whose value is still fresh are to be loaded again: a lease goes with the value, as if it were stale.
+    pub early: bool,
 }
 
 impl Terms {
     /// Leases that live for `lease`.
     #[must_use]
     pub const fn new(lease: Duration) -> Self {
-        Self { lease }
+        Self { lease, early: false }
+    }
+
+    /// For values that are to be loaded again although they are fresh.
+    #[must_use]
+    pub const fn early(mut self) -> Self {
+        self.early = true;
+        self
     }
 }
 
@@ -75,6 +84,9 @@ impl Terms {
 pub enum Lookup {
     /// A value that is valid.
     Fresh(Entry),
+    /// A value to be replaced: past its ttl and within its grace, or asked for [early](Terms::early). Who got a lease may fill; without
+    /// one somebody else is loading. A value asked for early while another loads is [`Fresh`](Self::Fresh).
+    Stale(Entry, Option<Lease>),
     /// Nothing valid; who got this may fill.
     Miss(Lease),
     /// Nothing valid, and somebody else is loading; ask again.
@@ -89,17 +101,35 @@ pub enum Lookup {
 pub struct Entry {
     /// The frame, opaque to the store.
     pub frame: Bytes,
-    /// How long it is still valid.
+    /// How long it is still fresh: in a fill, its ttl.
     pub left: Duration,
+    /// In an answer, for how long it has not been fresh.
+    pub stale: Duration,
+    /// In a fill, how long it is to be kept after that.
+    pub grace: Duration,
     /// Its tags.
     pub tags: Vec<Arc<str>>,
 }
 
 impl Entry {
-    /// A frame that is valid for `left`.
+    /// A frame that is fresh for `left`, and not kept any longer.
     #[must_use]
     pub const fn new(frame: Bytes, left: Duration, tags: Vec<Arc<str>>) -> Self {
-        Self { frame, left, tags }
+        Self { frame, left, stale: Duration::ZERO, grace: Duration::ZERO, tags }
+    }
+
+    /// Kept for `grace` after it is no longer fresh, to be served stale.
+    #[must_use]
+    pub const fn with_grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// One that has not been fresh for `stale`.
+    #[must_use]
+    pub const fn stale_for(mut self, stale: Duration) -> Self {
+        self.stale = stale;
+        self
     }
 }
 

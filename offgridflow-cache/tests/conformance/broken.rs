@@ -41,6 +41,10 @@ defects! {
     StaysBusyWhenDropped => "dropped_calls_leave_it_usable",
     ReadsConsume => "values_are_found",
     NothingExpires => "values_expire",
+    GraceIsFresh => "stale_is_not_fresh",
+    StaleLeasesForAll => "stale_values_are_leased_once",
+    GraceNeverEnds => "graces_end",
+    EarlyLeasesForAll => "early_asks_are_leased_once",
     LeftStandsStill => "what_is_left_shrinks",
     FramesTrimmed => "frames_come_back_whole",
     TagsDropped => "tags_come_back",
@@ -119,28 +123,43 @@ impl Broken {
         key.name().to_vec()
     }
 
-    fn look_up(&self, space: &mut Space, key: &Key, lease: Duration) -> Lookup {
+    fn look_up(&self, space: &mut Space, key: &Key, terms: &Terms) -> Lookup {
         let now = Instant::now();
         let name = self.name(key);
-        if let Some(entry) = self.fresh(space, &name, now) {
+        let found = self.entry(space, &name, now);
+        let fresh = found.as_ref().is_some_and(|entry| !entry.left.is_zero());
+        if let Some(entry) = found.clone().filter(|_| fresh && !terms.early) {
             return Lookup::Fresh(entry);
         }
         let slot = space.slots.entry(name.clone()).or_default();
         if !self.has(Defect::LeasesNeverEnd) {
             slot.leases.retain(|(_, until)| *until > now);
         }
-        if !slot.leases.is_empty() && !self.has(Defect::LeasesForAll) {
-            return Lookup::Busy;
+        let for_all = match &found {
+            None => self.has(Defect::LeasesForAll),
+            Some(_) if fresh => self.has(Defect::EarlyLeasesForAll),
+            Some(_) => self.has(Defect::StaleLeasesForAll),
+        };
+        if !slot.leases.is_empty() && !for_all {
+            return match found {
+                Some(entry) if fresh => Lookup::Fresh(entry),
+                Some(entry) => Lookup::Stale(entry, None),
+                None => Lookup::Busy,
+            };
         }
         if !self.has(Defect::OneTokenAKey) {
             space.tokens += 1;
         }
         let token = Bytes::from([space.tokens.to_be_bytes().as_slice(), &name].concat());
-        slot.leases.push((token.clone(), now + lease));
-        Lookup::Miss(Lease::new(token, space.sequence))
+        slot.leases.push((token.clone(), now + terms.lease));
+        let lease = Lease::new(token, space.sequence);
+        match found {
+            Some(entry) => Lookup::Stale(entry, Some(lease)),
+            None => Lookup::Miss(lease),
+        }
     }
 
-    fn fresh(&self, space: &mut Space, name: &[u8], now: Instant) -> Option<Entry> {
+    fn entry(&self, space: &mut Space, name: &[u8], now: Instant) -> Option<Entry> {
         let (floor, tags) = (space.floor, &space.tags);
         let slot = space.slots.get_mut(name)?;
         let stored = slot.value.as_ref()?;
@@ -150,16 +169,26 @@ impl Broken {
         if stored.entry.tags.iter().take(many).any(removed) || stored.born < floor {
             return None;
         }
-        if stored.until <= now && !self.has(Defect::NothingExpires) {
+        let (grace, forever) =
+            (stored.entry.grace, self.has(Defect::NothingExpires) && stored.entry.grace.is_zero());
+        let kept = stored.until + if self.has(Defect::GraceNeverEnds) { grace * 1_000 } else { grace };
+        if kept <= now && !forever {
             return None;
         }
-        let left = if self.has(Defect::LeftStandsStill) {
+        let fresh = if self.has(Defect::GraceIsFresh) && grace > Duration::from_secs(1) {
+            kept
+        } else {
+            stored.until
+        };
+        let fresh = if forever && fresh <= now { now + stored.entry.left } else { fresh };
+        let left = if self.has(Defect::LeftStandsStill) && fresh > now {
             stored.entry.left
         } else {
-            stored.until.saturating_duration_since(now)
+            fresh.saturating_duration_since(now)
         };
         let tags = if self.has(Defect::TagsDropped) { Vec::new() } else { stored.entry.tags.clone() };
-        let entry = Entry::new(stored.entry.frame.clone(), left, tags);
+        let stale = now.saturating_duration_since(fresh);
+        let entry = Entry::new(stored.entry.frame.clone(), left, tags).stale_for(stale);
         if self.has(Defect::ReadsConsume) && slot.leases.len() < 2 {
             slot.leases.push((Bytes::new(), now)); // counts reads: the third finds nothing
             slot.leases.push((Bytes::new(), now));
@@ -299,7 +328,7 @@ impl CacheBackend for Broken {
             _ => {}
         }
         Ok(self.with(first.namespace(), |space| {
-            keys.iter().map(|key| self.look_up(space, key, terms.lease)).collect()
+            keys.iter().map(|key| self.look_up(space, key, terms)).collect()
         }))
     }
 

@@ -175,7 +175,8 @@ impl RedisBackend {
         if !self.scripts_denied() {
             let mut names = own_keys(keys[0].namespace(), ["clock", "tags", "log"]);
             names.extend(keys.iter().map(slot));
-            let arguments = vec![text(self.tokens.next()), millis(terms.lease)];
+            let early = Value::Integer(i64::from(terms.early));
+            let arguments = vec![text(self.tokens.next()), millis(terms.lease), early];
             match self.call(&self.scripts.look, names, arguments).await {
                 Err(_) if self.scripts_denied() => {}
                 answer => {
@@ -230,7 +231,7 @@ impl CacheBackend for RedisBackend {
         for portion in fills.chunks(KEYS_A_CALL) {
             let mut keys = vec![own(portion[0].key.namespace(), "clock")];
             keys.extend(portion.iter().map(|fill| slot(&fill.key)));
-            let mut arguments = Vec::with_capacity(portion.len() * 6);
+            let mut arguments = Vec::with_capacity(portion.len() * 7);
             for Fill { lease, with, .. } in portion {
                 let born = Value::Integer(i64::try_from(lease.born).unwrap_or(i64::MAX));
                 arguments.extend([raw(&lease.token), born]);
@@ -238,10 +239,11 @@ impl CacheBackend for RedisBackend {
                     FillWith::Entry(entry) => [
                         Value::Bytes(entry.frame.clone()),
                         millis(entry.left),
+                        Value::Integer(i64::try_from(entry.grace.as_millis()).unwrap_or(0)),
                         text(hashes(&entry.tags)),
                         raw(&names(&entry.tags)),
                     ],
-                    FillWith::Release => [text(""), Value::Integer(0), text(""), text("")],
+                    FillWith::Release => [text(""), Value::Integer(0), Value::Integer(0), text(""), text("")],
                 });
             }
             let answer = self.call(&self.scripts.fill, keys, arguments).await?;

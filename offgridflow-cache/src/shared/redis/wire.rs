@@ -63,18 +63,28 @@ pub(super) fn millis(duration: Duration) -> Value {
 pub(super) fn lookup(answer: Value) -> Option<Lookup> {
     let Value::Array(fields) = answer else { return None };
     Some(match fields.as_slice() {
-        [Value::Integer(0), frame, left, names] => Lookup::Fresh(Entry {
-            frame: frame.as_bytes().map(Bytes::copy_from_slice)?,
-            left: Duration::from_millis(left.as_u64()?),
-            tags: tags(names.as_bytes()?)?,
-        }),
-        [Value::Integer(1), token, born] => {
-            Lookup::Miss(Lease { token: Bytes::copy_from_slice(token.as_bytes()?), born: born.as_u64()? })
-        }
+        [Value::Integer(0), frame, left, names] => Lookup::Fresh(entry(frame, left, names)?),
+        [Value::Integer(1), token, born] => Lookup::Miss(lease(token, born)?),
         [Value::Integer(2)] => Lookup::Busy,
         [Value::Integer(3)] => Lookup::Failed,
+        [Value::Integer(4), frame, left, names] => Lookup::Stale(entry(frame, left, names)?, None),
+        [Value::Integer(4), frame, left, names, token, born] => {
+            Lookup::Stale(entry(frame, left, names)?, Some(lease(token, born)?))
+        }
         _ => return None,
     })
+}
+
+/// `left` is negative once the value is stale.
+fn entry(frame: &Value, left: &Value, names: &Value) -> Option<Entry> {
+    let (frame, left) = (Bytes::copy_from_slice(frame.as_bytes()?), left.as_i64()?);
+    let millis = Duration::from_millis(left.unsigned_abs());
+    let (left, stale) = if left > 0 { (millis, Duration::ZERO) } else { (Duration::ZERO, millis) };
+    Some(Entry::new(frame, left, tags(names.as_bytes()?)?).stale_for(stale))
+}
+
+fn lease(token: &Value, born: &Value) -> Option<Lease> {
+    Some(Lease::new(Bytes::copy_from_slice(token.as_bytes()?), born.as_u64()?))
 }
 
 pub(super) fn change(member: &Value) -> Option<Change> {
