@@ -2,12 +2,13 @@ use std::fmt;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
 
 pub(crate) use self::settings::Settings;
 use crate::flight::{Boarding, Flights, Ticket, answer_of};
+use crate::near::{Watch, nanos};
 use crate::recovery::Recovery;
 use crate::stats::Counters;
 use crate::tags::Clock;
@@ -49,6 +50,7 @@ pub(crate) struct Inner<K, V, L: Loader<K, V>> {
     flights: Arc<Flights<K, V, L::Error>>,
     clock: Clock,
     trust: Trust,
+    watch: Watch,
     loads: Semaphore,
     counters: Counters,
     recovery: Mutex<Recovery<K>>,
@@ -144,6 +146,7 @@ where
             flights: Arc::new(Flights::new()),
             clock: Clock::default(),
             trust,
+            watch: Watch::start(),
             loads: Semaphore::new(settings.max_loads),
             counters: Counters::default(),
             recovery: Mutex::default(),
@@ -162,9 +165,7 @@ where
     /// housekeeping on a reader's thread now and then). An absence is `None` too.
     #[must_use]
     pub fn peek(&self, key: &K) -> Option<Arc<V>> {
-        let held = self.inner.near_hit(key)?;
-        self.inner.counters.near_hits.add(1);
-        held.value().cloned()
+        self.inner.near_hit(key)?
     }
 
     /// The value of `key`: near, shared, or loaded; `None` when the source has none.
@@ -177,9 +178,8 @@ where
     /// # Cancel safety
     /// Dropping the future leaves the load to the others, and its value to the cache.
     pub async fn get(&self, key: &K) -> Result<Option<Arc<V>>, Error<L::Error>> {
-        if let Some(held) = self.inner.near_hit(key) {
-            self.inner.counters.near_hits.add(1);
-            return Ok(held.value().cloned());
+        if let Some(value) = self.inner.near_hit(key) {
+            return Ok(value);
         }
         let ticket = self.inner.board(std::iter::once(key)).pop().ok_or(Error::Closed)?;
         self.inner.arrive(key, ticket).await
@@ -191,13 +191,12 @@ where
     /// As [`get`](Self::get).
     pub async fn get_many(&self, keys: &[K]) -> Vec<Result<Option<Arc<V>>, Error<L::Error>>> {
         let near: Vec<_> = keys.iter().map(|key| self.inner.near_hit(key)).collect();
-        let missing = || keys.iter().zip(&near).filter(|(_, held)| held.is_none()).map(|(key, _)| key);
-        let mut tickets = self.inner.board(missing()).into_iter();
-        self.inner.counters.near_hits.add((keys.len() - tickets.len()) as u64);
+        let missing = keys.iter().zip(&near).filter(|(_, value)| value.is_none()).map(|(key, _)| key);
+        let mut tickets = self.inner.board(missing).into_iter();
         let mut answers = Vec::with_capacity(keys.len());
-        for (key, held) in keys.iter().zip(&near) {
-            answers.push(match held {
-                Some(held) => Ok(held.value().cloned()),
+        for (key, value) in keys.iter().zip(near) {
+            answers.push(match value {
+                Some(value) => Ok(value),
                 None => match tickets.next() {
                     Some(ticket) => self.inner.arrive(key, ticket).await,
                     None => Err(Error::Closed),
@@ -280,19 +279,42 @@ where
     V: Send + Sync + 'static,
     L: Loader<K, V>,
 {
-    /// A near value that is fresh, trusted and valid. Trust is looked at first: news is applied before it extends trust, so what
-    /// was trusted is also checked against that news.
-    fn near_hit(&self, key: &K) -> Option<Arc<Held<V>>> {
-        let held = self.near.get(key)?;
-        let now = Instant::now();
+    /// A near value that is fresh, trusted and valid. Trust is looked at before what was invalidated: news is applied before it
+    /// extends trust, so what was trusted is also checked against that news.
+    #[inline]
+    fn near_hit(&self, key: &K) -> Option<Option<Arc<V>>> {
+        let mut hit = None;
+        self.near.get(key, &mut |held| {
+            let now = self.watch.at_latest();
+            let certain = now < held.until && (now < held.vouched || now < self.trust.until());
+            if (certain || self.fresh_and_trusted(held))
+                && self.clock.allows(held.born, held.name, &held.tags)
+            {
+                self.counters.near_hit(|| self.age(held));
+                hit = Some(held.value.clone());
+            }
+        });
+        hit
+    }
+
+    /// As a hit near the end of something has to know it: with a precise reading of the time.
+    #[cold]
+    fn fresh_and_trusted(&self, held: &Held<V>) -> bool {
+        let now = self.watch.exact();
         if held.until <= now {
-            return None;
+            return false;
         }
-        if held.vouched <= now && !self.trust.holds_at(now) {
+        let trusted = now < held.vouched || now < self.trust.until();
+        if !trusted {
             self.counters.distrusted.add(1);
-            return None;
         }
-        self.clock.allows(held.born, held.name, &held.tags).then_some(held)
+        trusted
+    }
+
+    #[cold]
+    fn age(&self, held: &Held<V>) -> Duration {
+        let asked = held.vouched.saturating_sub(nanos(self.settings.max_staleness));
+        Duration::from_nanos(self.watch.exact().saturating_sub(asked))
     }
 
     /// Joins or opens the flights of `keys`, and runs those it opened as one batch.

@@ -14,6 +14,7 @@ use super::settings::LONGEST_TTL;
 use super::{Inner, Wire};
 use crate::flight::Landing;
 use crate::frame;
+use crate::tags::marks;
 use crate::{Entry, Error, Fill, FillWith, Held, Key, Lease, Loaded, Loader, Lookup, Terms};
 
 /// First pause before a busy key is asked for again; it doubles up to the last.
@@ -141,13 +142,14 @@ where
     /// Answers the waiters, and keeps the value near unless the key was invalidated meanwhile; whether it was kept. `loaded`
     /// has its final ttl; it was asked for at `asked`.
     fn land(&self, one: &Flying<K, V, L::Error>, loaded: Loaded<Arc<V>>, asked: Instant) -> bool {
+        self.watch.check();
         let held = Arc::new(Held {
             value: loaded.value,
             born: one.landing.born,
             name: one.wire.as_ref().map_or(0, |wire| xxh3_64(wire.name())),
-            until: Instant::now() + loaded.ttl.unwrap_or_default().min(LONGEST_TTL),
-            vouched: asked + self.settings.max_staleness,
-            tags: loaded.tags,
+            until: self.watch.at(Instant::now() + loaded.ttl.unwrap_or_default().min(LONGEST_TTL)),
+            vouched: self.watch.at(asked + self.settings.max_staleness),
+            tags: marks(&loaded.tags),
         });
         let key = one.landing.key.clone();
         let kept = one.landing.land(Ok(Arc::clone(&held)), || self.near.insert(key, held));
@@ -171,7 +173,9 @@ where
         self.counters.loads.add(keys.len() as u64);
         let (inner, asked, began) = (Arc::clone(self), keys.len(), Instant::now());
         let mut task = tokio::spawn(async move { inner.loader.load_many(keys).await });
-        match timeout_at(deadline, &mut task).await {
+        let ended = timeout_at(deadline, &mut task).await;
+        self.counters.load_time.record(began.elapsed());
+        match ended {
             Ok(Ok(answers)) if answers.len() == asked => Ok((began, answers)),
             Ok(Ok(answers)) => Err(Error::LoadCount { asked, got: answers.len() }),
             Ok(Err(ended)) if ended.is_panic() => Err(Error::LoadPanicked),
