@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cache::{Cache, Settings, Wire, WireKey};
+use crate::near::default_tier;
 use crate::{CacheBackend, CacheKey, Codec, ConfigError, Key, Loader, MemoryTier, Outage};
 
 /// Settings of a [`Cache`]; see each method for its default.
@@ -47,7 +48,8 @@ where
         }
     }
 
-    /// The map in the process. Default (feature `moka`): [`Moka::entries(10_000)`](crate::Moka::entries).
+    /// The map in the process. Default: [`QuickCache::entries(10_000)`](crate::QuickCache::entries); without the feature
+    /// `quick_cache`, the same of [`Moka`](crate::Moka).
     pub fn near(mut self, near: impl MemoryTier<K, V>) -> Self {
         self.near = Some(Box::new(near));
         self
@@ -172,9 +174,9 @@ where
         if self.namespace.is_empty() || self.namespace.len() > 64 || self.namespace.contains(['{', '}']) {
             return refuse("namespace", "1 to 64 bytes without braces");
         }
-        let near = self.near.take().or_else(default_near);
+        let near = self.near.take().or_else(default_tier);
         let Some(near) = near else {
-            return refuse("near", "name a near tier, or enable the feature `moka`");
+            return refuse("near", "name a near tier, or enable the feature `quick_cache` or `moka`");
         };
         let name = self.namespace.clone();
         let wire = match (self.shared, self.codec, self.wire_key) {
@@ -185,19 +187,4 @@ where
         };
         Ok(Cache::assemble(&name, near, wire, loader, self.settings))
     }
-}
-
-#[cfg(feature = "moka")]
-#[expect(clippy::unnecessary_wraps, reason = "without the feature there is none")]
-fn default_near<K, V>() -> Option<Box<dyn MemoryTier<K, V>>>
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    V: Send + Sync + 'static,
-{
-    Some(Box::new(crate::Moka::entries(10_000)))
-}
-
-#[cfg(not(feature = "moka"))]
-fn default_near<K, V>() -> Option<Box<dyn MemoryTier<K, V>>> {
-    None
 }

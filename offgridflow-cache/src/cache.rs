@@ -2,14 +2,15 @@ use std::fmt;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
 
 pub use self::settings::Outage;
 pub(crate) use self::settings::Settings;
 use crate::failures::Failures;
 use crate::flight::{Boarding, Flights, Ticket};
+use crate::near::{Watch, nanos};
 use crate::recovery::Recovery;
 use crate::stats::Counters;
 use crate::tags::Clock;
@@ -24,6 +25,7 @@ mod invalidate;
 mod run;
 mod settings;
 
+use self::fresh::Judged;
 use self::run::Purpose;
 
 /// A typed cache in front of a loader. Clones share it.
@@ -54,9 +56,11 @@ pub(crate) struct Inner<K, V, L: Loader<K, V>> {
     flights: Arc<Flights<K, V, L::Error>>,
     clock: Clock,
     trust: Trust,
+    watch: Watch,
     loads: Semaphore,
     failures: Failures<K, Error<L::Error>>,
     typical_cost: AtomicU64, // of a load, in nanoseconds
+    half_delta: u64,         // of Δ, in nanoseconds
     counters: Counters,
     recovery: Mutex<Recovery<K>>,
     blind: AtomicBool, // a removal of tags or of everything is deferred: the shared tier is passed by
@@ -151,9 +155,11 @@ where
             flights: Arc::new(Flights::new()),
             clock: Clock::default(),
             trust,
+            watch: Watch::start(),
             loads: Semaphore::new(settings.max_loads),
             failures: Failures::default(),
             typical_cost: AtomicU64::new(0),
+            half_delta: nanos(settings.max_staleness / 2),
             counters: Counters::default(),
             recovery: Mutex::default(),
             blind: AtomicBool::new(false),
@@ -171,9 +177,7 @@ where
     /// housekeeping on a reader's thread now and then). An absence is `None` too.
     #[must_use]
     pub fn peek(&self, key: &K) -> Option<Arc<V>> {
-        let held = self.inner.near_hit(key)?;
-        self.inner.counters.near_hits.add(1);
-        held.value().cloned()
+        self.inner.near_hit(key)?
     }
 
     /// The value of `key`: near, shared, or loaded; `None` when the source has none.
@@ -186,9 +190,8 @@ where
     /// # Cancel safety
     /// Dropping the future leaves the load to the others, and its value to the cache.
     pub async fn get(&self, key: &K) -> Result<Option<Arc<V>>, Error<L::Error>> {
-        if let Some(held) = self.inner.near_hit(key) {
-            self.inner.counters.near_hits.add(1);
-            return Ok(held.value().cloned());
+        if let Some(value) = self.inner.near_hit(key) {
+            return Ok(value);
         }
         let ticket = self.inner.board(std::iter::once(key)).pop().ok_or(Error::Closed)?;
         self.inner.arrive(key, ticket).await
@@ -200,13 +203,12 @@ where
     /// As [`get`](Self::get).
     pub async fn get_many(&self, keys: &[K]) -> Vec<Result<Option<Arc<V>>, Error<L::Error>>> {
         let near: Vec<_> = keys.iter().map(|key| self.inner.near_hit(key)).collect();
-        let missing = || keys.iter().zip(&near).filter(|(_, held)| held.is_none()).map(|(key, _)| key);
-        let mut tickets = self.inner.board(missing()).into_iter();
-        self.inner.counters.near_hits.add((keys.len() - tickets.len()) as u64);
+        let missing = keys.iter().zip(&near).filter(|(_, value)| value.is_none()).map(|(key, _)| key);
+        let mut tickets = self.inner.board(missing).into_iter();
         let mut answers = Vec::with_capacity(keys.len());
-        for (key, held) in keys.iter().zip(&near) {
-            answers.push(match held {
-                Some(held) => Ok(held.value().cloned()),
+        for (key, value) in keys.iter().zip(near) {
+            answers.push(match value {
+                Some(value) => Ok(value),
                 None => match tickets.next() {
                     Some(ticket) => self.inner.arrive(key, ticket).await,
                     None => Err(Error::Closed),
@@ -289,17 +291,32 @@ where
     V: Send + Sync + 'static,
     L: Loader<K, V>,
 {
-    /// A near value that may be served. Trust is looked at before validity: news is applied before it extends trust, so what was
-    /// trusted is also checked against that news.
-    fn near_hit(self: &Arc<Self>, key: &K) -> Option<Arc<Held<V>>> {
-        let held = self.near.get(key)?;
-        let now = Instant::now();
-        if now >= held.calm
-            || (now >= held.doubted && !self.trust.holds_at(now + self.settings.max_staleness / 2))
-        {
-            return self.uneasy_hit(key, held, now);
+    /// A near value that may be served. Trust is looked at before what was invalidated: news is applied before it extends trust, so
+    /// what was trusted is also checked against that news.
+    #[inline]
+    fn near_hit(self: &Arc<Self>, key: &K) -> Option<Option<Arc<V>>> {
+        let (mut hit, mut refresh) = (None, false);
+        self.near.get(key, &mut |held| {
+            let now = self.watch.at_latest();
+            let calm = now < held.calm
+                && (now < held.doubted || now < self.trust.until().saturating_sub(self.half_delta));
+            let judged = if calm { Judged::CALM } else { self.judge(held) };
+            if judged.serve && self.clock.allows(held.born, held.name, &held.tags) {
+                self.counters.near_hit(|| self.age(held));
+                hit = Some(held.value.clone());
+                refresh = judged.refresh;
+            }
+        });
+        if refresh {
+            self.refresh(key);
         }
-        self.clock.allows(held.born, held.name, &held.tags).then_some(held)
+        hit
+    }
+
+    #[cold]
+    fn age(&self, held: &Held<V>) -> Duration {
+        let asked = held.doubted.saturating_sub(self.half_delta);
+        Duration::from_nanos(self.watch.exact().saturating_sub(asked))
     }
 
     /// Joins or opens the flights of `keys`, and runs those it opened as one batch.

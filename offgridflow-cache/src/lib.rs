@@ -20,7 +20,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! - *Near tier* ([`MemoryTier`]): in the process, typed, synchronous; [`Moka`] or your own.
+//! - *Near tier* ([`MemoryTier`]): in the process, typed, synchronous; [`QuickCache`], [`Moka`] or your own.
 //! - *Shared tier* ([`CacheBackend`]): bytes, between processes; `RedisBackend` (feature `redis`), [`InProcess`], or your own.
 //!
 //! # What is promised
@@ -81,6 +81,9 @@ pub use loader::{Loaded, Loader, LoaderFn, loader_fn};
 #[cfg(feature = "moka")]
 #[cfg_attr(docsrs, doc(cfg(feature = "moka")))]
 pub use near::Moka;
+#[cfg(feature = "quick_cache")]
+#[cfg_attr(docsrs, doc(cfg(feature = "quick_cache")))]
+pub use near::QuickCache;
 pub use near::{Held, MemoryTier};
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
@@ -89,7 +92,7 @@ pub use shared::{
     BackendStats, CacheBackend, Caps, Change, Entry, Fill, FillWith, Filled, InProcess, Lease, Lookup, News,
     Position, Scope, Terms,
 };
-pub use stats::Stats;
+pub use stats::{Durations, Stats};
 
 #[cfg(all(doctest, feature = "json", feature = "redis", feature = "moka"))]
 #[doc = include_str!("../README.md")]

@@ -1,5 +1,5 @@
 //! Orders of events that break weaker caches, each played step by step.
-#![cfg(all(feature = "json", feature = "moka"))]
+#![cfg(all(feature = "json", feature = "quick_cache"))]
 
 use std::convert::Infallible;
 use std::sync::Arc;

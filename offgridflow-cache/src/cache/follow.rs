@@ -33,7 +33,7 @@ where
         if let Some(news) = news {
             inner.apply(&news, seen.as_ref());
             seen = Some(news.position);
-            inner.trust.extend(sent, inner.settings.max_staleness); // after what it tells was applied
+            inner.trust.extend(inner.watch.at(sent + inner.settings.max_staleness)); // after what it tells was applied
         }
         let pause = inner.settings.max_staleness / 4;
         drop(inner); // so that the cache can end while this waits

@@ -1,4 +1,4 @@
-//! Values that are no longer calm: about to end, stale, or in doubt because the shared tier has not been heard of.
+//! Near values that are no longer calm: about to end, stale, or in doubt because the shared tier has not been heard of.
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -6,16 +6,30 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::run::{Purpose, run};
 use super::{Inner, Outage};
 use crate::flight::{Answer, Boarding, Ticket, answer_of};
+use crate::near::nanos;
 use crate::random::share;
 use crate::{Held, Loader};
 
 /// ln u of the smallest share that is drawn: so many times its cost before its end a value may first be loaded again.
 const FARTHEST: f64 = 37.0;
+
+/// What becomes of a near value at a hit.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Judged {
+    pub(super) serve: bool,
+    /// It is to be loaded again, behind its reader's back.
+    pub(super) refresh: bool,
+}
+
+impl Judged {
+    pub(super) const CALM: Self = Self { serve: true, refresh: false };
+    const REFUSED: Self = Self { serve: false, refresh: false };
+}
 
 impl<K, V, L> Inner<K, V, L>
 where
@@ -23,63 +37,57 @@ where
     V: Send + Sync + 'static,
     L: Loader<K, V>,
 {
-    /// A value that is served, perhaps, and perhaps loaded again behind its reader's back.
+    /// Whether a value is served that is close to some end or beyond it, by a precise reading of the time.
     #[cold]
-    pub(super) fn uneasy_hit(
-        self: &Arc<Self>,
-        key: &K,
-        held: Arc<Held<V>>,
-        now: Instant,
-    ) -> Option<Arc<Held<V>>> {
-        let (trusted, soon_not) = self.trusts(&held, now);
+    pub(super) fn judge(&self, held: &Held<V>) -> Judged {
+        let now = self.watch.exact();
+        let stale = now >= held.fresh;
+        if stale && now >= held.fresh.saturating_add(nanos(self.settings.stale_while_revalidate)) {
+            return Judged::REFUSED;
+        }
+        let trusted = self.trusts(held, now);
         let suspect = !trusted && self.serves_suspects(now);
         if !trusted && !suspect {
             self.counters.distrusted.add(1);
-            return None;
-        }
-        if !self.clock.allows(held.born, held.name, &held.tags) {
-            return None;
-        }
-        let stale = now >= held.fresh;
-        if stale && now >= held.fresh + self.settings.stale_while_revalidate {
-            return None;
-        }
-        if stale || soon_not || self.is_early(&held, now) {
-            self.refresh(key);
+            return Judged::REFUSED;
         }
         self.counters.stale_hits.add(u64::from(stale));
         self.counters.suspect_hits.add(u64::from(suspect));
-        Some(held)
+        let soon_doubtful = now >= held.doubted && now >= self.trust.until().saturating_sub(self.half_delta);
+        Judged { serve: true, refresh: stale || soon_doubtful || self.is_early(held, now) }
     }
 
-    /// Whether a value needs no news or the news is good, and whether that ends within Δ/2.
-    fn trusts(&self, held: &Held<V>, now: Instant) -> (bool, bool) {
-        let half = self.settings.max_staleness / 2;
-        let trusted = now < held.doubted + half || self.trust.holds_at(now);
-        (trusted, now >= held.doubted && !self.trust.holds_at(now + half))
+    /// Whether a value needs no news of invalidations, or there was news within Δ.
+    fn trusts(&self, held: &Held<V>, now: u64) -> bool {
+        now < held.doubted.saturating_add(self.half_delta) || now < self.trust.until()
     }
 
-    fn serves_suspects(&self, now: Instant) -> bool {
+    fn serves_suspects(&self, now: u64) -> bool {
         let Outage::ServeSuspect(limit) = self.settings.outage else { return false };
-        self.trust.lost_for(now).is_some_and(|lost| lost < limit)
+        let until = self.trust.until();
+        until > 0 && now.saturating_sub(until) < nanos(limit)
     }
 
     /// XFetch: −β·cost·ln u ≥ what is left (Vattani, Chierichetti and Lowenstein 2015).
-    fn is_early(&self, held: &Held<V>, now: Instant) -> bool {
-        let lead = held.cost.as_secs_f64() * self.settings.refresh_early;
-        let draw = self.draws.fetch_add(1, Ordering::Relaxed);
-        let left = held.fresh.saturating_duration_since(now).as_secs_f64();
-        lead > 0.0 && -lead * share(draw).max(f64::MIN_POSITIVE).ln() >= left
+    #[expect(clippy::cast_precision_loss, reason = "a chance")]
+    fn is_early(&self, held: &Held<V>, now: u64) -> bool {
+        let lead = held.cost as f64 * self.settings.refresh_early;
+        let left = held.fresh.saturating_sub(now) as f64;
+        if lead <= 0.0 || left > lead * FARTHEST {
+            return false;
+        }
+        let draw = share(self.draws.fetch_add(1, Ordering::Relaxed));
+        -lead * draw.max(f64::MIN_POSITIVE).ln() >= left
     }
 
     /// When a value that is fresh until then stops being calm.
-    pub(super) fn calm_until(&self, fresh: Instant, cost: Duration) -> Instant {
+    pub(super) fn calm_until(&self, fresh: u64, cost: Duration) -> u64 {
         let lead = cost.mul_f64((self.settings.refresh_early * FARTHEST).min(1e6));
-        fresh.checked_sub(lead).unwrap_or(fresh)
+        fresh.saturating_sub(nanos(lead))
     }
 
     /// Loads `key` again, unless somebody does already or it has just failed.
-    fn refresh(self: &Arc<Self>, key: &K) {
+    pub(super) fn refresh(self: &Arc<Self>, key: &K) {
         let Ok(runtime) = Handle::try_current() else { return }; // a `peek` from outside
         if self.failures.recent(key).is_some() {
             return;
@@ -93,16 +101,19 @@ where
     }
 
     /// A value that is past its time and may be served because there is no better one.
-    pub(super) fn last_resort(&self, key: &K) -> Option<Arc<Held<V>>> {
+    fn last_resort(&self, key: &K) -> Option<Arc<Held<V>>> {
         if self.settings.stale_on_error.is_zero() {
             return None;
         }
-        let held = self.near.get(key)?;
-        let now = Instant::now();
-        let usable = now < held.fresh + self.settings.stale_on_error
-            && (self.trusts(&held, now).0 || self.serves_suspects(now))
-            && self.clock.allows(held.born, held.name, &held.tags);
-        usable.then_some(held)
+        let now = self.watch.exact();
+        let mut found = None;
+        self.near.get(key, &mut |held| {
+            let usable = now < held.fresh.saturating_add(nanos(self.settings.stale_on_error))
+                && (self.trusts(held, now) || self.serves_suspects(now))
+                && self.clock.allows(held.born, held.name, &held.tags);
+            found = usable.then(|| Arc::new(held.clone()));
+        });
+        found
     }
 
     /// A flight's answer; a stale one if there is one and the load fails or takes too long.

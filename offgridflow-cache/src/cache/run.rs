@@ -14,6 +14,8 @@ use super::settings::LONGEST_TTL;
 use super::{Inner, Wire};
 use crate::flight::Landing;
 use crate::frame;
+use crate::near::nanos;
+use crate::tags::marks;
 use crate::{Entry, Error, Fill, FillWith, Held, Key, Lease, Loaded, Loader, Lookup, Terms};
 
 /// First pause before a busy key is asked for again; it doubles up to the last.
@@ -165,9 +167,10 @@ where
 
     /// Keeps a stale value of the shared tier near, to be served for as long as it may: until the flight lands, or if it cannot.
     fn set_aside(&self, wire: &Wire<K, V>, one: &Flying<K, V, L::Error>, entry: &Entry) {
-        let Some(fresh) = (Instant::now() + entry.left).checked_sub(entry.stale) else { return };
-        let fresher = |held: Arc<Held<V>>| held.fresh >= fresh;
-        if self.settings.grace() <= entry.stale || self.near.get(&one.landing.key).is_some_and(fresher) {
+        let fresh = (self.watch.exact() + nanos(entry.left)).saturating_sub(nanos(entry.stale));
+        let mut fresher = false;
+        self.near.get(&one.landing.key, &mut |held| fresher = held.fresh >= fresh);
+        if fresher || self.settings.grace() <= entry.stale {
             return;
         }
         let Some(value) = one.wire.as_ref().and_then(|key| decode(wire, key, &entry.frame)) else { return };
@@ -196,7 +199,8 @@ where
         asked: Instant,
         cost: Duration,
     ) -> bool {
-        let fresh = Instant::now() + loaded.ttl.unwrap_or_default().min(LONGEST_TTL);
+        self.watch.check();
+        let fresh = self.watch.at(Instant::now() + loaded.ttl.unwrap_or_default().min(LONGEST_TTL));
         let held = Arc::new(self.held(one, loaded, fresh, asked, cost));
         self.failures.forget(&one.landing.key);
         let key = one.landing.key.clone();
@@ -212,19 +216,19 @@ where
         &self,
         one: &Flying<K, V, L::Error>,
         loaded: Loaded<Arc<V>>,
-        fresh: Instant,
+        fresh: u64,
         asked: Instant,
         cost: Duration,
     ) -> Held<V> {
         Held {
             value: loaded.value,
             born: one.landing.born,
-            name: one.wire.as_ref().map_or(0, |wire| xxh3_64(wire.name())),
             calm: self.calm_until(fresh, cost),
             fresh,
-            doubted: asked + self.settings.max_staleness / 2,
-            cost,
-            tags: loaded.tags,
+            doubted: self.watch.at(asked).saturating_add(self.half_delta),
+            cost: nanos(cost),
+            name: one.wire.as_ref().map_or(0, |wire| xxh3_64(wire.name())),
+            tags: marks(&loaded.tags),
         }
     }
 
@@ -242,7 +246,9 @@ where
         self.counters.loads.add(keys.len() as u64);
         let (inner, asked, began) = (Arc::clone(self), keys.len(), Instant::now());
         let mut task = tokio::spawn(async move { inner.loader.load_many(keys).await });
-        match timeout_at(deadline, &mut task).await {
+        let ended = timeout_at(deadline, &mut task).await;
+        self.counters.load_time.record(began.elapsed());
+        match ended {
             Ok(Ok(answers)) if answers.len() == asked => Ok((began, answers)),
             Ok(Ok(answers)) => Err(Error::LoadCount { asked, got: answers.len() }),
             Ok(Err(ended)) if ended.is_panic() => Err(Error::LoadPanicked),
@@ -343,10 +349,6 @@ where
         let unit = ((draw ^ (draw >> 31)) >> 11) as f64 / (1_u64 << 53) as f64;
         ttl.mul_f64(1.0 - self.settings.jitter * unit)
     }
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 type Answers<V, E> = Vec<Result<Loaded<V>, E>>;

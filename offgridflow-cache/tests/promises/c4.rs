@@ -16,9 +16,7 @@ const BATCH: u64 = 100;
 struct Nothing;
 
 impl MemoryTier<u64, u64> for Nothing {
-    fn get(&self, _key: &u64) -> Option<Arc<Held<u64>>> {
-        None
-    }
+    fn get(&self, _key: &u64, _look: &mut dyn FnMut(&Held<u64>)) {}
 
     fn insert(&self, _key: u64, _held: Arc<Held<u64>>) {}
 
