@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 
 pub use self::settings::Outage;
 pub(crate) use self::settings::Settings;
+pub(crate) use self::wire::{Wire, WireKey};
 use crate::failures::Failures;
 use crate::flight::{Boarding, Flights, Ticket};
 use crate::near::{Watch, nanos};
@@ -15,18 +16,19 @@ use crate::recovery::Recovery;
 use crate::stats::Counters;
 use crate::tags::Clock;
 use crate::trust::Trust;
-use crate::{
-    BackendStats, CacheBackend, CacheBuilder, Codec, Error, Held, Key, Loaded, Loader, MemoryTier, Stats,
-};
+use crate::{BackendStats, CacheBuilder, Error, Held, Loaded, Loader, MemoryTier, Stats};
 
 mod follow;
 mod fresh;
 mod invalidate;
+mod load;
+mod nested;
 mod run;
 mod settings;
+mod wire;
 
 use self::fresh::Judged;
-use self::run::Purpose;
+use self::run::{Errand, Purpose};
 
 /// A typed cache in front of a loader. Clones share it.
 ///
@@ -66,24 +68,6 @@ pub(crate) struct Inner<K, V, L: Loader<K, V>> {
     blind: AtomicBool, // a removal of tags or of everything is deferred: the shared tier is passed by
     down: AtomicBool, // the shared tier did not answer a read: it is passed by until it answers the next look for news
     draws: AtomicU64,
-}
-
-/// Makes the wire key of a namespace, a schema and a key.
-pub(crate) type WireKey<K> = fn(&Arc<str>, u32, &K) -> Key;
-
-/// What is needed to speak with a shared tier.
-pub(crate) struct Wire<K, V> {
-    pub(crate) backend: Arc<dyn CacheBackend>,
-    pub(crate) codec: Arc<dyn Codec<V>>,
-    pub(crate) key: WireKey<K>,
-    pub(crate) namespace: Arc<str>,
-    pub(crate) schema: u32,
-}
-
-impl<K, V> Wire<K, V> {
-    fn key(&self, key: &K) -> Key {
-        (self.key)(&self.namespace, self.schema, key)
-    }
 }
 
 /// How far an invalidation got.
@@ -326,7 +310,8 @@ where
     {
         let (mut tickets, mut opened) = (Vec::new(), Vec::new());
         for key in keys {
-            if let Some(error) = self.failures.recent(key) {
+            let refused = self.awaits_itself(key).then_some(Error::Reentrant);
+            if let Some(error) = refused.or_else(|| self.failures.recent(key)) {
                 tickets.push(Ticket::answered(Err(error)));
                 continue;
             }
@@ -343,7 +328,7 @@ where
             }
         }
         if !opened.is_empty() {
-            tokio::spawn(run::run(Arc::clone(self), opened, Purpose::Read));
+            tokio::spawn(run::run(Arc::clone(self), opened, Errand::here(Purpose::Read)));
         }
         tickets
     }

@@ -132,8 +132,12 @@ impl<K: Hash + Eq + Clone, V, E> Flights<K, V, E> {
 }
 
 impl<K: Hash + Eq, V, E> Flights<K, V, E> {
+    pub(crate) fn hash(&self, key: &K) -> u64 {
+        self.hasher.hash_one(key)
+    }
+
     fn shard(&self, key: &K) -> MutexGuard<'_, Shard<K, V, E>> {
-        let hash = self.hasher.hash_one(key);
+        let hash = self.hash(key);
         let index = usize::try_from(hash % SHARDS as u64).unwrap_or(0);
         self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -277,3 +277,119 @@ async fn a_suspect_is_served_for_as_long_as_asked_and_never_once_it_was_removed_
     sleep(20 * SECOND).await;
     assert!(node.get(&1).await.is_err());
 }
+
+/// A source with versions, that says when the one it is shown is its newest.
+#[derive(Clone, Default)]
+struct Versions {
+    newest: Arc<AtomicU64>,
+    sent: Arc<AtomicU64>,
+    lies: Arc<AtomicBool>,
+}
+
+impl Loader<u64, u64> for Versions {
+    type Error = Down;
+
+    async fn load(&self, _: u64) -> Result<Loaded<u64>, Down> {
+        self.sent.fetch_add(1, Ordering::SeqCst);
+        Ok(Loaded::value(self.newest.load(Ordering::SeqCst)))
+    }
+
+    async fn reload_many(&self, keys: Vec<(u64, Option<Arc<u64>>)>) -> Vec<Result<Loaded<u64>, Down>> {
+        let newest = self.newest.load(Ordering::SeqCst);
+        let mut answers = Vec::new();
+        for (key, known) in keys {
+            let same = known.is_some_and(|known| *known == newest) || self.lies.load(Ordering::SeqCst);
+            answers.push(if same { Ok(Loaded::not_modified()) } else { self.load(key).await });
+        }
+        answers
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_has_nothing_new_says_so_and_sends_nothing() {
+    let source = Versions::default();
+    let cache = builder().shared(InProcess::new(), Json).build(source.clone()).unwrap();
+    settle().await;
+    for _ in 0..5 {
+        assert_eq!(cache.get(&1).await.unwrap().as_deref(), Some(&0));
+        sleep(TTL + SECOND).await;
+    }
+    assert_eq!(source.sent.load(Ordering::SeqCst), 1);
+    source.newest.store(7, Ordering::SeqCst);
+    assert_eq!(cache.get(&1).await.unwrap().as_deref(), Some(&7));
+
+    let _ = cache.invalidate(&1).await;
+    source.newest.store(7, Ordering::SeqCst);
+    assert_eq!(cache.get(&1).await.unwrap().as_deref(), Some(&7));
+    assert_eq!(source.sent.load(Ordering::SeqCst), 3, "what was removed is not shown to it");
+    source.lies.store(true, Ordering::SeqCst);
+    assert!(matches!(cache.get(&2).await, Err(Error::NothingHeld)));
+}
+
+/// A loader that reads its own cache: its own key, or one whose loader reads the first.
+#[derive(Clone, Default)]
+struct Circular(Arc<std::sync::OnceLock<Cache<u64, u64, Self>>>);
+
+impl Loader<u64, u64> for Circular {
+    type Error = String;
+
+    async fn load(&self, key: u64) -> Result<Loaded<u64>, String> {
+        let next = match key {
+            1 => 1,
+            2 => 3,
+            3 => 2,
+            _ => return Ok(Loaded::value(key)),
+        };
+        let answer = Box::pin(self.0.get().unwrap().get(&next)).await;
+        answer.map(|value| Loaded::maybe(value.map(|value| *value))).map_err(|error| format!("{error:?}"))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_load_that_would_wait_for_itself_is_told_so_at_once() {
+    let loader = Circular::default();
+    let cache = Cache::builder("circular").build(loader.clone()).unwrap();
+    loader.0.set(cache.clone()).unwrap();
+    for key in [1, 2] {
+        let began = Instant::now();
+        let said = format!("{:?}", cache.get(&key).await.unwrap_err());
+        assert!(said.contains("Reentrant"), "{said}");
+        assert_eq!(began.elapsed(), Duration::ZERO);
+    }
+    assert_eq!(cache.get(&4).await.unwrap().as_deref(), Some(&4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_loads_too_slowly_is_taken_over_by_one() {
+    let store = InProcess::new();
+    let node = |source: &Source| {
+        let builder = builder().shared(store.clone(), Json).lease_wait(SECOND / 2).load_timeout(5 * SECOND);
+        builder.build(source.clone()).unwrap()
+    };
+    let (stuck, source) = (Source::default(), Source::default());
+    stuck.take(4 * SECOND);
+    source.take(SECOND / 4);
+    let slow = node(&stuck);
+    let others: Vec<Node> = (0..5).map(|_| node(&source)).collect();
+    settle().await;
+    let slow = tokio::spawn(async move { slow.get(&1).await.unwrap() });
+    settle().await;
+    let began = Instant::now();
+    let reads: Vec<_> = others
+        .iter()
+        .map(|node| {
+            let node = node.clone();
+            tokio::spawn(async move { read(&node).await })
+        })
+        .collect();
+    for read in reads {
+        assert_eq!(read.await.unwrap(), 1);
+    }
+    assert!(began.elapsed() < SECOND, "{:?}", began.elapsed());
+    assert_eq!(source.loads(), 1, "one of the five loaded, and filled");
+    slow.await.unwrap();
+    sleep(SECOND).await;
+    let late = node(&source);
+    settle().await;
+    assert_eq!((read(&late).await, source.loads()), (1, 1), "and its fill stayed");
+}

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use super::run::{Purpose, run};
+use super::run::{Errand, Purpose, run};
 use super::{Inner, Outage};
 use crate::flight::{Answer, Boarding, Ticket, answer_of};
 use crate::near::nanos;
@@ -96,7 +96,7 @@ where
             self.flights.board(key, &self.clock, |born| !self.clock.forgot(born))
         {
             self.counters.refreshes.add(1);
-            runtime.spawn(run(Arc::clone(self), vec![landing], Purpose::Refresh));
+            runtime.spawn(run(Arc::clone(self), vec![landing], Errand::here(Purpose::Refresh)));
         }
     }
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::sleep;
 
-use super::space::Space;
+use super::space::{MINUTE, Space};
 use super::{Violation, ensure};
-use crate::{Fill, FillWith, Filled, Lease, Lookup};
+use crate::{Fill, FillWith, Filled, Lease, Lookup, Terms};
 
 type Verdict = Result<(), Violation>;
 
@@ -52,6 +52,19 @@ pub(super) async fn leases_end(space: &Space) -> Verdict {
     ensure!(filled == Filled::Fenced, "a lease filled after it had run out");
     let next = space.ask("k").await?;
     ensure!(matches!(next, Lookup::Miss(_)), "{next:?} after the lease had run out");
+    Ok(())
+}
+
+pub(super) async fn leases_taken_over_do_not_fill(space: &Space) -> Verdict {
+    let slow = space.lease("k").await?;
+    sleep(Duration::from_millis(60)).await;
+    let terms = Terms::new(MINUTE).patience(Duration::from_millis(20));
+    let lookups = space.store.get_or_lease(&[space.key("k")], &terms).await?;
+    let [Lookup::Miss(second)] = lookups.as_slice() else { return Ok(()) }; // who does not take over is slower, and safe
+    let filled = space.fill("k", second.clone(), space.entry("second", &[])).await?;
+    ensure!(filled == Filled::Stored, "the lease that took over does not fill");
+    let filled = space.fill("k", slow, space.entry("slow", &[])).await?;
+    ensure!(filled == Filled::Fenced, "a lease filled that had been taken over");
     Ok(())
 }
 

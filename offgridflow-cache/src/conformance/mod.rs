@@ -113,6 +113,7 @@ pub const CHECKS: &[Check] = checks! {
         fills_by_nobody_are_fenced: "a fill with a token that was never given is fenced",
         leases_are_used_once: "a lease that filled does not fill again",
         leases_end: "a lease that ran out is given to the next, and does not fill",
+        leases_taken_over_do_not_fill: "of two who hold a lease because one was too slow, only the second fills",
         releases_free_the_key: "a lease that is given back goes to the next who asks",
         tokens_are_not_used_again: "no two leases of a key have the same token",
     }

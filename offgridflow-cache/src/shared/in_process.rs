@@ -48,7 +48,15 @@ struct Space {
 #[derive(Debug, Default)]
 struct Slot {
     stored: Option<Stored>,
-    lease: Option<(Bytes, Instant)>,
+    lease: Option<Given>,
+}
+
+/// A lease that was given.
+#[derive(Debug)]
+struct Given {
+    token: Bytes,
+    at: Instant,
+    until: Instant,
 }
 
 #[derive(Debug)]
@@ -83,7 +91,7 @@ impl fmt::Debug for InProcess {
 impl Slot {
     fn lives_at(&self, now: Instant) -> bool {
         self.stored.as_ref().is_some_and(|stored| stored.until > now)
-            || self.lease.as_ref().is_some_and(|lease| lease.1 > now)
+            || self.lease.as_ref().is_some_and(|lease| lease.until > now)
     }
 }
 
@@ -138,7 +146,8 @@ impl Space {
         });
         let entry = valid.map(|stored| stored.entry_at(now));
         let fresh = entry.as_ref().is_some_and(|entry| !entry.left.is_zero());
-        let busy = slot.lease.as_ref().is_some_and(|(_, until)| *until > now);
+        let lives = |lease: &Given| lease.until > now && now.duration_since(lease.at) < terms.patience;
+        let busy = slot.lease.as_ref().is_some_and(lives);
         match entry {
             Some(entry) if fresh && (busy || !terms.early) => return Lookup::Fresh(entry),
             Some(entry) if busy => return Lookup::Stale(entry, None),
@@ -147,7 +156,7 @@ impl Space {
         }
         self.tokens += 1;
         let token = Bytes::copy_from_slice(&self.tokens.to_be_bytes());
-        slot.lease = Some((token.clone(), now + terms.lease));
+        slot.lease = Some(Given { token: token.clone(), at: now, until: now + terms.lease });
         let lease = Lease { token, born: self.sequence };
         match entry {
             Some(entry) => Lookup::Stale(entry, Some(lease)),
@@ -158,7 +167,7 @@ impl Space {
     fn fill(&mut self, fill: Fill) -> Filled {
         let now = Instant::now();
         let Some(slot) = self.slots.get_mut(fill.key.name()) else { return Filled::Fenced };
-        if !slot.lease.as_ref().is_some_and(|(token, until)| *token == fill.lease.token && *until > now) {
+        if !slot.lease.as_ref().is_some_and(|given| given.token == fill.lease.token && given.until > now) {
             return Filled::Fenced;
         }
         slot.lease = None;

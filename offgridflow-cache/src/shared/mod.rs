@@ -61,13 +61,22 @@ pub struct Terms {
     pub lease: Duration,
     /// Whether keys whose value is still fresh are to be loaded again: a lease goes with the value, as if it were stale.
     pub early: bool,
+    /// A lease that was given longer ago is taken over: it no longer fills. Default: none is.
+    pub patience: Duration,
 }
 
 impl Terms {
     /// Leases that live for `lease`.
     #[must_use]
     pub const fn new(lease: Duration) -> Self {
-        Self { lease, early: false }
+        Self { lease, early: false, patience: Duration::MAX }
+    }
+
+    /// Takes over leases that were given longer ago.
+    #[must_use]
+    pub const fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
     }
 
     /// For values that are to be loaded again although they are fresh.

@@ -36,6 +36,7 @@ defects! {
     FillsWithoutLease => "fills_by_nobody_are_fenced",
     LeasesSurviveFills => "leases_are_used_once",
     LeasesNeverEnd => "leases_end",
+    TakenOverLeasesFill => "leases_taken_over_do_not_fill",
     ReleasesIgnored => "releases_free_the_key",
     OneTokenAKey => "tokens_are_not_used_again",
     StaysBusyWhenDropped => "dropped_calls_leave_it_usable",
@@ -93,7 +94,8 @@ struct Space {
 #[derive(Debug, Default)]
 struct Slot {
     value: Option<Stored>,
-    leases: Vec<(Bytes, Instant)>,
+    leases: Vec<(Bytes, Instant)>, // with their ends
+    given: Option<Instant>,        // the last of them
 }
 
 #[derive(Debug)]
@@ -135,12 +137,16 @@ impl Broken {
         if !self.has(Defect::LeasesNeverEnd) {
             slot.leases.retain(|(_, until)| *until > now);
         }
+        let old = slot.given.is_some_and(|given| now.duration_since(given) >= terms.patience);
+        if old && !self.has(Defect::TakenOverLeasesFill) {
+            slot.leases.clear();
+        }
         let for_all = match &found {
             None => self.has(Defect::LeasesForAll),
             Some(_) if fresh => self.has(Defect::EarlyLeasesForAll),
             Some(_) => self.has(Defect::StaleLeasesForAll),
         };
-        if !slot.leases.is_empty() && !for_all {
+        if !slot.leases.is_empty() && !for_all && !old {
             return match found {
                 Some(entry) if fresh => Lookup::Fresh(entry),
                 Some(entry) => Lookup::Stale(entry, None),
@@ -152,6 +158,7 @@ impl Broken {
         }
         let token = Bytes::from([space.tokens.to_be_bytes().as_slice(), &name].concat());
         slot.leases.push((token.clone(), now + terms.lease));
+        slot.given = Some(now);
         let lease = Lease::new(token, space.sequence);
         match found {
             Some(entry) => Lookup::Stale(entry, Some(lease)),
@@ -217,8 +224,9 @@ impl Broken {
             FillWith::Release if self.has(Defect::ReleasesIgnored) => {}
             FillWith::Release => slot.leases.clear(),
             FillWith::Entry(mut entry) => {
+                let both = self.has(Defect::TakenOverLeasesFill);
                 if !self.has(Defect::LeasesSurviveFills) {
-                    slot.leases.clear();
+                    slot.leases.retain(|(token, _)| both && *token != fill.lease.token);
                 }
                 if self.has(Defect::FramesTrimmed) {
                     let end = entry.frame.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);

@@ -12,7 +12,7 @@ for i = 2, #KEYS do
   if held ~= token then
     answers[#answers + 1] = 0
   else
-    redis.call('HDEL', KEYS[i], 'l', 'd')
+    redis.call('HDEL', KEYS[i], 'l', 'd', 'g')
     local ttl = tonumber(ARGV[a + 4])
     if ttl > 0 then
       local keep = ttl + tonumber(ARGV[a + 5])

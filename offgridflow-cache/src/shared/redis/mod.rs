@@ -176,7 +176,8 @@ impl RedisBackend {
             let mut names = own_keys(keys[0].namespace(), ["clock", "tags", "log"]);
             names.extend(keys.iter().map(slot));
             let early = Value::Integer(i64::from(terms.early));
-            let arguments = vec![text(self.tokens.next()), millis(terms.lease), early];
+            let arguments =
+                vec![text(self.tokens.next()), millis(terms.lease), early, millis(terms.patience)];
             match self.call(&self.scripts.look, names, arguments).await {
                 Err(_) if self.scripts_denied() => {}
                 answer => {
