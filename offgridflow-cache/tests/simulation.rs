@@ -1,6 +1,6 @@
 //! What is promised, under seeded disorder: nodes over one store whose requests and replies are late or lost, loaders that are
 //! slow, fail or panic, callers that go away, outages. One seed is one run; `SIMULATION_SEEDS=a..b` picks others.
-#![cfg(all(feature = "json", feature = "moka"))]
+#![cfg(all(feature = "json", feature = "quick_cache"))]
 
 use std::collections::HashMap;
 use std::fmt::Write as _;

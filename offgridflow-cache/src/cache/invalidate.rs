@@ -33,6 +33,7 @@ where
 
     pub(super) fn fence(&self, key: &K) {
         self.flights.revoke(key, || self.near.remove(key));
+        self.failures.forget(key);
     }
 
     pub(super) async fn invalidate_tag(&self, tag: Arc<str>) -> Delivery {
