@@ -43,9 +43,10 @@ pub struct BreakerSettings {
     pub window: Duration,
     /// A call that its caller gave up after so long has failed; before, it says nothing. Default 50 ms.
     pub slow: Duration,
-    /// How long it stays open before the first probe. Default 500 ms.
+    /// How long it stays open before the first probe. Default 250 ms.
     pub first_pause: Duration,
-    /// Each failed probe doubles the pause up to this. Default 5 s.
+    /// Each failed probe doubles the pause up to this. Default 500 ms: nodes agree again within Δ of 2 s only if it is
+    /// tried about as often as they look for news.
     pub longest_pause: Duration,
 }
 
@@ -56,8 +57,8 @@ impl Default for BreakerSettings {
             failure_share: 0.5,
             window: Duration::from_secs(10),
             slow: Duration::from_millis(50),
-            first_pause: Duration::from_millis(500),
-            longest_pause: Duration::from_secs(5),
+            first_pause: Duration::from_millis(250),
+            longest_pause: Duration::from_millis(500),
         }
     }
 }

@@ -169,7 +169,7 @@ async fn node() {
 #[ignore = "a process of `promise`"]
 async fn rival_node() {
     let order = Order::read();
-    let rival = rival::Composition::connect(&order.redis).await;
+    let rival = rival::Composition::connect(&order.redis, Duration::from_secs(300)).await;
     let loads = Arc::new(AtomicU64::new(0));
     order.wait().await;
     let ask = |_| {

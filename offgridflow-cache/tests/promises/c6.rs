@@ -245,8 +245,9 @@ async fn remover() {
 /// The oldest read of the usual composition, when its messages are lost for as long.
 fn rival(redis: &str) -> Duration {
     runtime().block_on(async {
-        let [reader, writer] =
-            [rival::Composition::connect(redis).await, rival::Composition::connect(redis).await];
+        let ttl = Duration::from_secs(300);
+        let reader = rival::Composition::connect(redis, ttl).await;
+        let writer = rival::Composition::connect(redis, ttl).await;
         let source = Source::new(1);
         reader.get(0, async { source.version(0) }).await;
         source.update(0);

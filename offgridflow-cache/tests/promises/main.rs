@@ -5,6 +5,7 @@
 
 mod c2;
 mod c4;
+mod c5;
 mod c6;
 mod rival;
 

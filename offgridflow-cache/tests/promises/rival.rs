@@ -9,7 +9,6 @@ use fred::types::config::Config;
 use fred::types::{Builder, ClusterHash, CustomCommand, Value};
 
 const CHANNEL: &str = "rival";
-const TTL: Duration = Duration::from_secs(300);
 
 #[derive(Clone)]
 pub(crate) struct Composition {
@@ -18,11 +17,12 @@ pub(crate) struct Composition {
 }
 
 impl Composition {
-    pub(crate) async fn connect(url: &str) -> Self {
+    /// Values stay near for `ttl`.
+    pub(crate) async fn connect(url: &str, ttl: Duration) -> Self {
         let config = Config::from_url(url).unwrap();
         let redis = Builder::from_config(config).build().unwrap();
         redis.init().await.unwrap();
-        Self { near: moka::future::Cache::builder().max_capacity(10_000).time_to_live(TTL).build(), redis }
+        Self { near: moka::future::Cache::builder().max_capacity(10_000).time_to_live(ttl).build(), redis }
     }
 
     /// `get_with` coalesces in this process; between processes nothing does.
