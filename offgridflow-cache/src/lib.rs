@@ -74,7 +74,7 @@ pub use codec::Lz4;
 #[cfg(feature = "postcard")]
 #[cfg_attr(docsrs, doc(cfg(feature = "postcard")))]
 pub use codec::Postcard;
-pub use decorate::{Breaker, BreakerSettings, Chaos, Faults};
+pub use decorate::{Breaker, BreakerSettings, Calls, Chaos, Faults, Metered, Metering};
 pub use error::{BackendError, CodecError, ConfigError, Error};
 pub use key::{CacheKey, Key, KeyParts};
 pub use loader::{Loaded, Loader, LoaderFn, loader_fn};

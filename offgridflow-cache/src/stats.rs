@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use self::durations::Durations;
-use self::durations::Recorder;
+pub(crate) use self::durations::Recorder;
 use self::striped::Striped;
 use crate::BackendStats;
 

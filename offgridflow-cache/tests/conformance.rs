@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use broken::{Broken, Defect};
 use offgridflow_cache::conformance::{CHECKS, run};
-use offgridflow_cache::{Breaker, Chaos, Faults, InProcess};
+use offgridflow_cache::{Breaker, Chaos, Faults, InProcess, Metered};
 
 #[tokio::test(start_paused = true)]
 async fn the_store_in_the_process_conforms() {
@@ -27,7 +27,7 @@ async fn redis_conforms() {
 
 #[tokio::test(start_paused = true)]
 async fn decorated_stores_conform() {
-    let report = run(Arc::new(Breaker::new(InProcess::new()))).await;
+    let report = run(Arc::new(Metered::new(Breaker::new(InProcess::new())))).await;
     assert!(report.passed(), "{report}");
     let slow = Faults { slow: 0.5, slow_by: std::time::Duration::from_millis(1), ..Faults::default() };
     let report = run(Arc::new(Breaker::new(Chaos::new(InProcess::new(), 1, slow)))).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use offgridflow_cache::{
     BackendError, BackendStats, Breaker, BreakerSettings, CacheBackend, Caps, Chaos, Faults, Fill, Filled,
-    InProcess, Key, Lookup, News, Position, Scope, Terms,
+    InProcess, Key, Lookup, Metered, News, Position, Scope, Terms,
 };
 use tokio::time::{Instant, advance, timeout};
 
@@ -107,6 +107,25 @@ async fn a_lost_answer_was_carried_out_and_a_refused_call_was_not() {
         let news = store.news("test", None).await.unwrap();
         assert_eq!(news.position.sequence == 1, carried_out);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_are_timed_whatever_becomes_of_them() {
+    let faults = Faults { slow: 1.0, slow_by: Duration::from_millis(100), ..Faults::default() };
+    let slow = chaos(faults);
+    let metered = Metered::new(Arc::clone(&slow));
+    for _ in 0..100 {
+        ask(&metered).await.unwrap();
+    }
+    timeout(Duration::ZERO, metered.news("test", None)).await.unwrap_err();
+    let calls = metered.calls();
+    assert_eq!((calls.get_or_lease.took.count(), calls.get_or_lease.keys), (100, 100));
+    let p99 = calls.get_or_lease.took.quantile(0.99).unwrap();
+    assert!((Duration::from_millis(80)..Duration::from_millis(126)).contains(&p99), "{p99:?}");
+    assert_eq!((calls.news.given_up, calls.news.errors), (1, 0));
+    let refused = Metered::new(Chaos::new(InProcess::new(), 1, Faults { refused: 1.0, ..Faults::default() }));
+    refused.remove("test", Scope::Keys(vec![key(1), key(2)])).await.unwrap_err();
+    assert_eq!((refused.calls().remove.errors, refused.calls().remove.keys), (1, 2));
 }
 
 /// Takes calls and never answers.

@@ -3,6 +3,7 @@
 mod breaker;
 mod chaos;
 mod circuit;
+mod metered;
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use tokio::sync::watch;
 
 pub use self::breaker::{Breaker, BreakerSettings};
 pub use self::chaos::{Chaos, Faults};
+pub use self::metered::{Calls, Metered, Metering};
 use crate::{
     BackendError, BackendStats, CacheBackend, Caps, Fill, Filled, Key, Lookup, News, Position, Scope, Terms,
 };
