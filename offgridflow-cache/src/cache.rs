@@ -49,7 +49,7 @@ pub struct Cache<K, V, L: Loader<K, V> = NoLoader> {
 }
 
 pub(crate) struct Inner<K, V, L: Loader<K, V>> {
-    #[cfg(feature = "metrics")]
+    #[cfg(any(feature = "metrics", feature = "tracing"))]
     name: Arc<str>,
     near: Box<dyn MemoryTier<K, V>>,
     wire: Option<Wire<K, V>>,
@@ -122,7 +122,10 @@ where
     L: Loader<K, V>,
 {
     pub(crate) fn assemble(
-        #[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "a label of metrics"))]
+        #[cfg_attr(
+            not(any(feature = "metrics", feature = "tracing")),
+            expect(unused_variables, reason = "a label of metrics and events")
+        )]
         name: &str,
         near: Box<dyn MemoryTier<K, V>>,
         wire: Option<Wire<K, V>>,
@@ -131,7 +134,7 @@ where
     ) -> Self {
         let trust = if wire.is_some() { Trust::none_yet() } else { Trust::without_shared_tier() };
         let inner = Arc::new(Inner {
-            #[cfg(feature = "metrics")]
+            #[cfg(any(feature = "metrics", feature = "tracing"))]
             name: name.into(),
             near,
             wire,

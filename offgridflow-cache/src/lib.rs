@@ -41,6 +41,18 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+/// An event of a cache, for who collects them; misses and troubles only, hits have none.
+#[cfg(feature = "tracing")]
+macro_rules! event {
+    ($level:ident, $inner:expr, $($rest:tt)+) => {
+        tracing::event!(target: "offgridflow_cache", tracing::Level::$level, cache = &*$inner.name, $($rest)+)
+    };
+}
+#[cfg(not(feature = "tracing"))]
+macro_rules! event {
+    ($($ignored:tt)*) => {};
+}
+
 mod build;
 mod cache;
 mod codec;

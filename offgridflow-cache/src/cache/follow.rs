@@ -64,6 +64,7 @@ where
         let Some(changes) = news.changes.as_ref().filter(|_| same_life) else {
             if seen.is_some() {
                 self.counters.gaps.add(1);
+                event!(INFO, self, "a gap in the news of invalidations: everything near is invalid");
             }
             return self.clock.remove_all(); // anything may have been removed
         };

@@ -23,6 +23,9 @@ where
         self.flights.skip_shared(key, true);
         let name = wire.key(key);
         let removed = self.removed(wire, Scope::Keys(vec![name.clone()])).await;
+        if !removed {
+            event!(WARN, self, "an invalidation is deferred: the shared tier could not be told");
+        }
         let kept = (!removed).then(|| self.keep(|recovery| recovery.keep_key(name, key.clone())));
         self.fence(key); // again: a read meanwhile may have found the old value still there
         if kept != Some(Kept::New) {
@@ -63,6 +66,7 @@ where
         let Some(wire) = &self.wire else { return Delivery::Delivered };
         let removed = self.removed(wire, scope).await;
         if !removed {
+            event!(WARN, self, "an invalidation of many is deferred: the shared tier could not be told");
             self.keep(keep);
         }
         fence(self);
@@ -82,6 +86,7 @@ where
         let answer = answer.ok().and_then(Result::ok);
         if answer.is_none() {
             self.counters.shared_errors.add(1);
+            event!(DEBUG, self, "the shared tier failed, or did not answer in time");
         }
         answer
     }

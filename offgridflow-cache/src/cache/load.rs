@@ -95,7 +95,9 @@ where
             inner.loading(&within, &names, inner.loader.reload_many(keys)).await
         });
         let ended = timeout_at(deadline, &mut task).await;
-        self.counters.load_time.record(began.elapsed());
+        let took = began.elapsed();
+        self.counters.load_time.record(took);
+        event!(DEBUG, self, keys = asked, ?took, in_time = ended.is_ok(), "loaded");
         match ended {
             Ok(Ok(answers)) if answers.len() == asked => Ok((began, answers)),
             Ok(Ok(answers)) => Err(Error::LoadCount { asked, got: answers.len() }),

@@ -178,6 +178,7 @@ where
     ) -> Option<Flying<K, V, L::Error>> {
         let Some(value) = one.wire.as_ref().and_then(|key| wire.decode(key, &entry.frame)) else {
             self.counters.decode_errors.add(1);
+            event!(WARN, self, "a frame of the shared tier is damaged, another's, or cannot be decoded");
             return Some(one);
         };
         self.counters.shared_hits.add(1);
