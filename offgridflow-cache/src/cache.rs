@@ -181,8 +181,7 @@ where
         if let Some(value) = self.inner.near_hit(key) {
             return Ok(value);
         }
-        let ticket = self.inner.board(std::iter::once(key)).pop().ok_or(Error::Closed)?;
-        self.inner.arrive(key, ticket).await
+        Box::pin(self.inner.fly(key)).await // boxed, so that the future of a hit is small
     }
 
     /// The values of `keys` in their order, with one question to the shared tier and one `load_many` for what is missing.
@@ -285,16 +284,20 @@ where
     fn near_hit(&self, key: &K) -> Option<Option<Arc<V>>> {
         let mut hit = None;
         self.near.get(key, &mut |held| {
-            let now = self.watch.at_latest();
-            let certain = now < held.until && (now < held.vouched || now < self.trust.until());
-            if (certain || self.fresh_and_trusted(held))
-                && self.clock.allows(held.born, held.name, &held.tags)
-            {
-                self.counters.near_hit(|| self.age(held));
-                hit = Some(held.value.clone());
+            if self.may_serve(held) {
+                hit = Some((held.value.clone(), held.vouched));
             }
         });
-        hit
+        let (value, vouched) = hit?;
+        self.counters.near_hit(|| self.age(vouched));
+        Some(value)
+    }
+
+    #[inline]
+    fn may_serve(&self, held: &Held<V>) -> bool {
+        let now = self.watch.at_latest();
+        let certain = now < held.until && (now < held.vouched || now < self.trust.until());
+        (certain || self.fresh_and_trusted(held)) && self.clock.allows(held.born, held.name, &held.tags)
     }
 
     /// As a hit near the end of something has to know it: with a precise reading of the time.
@@ -312,8 +315,8 @@ where
     }
 
     #[cold]
-    fn age(&self, held: &Held<V>) -> Duration {
-        let asked = held.vouched.saturating_sub(nanos(self.settings.max_staleness));
+    fn age(&self, vouched: u64) -> Duration {
+        let asked = vouched.saturating_sub(nanos(self.settings.max_staleness));
         Duration::from_nanos(self.watch.exact().saturating_sub(asked))
     }
 
@@ -340,6 +343,12 @@ where
             tokio::spawn(run::run(Arc::clone(self), opened));
         }
         tickets
+    }
+
+    /// Joins or opens the flight of `key`, and waits for its answer.
+    async fn fly(self: &Arc<Self>, key: &K) -> Result<Option<Arc<V>>, Error<L::Error>> {
+        let ticket = self.board(std::iter::once(key)).pop().ok_or(Error::Closed)?;
+        self.arrive(key, ticket).await
     }
 
     /// The answer of a flight, unless what it brought was invalidated between its start and this read's: its tags are known only

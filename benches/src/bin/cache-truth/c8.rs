@@ -1,0 +1,3 @@
+pub(crate) fn main() -> Result<(), crate::Failure> {
+    Ok(())
+}
