@@ -1,6 +1,6 @@
 use std::fmt;
 use std::hash::Hash;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -297,7 +297,20 @@ where
     fn may_serve(&self, held: &Held<V>) -> bool {
         let now = self.watch.at_latest();
         let certain = now < held.until && (now < held.vouched || now < self.trust.until());
-        (certain || self.fresh_and_trusted(held)) && self.clock.allows(held.born, held.name, &held.tags)
+        if !certain && !self.fresh_and_trusted(held) {
+            return false;
+        }
+        let newest = self.clock.now();
+        newest <= held.checked.load(Ordering::Relaxed) || self.still_valid(held, newest)
+    }
+
+    /// Whether nothing up to the change `newest` concerns an entry; looked up once for each entry and change.
+    fn still_valid(&self, held: &Held<V>, newest: u64) -> bool {
+        let valid = self.clock.allows(held.born, held.name, &held.tags);
+        if valid {
+            held.checked.store(newest, Ordering::Relaxed); // a later one that this overwrites is only looked up again
+        }
+        valid
     }
 
     /// As a hit near the end of something has to know it: with a precise reading of the time.

@@ -33,7 +33,8 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// When a load begins now.
+    /// The newest change that can be seen: when a load begins now.
+    #[inline]
     pub(crate) fn now(&self) -> u64 {
         self.last_change.load(Ordering::Acquire)
     }

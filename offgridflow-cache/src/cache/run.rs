@@ -3,7 +3,7 @@
 use std::hash::Hash;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -146,6 +146,7 @@ where
         let held = Arc::new(Held {
             value: loaded.value,
             born: one.landing.born,
+            checked: AtomicU64::new(one.landing.born),
             name: one.wire.as_ref().map_or(0, |wire| xxh3_64(wire.name())),
             until: self.watch.at(Instant::now() + loaded.ttl.unwrap_or_default().min(LONGEST_TTL)),
             vouched: self.watch.at(asked + self.settings.max_staleness),

@@ -7,6 +7,7 @@ mod quick;
 mod watch;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 #[cfg(feature = "moka")]
 pub use self::moka::Moka;
@@ -20,7 +21,8 @@ use crate::tags::Mark;
 pub struct Held<V> {
     pub(crate) value: Option<Arc<V>>, // `None`: known to be absent
     pub(crate) born: u64,             // the cache's own clock of invalidations, when the load began
-    pub(crate) until: u64,            // by the cache's watch
+    pub(crate) checked: AtomicU64, // by the same clock: up to then nothing that concerns it was invalidated
+    pub(crate) until: u64,         // by the cache's watch
     pub(crate) vouched: u64, // by the cache's watch: Δ after it was asked for; until then it needs no news of invalidations
     pub(crate) name: Mark,   // of the wire name; 0 without a shared tier
     pub(crate) tags: Box<[Mark]>,
@@ -36,7 +38,8 @@ impl<V> Held<V> {
 
 impl<V> Clone for Held<V> {
     fn clone(&self) -> Self {
-        Self { value: self.value.clone(), tags: self.tags.clone(), ..*self }
+        let checked = AtomicU64::new(self.checked.load(Ordering::Relaxed));
+        Self { value: self.value.clone(), tags: self.tags.clone(), checked, ..*self }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::waves;
 const POINTS: f64 = 0.5;
 /// Pairs of runs, of which the mean difference counts: what a map evicts depends on its hash seed, and moka's housekeeping on the
 /// time. More pairs than the fewest while the 99 % interval of the mean leaves it open on which side of the limit it is.
-const PAIRS: [usize; 2] = [3, 12];
+const PAIRS: [usize; 2] = [3, 40];
 
 pub(crate) fn main() -> Result<(), Failure> {
     let seed = seed();
