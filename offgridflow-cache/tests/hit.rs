@@ -116,7 +116,7 @@ async fn hits_cost_nothing(near: impl MemoryTier<u64, u64>, warms_up: bool) {
     }
     assert_eq!(json.0.load(Ordering::SeqCst), KEYS);
     let stats = cache.stats();
-    assert_eq!((stats.near_hits, stats.age_at_serve.count()), (80_000, 80_000 / 64));
+    assert_eq!((stats.near_hits, stats.age_at_serve.count()), (80_000, 80_000_u64.div_ceil(1_024)));
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::hash::Hash;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
@@ -66,6 +66,7 @@ where
         Held {
             value: loaded.value,
             born: one.landing.born,
+            checked: AtomicU64::new(one.landing.born),
             calm: self.calm_until(fresh, cost),
             fresh,
             doubted: self.watch.at(asked).saturating_add(self.half_delta),
