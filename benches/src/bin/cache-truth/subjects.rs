@@ -148,7 +148,8 @@ impl Subjects {
     }
 }
 
-/// What a future gives that has nothing to wait for.
+/// What a future gives that has nothing to wait for; polled where it was made, not moved.
+#[inline(always)]
 fn at_once<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,
