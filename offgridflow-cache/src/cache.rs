@@ -1,6 +1,6 @@
 use std::fmt;
 use std::hash::Hash;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::Semaphore;
@@ -288,11 +288,37 @@ where
         if held.until <= now {
             return None;
         }
-        if held.vouched <= now && !self.trust.holds_at(now) {
+        if held.vouched <= now && !self.is_trusted(now) {
             self.counters.distrusted.add(1);
             return None;
         }
         self.clock.allows(held.born, held.name, &held.tags).then_some(held)
+    }
+
+    fn is_trusted(&self, now: Instant) -> bool {
+        if mutated!(self, TickedTrust) {
+            !self.down.load(Ordering::Acquire)
+        } else {
+            self.trust.holds_at(now)
+        }
+    }
+
+    /// Whether a read of `key` that comes now may wait for a flight that was born and began then. What was removed elsewhere
+    /// more than Δ ago has to be known by now, or be older than the flight.
+    fn is_joinable(&self, key: &K, born: u64, began: Instant) -> bool {
+        if mutated!(self, JoinAny) {
+            return true;
+        }
+        if mutated!(self, LoadAlone) {
+            return false;
+        }
+        let now = Instant::now();
+        let young = began + self.settings.max_staleness > now;
+        let heard = self.wire.is_none() || young || self.trust.holds_at(now);
+        if !heard {
+            note_fence!(self, key);
+        }
+        heard && !self.clock.forgot(born)
     }
 
     /// Joins or opens the flights of `keys`, and runs those it opened as one batch.
@@ -302,7 +328,7 @@ where
     {
         let (mut tickets, mut opened) = (Vec::new(), Vec::new());
         for key in keys {
-            match self.flights.board(key, &self.clock, |born| !self.clock.forgot(born)) {
+            match self.flights.board(key, &self.clock, |born, began| self.is_joinable(key, born, began)) {
                 Boarding::Joined(ticket) => {
                     self.counters.coalesced.add(1);
                     tickets.push(ticket);
@@ -329,7 +355,7 @@ where
     ) -> Result<Option<Arc<V>>, Error<L::Error>> {
         let at = ticket.at;
         let held = answer_of(ticket).await?;
-        if held.born >= at || self.clock.allows(held.born, held.name, &held.tags) {
+        if held.born >= at || mutated!(self, JoinAny) || self.clock.allows(held.born, held.name, &held.tags) {
             return Ok(held.value().cloned());
         }
         let ticket = self.board(std::iter::once(key)).pop().ok_or(Error::Closed)?;

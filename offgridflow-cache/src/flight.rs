@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, Hash, RandomState};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::tags::Clock;
 use crate::{Error, Held};
@@ -15,7 +17,34 @@ use crate::{Error, Held};
 const SHARDS: usize = 64;
 
 pub(crate) type Answer<V, E> = Result<Arc<Held<V>>, Error<E>>;
-type Waiting<V, E> = watch::Receiver<Option<Answer<V, E>>>;
+type Waiting<V, E> = Arc<Board<V, E>>;
+
+/// Where the answer of a flight is written up, once. Who waits is woken in the order of arrival.
+struct Board<V, E> {
+    answer: Mutex<Option<Answer<V, E>>>,
+    written: Notify,
+}
+
+impl<V, E> Board<V, E> {
+    fn write(&self, answer: Answer<V, E>) {
+        self.answer().get_or_insert(answer);
+        self.written.notify_waiters();
+    }
+
+    async fn read(&self) -> Answer<V, E> {
+        loop {
+            let written = self.written.notified(); // counts from here on, so that nothing is missed in between
+            if let Some(answer) = self.answer().clone() {
+                return answer;
+            }
+            written.await;
+        }
+    }
+
+    fn answer(&self) -> MutexGuard<'_, Option<Answer<V, E>>> {
+        self.answer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// The table of flights.
 pub(crate) struct Flights<K, V, E> {
@@ -29,9 +58,9 @@ struct Shard<K, V, E> {
 }
 
 struct Flight<V, E> {
-    id: Arc<()>,
     born: u64,
-    waiting: Waiting<V, E>,
+    began: Instant,
+    board: Waiting<V, E>,
 }
 
 /// How a read gets its answer.
@@ -44,7 +73,7 @@ pub(crate) enum Boarding<K: Hash + Eq, V, E> {
 
 /// A place in a flight.
 pub(crate) struct Ticket<V, E> {
-    waiting: Waiting<V, E>,
+    board: Waiting<V, E>,
     /// The clock of invalidations when the place was taken: what the flight brings must not be older.
     pub(crate) at: u64,
 }
@@ -56,8 +85,7 @@ pub(crate) struct Landing<K: Hash + Eq, V, E> {
     pub(crate) born: u64,
     pub(crate) began: Instant,
     pub(crate) skip_shared: bool,
-    id: Arc<()>,
-    answer: watch::Sender<Option<Answer<V, E>>>,
+    board: Waiting<V, E>,
 }
 
 impl<K: Hash + Eq + Clone, V, E> Flights<K, V, E> {
@@ -66,18 +94,18 @@ impl<K: Hash + Eq + Clone, V, E> Flights<K, V, E> {
         Self { shards: (0..SHARDS).map(|_| shard()).collect(), hasher: RandomState::new() }
     }
 
-    /// Joins the flight of `key` if it was born late enough; else opens one. The clock is read under the lock, so that a flight
+    /// Joins the flight of `key` if it was born and began late enough; else opens one. The clock is read under the lock, so that a flight
     /// opened later is never born earlier.
     pub(crate) fn board(
         self: &Arc<Self>,
         key: &K,
         clock: &Clock,
-        joinable: impl Fn(u64) -> bool,
+        joinable: impl Fn(u64, Instant) -> bool,
     ) -> Boarding<K, V, E> {
         let mut shard = self.shard(key);
         let at = clock.now();
-        if let Some(flight) = shard.flights.get(key).filter(|flight| joinable(flight.born)) {
-            return Boarding::Joined(Ticket { waiting: flight.waiting.clone(), at });
+        if let Some(flight) = shard.flights.get(key).filter(|flight| joinable(flight.born, flight.began)) {
+            return Boarding::Joined(Ticket { board: Arc::clone(&flight.board), at });
         }
         let (landing, ticket) = self.open(&mut shard, key, at);
         Boarding::Opened(landing, ticket)
@@ -96,14 +124,14 @@ impl<K: Hash + Eq + Clone, V, E> Flights<K, V, E> {
         key: &K,
         born: u64,
     ) -> (Landing<K, V, E>, Ticket<V, E>) {
-        let (answer, waiting) = watch::channel(None);
-        let id = Arc::new(());
-        let flight = Flight { id: Arc::clone(&id), born, waiting: waiting.clone() };
+        let board = Arc::new(Board { answer: Mutex::new(None), written: Notify::new() });
+        let began = Instant::now();
+        let flight = Flight { born, began, board: Arc::clone(&board) };
         shard.flights.insert(key.clone(), flight);
         let skip_shared = shard.skipping.contains_key(key);
-        let (flights, began) = (Arc::clone(self), Instant::now());
-        let landing = Landing { flights, key: key.clone(), born, began, skip_shared, id, answer };
-        (landing, Ticket { waiting, at: born })
+        let flights = Arc::clone(self);
+        let ticket = Ticket { board: Arc::clone(&board), at: born };
+        (Landing { flights, key: key.clone(), born, began, skip_shared, board }, ticket)
     }
 
     /// Takes the lease of whatever flight `key` has, and does `work` before any other flight can land.
@@ -132,9 +160,9 @@ impl<K: Hash + Eq, V, E> Flights<K, V, E> {
     }
 
     /// Takes the flight out; whether it still held its lease, in which case `keep` ran under the lock.
-    fn end(&self, key: &K, id: &Arc<()>, keep: impl FnOnce()) -> bool {
+    fn end(&self, key: &K, board: &Waiting<V, E>, keep: impl FnOnce()) -> bool {
         let mut shard = self.shard(key);
-        let holds = shard.flights.get(key).is_some_and(|flight| Arc::ptr_eq(&flight.id, id));
+        let holds = shard.flights.get(key).is_some_and(|flight| Arc::ptr_eq(&flight.board, board));
         if holds {
             shard.flights.remove(key);
             keep();
@@ -147,24 +175,22 @@ impl<K: Hash + Eq, V, E> Landing<K, V, E> {
     /// Ends the flight: `keep` runs only if the key was not invalidated meanwhile; the waiters get `answer` in either case,
     /// since they began before the invalidation. Whether it was kept.
     pub(crate) fn land(&self, answer: Answer<V, E>, keep: impl FnOnce()) -> bool {
-        let kept = self.flights.end(&self.key, &self.id, keep);
-        let _ = self.answer.send(Some(answer));
+        let kept = self.flights.end(&self.key, &self.board, keep);
+        self.board.write(answer);
         kept
     }
 }
 
 impl<K: Hash + Eq, V, E> Drop for Landing<K, V, E> {
     fn drop(&mut self) {
-        self.flights.end(&self.key, &self.id, || {});
+        self.flights.end(&self.key, &self.board, || {});
+        self.board.write(Err(Error::Closed));
     }
 }
 
 /// Waits for a flight's answer.
-pub(crate) async fn answer_of<V, E>(mut ticket: Ticket<V, E>) -> Answer<V, E> {
-    match ticket.waiting.wait_for(Option::is_some).await {
-        Ok(answer) => answer.clone().unwrap_or(Err(Error::Closed)),
-        Err(_) => Err(Error::Closed),
-    }
+pub(crate) async fn answer_of<V, E>(ticket: Ticket<V, E>) -> Answer<V, E> {
+    ticket.board.read().await
 }
 
 impl<K, V, E> fmt::Debug for Flights<K, V, E> {

@@ -41,6 +41,34 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+/// Whether a simulation switched this mechanism off; without the feature `sim` it never is, and nothing is left of the question.
+#[cfg(feature = "sim")]
+macro_rules! mutated {
+    ($inner:expr, $mutant:ident) => {
+        $inner.settings.probe.mutant == Some(crate::sim::Mutant::$mutant)
+    };
+}
+#[cfg(not(feature = "sim"))]
+macro_rules! mutated {
+    ($inner:expr, $mutant:ident) => {
+        false
+    };
+}
+
+/// Tells a simulation that the flight of a key lost its lease.
+#[cfg(feature = "sim")]
+macro_rules! note_fence {
+    ($inner:expr, $key:expr) => {
+        $inner.settings.probe.fence($key)
+    };
+}
+#[cfg(not(feature = "sim"))]
+macro_rules! note_fence {
+    ($inner:expr, $key:expr) => {
+        let _ = $key;
+    };
+}
+
 mod build;
 mod cache;
 mod codec;
@@ -52,7 +80,11 @@ mod loader;
 mod near;
 mod recovery;
 mod shared;
+#[cfg(feature = "sim")]
+#[cfg_attr(docsrs, doc(cfg(feature = "sim")))]
+pub mod sim;
 mod stats;
+mod sync;
 mod tags;
 mod trust;
 

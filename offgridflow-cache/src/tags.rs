@@ -1,6 +1,7 @@
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
+
+use crate::sync::{AtomicU64, Ordering, PoisonError, RwLock};
 
 /// Tags, and names removed by other nodes, that are remembered one by one; beyond it everything older is dropped at once.
 const REMEMBERED: usize = 10_000;

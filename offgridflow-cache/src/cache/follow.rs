@@ -49,13 +49,16 @@ where
             if seen.is_some() {
                 self.counters.gaps.add(1);
             }
-            return self.clock.remove_all(); // anything may have been removed
+            if mutated!(self, IgnoreGaps) {
+                return;
+            }
+            return self.fence_all(); // anything may have been removed
         };
         for change in changes {
             match change {
                 Change::Key(name) => self.clock.remove_name(xxh3_64(name)),
                 Change::Tag(tag) => self.clock.remove_tag(tag),
-                Change::Namespace => self.clock.remove_all(),
+                Change::Namespace => self.fence_all(),
             }
         }
     }

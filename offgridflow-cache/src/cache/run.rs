@@ -89,6 +89,10 @@ where
             return (to_load, Vec::new());
         }
         let Some(lookups) = self.look_up(wire, &keys).await else {
+            if mutated!(self, FailWithStore) {
+                asked.iter().for_each(|one| self.fail(one, Error::Closed));
+                return (to_load, Vec::new());
+            }
             to_load.extend(asked);
             return (to_load, Vec::new());
         };
@@ -100,6 +104,7 @@ where
                     one.lease = Some(lease);
                     to_load.push(one);
                 }
+                Lookup::Busy if mutated!(self, LoadWhileBusy) => to_load.push(one),
                 Lookup::Busy => busy.push(one),
                 Lookup::Failed => to_load.push(one),
             }
@@ -143,14 +148,18 @@ where
     fn land(&self, one: &Flying<K, V, L::Error>, loaded: Loaded<Arc<V>>, asked: Instant) -> bool {
         let held = Arc::new(Held {
             value: loaded.value,
-            born: one.landing.born,
+            born: if mutated!(self, BornAtLanding) { self.clock.now() } else { one.landing.born },
             name: one.wire.as_ref().map_or(0, |wire| xxh3_64(wire.name())),
             until: Instant::now() + loaded.ttl.unwrap_or_default().min(LONGEST_TTL),
             vouched: asked + self.settings.max_staleness,
             tags: loaded.tags,
         });
         let key = one.landing.key.clone();
-        let kept = one.landing.land(Ok(Arc::clone(&held)), || self.near.insert(key, held));
+        let kept =
+            one.landing.land(Ok(Arc::clone(&held)), || self.near.insert(key.clone(), Arc::clone(&held)));
+        if !kept && mutated!(self, LandRevoked) {
+            self.near.insert(key, held);
+        }
         if !kept {
             self.counters.fenced.add(1);
         }
@@ -238,6 +247,7 @@ where
     /// invalidates the key later takes it away, and whoever did so earlier took the flight.
     pub(super) async fn put(self: &Arc<Self>, key: K, value: Loaded<V>) {
         let landing = self.flights.replace(&key, &self.clock, || self.near.remove(&key));
+        note_fence!(self, &key);
         let wire = self.wire.as_ref().map(|wire| wire.key(&key));
         let mut one = Flying { landing, wire, lease: None };
         if let Some((wire, name)) = self.readable().zip(one.wire.clone()).filter(|_| !one.landing.skip_shared)

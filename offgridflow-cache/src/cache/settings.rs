@@ -19,6 +19,8 @@ pub(crate) struct Settings {
     pub(crate) shared_timeout: Duration,
     pub(crate) lease_wait: Duration,
     pub(crate) max_staleness: Duration,
+    #[cfg(feature = "sim")]
+    pub(crate) probe: crate::sim::Probe,
 }
 
 impl Default for Settings {
@@ -32,6 +34,8 @@ impl Default for Settings {
             shared_timeout: Duration::from_millis(500),
             lease_wait: Duration::from_millis(500),
             max_staleness: Duration::from_secs(2),
+            #[cfg(feature = "sim")]
+            probe: crate::sim::Probe::default(),
         }
     }
 }

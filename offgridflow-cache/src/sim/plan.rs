@@ -1,0 +1,170 @@
+//! What is to happen: drawn from the seed before anything runs, so that steps can be left out and the rest replayed.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::dice::Dice;
+
+pub(super) const KEYS: u64 = 5;
+pub(super) const MS: Duration = Duration::from_millis(1);
+/// Δ of every node.
+pub(super) const DELTA_MS: u64 = 200;
+
+/// What is the same for a whole run.
+#[derive(Debug, Clone)]
+pub(super) struct Shape {
+    pub(super) nodes: usize,
+    pub(super) calm: bool, // no mishaps: then there is one load a fleet
+    pub(super) shared_timeout: u64,
+    pub(super) lease_wait: u64,
+    pub(super) hard_timeout: u64,
+    pub(super) ttl: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Step {
+    pub(super) at: u64, // milliseconds from the start
+    pub(super) act: Act,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Act {
+    Read { node: usize, key: u64, patience: Option<u64> },
+    Peek { node: usize, key: u64 },
+    ReadMany { node: usize },
+    Update { node: usize, key: u64, reach: Reach, patience: Option<u64> },
+    Put { node: usize, key: u64 },
+    Outage { lasts: u64 },
+    Cut { node: usize, lasts: u64 },
+    Pause { node: usize, lasts: u64 },
+    Starve { node: usize, lasts: u64 },
+    Crash { node: usize },
+    Empty,
+    Save,
+    Restart,
+    Jump { millis: i64 },
+}
+
+/// How an update of a key is invalidated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    Key,
+    Tag,
+    Everything,
+}
+
+impl Reach {
+    pub(super) fn covers(self, updated: u64, key: u64) -> bool {
+        match self {
+            Self::Key => updated == key,
+            Self::Tag => updated % 2 == key % 2,
+            Self::Everything => true,
+        }
+    }
+}
+
+impl Shape {
+    pub(super) fn of(seed: u64) -> Self {
+        let mut dice = Dice::of(&[seed, 1]);
+        let calm = seed % 8 == 7;
+        Self {
+            nodes: 3 + dice.index(3),
+            calm,
+            shared_timeout: if !calm && dice.percent(25) { 1_000 } else { 50 },
+            lease_wait: 60,
+            hard_timeout: 300,
+            ttl: if calm { 60_000 } else { [150, 600, 60_000][dice.index(3)] },
+        }
+    }
+}
+
+/// The steps of a seed, in time order.
+pub(super) fn steps(seed: u64, shape: &Shape, count: usize) -> Vec<Step> {
+    let mut dice = Dice::of(&[seed, 2]);
+    let lasts = 3 * count as u64;
+    let mut steps =
+        if shape.calm { stampedes(&mut dice, shape, count) } else { disorder(&mut dice, shape, count) };
+    steps.iter_mut().for_each(|step| step.at = step.at.min(lasts));
+    steps.sort_by_key(|step| step.at);
+    steps
+}
+
+/// Everything at any time.
+fn disorder(dice: &mut Dice, shape: &Shape, count: usize) -> Vec<Step> {
+    let lasts = 3 * count as u64;
+    let step = |dice: &mut Dice| Step { at: dice.below(lasts), act: everyday(dice, shape) };
+    let mut steps: Vec<Step> = (0..count).map(|_| step(dice)).collect();
+    for _ in 0..2 + dice.index(6) {
+        let (at, act) = (dice.below(lasts), fault(dice, shape));
+        if act == Act::Restart {
+            steps.push(Step { at: at.saturating_sub(dice.below(150)), act: Act::Save });
+        }
+        steps.push(Step { at, act });
+    }
+    steps
+}
+
+/// Every node wants one key at once, again and again, and now and then something is written.
+fn stampedes(dice: &mut Dice, shape: &Shape, count: usize) -> Vec<Step> {
+    let lasts = 3 * count as u64;
+    let mut steps = Vec::with_capacity(count + shape.nodes);
+    while steps.len() < count {
+        let (at, key) = (dice.below(lasts), dice.below(KEYS));
+        let read = |node| Act::Read { node, key, patience: None };
+        steps.extend((0..shape.nodes).map(|node| Step { at: at + dice.below(4), act: read(node) }));
+        if dice.percent(30) {
+            steps.push(Step { at: dice.below(lasts), act: everyday(dice, shape) });
+        }
+    }
+    steps
+}
+
+fn everyday(dice: &mut Dice, shape: &Shape) -> Act {
+    let (node, key) = (dice.index(shape.nodes), dice.below(KEYS));
+    let patience = dice.percent(10).then(|| 1 + dice.below(5));
+    let reach = match dice.below(20) {
+        0 => Reach::Everything,
+        1..5 => Reach::Tag,
+        _ => Reach::Key,
+    };
+    match dice.below(40) {
+        0..22 => Act::Read { node, key, patience },
+        22..28 => Act::Peek { node, key },
+        28..30 => Act::ReadMany { node },
+        30..38 => Act::Update { node, key, reach, patience },
+        _ => Act::Put { node, key },
+    }
+}
+
+fn fault(dice: &mut Dice, shape: &Shape) -> Act {
+    let node = dice.index(shape.nodes);
+    match dice.below(20) {
+        0..3 => Act::Outage { lasts: dice.between(20, 400) },
+        3..6 => Act::Cut { node, lasts: dice.between(20, 600) },
+        6..8 => Act::Pause { node, lasts: dice.between(20, 500) },
+        8..11 => Act::Starve { node, lasts: dice.between(100, 700) },
+        11..14 => Act::Crash { node },
+        14 | 15 => Act::Empty,
+        16..19 => Act::Restart,
+        _ => Act::Jump { millis: i64::try_from(dice.below(2_000)).unwrap_or(0) - 1_000 },
+    }
+}
+
+impl fmt::Display for Act {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Outage { lasts } => write!(f, "the store is away for {lasts} ms"),
+            Self::Cut { node, lasts } => write!(f, "node {node} cannot reach the store for {lasts} ms"),
+            Self::Pause { node, lasts } => write!(f, "node {node} stands still for {lasts} ms"),
+            Self::Starve { node, lasts } => {
+                write!(f, "the polling task of node {node} starves for {lasts} ms")
+            }
+            Self::Crash { node } => write!(f, "node {node} dies, another takes its place"),
+            Self::Empty => f.write_str("the store loses its memory"),
+            Self::Save => f.write_str("the store writes its memory to a file"),
+            Self::Restart => f.write_str("the store ends, and starts again from its file"),
+            Self::Jump { millis } => write!(f, "the store's clock jumps by {millis} ms"),
+            other => write!(f, "{other:?}"),
+        }
+    }
+}
