@@ -8,13 +8,10 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::sync::{Mutex, MutexGuard, PoisonError};
+use crate::sync::{Mutex, MutexGuard, PoisonError, SHARDS};
 
 use crate::tags::Clock;
 use crate::{Error, Held};
-
-/// Locks the table is spread over; hits never take one.
-const SHARDS: usize = 64;
 
 pub(crate) type Answer<V, E> = Result<Arc<Held<V>>, Error<E>>;
 type Waiting<V, E> = Arc<Board<V, E>>;

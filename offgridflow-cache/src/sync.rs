@@ -2,3 +2,6 @@
 
 pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+
+/// Locks that the table of flights is spread over; hits never take one.
+pub(crate) const SHARDS: usize = 64;

@@ -78,12 +78,12 @@ impl Subject {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { steps: 500, mishaps: 30, subject: Subject::Cache(None), shrinks: true }
+        Self { steps: 800, mishaps: 30, subject: Subject::Cache(None), shrinks: true }
     }
 }
 
 impl Settings {
-    /// Reads, writes and faults of a run, one in about three milliseconds. Default: 500.
+    /// Reads, writes and faults of a run, one in about three milliseconds. Default: 800.
     pub fn steps(mut self, steps: usize) -> Self {
         self.steps = steps;
         self

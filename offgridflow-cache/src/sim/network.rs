@@ -109,11 +109,13 @@ impl Network {
     fn fate(&self, request: &Request) -> Fate {
         let mut site = self.world.site(self.node, request.kind());
         let world = &self.world;
+        // A removal is lost more often, anything else a little less, which makes thirty in a hundred.
+        let (lost, late) = if matches!(request, Request::Remove(..)) { (22, 6) } else { (9, 14) };
         let way = |site: &mut Site, add: u64| -> Way {
-            if world.mishap(site, LOST + add, 10) {
+            if world.mishap(site, LOST + add, lost) {
                 return None;
             }
-            let late = world.mishap(site, LATE + add, 14);
+            let late = world.mishap(site, LATE + add, late);
             Some(if late { site.dice.between(10, 130) } else { site.dice.below(4) })
         };
         let request = way(&mut site, 0);

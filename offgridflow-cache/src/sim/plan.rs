@@ -15,10 +15,19 @@ pub(super) const DELTA_MS: u64 = 200;
 pub(super) struct Shape {
     pub(super) nodes: usize,
     pub(super) calm: bool, // no mishaps: then there is one load a fleet
+    pub(super) theme: Theme,
     pub(super) shared_timeout: u64,
     pub(super) lease_wait: u64,
     pub(super) hard_timeout: u64,
     pub(super) ttl: u64,
+}
+
+/// What happens in episodes, beside the update.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Theme {
+    Updates,
+    Deaths,
+    Rollbacks,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +79,7 @@ impl Shape {
         Self {
             nodes: 3 + dice.index(3),
             calm,
+            theme: [Theme::Updates, Theme::Deaths, Theme::Rollbacks, Theme::Updates][dice.index(4)],
             shared_timeout: if !calm && dice.percent(25) { 1_000 } else { 50 },
             lease_wait: 60,
             hard_timeout: 300,
@@ -89,19 +99,45 @@ pub(super) fn steps(seed: u64, shape: &Shape, count: usize) -> Vec<Step> {
     steps
 }
 
-/// Everything at any time.
+/// Everything at any time, and episodes in between.
 fn disorder(dice: &mut Dice, shape: &Shape, count: usize) -> Vec<Step> {
     let lasts = 3 * count as u64;
-    let step = |dice: &mut Dice| Step { at: dice.below(lasts), act: everyday(dice, shape) };
-    let mut steps: Vec<Step> = (0..count).map(|_| step(dice)).collect();
+    let mut steps = Vec::with_capacity(count + EPISODE);
+    for _ in 0..count / 2 {
+        steps.push(Step { at: dice.below(lasts), act: everyday(dice, shape) });
+    }
     for _ in 0..2 + dice.index(6) {
-        let (at, act) = (dice.below(lasts), fault(dice, shape));
-        if act == Act::Restart {
-            steps.push(Step { at: at.saturating_sub(dice.below(150)), act: Act::Save });
-        }
-        steps.push(Step { at, act });
+        steps.push(Step { at: dice.below(lasts), act: fault(dice, shape) });
+    }
+    while steps.len() < count {
+        let at = 50 + dice.below(lasts - 50);
+        episode(dice, shape, at, &mut steps);
     }
     steps
+}
+
+/// Steps of an episode, at most.
+const EPISODE: usize = 15;
+
+/// What is about one update: it is read before, and by its own node at once, and by another after Δ. At times the node dies, or
+/// the store falls back to what it was before, while the news of it is under way.
+fn episode(dice: &mut Dice, shape: &Shape, at: u64, steps: &mut Vec<Step>) {
+    let (node, other, key) = (dice.index(shape.nodes), dice.index(shape.nodes), dice.below(KEYS));
+    let read = |node| Act::Read { node, key, patience: None };
+    let mut step = |at, act| steps.push(Step { at, act });
+    step(at - dice.below(50), read(node));
+    step(at - dice.below(50), read(other));
+    step(at, Act::Update { node, key, reach: Reach::Key, patience: None });
+    match (shape.theme, dice.below(4)) {
+        (Theme::Deaths, 0) => step(at + dice.between(3, 40), Act::Crash { node }),
+        (Theme::Rollbacks, 0) => {
+            step(at - dice.below(10), Act::Save);
+            step(at + dice.between(3, 100), Act::Restart);
+        }
+        _ => {}
+    }
+    (0..7).for_each(|_| step(at + dice.below(150), read(node)));
+    (0..3).for_each(|_| step(at + DELTA_MS + dice.below(100), read(other)));
 }
 
 /// Every node wants one key at once, again and again, and now and then something is written.
@@ -144,8 +180,7 @@ fn fault(dice: &mut Dice, shape: &Shape) -> Act {
         6..8 => Act::Pause { node, lasts: dice.between(20, 500) },
         8..11 => Act::Starve { node, lasts: dice.between(100, 700) },
         11..14 => Act::Crash { node },
-        14 | 15 => Act::Empty,
-        16..19 => Act::Restart,
+        14..17 => Act::Empty,
         _ => Act::Jump { millis: i64::try_from(dice.below(2_000)).unwrap_or(0) - 1_000 },
     }
 }

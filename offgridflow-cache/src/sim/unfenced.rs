@@ -135,7 +135,7 @@ impl OwnSequences {
     fn lost(&self, kind: u64) -> impl Fn(usize) -> bool {
         move |to| {
             let mut site = self.world.site(self.node, 64 + kind * 32 + to as u64);
-            let lost = self.world.mishap(&mut site, 1, 30);
+            let lost = self.world.mishap(&mut site, 1, 15);
             if lost {
                 self.world.note(|| format!("node {}: its message to node {to} is lost", self.node));
             }
