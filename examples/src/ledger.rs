@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use offgridflow_cache::{
-    BackendError, Cache, CacheBuilder, CacheKey, Delivery, Error, Json, KeyParts, Loaded, Loader, Moka,
-    RedisBackend, Stats,
+    BackendError, Breaker, Cache, CacheBuilder, CacheKey, Delivery, Error, Json, KeyParts, Loaded, Loader,
+    QuickCache, RedisBackend, Stats,
 };
 use offgridflow_query::{Fate, Outcome, Tickets};
 use serde::Serialize;
@@ -105,15 +105,18 @@ impl Loader<TotalsKey, Vec<Total>> for TotalsLoader {
     }
 }
 
+/// Redis, left alone while it is down.
+type Shared = Arc<Breaker<RedisBackend>>;
+
 /// The settings that both caches share.
-fn cache<K, V>(name: &str, redis: Option<&RedisBackend>) -> CacheBuilder<K, V>
+fn cache<K, V>(name: &str, redis: Option<&Shared>) -> CacheBuilder<K, V>
 where
     K: CacheKey + Hash + Eq + Clone + Send + Sync + 'static,
     V: Serialize + DeserializeOwned + Send + Sync + 'static,
 {
-    let builder = Cache::builder(name).near(Moka::entries(NEAR));
+    let builder = Cache::builder(name).near(QuickCache::entries(NEAR));
     match redis {
-        Some(redis) => builder.ttl(TTL.0).shared(redis.clone(), Json),
+        Some(redis) => builder.ttl(TTL.0).shared(Arc::clone(redis), Json),
         None => builder.ttl(TTL.1),
     }
 }
@@ -192,7 +195,8 @@ impl Ledger {
     /// # Errors
     /// When the address cannot be used.
     pub fn open(store: Arc<Store>, redis_url: Option<&str>) -> Result<Self, LedgerError> {
-        let redis = redis_url.map(RedisBackend::connect).transpose()?;
+        let redis: Option<Shared> =
+            redis_url.map(RedisBackend::connect).transpose()?.map(Breaker::new).map(Arc::new);
         let space = store.space(); // two databases may share a Redis
         let factors =
             cache(&format!("factors-{space}"), redis.as_ref()).build(FactorLoader(Arc::clone(&store)))?;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cache::{Cache, Settings, Wire, WireKey};
-use crate::{CacheBackend, CacheKey, Codec, ConfigError, Key, Loader, MemoryTier};
+use crate::near::default_tier;
+use crate::{CacheBackend, CacheKey, Codec, ConfigError, Key, Loader, MemoryTier, Outage};
 
 /// Settings of a [`Cache`]; see each method for its default.
 #[must_use = "a builder does nothing until `build`"]
@@ -47,7 +48,8 @@ where
         }
     }
 
-    /// The map in the process. Default (feature `moka`): [`Moka::entries(10_000)`](crate::Moka::entries).
+    /// The map in the process. Default: [`QuickCache::entries(10_000)`](crate::QuickCache::entries); without the feature
+    /// `quick_cache`, the same of [`Moka`](crate::Moka).
     pub fn near(mut self, near: impl MemoryTier<K, V>) -> Self {
         self.near = Some(Box::new(near));
         self
@@ -119,6 +121,46 @@ where
         self
     }
 
+    /// For how long after its ttl a value is still served at once, while it is loaded again behind its reader's back. Never one
+    /// that was invalidated. Default: zero.
+    pub fn stale_while_revalidate(mut self, grace: Duration) -> Self {
+        self.settings.stale_while_revalidate = grace;
+        self
+    }
+
+    /// For how long after its ttl a value is served when it cannot be loaded: the load fails, panics, or takes longer than
+    /// [`soft_timeout`](Self::soft_timeout) or [`load_timeout`](Self::load_timeout). Never one that was invalidated. Default: zero.
+    pub fn stale_on_error(mut self, grace: Duration) -> Self {
+        self.settings.stale_on_error = grace;
+        self
+    }
+
+    /// How long a read that has a stale value to fall back on waits for the load, which goes on. Default: as long as it takes.
+    pub fn soft_timeout(mut self, wait: Duration) -> Self {
+        self.settings.soft_timeout = Some(wait);
+        self
+    }
+
+    /// How long after a failed load the key is not loaded again: reads get the stale value, or the same error. Default: 100 ms.
+    pub fn retry_after(mut self, pause: Duration) -> Self {
+        self.settings.retry_after = pause;
+        self
+    }
+
+    /// How eagerly a value that is still fresh is loaded again behind its reader's back, so that a key in use never runs out: with
+    /// a chance that grows as its end comes near, in proportion to what its load takes (XFetch: Vattani, Chierichetti and Lowenstein
+    /// 2015, β). 0 is never. Default: 1.
+    pub fn refresh_early(mut self, beta: f64) -> Self {
+        self.settings.refresh_early = beta;
+        self
+    }
+
+    /// What is served near while the shared tier does not answer. Default: [`Outage::Reload`].
+    pub fn outage(mut self, outage: Outage) -> Self {
+        self.settings.outage = outage;
+        self
+    }
+
     /// Switches a mechanism of the protocol off, so that a check can be seen to miss it.
     #[cfg(feature = "sim")]
     #[cfg_attr(docsrs, doc(cfg(feature = "sim")))]
@@ -145,9 +187,9 @@ where
         if self.namespace.is_empty() || self.namespace.len() > 64 || self.namespace.contains(['{', '}']) {
             return refuse("namespace", "1 to 64 bytes without braces");
         }
-        let near = self.near.take().or_else(default_near);
+        let near = self.near.take().or_else(default_tier);
         let Some(near) = near else {
-            return refuse("near", "name a near tier, or enable the feature `moka`");
+            return refuse("near", "name a near tier, or enable the feature `quick_cache` or `moka`");
         };
         let name = self.namespace.clone();
         let wire = match (self.shared, self.codec, self.wire_key) {
@@ -158,19 +200,4 @@ where
         };
         Ok(Cache::assemble(&name, near, wire, loader, self.settings))
     }
-}
-
-#[cfg(feature = "moka")]
-#[expect(clippy::unnecessary_wraps, reason = "without the feature there is none")]
-fn default_near<K, V>() -> Option<Box<dyn MemoryTier<K, V>>>
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    V: Send + Sync + 'static,
-{
-    Some(Box::new(crate::Moka::entries(10_000)))
-}
-
-#[cfg(not(feature = "moka"))]
-fn default_near<K, V>() -> Option<Box<dyn MemoryTier<K, V>>> {
-    None
 }

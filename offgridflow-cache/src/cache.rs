@@ -2,24 +2,34 @@ use std::fmt;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+pub use self::settings::Outage;
 pub(crate) use self::settings::Settings;
-use crate::flight::{Boarding, Flights, Ticket, answer_of};
+pub(crate) use self::wire::{Wire, WireKey};
+use crate::failures::Failures;
+use crate::flight::{Boarding, Flights, Ticket};
+use crate::near::{Watch, nanos};
 use crate::recovery::Recovery;
 use crate::stats::Counters;
 use crate::tags::Clock;
 use crate::trust::Trust;
-use crate::{
-    BackendStats, CacheBackend, CacheBuilder, Codec, Error, Held, Key, Loaded, Loader, MemoryTier, Stats,
-};
+use crate::{BackendStats, CacheBuilder, Error, Held, Loaded, Loader, MemoryTier, Stats};
 
 mod follow;
+mod fresh;
 mod invalidate;
+mod load;
+mod nested;
 mod run;
 mod settings;
+mod wire;
+
+use self::fresh::Judged;
+use self::run::{Errand, Purpose};
 
 /// A typed cache in front of a loader. Clones share it.
 ///
@@ -40,7 +50,7 @@ pub struct Cache<K, V, L: Loader<K, V> = NoLoader> {
 }
 
 pub(crate) struct Inner<K, V, L: Loader<K, V>> {
-    #[cfg(feature = "metrics")]
+    #[cfg(any(feature = "metrics", feature = "tracing"))]
     name: Arc<str>,
     near: Box<dyn MemoryTier<K, V>>,
     wire: Option<Wire<K, V>>,
@@ -49,30 +59,16 @@ pub(crate) struct Inner<K, V, L: Loader<K, V>> {
     flights: Arc<Flights<K, V, L::Error>>,
     clock: Clock,
     trust: Trust,
+    watch: Watch,
     loads: Semaphore,
+    failures: Failures<K, Error<L::Error>>,
+    typical_cost: AtomicU64, // of a load, in nanoseconds
+    half_delta: u64,         // of Δ, in nanoseconds
     counters: Counters,
     recovery: Mutex<Recovery<K>>,
     blind: AtomicBool, // a removal of tags or of everything is deferred: the shared tier is passed by
     down: AtomicBool, // the shared tier did not answer a read: it is passed by until it answers the next look for news
     draws: AtomicU64,
-}
-
-/// Makes the wire key of a namespace, a schema and a key.
-pub(crate) type WireKey<K> = fn(&Arc<str>, u32, &K) -> Key;
-
-/// What is needed to speak with a shared tier.
-pub(crate) struct Wire<K, V> {
-    pub(crate) backend: Arc<dyn CacheBackend>,
-    pub(crate) codec: Arc<dyn Codec<V>>,
-    pub(crate) key: WireKey<K>,
-    pub(crate) namespace: Arc<str>,
-    pub(crate) schema: u32,
-}
-
-impl<K, V> Wire<K, V> {
-    fn key(&self, key: &K) -> Key {
-        (self.key)(&self.namespace, self.schema, key)
-    }
 }
 
 /// How far an invalidation got.
@@ -127,7 +123,10 @@ where
     L: Loader<K, V>,
 {
     pub(crate) fn assemble(
-        #[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "a label of metrics"))]
+        #[cfg_attr(
+            not(any(feature = "metrics", feature = "tracing")),
+            expect(unused_variables, reason = "a label of metrics and events")
+        )]
         name: &str,
         near: Box<dyn MemoryTier<K, V>>,
         wire: Option<Wire<K, V>>,
@@ -136,7 +135,7 @@ where
     ) -> Self {
         let trust = if wire.is_some() { Trust::none_yet() } else { Trust::without_shared_tier() };
         let inner = Arc::new(Inner {
-            #[cfg(feature = "metrics")]
+            #[cfg(any(feature = "metrics", feature = "tracing"))]
             name: name.into(),
             near,
             wire,
@@ -144,7 +143,11 @@ where
             flights: Arc::new(Flights::new()),
             clock: Clock::default(),
             trust,
+            watch: Watch::start(),
             loads: Semaphore::new(settings.max_loads),
+            failures: Failures::default(),
+            typical_cost: AtomicU64::new(0),
+            half_delta: nanos(settings.max_staleness / 2),
             counters: Counters::default(),
             recovery: Mutex::default(),
             blind: AtomicBool::new(false),
@@ -162,9 +165,7 @@ where
     /// housekeeping on a reader's thread now and then). An absence is `None` too.
     #[must_use]
     pub fn peek(&self, key: &K) -> Option<Arc<V>> {
-        let held = self.inner.near_hit(key)?;
-        self.inner.counters.near_hits.add(1);
-        held.value().cloned()
+        self.inner.near_hit(key)?
     }
 
     /// The value of `key`: near, shared, or loaded; `None` when the source has none.
@@ -177,9 +178,8 @@ where
     /// # Cancel safety
     /// Dropping the future leaves the load to the others, and its value to the cache.
     pub async fn get(&self, key: &K) -> Result<Option<Arc<V>>, Error<L::Error>> {
-        if let Some(held) = self.inner.near_hit(key) {
-            self.inner.counters.near_hits.add(1);
-            return Ok(held.value().cloned());
+        if let Some(value) = self.inner.near_hit(key) {
+            return Ok(value);
         }
         let ticket = self.inner.board(std::iter::once(key)).pop().ok_or(Error::Closed)?;
         self.inner.arrive(key, ticket).await
@@ -191,13 +191,12 @@ where
     /// As [`get`](Self::get).
     pub async fn get_many(&self, keys: &[K]) -> Vec<Result<Option<Arc<V>>, Error<L::Error>>> {
         let near: Vec<_> = keys.iter().map(|key| self.inner.near_hit(key)).collect();
-        let missing = || keys.iter().zip(&near).filter(|(_, held)| held.is_none()).map(|(key, _)| key);
-        let mut tickets = self.inner.board(missing()).into_iter();
-        self.inner.counters.near_hits.add((keys.len() - tickets.len()) as u64);
+        let missing = keys.iter().zip(&near).filter(|(_, value)| value.is_none()).map(|(key, _)| key);
+        let mut tickets = self.inner.board(missing).into_iter();
         let mut answers = Vec::with_capacity(keys.len());
-        for (key, held) in keys.iter().zip(&near) {
-            answers.push(match held {
-                Some(held) => Ok(held.value().cloned()),
+        for (key, value) in keys.iter().zip(near) {
+            answers.push(match value {
+                Some(value) => Ok(value),
                 None => match tickets.next() {
                     Some(ticket) => self.inner.arrive(key, ticket).await,
                     None => Err(Error::Closed),
@@ -280,27 +279,40 @@ where
     V: Send + Sync + 'static,
     L: Loader<K, V>,
 {
-    /// A near value that is fresh, trusted and valid. Trust is looked at first: news is applied before it extends trust, so what
-    /// was trusted is also checked against that news.
-    fn near_hit(&self, key: &K) -> Option<Arc<Held<V>>> {
-        let held = self.near.get(key)?;
-        let now = Instant::now();
-        if held.until <= now {
-            return None;
+    /// A near value that may be served. Trust is looked at before what was invalidated: news is applied before it extends trust, so
+    /// what was trusted is also checked against that news.
+    #[inline]
+    fn near_hit(self: &Arc<Self>, key: &K) -> Option<Option<Arc<V>>> {
+        let (mut hit, mut refresh) = (None, false);
+        self.near.get(key, &mut |held| {
+            let now = self.watch.at_latest();
+            let calm = now < held.calm
+                && (now < held.doubted || now < self.trusted_until().saturating_sub(self.half_delta));
+            let judged = if calm { Judged::CALM } else { self.judge(held) };
+            if judged.serve && self.clock.allows(held.born, held.name, &held.tags) {
+                self.counters.near_hit(|| self.age(held));
+                hit = Some(held.value.clone());
+                refresh = judged.refresh;
+            }
+        });
+        if refresh {
+            self.refresh(key);
         }
-        if held.vouched <= now && !self.is_trusted(now) {
-            self.counters.distrusted.add(1);
-            return None;
-        }
-        self.clock.allows(held.born, held.name, &held.tags).then_some(held)
+        hit
     }
 
-    fn is_trusted(&self, now: Instant) -> bool {
+    #[cold]
+    fn age(&self, held: &Held<V>) -> Duration {
+        let asked = held.doubted.saturating_sub(self.half_delta);
+        Duration::from_nanos(self.watch.exact().saturating_sub(asked))
+    }
+
+    /// Until when the near tier may be served, by the cache's watch.
+    fn trusted_until(&self) -> u64 {
         if mutated!(self, TickedTrust) {
-            !self.down.load(Ordering::Acquire)
-        } else {
-            self.trust.holds_at(now)
+            return if self.down.load(Ordering::Acquire) { 0 } else { u64::MAX };
         }
+        self.trust.until()
     }
 
     /// Whether a read of `key` that comes now may wait for a flight that was born and began then. What was removed elsewhere
@@ -312,9 +324,8 @@ where
         if mutated!(self, LoadAlone) {
             return false;
         }
-        let now = Instant::now();
-        let young = began + self.settings.max_staleness > now;
-        let heard = self.wire.is_none() || young || self.trust.holds_at(now);
+        let young = began + self.settings.max_staleness > Instant::now();
+        let heard = self.wire.is_none() || young || self.watch.exact() < self.trusted_until();
         if !heard {
             note_fence!(self, key);
         }
@@ -328,6 +339,11 @@ where
     {
         let (mut tickets, mut opened) = (Vec::new(), Vec::new());
         for key in keys {
+            let refused = self.awaits_itself(key).then_some(Error::Reentrant);
+            if let Some(error) = refused.or_else(|| self.failures.recent(key)) {
+                tickets.push(Ticket::answered(Err(error)));
+                continue;
+            }
             match self.flights.board(key, &self.clock, |born, began| self.is_joinable(key, born, began)) {
                 Boarding::Joined(ticket) => {
                     self.counters.coalesced.add(1);
@@ -341,7 +357,7 @@ where
             }
         }
         if !opened.is_empty() {
-            tokio::spawn(run::run(Arc::clone(self), opened));
+            tokio::spawn(run::run(Arc::clone(self), opened, Errand::here(Purpose::Read)));
         }
         tickets
     }
@@ -354,11 +370,11 @@ where
         ticket: Ticket<V, L::Error>,
     ) -> Result<Option<Arc<V>>, Error<L::Error>> {
         let at = ticket.at;
-        let held = answer_of(ticket).await?;
+        let held = self.answer(key, ticket).await?;
         if held.born >= at || mutated!(self, JoinAny) || self.clock.allows(held.born, held.name, &held.tags) {
             return Ok(held.value().cloned());
         }
         let ticket = self.board(std::iter::once(key)).pop().ok_or(Error::Closed)?;
-        Ok(answer_of(ticket).await?.value().cloned())
+        Ok(self.answer(key, ticket).await?.value().cloned())
     }
 }

@@ -23,7 +23,15 @@ pub enum Error<E> {
         /// Answers it gave.
         got: usize,
     },
-    /// The runtime is shutting down, or the loader waited for its own key.
+    /// The loader of a key, or one that it waits for, read the same key: it would have waited for itself.
+    #[error("the loader read the key that it is to load; read its source instead")]
+    Reentrant,
+    /// The loader said that nothing has changed, of a key whose value the cache does not hold.
+    #[error(
+        "the loader said that nothing has changed, and there is no value; answer so only for keys that `reload_many` was given a value of"
+    )]
+    NothingHeld,
+    /// The runtime is shutting down.
     #[error("the load was abandoned: the runtime is shutting down")]
     Closed,
 }
@@ -35,6 +43,8 @@ impl<E> Clone for Error<E> {
             Self::LoadPanicked => Self::LoadPanicked,
             Self::LoadTimeout(limit) => Self::LoadTimeout(*limit),
             Self::LoadCount { asked, got } => Self::LoadCount { asked: *asked, got: *got },
+            Self::Reentrant => Self::Reentrant,
+            Self::NothingHeld => Self::NothingHeld,
             Self::Closed => Self::Closed,
         }
     }
@@ -49,6 +59,8 @@ impl<E: fmt::Debug> fmt::Debug for Error<E> {
             Self::LoadCount { asked, got } => {
                 f.debug_struct("LoadCount").field("asked", asked).field("got", got).finish()
             }
+            Self::Reentrant => f.write_str("Reentrant"),
+            Self::NothingHeld => f.write_str("NothingHeld"),
             Self::Closed => f.write_str("Closed"),
         }
     }
@@ -75,6 +87,14 @@ pub enum BackendError {
         backend: &'static str,
         /// How long it was given.
         waited: Duration,
+    },
+    /// It failed before and is left alone for now, by a [`Breaker`](crate::Breaker).
+    #[error("{backend} is left alone for {retry_in:?} after failures")]
+    Open {
+        /// Which backend.
+        backend: &'static str,
+        /// When it is tried again.
+        retry_in: Duration,
     },
     /// It refused, or the connection broke.
     #[error("{backend} failed")]

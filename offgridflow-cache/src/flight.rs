@@ -85,6 +85,13 @@ pub(crate) struct Landing<K: Hash + Eq, V, E> {
     board: Waiting<V, E>,
 }
 
+impl<V, E> Ticket<V, E> {
+    /// A place in a flight that has landed already.
+    pub(crate) fn answered(answer: Answer<V, E>) -> Self {
+        Self { board: Arc::new(Board { answer: Mutex::new(Some(answer)), written: Notify::new() }), at: 0 }
+    }
+}
+
 impl<K: Hash + Eq + Clone, V, E> Flights<K, V, E> {
     pub(crate) fn new() -> Self {
         let shard = || Mutex::new(Shard { flights: HashMap::new(), skipping: HashMap::new() });
@@ -150,8 +157,12 @@ impl<K: Hash + Eq + Clone, V, E> Flights<K, V, E> {
 }
 
 impl<K: Hash + Eq, V, E> Flights<K, V, E> {
+    pub(crate) fn hash(&self, key: &K) -> u64 {
+        self.hasher.hash_one(key)
+    }
+
     fn shard(&self, key: &K) -> MutexGuard<'_, Shard<K, V, E>> {
-        let hash = self.hasher.hash_one(key);
+        let hash = self.hash(key);
         let index = usize::try_from(hash % SHARDS as u64).unwrap_or(0);
         self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -169,6 +180,14 @@ impl<K: Hash + Eq, V, E> Flights<K, V, E> {
 }
 
 impl<K: Hash + Eq, V, E> Landing<K, V, E> {
+    /// Does `work` if the flight still holds its lease, which it keeps.
+    pub(crate) fn meanwhile(&self, work: impl FnOnce(&K)) {
+        let shard = self.flights.shard(&self.key);
+        if shard.flights.get(&self.key).is_some_and(|flight| Arc::ptr_eq(&flight.board, &self.board)) {
+            work(&self.key);
+        }
+    }
+
     /// Ends the flight: `keep` runs only if the key was not invalidated meanwhile; the waiters get `answer` in either case,
     /// since they began before the invalidation. Whether it was kept.
     pub(crate) fn land(&self, answer: Answer<V, E>, keep: impl FnOnce()) -> bool {

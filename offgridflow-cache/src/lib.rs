@@ -20,7 +20,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! - *Near tier* ([`MemoryTier`]): in the process, typed, synchronous; [`Moka`] or your own.
+//! - *Near tier* ([`MemoryTier`]): in the process, typed, synchronous; [`QuickCache`], [`Moka`] or your own.
 //! - *Shared tier* ([`CacheBackend`]): bytes, between processes; `RedisBackend` (feature `redis`), [`InProcess`], or your own.
 //!
 //! # What is promised
@@ -69,15 +69,33 @@ macro_rules! note_fence {
     };
 }
 
+/// An event of a cache, for who collects them; misses and troubles only, hits have none.
+#[cfg(feature = "tracing")]
+macro_rules! event {
+    ($level:ident, $inner:expr, $($rest:tt)+) => {
+        tracing::event!(target: "offgridflow_cache", tracing::Level::$level, cache = &*$inner.name, $($rest)+)
+    };
+}
+#[cfg(not(feature = "tracing"))]
+macro_rules! event {
+    ($($ignored:tt)*) => {};
+}
+
 mod build;
 mod cache;
 mod codec;
+#[cfg(feature = "conformance")]
+#[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
+pub mod conformance;
+mod decorate;
 mod error;
+mod failures;
 mod flight;
 mod frame;
 mod key;
 mod loader;
 mod near;
+mod random;
 mod recovery;
 mod shared;
 #[cfg(feature = "sim")]
@@ -89,17 +107,27 @@ mod tags;
 mod trust;
 
 pub use build::CacheBuilder;
-pub use cache::{Cache, Delivery, NoLoader};
+pub use cache::{Cache, Delivery, NoLoader, Outage};
 pub use codec::Codec;
 #[cfg(feature = "json")]
 #[cfg_attr(docsrs, doc(cfg(feature = "json")))]
 pub use codec::Json;
+#[cfg(feature = "lz4")]
+#[cfg_attr(docsrs, doc(cfg(feature = "lz4")))]
+pub use codec::Lz4;
+#[cfg(feature = "postcard")]
+#[cfg_attr(docsrs, doc(cfg(feature = "postcard")))]
+pub use codec::Postcard;
+pub use decorate::{Breaker, BreakerSettings, Calls, Chaos, Faults, Metered, Metering};
 pub use error::{BackendError, CodecError, ConfigError, Error};
 pub use key::{CacheKey, Key, KeyParts};
 pub use loader::{Loaded, Loader, LoaderFn, loader_fn};
 #[cfg(feature = "moka")]
 #[cfg_attr(docsrs, doc(cfg(feature = "moka")))]
 pub use near::Moka;
+#[cfg(feature = "quick_cache")]
+#[cfg_attr(docsrs, doc(cfg(feature = "quick_cache")))]
+pub use near::QuickCache;
 pub use near::{Held, MemoryTier};
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
@@ -108,7 +136,7 @@ pub use shared::{
     BackendStats, CacheBackend, Caps, Change, Entry, Fill, FillWith, Filled, InProcess, Lease, Lookup, News,
     Position, Scope, Terms,
 };
-pub use stats::Stats;
+pub use stats::{Durations, Stats};
 
 #[cfg(all(doctest, feature = "json", feature = "redis", feature = "moka"))]
 #[doc = include_str!("../README.md")]

@@ -23,6 +23,20 @@ pub trait Loader<K, V>: Send + Sync + 'static {
     {
         at_a_time(LOADS_OF_A_BATCH, keys.into_iter().map(|key| self.load(key)))
     }
+
+    /// Loads several keys, with what the cache still holds of each, perhaps past its time: for sources that can say that nothing
+    /// has changed, by [`Loaded::not_modified`]. This is what the cache calls. Default: [`load_many`](Self::load_many), without
+    /// looking at what it holds.
+    fn reload_many(
+        &self,
+        keys: Vec<(K, Option<Arc<V>>)>,
+    ) -> impl Future<Output = Vec<Result<Loaded<V>, Self::Error>>> + Send
+    where
+        K: Send,
+        V: Send + Sync,
+    {
+        self.load_many(keys.into_iter().map(|(key, _)| key).collect())
+    }
 }
 
 /// Loads under way at once for one batch whose loader reads one key at a time.
@@ -64,6 +78,7 @@ async fn at_a_time<F: Future>(most: usize, futures: impl Iterator<Item = F>) -> 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loaded<V> {
     pub(crate) value: Option<V>,
+    pub(crate) unchanged: bool, // the value is the one that the cache holds
     pub(crate) ttl: Option<Duration>,
     pub(crate) tags: Vec<Arc<str>>,
 }
@@ -72,13 +87,19 @@ impl<V> Loaded<V> {
     /// The source has this value.
     #[must_use]
     pub fn value(value: V) -> Self {
-        Self { value: Some(value), ttl: None, tags: Vec::new() }
+        Self { value: Some(value), unchanged: false, ttl: None, tags: Vec::new() }
     }
 
     /// The source has nothing under this key, which is cached as well, for the negative ttl.
     #[must_use]
     pub fn absent() -> Self {
-        Self { value: None, ttl: None, tags: Vec::new() }
+        Self { value: None, unchanged: false, ttl: None, tags: Vec::new() }
+    }
+
+    /// What the cache holds is what the source has still, and begins its time again. Tags are those of this answer.
+    #[must_use]
+    pub fn not_modified() -> Self {
+        Self { unchanged: true, ..Self::absent() }
     }
 
     /// A value, or its absence.

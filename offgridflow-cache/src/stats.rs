@@ -1,20 +1,41 @@
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+pub use self::durations::Durations;
+pub(crate) use self::durations::Recorder;
+use self::striped::Striped;
 use crate::BackendStats;
+
+mod durations;
+mod striped;
+
+/// One near hit in so many is asked how old its value is.
+const SAMPLED: u64 = 64;
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
         #[derive(Debug, Default)]
         pub(crate) struct Counters {
+            near_hits: Striped,
+            /// From the call of the loader to its answer, errors and panics included.
+            pub(crate) load_time: Recorder,
+            age_at_serve: Recorder,
             $(pub(crate) $name: Counter),+
         }
 
         /// What a cache did so far. Counted with relaxed atomics: each figure is exact, together they are of about one moment.
-        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+        #[derive(Debug, Clone, Default, PartialEq, Eq)]
         #[cfg_attr(feature = "serde", derive(serde::Serialize))]
         #[non_exhaustive]
         pub struct Stats {
+            /// Reads answered by the near tier.
+            pub near_hits: u64,
             $($(#[$doc])* pub $name: u64,)+
+            /// How long loads took, from the call of the loader to its answer or the end of its time. A batch is one.
+            pub load_time: Durations,
+            /// How old values were when the near tier served them, since they were asked for, here or by another
+            /// node. One hit in 64 of each thread is asked.
+            pub age_at_serve: Durations,
             /// Entries in the near tier, roughly.
             pub near_entries: u64,
             /// Invalidations that wait for the shared tier to answer.
@@ -25,15 +46,21 @@ macro_rules! counters {
 
         impl Counters {
             pub(crate) fn stats(&self, near_entries: u64, deferred: u64, shared: BackendStats) -> Stats {
-                Stats { $($name: self.$name.get(),)+ near_entries, deferred, shared }
+                Stats {
+                    near_hits: self.near_hits.get(),
+                    $($name: self.$name.get(),)+
+                    load_time: self.load_time.get(),
+                    age_at_serve: self.age_at_serve.get(),
+                    near_entries,
+                    deferred,
+                    shared,
+                }
             }
         }
     };
 }
 
 counters! {
-    /// Reads answered by the near tier.
-    near_hits,
     /// Reads that joined a flight under way.
     coalesced,
     /// Reads that found nothing near, and opened a flight.
@@ -48,6 +75,12 @@ counters! {
     fenced,
     /// Near entries that were not served because they were loaded, and the shared tier last heard of, longer than Δ ago.
     distrusted,
+    /// Reads answered with a value past its ttl.
+    stale_hits,
+    /// Reads answered near while the shared tier was not heard of for longer than Δ.
+    suspect_hits,
+    /// Loads begun behind a reader's back.
+    refreshes,
     /// Times that a gap in the sequence of invalidations made everything near invalid.
     gaps,
     /// Frames from the shared tier that are damaged, another's, or cannot be decoded.
@@ -56,6 +89,16 @@ counters! {
     shared_errors,
     /// Invalidations asked for.
     invalidations,
+}
+
+impl Counters {
+    /// A near hit; how old its value is, is asked for one in a while.
+    #[inline]
+    pub(crate) fn near_hit(&self, age: impl FnOnce() -> Duration) {
+        if self.near_hits.count().is_multiple_of(SAMPLED) {
+            self.age_at_serve.record(age());
+        }
+    }
 }
 
 impl Stats {

@@ -5,3 +5,6 @@ pub(crate) use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 /// Locks that the table of flights is spread over; hits never take one.
 pub(crate) const SHARDS: usize = 64;
+
+/// Slots of the table of removals that hits look at; a power of two.
+pub(crate) const SLOTS: usize = 4_096;

@@ -1,25 +1,41 @@
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use crate::sync::{AtomicU64, Ordering, PoisonError, RwLock};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::sync::{AtomicU64, Ordering, PoisonError, RwLock, SLOTS};
 
 /// Tags, and names removed by other nodes, that are remembered one by one; beyond it everything older is dropped at once.
 const REMEMBERED: usize = 10_000;
 
-/// The node's own clock of invalidations. An entry carries the time its load began; it is valid while nothing that concerns it was
-/// invalidated since. Compared as integers: no wall clock.
-#[derive(Debug, Default)]
-pub(crate) struct Clock {
-    now: AtomicU64,         // number of the last invalidation
-    last_change: AtomicU64, // as `now`, written once the change can be seen
-    floor: AtomicU64,       // what was born before is invalid
-    removed: RwLock<Removed>,
+/// Hash of a tag or of a wire name. Two that share one are invalidated together.
+pub(crate) type Mark = u64;
+
+/// The marks of `tags`.
+pub(crate) fn marks<T: AsRef<str>>(tags: &[T]) -> Box<[Mark]> {
+    tags.iter().map(|tag| mark(tag.as_ref())).collect()
 }
 
-#[derive(Debug, Default)]
-struct Removed {
-    tags: HashMap<Arc<str>, u64>,
-    names: HashMap<u64, u64>, // hash of the wire name
+fn mark(tag: &str) -> Mark {
+    xxh3_64_with_seed(tag.as_bytes(), 1) // another hash than a name's, so that a tag is not taken for a name
+}
+
+/// The node's own clock of invalidations. An entry carries the time its load began; it is valid while nothing that concerns it was
+/// invalidated since. Compared as integers: no wall clock.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    now: AtomicU64,           // number of the last invalidation
+    last_change: AtomicU64,   // as `now`, written once the change can be seen
+    floor: AtomicU64,         // what was born before is invalid
+    latest: Box<[AtomicU64]>, // the last removal of any mark of a slot: what was born since is valid without a look at `removed`
+    removed: RwLock<HashMap<Mark, u64>>,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        let latest = std::iter::repeat_with(AtomicU64::default).take(SLOTS).collect();
+        let (now, last_change, floor) = Default::default();
+        Self { now, last_change, floor, latest, removed: RwLock::default() }
+    }
 }
 
 impl Clock {
@@ -29,23 +45,22 @@ impl Clock {
     }
 
     /// What carries `tag` is invalid from now on.
-    pub(crate) fn remove_tag(&self, tag: &Arc<str>) {
-        self.change(|removed, version| {
-            removed.tags.insert(Arc::clone(tag), version);
-        });
+    pub(crate) fn remove_tag(&self, tag: &str) {
+        self.remove_name(mark(tag));
     }
 
     /// What has this hash of its wire name is invalid from now on.
-    pub(crate) fn remove_name(&self, name: u64) {
+    pub(crate) fn remove_name(&self, name: Mark) {
         self.change(|removed, version| {
-            removed.names.insert(name, version);
+            removed.insert(name, version);
+            self.latest[slot(name)].fetch_max(version, Ordering::Release);
         });
     }
 
     /// Everything is invalid from now on.
     pub(crate) fn remove_all(&self) {
         self.change(|removed, version| {
-            *removed = Removed::default();
+            removed.clear();
             self.floor.store(version, Ordering::Release);
         });
     }
@@ -55,25 +70,38 @@ impl Clock {
         born < self.floor.load(Ordering::Acquire)
     }
 
-    /// Whether an entry born then, with this name and these tags, is still valid. Takes a lock only when anything changed since.
-    pub(crate) fn allows(&self, born: u64, name: u64, tags: &[Arc<str>]) -> bool {
-        if self.last_change.load(Ordering::Acquire) <= born {
-            return true;
-        }
-        let removed = self.removed.read().unwrap_or_else(PoisonError::into_inner);
-        // Read under the lock: whoever empties the maps raises the floor before it is released.
+    /// Whether an entry born then, with this name and these tags, is still valid. Takes a lock only when something was removed since
+    /// that shares a slot with it.
+    #[inline]
+    pub(crate) fn allows(&self, born: u64, name: Mark, tags: &[Mark]) -> bool {
+        self.last_change.load(Ordering::Acquire) <= born || self.allows_after_change(born, name, tags)
+    }
+
+    /// Every change up to `last_change`, which was just read, can be seen in `floor` and `latest`.
+    fn allows_after_change(&self, born: u64, name: Mark, tags: &[Mark]) -> bool {
+        let touched = |mark: &Mark| self.latest[slot(*mark)].load(Ordering::Acquire) > born;
         if self.forgot(born) {
             return false;
         }
-        let later = |version: Option<&u64>| version.is_some_and(|version| *version > born);
-        !later(removed.names.get(&name)) && !tags.iter().any(|tag| later(removed.tags.get(tag)))
+        !(touched(&name) || tags.iter().any(touched)) || self.allows_by_name(born, name, tags)
     }
 
-    fn change(&self, write: impl FnOnce(&mut Removed, u64)) {
+    #[cold]
+    fn allows_by_name(&self, born: u64, name: Mark, tags: &[Mark]) -> bool {
+        let removed = self.removed.read().unwrap_or_else(PoisonError::into_inner);
+        // Read under the lock: whoever empties the map raises the floor before it is released.
+        if self.forgot(born) {
+            return false;
+        }
+        let later = |mark: &Mark| removed.get(mark).is_some_and(|version| *version > born);
+        !(later(&name) || tags.iter().any(later))
+    }
+
+    fn change(&self, write: impl FnOnce(&mut HashMap<Mark, u64>, u64)) {
         let mut removed = self.removed.write().unwrap_or_else(PoisonError::into_inner);
         let version = self.now.fetch_add(1, Ordering::AcqRel) + 1;
-        if removed.tags.len() + removed.names.len() >= REMEMBERED {
-            *removed = Removed::default();
+        if removed.len() >= REMEMBERED {
+            removed.clear();
             self.floor.store(version, Ordering::Release);
         }
         write(&mut removed, version);
@@ -81,12 +109,17 @@ impl Clock {
     }
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "only the low bits count")]
+fn slot(mark: Mark) -> usize {
+    mark as usize & (SLOTS - 1)
+}
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 
-    fn tag(n: usize) -> Arc<str> {
-        n.to_string().into()
+    fn tag(n: usize) -> String {
+        n.to_string()
     }
 
     #[test]
@@ -94,9 +127,9 @@ mod tests {
         let clock = Clock::default();
         let before = clock.now();
         clock.remove_tag(&tag(1));
-        assert!(!clock.allows(before, 0, &[tag(1)]));
-        assert!(clock.allows(before, 0, &[tag(2)]), "another tag");
-        assert!(clock.allows(clock.now(), 0, &[tag(1)]));
+        assert!(!clock.allows(before, 0, &marks(&[tag(1)])));
+        assert!(clock.allows(before, 0, &marks(&[tag(2)])), "another tag");
+        assert!(clock.allows(clock.now(), 0, &marks(&[tag(1)])));
         let before = clock.now();
         clock.remove_name(7);
         assert!(
@@ -105,7 +138,7 @@ mod tests {
                 && clock.allows(clock.now(), 7, &[])
         );
         clock.remove_all();
-        assert!(!clock.allows(before, 8, &[]) && clock.allows(clock.now(), 7, &[tag(1)]));
+        assert!(!clock.allows(before, 8, &[]) && clock.allows(clock.now(), 7, &marks(&[tag(1)])));
     }
 
     #[test]
@@ -117,7 +150,7 @@ mod tests {
                 for _ in 0..removals {
                     let before = clock.now();
                     clock.remove_tag(&tag(1));
-                    assert!(!clock.allows(before, 0, &[tag(1)]));
+                    assert!(!clock.allows(before, 0, &marks(&[tag(1)])));
                 }
             });
             while !remover.is_finished() {
@@ -131,7 +164,10 @@ mod tests {
         let clock = Clock::default();
         let before = clock.now();
         (0..=REMEMBERED).for_each(|n| clock.remove_tag(&tag(n)));
-        assert!(!clock.allows(before, 0, &[tag(usize::MAX)]), "forgotten removals concern everything older");
-        assert!(clock.removed.read().unwrap().tags.len() <= REMEMBERED);
+        assert!(
+            !clock.allows(before, 0, &marks(&[tag(usize::MAX)])),
+            "forgotten removals concern everything older"
+        );
+        assert!(clock.removed.read().unwrap().len() <= REMEMBERED);
     }
 }

@@ -1,18 +1,16 @@
-//! What a cache asks of a shared tier: the same checks over the in-process store and over a real Redis, and then a Redis that
-//! runs out of memory, evicts, forgets, and comes back with what it knew before.
+//! A Redis that runs out of memory, evicts, forgets, refuses, and comes back with what it knew before. What every store keeps is
+//! checked by `conformance.rs`.
 #![cfg(feature = "redis")]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use offgridflow_cache::{
-    CacheBackend, Change, Entry, Fill, FillWith, Filled, InProcess, Key, Lease, Lookup, Position,
-    RedisBackend, Scope, Terms,
+    CacheBackend, Change, Entry, Fill, FillWith, Filled, Key, Lease, Lookup, Position, RedisBackend, Scope,
+    Terms,
 };
 use testkit::Redis;
-use tokio::time::sleep;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -80,170 +78,12 @@ impl Space {
     }
 }
 
-fn unique(name: &str) -> String {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    format!("{name}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
-}
-
-async fn on_both(check: impl AsyncFn(Space)) {
-    check(Space { store: Arc::new(InProcess::new()), name: unique("in-process") }).await;
-    check(Space { store: Arc::new(over(&testkit::redis().url())), name: unique("redis") }).await;
-}
-
 fn over(url: &str) -> RedisBackend {
     RedisBackend::connect(url).unwrap()
 }
 
 fn space(redis: &Redis) -> Space {
     Space { store: Arc::new(over(&redis.url())), name: "space".to_owned() }
-}
-
-fn scopes(space: &Space) -> [Scope; 3] {
-    [Scope::Keys(vec![space.key("k")]), Scope::Tags(vec!["tag".into()]), Scope::Namespace]
-}
-
-#[tokio::test]
-async fn a_miss_leases_to_one_and_its_fill_is_read_by_all() {
-    on_both(async |space: Space| {
-        let lease = space.lease("k").await;
-        assert_eq!(space.ask("k").await, Lookup::Busy);
-        assert_eq!(space.fill("k", lease.clone(), "v", MINUTE, &["a", "b"]).await, Filled::Stored);
-        let Lookup::Fresh(entry) = space.ask("k").await else { panic!("a value") };
-        assert_eq!((entry.frame, entry.tags), (Bytes::from_static(b"v"), vec!["a".into(), "b".into()]));
-        assert!(entry.left <= MINUTE && entry.left > MINUTE / 2);
-        assert_eq!(space.fill("k", lease, "w", MINUTE, &[]).await, Filled::Fenced, "a lease is used once");
-        assert_eq!(space.value("k").await.as_deref(), Some("v"));
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn what_is_removed_is_gone_and_its_leases_with_it() {
-    on_both(async |space: Space| {
-        for scope in scopes(&space) {
-            let early = space.lease("k").await;
-            space.remove(scope.clone()).await;
-            space.fill("k", early, "old", MINUTE, &["tag"]).await;
-            assert_eq!(
-                space.value("k").await,
-                None,
-                "{scope:?}: a load that began before brings nothing back"
-            );
-            space.remove(Scope::Keys(vec![space.key("k")])).await;
-            space.set("k", "new", &["tag", "other"]).await;
-            space.set("beside", "kept", &["other"]).await;
-            assert_eq!(space.value("k").await.as_deref(), Some("new"));
-            space.remove(scope.clone()).await;
-            assert_eq!(space.value("k").await, None, "{scope:?}");
-            let kept = space.value("beside").await.is_some();
-            assert_eq!(kept, scope != Scope::Namespace, "{scope:?}: no more than was asked for");
-            space.remove(Scope::Namespace).await;
-        }
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_lease_is_refused_for_another_key_released_by_its_holder_and_ends_by_itself() {
-    on_both(async |space: Space| {
-        let (lease, other) = (space.lease("k").await, space.lease("other").await);
-        assert_eq!(space.fill("k", other, "v", MINUTE, &[]).await, Filled::Fenced);
-        let release = Fill::new(space.key("k"), lease.clone(), FillWith::Release);
-        assert_eq!(space.store.fill_if(vec![release]).await.unwrap(), [Filled::Stored]);
-        assert_eq!(space.fill("k", lease, "v", MINUTE, &[]).await, Filled::Fenced);
-        let Lookup::Miss(short) = space.ask_for("k", Duration::from_millis(1)).await else {
-            panic!("a miss")
-        };
-        while space.ask_for("k", MINUTE).await == Lookup::Busy {
-            sleep(Duration::from_millis(1)).await;
-        }
-        assert_eq!(space.fill("k", short, "v", MINUTE, &[]).await, Filled::Fenced, "it ran out");
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_value_ends_with_its_ttl() {
-    on_both(async |space: Space| {
-        let lease = space.lease("k").await;
-        space.fill("k", lease, "v", Duration::from_millis(1), &[]).await;
-        while space.value("k").await.is_some() {
-            sleep(Duration::from_millis(1)).await;
-        }
-        space.ask("k").await;
-        assert_eq!(space.ask("k").await, Lookup::Busy);
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn batches_of_any_size_are_answered_in_order() {
-    on_both(async |space: Space| {
-        let keys: Vec<Key> = (0..1_500).map(|n| space.key(&n.to_string())).collect();
-        let lookups = space.store.get_or_lease(&keys, &Terms::new(MINUTE)).await.unwrap();
-        let fill = |(n, lookup): (usize, Lookup)| match lookup {
-            Lookup::Miss(lease) => {
-                let entry = Entry::new(n.to_string().into(), MINUTE, Vec::new());
-                Fill::new(keys[n].clone(), lease, FillWith::Entry(entry))
-            }
-            other => panic!("a miss, not {other:?}"),
-        };
-        let fills = lookups.into_iter().enumerate().map(fill).collect();
-        assert!(space.store.fill_if(fills).await.unwrap().iter().all(|filled| *filled == Filled::Stored));
-        let lookups = space.store.get_or_lease(&keys, &Terms::new(MINUTE)).await.unwrap();
-        assert_eq!(lookups.len(), keys.len());
-        for (n, lookup) in lookups.into_iter().enumerate() {
-            assert!(matches!(lookup, Lookup::Fresh(entry) if entry.frame == n.to_string()));
-        }
-        space.remove(Scope::Keys(keys.clone())).await;
-        let lookups = space.store.get_or_lease(&keys, &Terms::new(MINUTE)).await.unwrap();
-        assert!(lookups.iter().all(|lookup| matches!(lookup, Lookup::Miss(_))));
-        assert!(space.store.get_or_lease(&[], &Terms::new(MINUTE)).await.unwrap().is_empty());
-        assert!(space.store.fill_if(Vec::new()).await.unwrap().is_empty());
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn the_news_tell_every_removal_in_order_or_say_that_they_do_not() {
-    on_both(async |space: Space| {
-        let mut seen = None;
-        assert_eq!(space.changes(&mut seen).await, None, "who has seen nothing knows nothing");
-        assert_eq!(space.changes(&mut seen).await, Some(vec![]));
-        for scope in scopes(&space) {
-            space.remove(scope).await;
-        }
-        let key = Change::Key(Bytes::copy_from_slice(space.key("k").name()));
-        let expected = vec![key.clone(), Change::Tag("tag".into()), Change::Namespace];
-        assert_eq!(space.changes(&mut seen).await, Some(expected));
-        for _ in 0..3 {
-            space.remove(Scope::Keys(vec![space.key("k")])).await;
-        }
-        assert!(space.changes(&mut seen).await.unwrap().contains(&key));
-        assert_eq!(space.changes(&mut seen).await, Some(vec![]));
-        for n in 0..1_100 {
-            space.remove(Scope::Keys(vec![space.key(&n.to_string())])).await;
-        }
-        assert_eq!(space.changes(&mut seen).await, None, "more than is remembered");
-        assert_eq!(space.changes(&mut seen).await, Some(vec![]));
-        let other = Position { epoch: Bytes::from_static(b"another life"), ..seen.unwrap() };
-        assert_eq!(space.changes(&mut Some(other)).await, None);
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn namespaces_do_not_meet() {
-    on_both(async |space: Space| {
-        let beside = Space { store: Arc::clone(&space.store), name: format!("{}x", space.name) };
-        space.set("k", "v", &["tag"]).await;
-        beside.set("k", "w", &["tag"]).await;
-        for scope in scopes(&space).into_iter().skip(1) {
-            space.remove(scope).await;
-        }
-        assert_eq!((space.value("k").await, beside.value("k").await.as_deref()), (None, Some("w")));
-    })
-    .await;
 }
 
 #[tokio::test]
@@ -344,15 +184,85 @@ async fn scripts_that_redis_forgot_are_sent_again() {
 }
 
 #[tokio::test]
-async fn a_redis_that_refuses_scripts_or_the_password_is_an_error_and_never_a_miss() {
+async fn a_redis_that_refuses_the_password_is_an_error_and_never_a_miss() {
+    let redis = Redis::start().unwrap();
+    redis.cli(&["ACL", "SETUSER", "reader", "on", ">secret", "~*", "+@all"]).unwrap();
+    let store = over(&redis.url().replace("redis://", "redis://reader:wrong@"));
+    let answer = store.get_or_lease(&[Key::of("space", 1, "k")], &Terms::new(MINUTE)).await;
+    let said = format!("{:?}", answer.unwrap_err());
+    assert!(!said.contains("secret") && !said.contains("wrong@"), "{said}");
+    assert!(store.stats().errors > 0);
+}
+
+#[tokio::test]
+async fn who_may_not_run_scripts_reads_what_others_write_and_writes_nothing() {
+    let redis = Redis::start().unwrap();
+    let rights = |scripts| {
+        redis.cli(&["ACL", "SETUSER", "reader", "on", ">secret", "~*", "&*", "+@all", scripts]).unwrap()
+    };
+    rights("-@scripting");
+    let writer = space(&redis);
+    let reader = Space {
+        store: Arc::new(over(&redis.url().replace("redis://", "redis://reader:secret@"))),
+        name: writer.name.clone(),
+    };
+    assert!(matches!(reader.ask("k").await, Lookup::Miss(_)), "nothing is there yet, not even a clock");
+    assert!(!reader.store.caps().leases);
+    let mut seen = None;
+    assert_eq!(reader.changes(&mut seen).await, None);
+
+    writer.set("k", "v", &["tag"]).await;
+    writer.set("plain", "w", &[]).await;
+    writer.set("beside", "x", &["other", "tag"]).await;
+    assert_eq!(reader.changes(&mut seen).await, None, "another life than none");
+    for (name, value) in [("k", "v"), ("plain", "w"), ("beside", "x")] {
+        assert_eq!(reader.value(name).await.as_deref(), Some(value));
+    }
+    let lookups = reader
+        .store
+        .get_or_lease(&["none", "beside", "plain"].map(|name| reader.key(name)), &Terms::new(MINUTE))
+        .await
+        .unwrap();
+    assert!(
+        matches!(lookups.as_slice(), [Lookup::Miss(_), Lookup::Fresh(_), Lookup::Fresh(_)]),
+        "{lookups:?}"
+    );
+
+    writer.remove(Scope::Tags(vec!["tag".into()])).await;
+    writer.remove(Scope::Keys(vec![writer.key("gone")])).await;
+    assert_eq!(reader.value("k").await, None);
+    assert_eq!(reader.value("beside").await, None, "its second tag");
+    assert_eq!(reader.value("plain").await.as_deref(), Some("w"));
+    let gone = Change::Key(Bytes::copy_from_slice(writer.key("gone").name()));
+    assert_eq!(reader.changes(&mut seen).await, Some(vec![Change::Tag("tag".into()), gone]));
+    assert_eq!(reader.changes(&mut seen).await, Some(Vec::new()));
+    writer.remove(Scope::Namespace).await;
+    assert_eq!(reader.value("plain").await, None);
+
+    let Lookup::Miss(lease) = reader.ask("k").await else { panic!("a miss") };
+    assert_eq!(reader.fill("k", lease, "mine", MINUTE, &[]).await, Filled::Fenced);
+    reader.store.remove(&reader.name, Scope::Namespace).await.unwrap_err();
+    assert_eq!(writer.value("k").await, None);
+
+    rights("+@scripting");
+    reader.changes(&mut seen).await;
+    assert!(reader.store.caps().leases, "noticed at the next look for news");
+    reader.set("new", "v", &[]).await;
+}
+
+#[tokio::test]
+async fn who_may_not_run_scripts_misses_what_evicted_tags_may_have_removed() {
     let redis = Redis::start().unwrap();
     redis.cli(&["ACL", "SETUSER", "reader", "on", ">secret", "~*", "+@all", "-@scripting"]).unwrap();
-    for user in ["reader:secret", "reader:wrong"] {
-        let store = over(&redis.url().replace("redis://", &format!("redis://{user}@")));
-        let key = Key::of("space", 1, "k");
-        let answer = store.get_or_lease(&[key], &Terms::new(MINUTE)).await;
-        let said = format!("{:?}", answer.unwrap_err());
-        assert!(!said.contains("secret") && !said.contains("wrong@"), "{said}");
-        assert!(store.stats().errors > 0);
-    }
+    let writer = space(&redis);
+    let store = over(&redis.url().replace("redis://", "redis://reader:secret@"));
+    let reader = Space { store: Arc::new(store), name: writer.name.clone() };
+    writer.set("k", "v", &["tag"]).await;
+    let mut seen = None;
+    reader.changes(&mut seen).await;
+    assert_eq!(reader.value("k").await.as_deref(), Some("v"));
+    writer.remove(Scope::Tags(vec!["tag".into()])).await;
+    redis.cli(&["DEL", "ogf:{space}:tags", "ogf:{space}:log"]).unwrap();
+    assert_eq!(reader.value("k").await, None);
+    assert_eq!(reader.changes(&mut seen).await, None);
 }

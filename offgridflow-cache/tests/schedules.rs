@@ -1,5 +1,5 @@
 //! Orders of events that break weaker caches, each played step by step.
-#![cfg(all(feature = "json", feature = "moka"))]
+#![cfg(all(feature = "json", feature = "quick_cache"))]
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -298,7 +298,7 @@ async fn a_reader_that_came_after_its_tag_was_removed_takes_one_more_load_howeve
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_store_costs_one_timeout_and_then_near_is_served_for_delta_after_each_load() {
+async fn a_silent_store_costs_one_timeout_and_then_near_is_loaded_again_every_half_delta() {
     let (shared, source) = (Gated::over(&InProcess::new()), Source::new());
     shared.silent.store(true, Ordering::SeqCst);
     let node = node(&shared, &source);
@@ -313,7 +313,8 @@ async fn a_silent_store_costs_one_timeout_and_then_near_is_served_for_delta_afte
         assert_eq!(read(&node).await, source.value.load(Ordering::SeqCst));
         sleep(Duration::from_millis(10)).await;
     }
-    assert_eq!(source.loads() - loads, 2, "one load a key and Δ");
+    let loads = source.loads() - loads;
+    assert!((4..=6).contains(&loads), "one load a key and Δ/2: {loads}");
     shared.silent.store(false, Ordering::SeqCst);
     sleep(DELTA).await;
     let asked = shared.asked.load(Ordering::SeqCst);

@@ -35,7 +35,7 @@
 //!
 //! # Features
 //! `http` (default): HTTP/1.1 targets. `cli` (default): scenarios and the command. `serde`: reports as JSON, NDJSON logs.
-//! `metrics`: a reporter for the `metrics` facade. `tracing`: events of a run.
+//! `hlog`: response times as an HdrHistogram log. `metrics`: a reporter for the `metrics` facade. `tracing`: events of a run.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 

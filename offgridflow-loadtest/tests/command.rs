@@ -165,8 +165,9 @@ fn an_interrupt_exits_130_with_a_partial_report() {
     while server.requests() < 20 {
         std::thread::sleep(Duration::from_millis(5));
     }
-    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill");
-    assert!(killed.success());
+    // Twice at once, as `timeout -s INT` does: to the process and to its group.
+    let (script, pid) = ("kill -INT $0; kill -INT $0", child.id().to_string());
+    assert!(Command::new("sh").args(["-c", script, &pid]).status().expect("kill").success());
     let output = child.wait_with_output().expect("ends");
     let out = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(130), "{out}");

@@ -1,16 +1,18 @@
 //! Following the shared tier's sequence of removals, and delivering what was deferred.
 
+use std::future::pending;
 use std::hash::Hash;
 use std::sync::Weak;
 use std::sync::atomic::Ordering;
 
-use tokio::time::{Instant, sleep};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::Inner;
 use crate::{Change, Loader, News, Position};
 
-/// Asks for news four times within Δ, for as long as the cache lives. The near tier is trusted for Δ from when a question was *sent*
+/// Asks for news four times within Δ, and sooner after a message, for as long as the cache lives. The near tier is trusted for Δ from when a question was *sent*
 /// that was answered without a gap.
 pub(super) async fn follow<K, V, L>(cache: Weak<Inner<K, V, L>>)
 where
@@ -18,10 +20,12 @@ where
     V: Send + Sync + 'static,
     L: Loader<K, V>,
 {
-    let mut seen = None;
+    let (mut seen, mut messages) = (None, None);
     while let Some(inner) = cache.upgrade() {
         let Some(wire) = &inner.wire else { return };
+        let messages = messages.get_or_insert_with(|| wire.backend.messages(&wire.namespace));
         inner.deliver(wire).await;
+        messages.iter_mut().for_each(watch::Receiver::mark_unchanged); // what comes from here on may not be in the answer
         let sent = Instant::now();
         let asked = wire.backend.news(&wire.namespace, seen.clone());
         let news = inner.ask_shared(asked).await;
@@ -29,12 +33,24 @@ where
         if let Some(news) = news {
             inner.apply(&news, seen.as_ref());
             seen = Some(news.position);
-            inner.trust.extend(sent, inner.settings.max_staleness); // after what it tells was applied
+            inner.trust.extend(inner.watch.at(sent + inner.settings.max_staleness)); // after what it tells was applied
         }
         let pause = inner.settings.max_staleness / 4;
         drop(inner); // so that the cache can end while this waits
-        sleep(pause).await;
+        sleep(pause / 32).await; // a burst of messages is one look
+        let _ = timeout(pause - pause / 32, message(messages)).await;
     }
+}
+
+/// The next message; never, without messages.
+async fn message(messages: &mut Option<watch::Receiver<()>>) {
+    if let Some(some) = messages {
+        if some.changed().await.is_ok() {
+            return;
+        }
+        *messages = None; // whoever sent them is gone
+    }
+    pending::<()>().await;
 }
 
 impl<K, V, L> Inner<K, V, L>
@@ -48,6 +64,7 @@ where
         let Some(changes) = news.changes.as_ref().filter(|_| same_life) else {
             if seen.is_some() {
                 self.counters.gaps.add(1);
+                event!(INFO, self, "a gap in the news of invalidations: everything near is invalid");
             }
             if mutated!(self, IgnoreGaps) {
                 return;

@@ -25,6 +25,9 @@ where
         }
         let name = wire.key(key);
         let removed = self.removed(wire, Scope::Keys(vec![name.clone()])).await;
+        if !removed {
+            event!(WARN, self, "an invalidation is deferred: the shared tier could not be told");
+        }
         let kept = (!removed).then(|| self.keep(|recovery| recovery.keep_key(name, key.clone())));
         if mutated!(self, FenceOnce) {
             self.flights.skip_shared(key, true);
@@ -39,6 +42,7 @@ where
 
     pub(super) fn fence(&self, key: &K) {
         self.flights.revoke(key, || self.near.remove(key));
+        self.failures.forget(key);
         note_fence!(self, key);
     }
 
@@ -75,6 +79,7 @@ where
         let Some(wire) = &self.wire else { return Delivery::Delivered };
         let removed = self.removed(wire, scope).await;
         if !removed {
+            event!(WARN, self, "an invalidation of many is deferred: the shared tier could not be told");
             self.keep(keep);
         }
         fence(self);
@@ -94,6 +99,7 @@ where
         let answer = answer.ok().and_then(Result::ok);
         if answer.is_none() {
             self.counters.shared_errors.add(1);
+            event!(DEBUG, self, "the shared tier failed, or did not answer in time");
         }
         answer
     }

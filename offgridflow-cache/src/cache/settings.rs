@@ -9,6 +9,18 @@ pub(crate) const LONGEST_TTL: Duration = Duration::from_secs(365 * 24 * 3_600);
 /// No load and no call takes longer, and no node is further behind.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3_600);
 
+/// What the near tier does while the shared tier does not answer, so that nobody knows what other nodes removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outage {
+    /// Nothing is served that is older than Δ: what is read is loaded again, behind its readers' backs once it is half as old.
+    #[default]
+    Reload,
+    /// What was valid when the outage began is served for as long as this, or to its own end, and loaded again behind its readers'
+    /// backs. Gives up Δ for availability: what another node removes meanwhile is served. What *this* node removed never is.
+    ServeSuspect(Duration),
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) ttl: Duration,
@@ -19,6 +31,12 @@ pub(crate) struct Settings {
     pub(crate) shared_timeout: Duration,
     pub(crate) lease_wait: Duration,
     pub(crate) max_staleness: Duration,
+    pub(crate) stale_while_revalidate: Duration,
+    pub(crate) stale_on_error: Duration,
+    pub(crate) soft_timeout: Option<Duration>,
+    pub(crate) retry_after: Duration,
+    pub(crate) refresh_early: f64,
+    pub(crate) outage: Outage,
     #[cfg(feature = "sim")]
     pub(crate) probe: crate::sim::Probe,
 }
@@ -34,6 +52,12 @@ impl Default for Settings {
             shared_timeout: Duration::from_millis(500),
             lease_wait: Duration::from_millis(500),
             max_staleness: Duration::from_secs(2),
+            stale_while_revalidate: Duration::ZERO,
+            stale_on_error: Duration::ZERO,
+            soft_timeout: None,
+            retry_after: Duration::from_millis(100),
+            refresh_early: 1.0,
+            outage: Outage::Reload,
             #[cfg(feature = "sim")]
             probe: crate::sim::Probe::default(),
         }
@@ -48,12 +72,20 @@ impl Settings {
             ("shared_timeout", self.shared_timeout),
             ("lease_wait", self.lease_wait),
             ("max_staleness", self.max_staleness),
+            ("soft_timeout", self.soft_timeout.unwrap_or_default()),
+            ("retry_after", self.retry_after),
         ];
         if let Some((setting, _)) = waits.into_iter().find(|(_, wait)| *wait > LONGEST_WAIT) {
             return refuse(setting, "at most a day");
         }
         match self {
             _ if self.ttl.max(self.negative_ttl) > LONGEST_TTL => refuse("ttl", "at most a year"),
+            _ if self.grace() > LONGEST_TTL => refuse("stale_on_error", "at most a year"),
+            _ if !(0.0..=1_000.0).contains(&self.refresh_early) => refuse("refresh_early", "from 0 to 1 000"),
+            _ if self.soft_timeout.is_some() && self.grace().is_zero() => refuse(
+                "soft_timeout",
+                "there is nothing to serve without `stale_while_revalidate` or `stale_on_error`",
+            ),
             _ if self.ttl.is_zero() => refuse("ttl", "must be longer than zero"),
             _ if self.negative_ttl.is_zero() => refuse("negative_ttl", "must be longer than zero"),
             _ if !(0.0..1.0).contains(&self.jitter) => refuse("jitter", "a share from 0 to below 1"),
@@ -63,6 +95,11 @@ impl Settings {
             _ if self.max_staleness < Duration::from_millis(20) => refuse("max_staleness", "at least 20 ms"),
             _ => Ok(()),
         }
+    }
+
+    /// How long a value is kept after it is no longer fresh.
+    pub(crate) fn grace(&self) -> Duration {
+        self.stale_while_revalidate.max(self.stale_on_error)
     }
 
     /// A lease outlives the load and the fill, so that a slow load is not fenced by its own lease.

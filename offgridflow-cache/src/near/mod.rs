@@ -2,22 +2,30 @@
 
 #[cfg(feature = "moka")]
 mod moka;
+#[cfg(feature = "quick_cache")]
+mod quick;
+mod watch;
 
 use std::sync::Arc;
-use tokio::time::Instant;
 
 #[cfg(feature = "moka")]
 pub use self::moka::Moka;
+#[cfg(feature = "quick_cache")]
+pub use self::quick::QuickCache;
+pub(crate) use self::watch::{Watch, nanos};
+use crate::tags::Mark;
 
-/// A value as the near tier keeps it.
+/// A value as the near tier keeps it, with all that a hit has to look at.
 #[derive(Debug)]
 pub struct Held<V> {
     pub(crate) value: Option<Arc<V>>, // `None`: known to be absent
     pub(crate) born: u64,             // the cache's own clock of invalidations, when the load began
-    pub(crate) name: u64,             // hash of the wire name; 0 without a shared tier
-    pub(crate) until: Instant,
-    pub(crate) vouched: Instant, // Δ after it was asked for: until then it needs no news of invalidations
-    pub(crate) tags: Vec<Arc<str>>,
+    pub(crate) calm: u64, // by the cache's watch: until then nothing about its age needs a thought
+    pub(crate) fresh: u64, // until then it is what the source said
+    pub(crate) doubted: u64, // Δ/2 after it was asked for: until then it needs no news of invalidations
+    pub(crate) cost: u64, // nanoseconds that it took to load
+    pub(crate) name: Mark, // of the wire name; 0 without a shared tier
+    pub(crate) tags: Box<[Mark]>,
 }
 
 impl<V> Held<V> {
@@ -28,12 +36,19 @@ impl<V> Held<V> {
     }
 }
 
+impl<V> Clone for Held<V> {
+    fn clone(&self) -> Self {
+        Self { value: self.value.clone(), tags: self.tags.clone(), ..*self }
+    }
+}
+
 /// A bounded map in the process. The cache owns freshness, tags and fences; the map only keeps and evicts.
 ///
 /// It is called from many threads; what `insert` returned from, `get` sees until it is removed or evicted.
 pub trait MemoryTier<K, V>: Send + Sync + 'static {
-    /// What is kept under `key`. On the path of every hit: must not block or allocate.
-    fn get(&self, key: &K) -> Option<Arc<Held<V>>>;
+    /// Calls `look` with what is kept under `key`, once; not at all when nothing is. On the path of every hit: must not block or
+    /// allocate. `look` is short and does not call the tier, so it may be called under a lock: nothing needs to be copied out.
+    fn get(&self, key: &K, look: &mut dyn FnMut(&Held<V>));
 
     /// Keeps `held` in place of what was there; may evict anything.
     fn insert(&self, key: K, held: Arc<Held<V>>);
@@ -49,3 +64,34 @@ pub trait MemoryTier<K, V>: Send + Sync + 'static {
         self.len() == 0
     }
 }
+
+/// The near tier of a cache that names none.
+#[cfg(feature = "quick_cache")]
+#[expect(clippy::unnecessary_wraps, reason = "without a feature there is none")]
+pub(crate) fn default_tier<K, V>() -> Option<Box<dyn MemoryTier<K, V>>>
+where
+    K: std::hash::Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    Some(Box::new(QuickCache::entries(DEFAULT_ENTRIES)))
+}
+
+/// The near tier of a cache that names none.
+#[cfg(all(feature = "moka", not(feature = "quick_cache")))]
+#[expect(clippy::unnecessary_wraps, reason = "without a feature there is none")]
+pub(crate) fn default_tier<K, V>() -> Option<Box<dyn MemoryTier<K, V>>>
+where
+    K: std::hash::Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    Some(Box::new(Moka::entries(DEFAULT_ENTRIES)))
+}
+
+/// The near tier of a cache that names none.
+#[cfg(not(any(feature = "moka", feature = "quick_cache")))]
+pub(crate) fn default_tier<K, V>() -> Option<Box<dyn MemoryTier<K, V>>> {
+    None
+}
+
+#[cfg(any(feature = "moka", feature = "quick_cache"))]
+const DEFAULT_ENTRIES: u64 = 10_000;

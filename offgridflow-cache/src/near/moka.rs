@@ -31,8 +31,10 @@ impl<K, V> fmt::Debug for Moka<K, V> {
 }
 
 impl<K: Hash + Eq + Send + Sync + 'static, V: Send + Sync + 'static> MemoryTier<K, V> for Moka<K, V> {
-    fn get(&self, key: &K) -> Option<Arc<Held<V>>> {
-        self.entries.get(key)
+    fn get(&self, key: &K, look: &mut dyn FnMut(&Held<V>)) {
+        if let Some(held) = self.entries.get(key) {
+            look(&held);
+        }
     }
 
     fn insert(&self, key: K, held: Arc<Held<V>>) {

@@ -2,10 +2,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+#[cfg(feature = "sim")]
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::{
@@ -54,13 +56,41 @@ struct Space {
     tags: HashMap<Arc<str>, u64>,
     log: BTreeMap<u64, Vec<Change>>,
     tokens: u64,
+    messages: Arc<watch::Sender<()>>,
 }
 
 #[derive(Debug, Default)]
 #[cfg_attr(feature = "sim", derive(Clone))]
 struct Slot {
-    stored: Option<(Bytes, Instant, u64, Vec<Arc<str>>)>,
-    lease: Option<(Bytes, Instant)>,
+    stored: Option<Stored>,
+    lease: Option<Given>,
+}
+
+/// A lease that was given.
+#[derive(Debug)]
+#[cfg_attr(feature = "sim", derive(Clone))]
+struct Given {
+    token: Bytes,
+    at: Instant,
+    until: Instant,
+}
+
+#[derive(Debug)]
+#[cfg_attr(feature = "sim", derive(Clone))]
+struct Stored {
+    frame: Bytes,
+    fresh: Instant,
+    until: Instant, // kept
+    born: u64,
+    tags: Vec<Arc<str>>,
+}
+
+impl Stored {
+    fn entry_at(&self, now: Instant) -> Entry {
+        let left = self.fresh.saturating_duration_since(now);
+        let entry = Entry::new(self.frame.clone(), left, self.tags.clone());
+        entry.stale_for(now.saturating_duration_since(self.fresh))
+    }
 }
 
 impl Default for InProcess {
@@ -77,8 +107,8 @@ impl fmt::Debug for InProcess {
 
 impl Slot {
     fn lives_at(&self, now: Instant) -> bool {
-        self.stored.as_ref().is_some_and(|stored| stored.1 > now)
-            || self.lease.as_ref().is_some_and(|lease| lease.1 > now)
+        self.stored.as_ref().is_some_and(|stored| stored.until > now)
+            || self.lease.as_ref().is_some_and(|lease| lease.until > now)
     }
 }
 
@@ -191,35 +221,47 @@ impl Space {
         }
     }
 
-    fn look_up(&mut self, name: &[u8], lease: Duration, now: Instant) -> Lookup {
+    fn look_up(&mut self, name: &[u8], terms: &Terms, now: Instant) -> Lookup {
         if !self.slots.contains_key(name) {
             self.make_room(now);
         }
         let (floor, tags) = (self.floor, &self.tags);
         let slot = self.slots.entry(name.to_vec()).or_default();
-        if let Some((frame, until, born, of)) = &slot.stored {
-            let removed = of.iter().any(|tag| tags.get(tag).is_some_and(|version| version > born));
-            if *until > now && *born >= floor && !removed {
-                return Lookup::Fresh(Entry { frame: frame.clone(), left: *until - now, tags: of.clone() });
-            }
-        }
-        if slot.lease.as_ref().is_some_and(|(_, until)| *until > now) {
-            return Lookup::Busy;
+        let valid = slot.stored.as_ref().filter(|stored| {
+            let removed = |tag| tags.get(tag).is_some_and(|version| *version > stored.born);
+            stored.until > now && stored.born >= floor && !stored.tags.iter().any(removed)
+        });
+        let entry = valid.map(|stored| stored.entry_at(now));
+        let fresh = entry.as_ref().is_some_and(|entry| !entry.left.is_zero());
+        let lives =
+            |lease: &Given| lease.until > now && now.saturating_duration_since(lease.at) < terms.patience;
+        let busy = slot.lease.as_ref().is_some_and(lives);
+        match entry {
+            Some(entry) if fresh && (busy || !terms.early) => return Lookup::Fresh(entry),
+            Some(entry) if busy => return Lookup::Stale(entry, None),
+            None if busy => return Lookup::Busy,
+            _ => {}
         }
         self.tokens += 1;
         let token: Bytes = [self.epoch, self.tokens].map(u64::to_be_bytes).concat().into(); // no other life's
-        slot.lease = Some((token.clone(), now + lease));
-        Lookup::Miss(Lease { token, born: self.sequence })
+        slot.lease = Some(Given { token: token.clone(), at: now, until: now + terms.lease });
+        let lease = Lease { token, born: self.sequence };
+        match entry {
+            Some(entry) => Lookup::Stale(entry, Some(lease)),
+            None => Lookup::Miss(lease),
+        }
     }
 
     fn fill(&mut self, fill: Fill, now: Instant) -> Filled {
         let Some(slot) = self.slots.get_mut(fill.key.name()) else { return Filled::Fenced };
-        if !slot.lease.as_ref().is_some_and(|(token, until)| *token == fill.lease.token && *until > now) {
+        if !slot.lease.as_ref().is_some_and(|given| given.token == fill.lease.token && given.until > now) {
             return Filled::Fenced;
         }
         slot.lease = None;
         if let FillWith::Entry(entry) = fill.with {
-            slot.stored = Some((entry.frame, now + entry.left, fill.lease.born, entry.tags));
+            let (fresh, born) = (now + entry.left, fill.lease.born);
+            let until = fresh + entry.grace;
+            slot.stored = Some(Stored { frame: entry.frame, fresh, until, born, tags: entry.tags });
         }
         Filled::Stored
     }
@@ -240,6 +282,7 @@ impl Space {
         while self.log.len() > LOG {
             self.log.pop_first();
         }
+        self.messages.send_replace(());
     }
 
     fn remove_key(&mut self, key: &Key) -> Change {
@@ -272,7 +315,7 @@ impl CacheBackend for InProcess {
     async fn get_or_lease(&self, keys: &[Key], terms: &Terms) -> Result<Vec<Lookup>, BackendError> {
         let Some(first) = keys.first() else { return Ok(Vec::new()) };
         Ok(self.with(first.namespace(), |space, now| {
-            keys.iter().map(|key| space.look_up(key.name(), terms.lease, now)).collect()
+            keys.iter().map(|key| space.look_up(key.name(), terms, now)).collect()
         }))
     }
 
@@ -293,17 +336,23 @@ impl CacheBackend for InProcess {
         Ok(self.with(namespace, |space, _| space.news(seen.as_ref())))
     }
 
+    fn messages(&self, namespace: &str) -> Option<watch::Receiver<()>> {
+        Some(self.with(namespace, |space, _| space.messages.subscribe()))
+    }
+
     fn caps(&self) -> Caps {
         Caps::new("the in-process store", true)
     }
 
     fn stats(&self) -> BackendStats {
-        BackendStats { commands: self.commands.load(Ordering::Relaxed), errors: 0 }
+        BackendStats { commands: self.commands.load(Ordering::Relaxed), ..BackendStats::default() }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::sync::watch;
 
 pub use self::in_process::InProcess;
 #[cfg(feature = "redis")]
@@ -39,6 +40,12 @@ pub trait CacheBackend: fmt::Debug + Send + Sync + 'static {
     /// What was removed since `seen`, in order.
     async fn news(&self, namespace: &str, seen: Option<Position>) -> Result<News, BackendError>;
 
+    /// Changes when something was removed from the namespace, if the store can tell: whoever follows it then looks for news at
+    /// once, in place of a little later. Messages may be lost, late and too many. Default: none.
+    fn messages(&self, _namespace: &str) -> Option<watch::Receiver<()>> {
+        None
+    }
+
     /// What the store can do.
     fn caps(&self) -> Caps;
 
@@ -52,13 +59,31 @@ pub trait CacheBackend: fmt::Debug + Send + Sync + 'static {
 pub struct Terms {
     /// How long a lease lives.
     pub lease: Duration,
+    /// Whether keys whose value is still fresh are to be loaded again: a lease goes with the value, as if it were stale.
+    pub early: bool,
+    /// A lease that was given longer ago is taken over: it no longer fills. Default: none is.
+    pub patience: Duration,
 }
 
 impl Terms {
     /// Leases that live for `lease`.
     #[must_use]
     pub const fn new(lease: Duration) -> Self {
-        Self { lease }
+        Self { lease, early: false, patience: Duration::MAX }
+    }
+
+    /// Takes over leases that were given longer ago.
+    #[must_use]
+    pub const fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// For values that are to be loaded again although they are fresh.
+    #[must_use]
+    pub const fn early(mut self) -> Self {
+        self.early = true;
+        self
     }
 }
 
@@ -68,6 +93,9 @@ impl Terms {
 pub enum Lookup {
     /// A value that is valid.
     Fresh(Entry),
+    /// A value to be replaced: past its ttl and within its grace, or asked for [early](Terms::early). Who got a lease may fill; without
+    /// one somebody else is loading. A value asked for early while another loads is [`Fresh`](Self::Fresh).
+    Stale(Entry, Option<Lease>),
     /// Nothing valid; who got this may fill.
     Miss(Lease),
     /// Nothing valid, and somebody else is loading; ask again.
@@ -82,17 +110,35 @@ pub enum Lookup {
 pub struct Entry {
     /// The frame, opaque to the store.
     pub frame: Bytes,
-    /// How long it is still valid.
+    /// How long it is still fresh: in a fill, its ttl.
     pub left: Duration,
+    /// In an answer, for how long it has not been fresh.
+    pub stale: Duration,
+    /// In a fill, how long it is to be kept after that.
+    pub grace: Duration,
     /// Its tags.
     pub tags: Vec<Arc<str>>,
 }
 
 impl Entry {
-    /// A frame that is valid for `left`.
+    /// A frame that is fresh for `left`, and not kept any longer.
     #[must_use]
     pub const fn new(frame: Bytes, left: Duration, tags: Vec<Arc<str>>) -> Self {
-        Self { frame, left, tags }
+        Self { frame, left, stale: Duration::ZERO, grace: Duration::ZERO, tags }
+    }
+
+    /// Kept for `grace` after it is no longer fresh, to be served stale.
+    #[must_use]
+    pub const fn with_grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// One that has not been fresh for `stale`.
+    #[must_use]
+    pub const fn stale_for(mut self, stale: Duration) -> Self {
+        self.stale = stale;
+        self
     }
 }
 
@@ -232,4 +278,6 @@ pub struct BackendStats {
     pub commands: u64,
     /// Commands that failed.
     pub errors: u64,
+    /// Calls refused without a command, by a [`Breaker`](crate::Breaker).
+    pub shed: u64,
 }

@@ -91,7 +91,10 @@ fn on_its_node(history: &History, _: &Shape) -> Found {
     })
 }
 
-fn on_other_nodes(history: &History, _: &Shape) -> Found {
+fn on_other_nodes(history: &History, shape: &Shape) -> Found {
+    if shape.suspects {
+        return None; // given up for availability
+    }
     history.versions().find_map(|(read, version)| {
         let due = |&(end, delivered): &(Stamp, bool)| delivered && end.at + DELTA_MS <= read.began.at;
         let removals = history.removals.iter().filter(|removal| removal.end.as_ref().is_some_and(due));
@@ -123,7 +126,7 @@ fn agreement(history: &History, _: &Shape) -> Found {
 /// Two loads of a key may meet on a node only where the first one's flight was taken out: not before it was opened, which is not
 /// longer ago than a flight may wait before it loads.
 fn one_load_a_node(history: &History, shape: &Shape) -> Found {
-    let waits = shape.lease_wait + 2 * shape.shared_timeout + 40;
+    let waits = shape.flight() - shape.hard_timeout;
     for (index, load) in history.loads.iter().enumerate().filter(|(_, load)| !history.lives[load.node].dead) {
         let waits = waits + history.lives[load.node].paused;
         let meets = |other: &&Load| {
@@ -171,7 +174,7 @@ fn one_load_a_fleet(history: &History, shape: &Shape) -> Found {
 fn no_failure(history: &History, shape: &Shape) -> Found {
     history.answers().find_map(|(read, end, seen)| {
         let Seen::Failed(fault) = seen else { return None };
-        let batch = shape.hard_timeout + history.lives[read.node].paused;
+        let batch = shape.hard_timeout + shape.retry_after + history.lives[read.node].paused;
         let met = |load: &&Load| {
             let over = load.end.is_some_and(|(over, _)| over.at + batch < read.began.at);
             load.node == read.node && load.began.number < end.number && !over
@@ -184,10 +187,9 @@ fn no_failure(history: &History, shape: &Shape) -> Found {
 }
 
 fn no_hang(history: &History, shape: &Shape) -> Found {
-    let flight = shape.lease_wait + 2 * shape.shared_timeout + shape.hard_timeout + 40;
     let alive = history.reads.iter().filter(|read| !history.lives[read.node].dead);
     alive.into_iter().find_map(|read| {
-        let most = 2 * flight + history.lives[read.node].paused;
+        let most = 2 * shape.flight() + history.lives[read.node].paused;
         let took = read.end.map(|(end, _)| end.at - read.began.at);
         let (node, at, key) = (read.node, read.began.at, read.key);
         let late = took.is_none_or(|took| took > most);
@@ -206,7 +208,7 @@ fn no_immortal(history: &History, shape: &Shape) -> Found {
         return None;
     }
     // Its load may end late, its fill arrive late, and so may the reply that promotes it.
-    let longest = shape.ttl + shape.hard_timeout + 2 * shape.shared_timeout + 2 * 140;
+    let longest = shape.ttl + shape.grace() + shape.hard_timeout + 2 * shape.shared_timeout + 2 * 140;
     history.versions().find_map(|(read, version)| {
         let next =
             history.writes.iter().find(|write| write.key == read.key && write.version == version + 1)?;

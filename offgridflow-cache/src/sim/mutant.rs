@@ -30,6 +30,8 @@ pub enum Mutant {
     IgnoreGaps,
     /// A key whose removal is deferred is read from the shared tier all the same.
     ForgetDeferred,
+    /// A value past its time is served although it was invalidated.
+    ServeInvalidated,
     /// A flight is joined however old it is.
     JoinAny,
     /// A key that another node is loading is loaded here too.
@@ -42,7 +44,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// Every one of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::FenceOnce,
         Self::BornAtLanding,
         Self::OwnSequences,
@@ -52,6 +54,7 @@ impl Mutant {
         Self::FillUnleased,
         Self::IgnoreGaps,
         Self::ForgetDeferred,
+        Self::ServeInvalidated,
         Self::JoinAny,
         Self::LoadWhileBusy,
         Self::LoadAlone,

@@ -20,8 +20,10 @@ impl<V> Map<V> {
 }
 
 impl<V: Send + Sync + 'static> MemoryTier<u64, V> for Map<V> {
-    fn get(&self, key: &u64) -> Option<Arc<Held<V>>> {
-        self.lock().get(key).cloned()
+    fn get(&self, key: &u64, look: &mut dyn FnMut(&Held<V>)) {
+        if let Some(held) = self.lock().get(key) {
+            look(held);
+        }
     }
 
     fn insert(&self, key: u64, held: Arc<Held<V>>) {

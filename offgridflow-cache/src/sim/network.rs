@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::sync::watch;
 
 use super::plan::MS;
 use super::world::{Site, World};
@@ -51,6 +52,7 @@ const LOST: u64 = 1;
 const LATE: u64 = 2;
 const AGAIN: u64 = 3;
 const DAMAGED: u64 = 4;
+const MESSAGE: u64 = 5; // a kind beside those of requests
 const REPLY: u64 = 8; // added to LOST and LATE
 
 impl Request {
@@ -87,6 +89,14 @@ impl fmt::Display for Reply {
             Self::Lookups(lookups) => lookups.iter().try_for_each(|lookup| match lookup {
                 // The last byte of a frame is that of its version.
                 Lookup::Fresh(entry) => write!(f, "version {} ", entry.frame.last().copied().unwrap_or(0)),
+                Lookup::Stale(entry, lease) => {
+                    let version = entry.frame.last().copied().unwrap_or(0);
+                    write!(
+                        f,
+                        "stale version {version}, {} ",
+                        if lease.is_some() { "a lease" } else { "busy" }
+                    )
+                }
                 other => write!(f, "{} ", format!("{other:?}").split('(').next().unwrap_or_default()),
             }),
             Self::Filled(filled) => write!(f, "{filled:?}"),
@@ -180,6 +190,21 @@ impl Network {
         });
     }
 
+    /// A message that somebody removed something: it hurries a look for news, and is lost like any other.
+    fn pass_on(&self, heard: &watch::Sender<()>) {
+        let (network, heard) = (self.clone(), heard.clone());
+        let mut site = self.world.site(self.node, MESSAGE);
+        if self.world.mishap(&mut site, LOST, 30) || !self.world.reaches(self.node) {
+            return;
+        }
+        let after = site.dice.below(if self.world.shape.calm { 4 } else { 40 });
+        tokio::spawn(async move {
+            network.world.linger(after).await;
+            network.world.polling(network.node).await;
+            heard.send_replace(());
+        });
+    }
+
     async fn execute(&self, request: Request) -> Result<Reply, BackendError> {
         Ok(match request {
             Request::Ask(keys, terms) => Reply::Lookups(self.store.get_or_lease(&keys, &terms).await?),
@@ -211,7 +236,7 @@ impl Network {
 fn damage(answer: &mut Result<Reply, BackendError>) {
     let Ok(Reply::Lookups(lookups)) = answer else { return };
     for lookup in lookups {
-        if let Lookup::Fresh(Entry { frame, .. }) = lookup {
+        if let Lookup::Fresh(Entry { frame, .. }) | Lookup::Stale(Entry { frame, .. }, _) = lookup {
             let mut bytes = frame.to_vec();
             bytes.last_mut().into_iter().for_each(|byte| *byte ^= 1);
             *frame = Bytes::from(bytes);
@@ -247,6 +272,17 @@ impl CacheBackend for Network {
             Reply::News(news) => Ok(news),
             _ => self.senseless(),
         }
+    }
+
+    fn messages(&self, namespace: &str) -> Option<watch::Receiver<()>> {
+        let (mut sent, (sender, heard)) = (self.store.messages(namespace)?, watch::channel(()));
+        let network = self.clone();
+        tokio::spawn(async move {
+            while sent.changed().await.is_ok() {
+                network.pass_on(&sender);
+            }
+        });
+        Some(heard)
     }
 
     fn caps(&self) -> Caps {

@@ -9,7 +9,7 @@ use super::near::Map;
 use super::network::Network;
 use super::plan::{DELTA_MS, KEYS, MS, Reach, Shape};
 use super::source::{Plain, Source, Version, in_source, tag};
-use crate::{Cache, Delivery, Error};
+use crate::{Cache, Delivery, Error, Outage};
 
 #[derive(Debug)]
 pub(super) enum Node {
@@ -30,7 +30,15 @@ impl Node {
             .load_timeout(millis(shape.hard_timeout))
             .ttl(millis(shape.ttl))
             .negative_ttl(millis(shape.ttl / 2))
+            .stale_while_revalidate(millis(shape.revalidate))
+            .stale_on_error(millis(shape.on_error))
+            .retry_after(millis(shape.retry_after))
+            .outage(if shape.suspects { Outage::ServeSuspect(millis(400)) } else { Outage::Reload })
             .probe(source.probe.clone());
+        let builder = match shape.soft_timeout {
+            Some(wait) => builder.soft_timeout(millis(wait)),
+            None => builder,
+        };
         Self::Cache(builder.build(source).expect("settings of a run make sense"))
     }
 

@@ -20,6 +20,11 @@ pub(super) struct Shape {
     pub(super) lease_wait: u64,
     pub(super) hard_timeout: u64,
     pub(super) ttl: u64,
+    pub(super) revalidate: u64, // past its ttl a value is served at once for so long
+    pub(super) on_error: u64,   // and for so long when there is no better one
+    pub(super) soft_timeout: Option<u64>,
+    pub(super) retry_after: u64,
+    pub(super) suspects: bool, // Δ is given up while the store is away
 }
 
 /// What happens in episodes, beside the update.
@@ -62,6 +67,18 @@ pub(super) enum Reach {
     Everything,
 }
 
+impl Shape {
+    /// How long a value may be served after its ttl.
+    pub(super) fn grace(&self) -> u64 {
+        self.revalidate.max(self.on_error)
+    }
+
+    /// How long a read may take that nothing stands in the way of but the network and the loader.
+    pub(super) fn flight(&self) -> u64 {
+        2 * self.lease_wait + 3 * self.shared_timeout + self.hard_timeout + 80
+    }
+}
+
 impl Reach {
     pub(super) fn covers(self, updated: u64, key: u64) -> bool {
         match self {
@@ -76,6 +93,7 @@ impl Shape {
     pub(super) fn of(seed: u64) -> Self {
         let mut dice = Dice::of(&[seed, 1]);
         let calm = seed % 8 == 7;
+        let (revalidate, on_error) = ([0, 100, 300][dice.index(3)], [0, 400][dice.index(2)]);
         Self {
             nodes: 3 + dice.index(3),
             calm,
@@ -84,6 +102,11 @@ impl Shape {
             lease_wait: 60,
             hard_timeout: 300,
             ttl: if calm { 60_000 } else { [150, 600, 60_000][dice.index(3)] },
+            revalidate,
+            on_error,
+            soft_timeout: (revalidate + on_error > 0 && dice.percent(50)).then_some(20),
+            retry_after: [0, 30][dice.index(2)],
+            suspects: dice.percent(12),
         }
     }
 }

@@ -110,4 +110,20 @@ impl Loader<u64, Version> for Source {
         under_way.ends(Ok(()));
         Ok(in_source(key, version))
     }
+
+    /// Says at times that what the cache holds is what there is.
+    async fn reload_many(
+        &self,
+        keys: Vec<(u64, Option<Arc<Version>>)>,
+    ) -> Vec<Result<Loaded<Version>, &'static str>> {
+        let mut answers = self.load_many(keys.iter().map(|(key, _)| *key).collect()).await;
+        for ((key, held), answer) in keys.iter().zip(&mut answers) {
+            let same =
+                |loaded: &Loaded<Version>| loaded.value.is_some() && loaded.value.as_ref() == held.as_deref();
+            if answer.as_ref().is_ok_and(same) && self.world.site(self.node, 48 + key).dice.percent(50) {
+                *answer = Ok(Loaded::not_modified().tag(tag(*key)));
+            }
+        }
+        answers
+    }
 }

@@ -6,7 +6,7 @@
 mod arguments;
 mod json_file;
 
-use std::{fmt::Display, process::ExitCode};
+use std::{fmt::Display, process::ExitCode, time::Duration};
 
 use clap::Parser;
 
@@ -94,10 +94,14 @@ async fn until_interrupted(test: LoadTest<HttpTarget>) -> Result<Report, Failure
     })
 }
 
+/// Signals so close together are one: `timeout` and shells send it to a process and to its group.
+const SAME_SIGNAL: Duration = Duration::from_millis(500);
+
 async fn listen(stop: StopHandle) {
     interrupt().await;
     eprintln!("interrupted: finishing what is in flight, again to quit at once");
     stop.stop();
+    tokio::time::sleep(SAME_SIGNAL).await;
     interrupt().await;
     std::process::exit(INTERRUPTED.into());
 }

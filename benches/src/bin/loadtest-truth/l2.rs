@@ -38,7 +38,7 @@ struct Figures {
 }
 
 pub(crate) fn main() -> Result<(), Failure> {
-    let (rounds, seconds) = if size::full() { (7, 5) } else { (3, 3) };
+    let (rounds, seconds) = if size::full() { (15, 3) } else { (7, 2) };
     let seed = size::seed();
     let mut pass = true;
     let (mut ratios, mut gaps) = (Vec::new(), Vec::new());
@@ -187,7 +187,7 @@ fn dispersion(seed: u64, seconds: u64) -> Result<f64, Failure> {
     let runs: Vec<_> = (0..POISSON_RUNS)
         .map(|run| {
             thread::spawn(move || {
-                poisson_run(seed.wrapping_mul(31) + run, seconds * 7).map_err(|error| error.to_string())
+                poisson_run(seed.wrapping_mul(31) + run, seconds * 10).map_err(|error| error.to_string())
             })
         })
         .collect();

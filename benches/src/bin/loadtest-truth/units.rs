@@ -59,7 +59,9 @@ impl Units {
     }
 }
 
+/// The last commit that changed what is measured or what measures.
 fn revision() -> String {
-    let output = Command::new("git").args(["rev-parse", "HEAD"]).output();
+    let sources = ["offgridflow-loadtest/src", "benches/src", "Cargo.lock"];
+    let output = Command::new("git").args(["rev-list", "-1", "HEAD", "--"]).args(sources).output();
     output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
 }

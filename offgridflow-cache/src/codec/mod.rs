@@ -1,7 +1,22 @@
+//! How values become bytes.
+
+#[cfg(feature = "json")]
+mod json;
+#[cfg(feature = "lz4")]
+mod lz4;
+#[cfg(feature = "postcard")]
+mod postcard;
+
 use std::fmt;
 
 use bytes::Bytes;
 
+#[cfg(feature = "json")]
+pub use self::json::Json;
+#[cfg(feature = "lz4")]
+pub use self::lz4::Lz4;
+#[cfg(feature = "postcard")]
+pub use self::postcard::Postcard;
 use crate::CodecError;
 
 /// Turns values into bytes and back, at the wire only: a near hit never decodes.
@@ -17,20 +32,4 @@ pub trait Codec<V>: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// When the bytes are none; the read then counts as a miss.
     fn decode(&self, bytes: Bytes) -> Result<V, CodecError>;
-}
-
-/// JSON, by serde.
-#[cfg(feature = "json")]
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Json;
-
-#[cfg(feature = "json")]
-impl<V: serde::Serialize + serde::de::DeserializeOwned> Codec<V> for Json {
-    fn encode(&self, value: &V) -> Result<Vec<u8>, CodecError> {
-        serde_json::to_vec(value).map_err(|error| CodecError(Box::new(error)))
-    }
-
-    fn decode(&self, bytes: Bytes) -> Result<V, CodecError> {
-        serde_json::from_slice(&bytes).map_err(|error| CodecError(Box::new(error)))
-    }
 }

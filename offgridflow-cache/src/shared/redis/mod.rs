@@ -1,7 +1,13 @@
+//! The shared tier over Redis.
+
+mod messages;
+mod plain;
+mod wire;
+
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,11 +17,12 @@ use fred::interfaces::{ClientLike, LuaInterface};
 use fred::types::config::{Config, ReconnectPolicy, UnresponsiveConfig};
 use fred::types::scripts::Script;
 use fred::types::{Builder, Key as RedisKey, Value};
-use xxhash_rust::xxh3::xxh3_64;
+use tokio::sync::watch;
 
+use self::messages::Messages;
+use self::wire::{change, hashes, lookup, millis, names, own, own_keys, raw, slot, text};
 use super::{
-    BackendStats, CacheBackend, Caps, Change, Entry, Fill, FillWith, Filled, Lease, Lookup, News, Position,
-    Scope, Terms,
+    BackendStats, CacheBackend, Caps, Change, Fill, FillWith, Filled, Lookup, News, Position, Scope, Terms,
 };
 use crate::{BackendError, Key};
 
@@ -24,18 +31,25 @@ const NAME: &str = "Redis";
 const KEYS_A_CALL: usize = 512;
 /// A command without an answer for so long fails; the cache's own limit is usually shorter.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(2);
+/// Messages kept for a reader that is behind; it then looks for news of every namespace.
+const MESSAGES: usize = 1_024;
 
 /// The shared tier over Redis (6.2 or newer), by the `fred` client. Clones share the connection.
 ///
 /// All keys of a namespace carry the hash tag `{namespace}`, so that one script may touch them; a namespace lives in one slot of a
 /// cluster. Values, their expiry and the lease are fields of one hash a key. Names used: `ogf:{namespace}:clock`, `:tags`, `:log`
-/// and `:k:…`. Scripting must be allowed.
+/// and `:k:…`.
+///
+/// A user without the right to run scripts only reads: what others store and remove is seen, nothing is filled, and removals fail, which
+/// the cache defers. `HMGET`, `ZMSCORE`, `ZRANGEBYSCORE`, `EXISTS` and `TIME` are what that takes. Rights that are given later are noticed.
 #[derive(Clone)]
 pub struct RedisBackend {
     client: Client,
     scripts: Arc<Scripts>,
     tokens: Arc<Tokens>,
     counts: Arc<(AtomicU64, AtomicU64)>, // commands, errors
+    messages: Arc<Messages>,
+    denied: Arc<AtomicBool>, // scripts, to this user
 }
 
 struct Scripts {
@@ -81,12 +95,19 @@ impl RedisBackend {
         let mut config = Config::from_url(url).map_err(address)?;
         config.fail_fast = false; // a server that is down now may come later
         let client = Builder::from_config(config)
-            .with_performance_config(|performance| performance.default_command_timeout = COMMAND_TIMEOUT)
+            .with_performance_config(|performance| {
+                performance.default_command_timeout = COMMAND_TIMEOUT;
+                performance.broadcast_channel_capacity = MESSAGES;
+            })
             .with_connection_config(|connection| {
                 connection.connection_timeout = COMMAND_TIMEOUT;
                 connection.internal_command_timeout = COMMAND_TIMEOUT;
                 connection.max_command_attempts = 1;
                 connection.tcp.nodelay = Some(true);
+                #[cfg(target_os = "linux")]
+                {
+                    connection.tcp.user_timeout = Some(COMMAND_TIMEOUT * 2); // bytes that nobody acknowledges
+                }
                 connection.unresponsive =
                     UnresponsiveConfig { max_timeout: Some(COMMAND_TIMEOUT), interval: COMMAND_TIMEOUT / 4 };
             })
@@ -109,7 +130,15 @@ impl RedisBackend {
         };
         let tokens =
             Tokens { process: RandomState::new().hash_one(std::process::id()), next: AtomicU64::new(0) };
-        Self { client, scripts: Arc::new(scripts), tokens: Arc::new(tokens), counts: Arc::default() }
+        let messages = Arc::new(Messages::over(&client));
+        Self {
+            client,
+            scripts: Arc::new(scripts),
+            tokens: Arc::new(tokens),
+            counts: Arc::default(),
+            messages,
+            denied: Arc::default(),
+        }
     }
 
     async fn call(
@@ -128,13 +157,56 @@ impl RedisBackend {
             answer = self.client.eval(source.clone(), keys, arguments).await; // which loads it as well
         }
         match answer {
-            Ok(Value::Array(answer)) => Ok(answer),
+            Ok(Value::Array(answer)) => {
+                self.denied.store(false, Ordering::Release);
+                Ok(answer)
+            }
             Ok(_) => Err(protocol("no array")),
             Err(error) => {
-                self.counts.1.fetch_add(1, Ordering::Relaxed);
-                Err(BackendError::Failed { backend: NAME, source: Box::new(error) })
+                if error.details().starts_with("NOPERM") {
+                    self.denied.store(true, Ordering::Release);
+                }
+                Err(self.failed(error))
             }
         }
+    }
+
+    async fn look_up(&self, keys: &[Key], terms: &Terms) -> Result<Vec<Lookup>, BackendError> {
+        if !self.scripts_denied() {
+            let mut names = own_keys(keys[0].namespace(), ["clock", "tags", "log"]);
+            names.extend(keys.iter().map(slot));
+            let early = Value::Integer(i64::from(terms.early));
+            let arguments =
+                vec![text(self.tokens.next()), millis(terms.lease), early, millis(terms.patience)];
+            match self.call(&self.scripts.look, names, arguments).await {
+                Err(_) if self.scripts_denied() => {}
+                answer => {
+                    return Ok(answer?
+                        .into_iter()
+                        .map(|one| lookup(one).unwrap_or(Lookup::Failed))
+                        .collect());
+                }
+            }
+        }
+        self.plainly(plain::look_up(&self.client, keys)).await
+    }
+
+    fn failed(&self, error: fred::error::Error) -> BackendError {
+        self.counts.1.fetch_add(1, Ordering::Relaxed);
+        BackendError::Failed { backend: NAME, source: Box::new(error) }
+    }
+
+    /// What commands without scripts give, counted.
+    async fn plainly<T>(
+        &self,
+        answer: impl Future<Output = Result<T, fred::error::Error>>,
+    ) -> Result<T, BackendError> {
+        self.counts.0.fetch_add(1, Ordering::Relaxed);
+        answer.await.map_err(|error| self.failed(error))
+    }
+
+    fn scripts_denied(&self) -> bool {
+        self.denied.load(Ordering::Acquire)
     }
 }
 
@@ -142,105 +214,25 @@ fn protocol(what: &'static str) -> BackendError {
     BackendError::Protocol { backend: NAME, what }
 }
 
-/// A name of the namespace's own: the clock, the tags, the log.
-fn own(namespace: &str, what: &str) -> RedisKey {
-    format!("ogf:{{{namespace}}}:{what}").into()
-}
-
-fn own_keys(namespace: &str, names: [&str; 3]) -> Vec<RedisKey> {
-    names.map(|name| own(namespace, name)).into()
-}
-
-fn slot(key: &Key) -> RedisKey {
-    let name = [b"ogf:{".as_slice(), key.namespace().as_bytes(), b"}:k:", key.name()].concat();
-    RedisKey::from(name.as_slice())
-}
-
-fn text(value: impl Into<String>) -> Value {
-    Value::String(value.into().into())
-}
-
-fn raw(bytes: &[u8]) -> Value {
-    Value::Bytes(Bytes::copy_from_slice(bytes))
-}
-
-/// Tags by a hash of fixed length, which a script can cut apart.
-fn hashes(tags: &[Arc<str>]) -> String {
-    tags.iter().map(|tag| format!("{:016x}", xxh3_64(tag.as_bytes()))).collect()
-}
-
-/// Tags by name, each with its length.
-fn names(tags: &[Arc<str>]) -> Vec<u8> {
-    let mut names = Vec::new();
-    for tag in tags {
-        names.extend_from_slice(&u32::try_from(tag.len()).unwrap_or(u32::MAX).to_be_bytes());
-        names.extend_from_slice(tag.as_bytes());
-    }
-    names
-}
-
-fn tags(mut names: &[u8]) -> Option<Vec<Arc<str>>> {
-    let mut tags = Vec::new();
-    while let Some((length, rest)) = names.split_first_chunk::<4>() {
-        let (tag, rest) = rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
-        tags.push(std::str::from_utf8(tag).ok()?.into());
-        names = rest;
-    }
-    names.is_empty().then_some(tags)
-}
-
-fn millis(duration: Duration) -> Value {
-    Value::Integer(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX).max(1))
-}
-
-fn lookup(answer: Value) -> Option<Lookup> {
-    let Value::Array(fields) = answer else { return None };
-    Some(match fields.as_slice() {
-        [Value::Integer(0), frame, left, names] => Lookup::Fresh(Entry {
-            frame: frame.as_bytes().map(Bytes::copy_from_slice)?,
-            left: Duration::from_millis(left.as_u64()?),
-            tags: tags(names.as_bytes()?)?,
-        }),
-        [Value::Integer(1), token, born] => {
-            Lookup::Miss(Lease { token: Bytes::copy_from_slice(token.as_bytes()?), born: born.as_u64()? })
-        }
-        [Value::Integer(2)] => Lookup::Busy,
-        [Value::Integer(3)] => Lookup::Failed,
-        _ => return None,
-    })
-}
-
-fn change(member: &Value) -> Option<Change> {
-    let bytes = member.as_bytes()?;
-    let (kind, rest) = bytes.split_first()?;
-    Some(match kind {
-        b'k' => Change::Key(Bytes::copy_from_slice(rest)),
-        b't' => Change::Tag(std::str::from_utf8(rest).ok()?.into()),
-        _ => Change::Namespace,
-    })
-}
-
 #[async_trait]
 impl CacheBackend for RedisBackend {
     async fn get_or_lease(&self, keys: &[Key], terms: &Terms) -> Result<Vec<Lookup>, BackendError> {
         let mut lookups = Vec::with_capacity(keys.len());
         for portion in keys.chunks(KEYS_A_CALL) {
-            let namespace = portion[0].namespace();
-            let mut names = own_keys(namespace, ["clock", "tags", "log"]);
-            names.extend(portion.iter().map(slot));
-            let token = self.tokens.next();
-            let answer = self.call(&self.scripts.look, names, vec![text(token), millis(terms.lease)]).await?;
-            lookups.extend(answer.into_iter().map(|one| lookup(one).unwrap_or(Lookup::Failed)));
+            lookups.extend(self.look_up(portion, terms).await?);
         }
         Ok(lookups)
     }
 
     async fn fill_if(&self, fills: Vec<Fill>) -> Result<Vec<Filled>, BackendError> {
+        if self.scripts_denied() {
+            return Ok(vec![Filled::Fenced; fills.len()]);
+        }
         let mut filled = Vec::with_capacity(fills.len());
         for portion in fills.chunks(KEYS_A_CALL) {
             let mut keys = vec![own(portion[0].key.namespace(), "clock")];
             keys.extend(portion.iter().map(|fill| slot(&fill.key)));
-            let mut arguments = Vec::with_capacity(portion.len() * 6);
+            let mut arguments = Vec::with_capacity(portion.len() * 7);
             for Fill { lease, with, .. } in portion {
                 let born = Value::Integer(i64::try_from(lease.born).unwrap_or(i64::MAX));
                 arguments.extend([raw(&lease.token), born]);
@@ -248,10 +240,11 @@ impl CacheBackend for RedisBackend {
                     FillWith::Entry(entry) => [
                         Value::Bytes(entry.frame.clone()),
                         millis(entry.left),
+                        Value::Integer(i64::try_from(entry.grace.as_millis()).unwrap_or(0)),
                         text(hashes(&entry.tags)),
                         raw(&names(&entry.tags)),
                     ],
-                    FillWith::Release => [text(""), Value::Integer(0), text(""), text("")],
+                    FillWith::Release => [text(""), Value::Integer(0), Value::Integer(0), text(""), text("")],
                 });
             }
             let answer = self.call(&self.scripts.fill, keys, arguments).await?;
@@ -267,6 +260,7 @@ impl CacheBackend for RedisBackend {
     async fn remove(&self, namespace: &str, scope: Scope) -> Result<(), BackendError> {
         let own_keys = || own_keys(namespace, ["clock", "log", "tags"]);
         let epoch = text(self.tokens.next());
+        let channel = text(messages::channel(namespace));
         let calls: Vec<(Vec<RedisKey>, Vec<Value>)> = match &scope {
             Scope::Keys(keys) => keys
                 .chunks(KEYS_A_CALL)
@@ -274,7 +268,7 @@ impl CacheBackend for RedisBackend {
                     let names = portion.iter().map(|key| raw(&[b"k".as_slice(), key.name()].concat()));
                     (
                         own_keys().into_iter().chain(portion.iter().map(slot)).collect(),
-                        [epoch.clone(), text("k")].into_iter().chain(names).collect(),
+                        [epoch.clone(), channel.clone(), text("k")].into_iter().chain(names).collect(),
                     )
                 })
                 .collect(),
@@ -282,9 +276,9 @@ impl CacheBackend for RedisBackend {
                 let pairs = tags
                     .iter()
                     .flat_map(|tag| [text(format!("t{tag}")), text(hashes(std::slice::from_ref(tag)))]);
-                vec![(own_keys(), [epoch, text("t")].into_iter().chain(pairs).collect())]
+                vec![(own_keys(), [epoch, channel, text("t")].into_iter().chain(pairs).collect())]
             }
-            Scope::Namespace => vec![(own_keys(), vec![epoch, text("n"), text("n")])],
+            Scope::Namespace => vec![(own_keys(), vec![epoch, channel, text("n"), text("n")])],
         };
         for (keys, arguments) in calls {
             self.call(&self.scripts.remove, keys, arguments).await?;
@@ -296,7 +290,12 @@ impl CacheBackend for RedisBackend {
         let since = seen.as_ref().map_or(-1, |seen| i64::try_from(seen.sequence).unwrap_or(i64::MAX));
         let arguments = vec![text(self.tokens.next()), Value::Integer(since)];
         let keys = own_keys(namespace, ["clock", "log", "tags"]);
-        let answer = self.call(&self.scripts.news, keys, arguments).await?;
+        let answer = match self.call(&self.scripts.news, keys, arguments).await {
+            Err(_) if self.scripts_denied() => {
+                return self.plainly(plain::news(&self.client, namespace, seen.as_ref())).await;
+            }
+            answer => answer?,
+        };
         let [epoch, sequence, forgotten, changes @ ..] = answer.as_slice() else {
             return Err(protocol("too few fields"));
         };
@@ -311,33 +310,20 @@ impl CacheBackend for RedisBackend {
         Ok(News { position, changes: changes.filter(|_| followed) })
     }
 
+    fn messages(&self, namespace: &str) -> Option<watch::Receiver<()>> {
+        Some(self.messages.of(namespace))
+    }
+
     fn caps(&self) -> Caps {
-        Caps::new(NAME, true)
+        Caps::new(NAME, !self.scripts_denied())
     }
 
     fn stats(&self) -> BackendStats {
         let (commands, errors) = (&self.counts.0, &self.counts.1);
-        BackendStats { commands: commands.load(Ordering::Relaxed), errors: errors.load(Ordering::Relaxed) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn tags_survive_the_wire(given in proptest::collection::vec(".{0,20}", 0..8)) {
-            let given: Vec<Arc<str>> = given.into_iter().map(Arc::from).collect();
-            prop_assert_eq!(tags(&names(&given)), Some(given));
-        }
-
-        #[test]
-        fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
-            let _ = tags(&bytes);
-            let _ = change(&raw(&bytes));
+        BackendStats {
+            commands: commands.load(Ordering::Relaxed),
+            errors: errors.load(Ordering::Relaxed),
+            ..BackendStats::default()
         }
     }
 }

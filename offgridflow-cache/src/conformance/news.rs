@@ -1,0 +1,81 @@
+//! What others are told of removals.
+
+use bytes::Bytes;
+
+use super::space::Space;
+use super::{Violation, ensure};
+use crate::{Change, Position, Scope};
+
+type Verdict = Result<(), Violation>;
+
+/// More removals than a log of bounded length keeps, or all of them if it does.
+const MANY: usize = 3_000;
+
+pub(super) async fn strangers_know_nothing(space: &Space) -> Verdict {
+    space.remove_key("k").await?;
+    let told = space.news(&mut None).await?;
+    ensure!(told.is_none(), "{told:?} for somebody who has seen nothing: what came before cannot be known");
+    Ok(())
+}
+
+pub(super) async fn every_kind_is_told(space: &Space) -> Verdict {
+    for (scope, change) in [
+        (Scope::Keys(vec![space.key("k")]), Change::Key(Bytes::copy_from_slice(space.key("k").name()))),
+        (Scope::Tags(vec!["tag".into()]), Change::Tag("tag".into())),
+        (Scope::Namespace, Change::Namespace),
+    ] {
+        let mut seen = space.position().await?;
+        space.remove(scope).await?;
+        if let Some(told) = space.news(&mut seen).await? {
+            ensure!(told.contains(&change), "{change:?} is not in the news: {told:?}");
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn news_keep_order(space: &Space) -> Verdict {
+    let mut seen = space.position().await?;
+    for name in ["c", "a", "d", "b"] {
+        space.remove_key(name).await?;
+    }
+    let Some(told) = space.news(&mut seen).await? else { return Ok(()) };
+    let expected =
+        ["c", "a", "d", "b"].map(|name| Change::Key(Bytes::copy_from_slice(space.key(name).name())));
+    let known: Vec<_> = told.into_iter().filter(|change| expected.contains(change)).collect();
+    ensure!(
+        known.is_sorted_by_key(|change| expected.iter().position(|one| one == change)),
+        "out of order: {known:?}"
+    );
+    Ok(())
+}
+
+pub(super) async fn news_are_told_once(space: &Space) -> Verdict {
+    let mut seen = space.position().await?;
+    for _ in 0..3 {
+        space.remove_key("k").await?;
+        space.news(&mut seen).await?;
+        let again = space.news(&mut seen).await?;
+        ensure!(again.as_ref().is_some_and(Vec::is_empty), "{again:?} where nothing is new");
+    }
+    Ok(())
+}
+
+pub(super) async fn other_lives_are_gaps(space: &Space) -> Verdict {
+    space.remove_key("k").await?;
+    let Some(seen) = space.position().await? else { return Ok(()) };
+    let other = Position { epoch: Bytes::from_static(b"another life"), ..seen };
+    let told = space.news(&mut Some(other)).await?;
+    ensure!(told.is_none(), "{told:?} for a position of another life");
+    Ok(())
+}
+
+pub(super) async fn forgotten_removals_are_gaps(space: &Space) -> Verdict {
+    let mut seen = space.position().await?;
+    for n in 0..MANY {
+        space.remove_key(&n.to_string()).await?;
+    }
+    let told = space.news(&mut seen).await?;
+    let count = told.as_ref().map_or(MANY, Vec::len);
+    ensure!(count >= MANY, "{count} of {MANY} removals are told, and no gap admitted");
+    Ok(())
+}

@@ -1,0 +1,58 @@
+-- KEYS: clock, tags, log, then the keys asked for. ARGV: a unique text, the lease in ms, 1 to lease what is fresh as well,
+-- the age in ms from which leases are taken over.
+-- The clock's hash: e epoch, s sequence, f floor, g up to where the log is forgotten, t whether tags were removed, r run id.
+-- A key's hash: v frame, b born, x end of its freshness in ms, k of its grace, e epoch, t hashes of its tags, n their names; l lease token, d its deadline, g when it
+-- was given.
+local c = redis.call('HMGET', KEYS[1], 'e', 's', 'f', 't')
+if not c[1] then
+  redis.call('UNLINK', KEYS[2], KEYS[3]) -- left by a clock that is lost
+  redis.call('HSET', KEYS[1], 'e', ARGV[1], 's', 0, 'f', 0, 'g', 0)
+  c = { ARGV[1], '0', '0' }
+end
+if c[4] and redis.call('EXISTS', KEYS[2]) == 0 then -- evicted: any tag may have been removed
+  c[3] = c[2]
+  if type(redis.pcall('HDEL', KEYS[1], 't')) == 'number' then redis.call('HSET', KEYS[1], 'f', c[3]) end
+end
+local floor = tonumber(c[3])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local lease = tonumber(ARGV[2])
+-- A lease belongs to the epoch it was given in: one that a restart brings back is none.
+local own = c[1] .. ':'
+
+local function removed(hashes, born)
+  for at = 1, #hashes, 16 do
+    local version = redis.call('ZSCORE', KEYS[2], string.sub(hashes, at, at + 15))
+    if version and tonumber(version) > born then return true end
+  end
+  return false
+end
+
+local answers = {}
+for i = 4, #KEYS do
+  local h = redis.pcall('HMGET', KEYS[i], 'v', 'b', 'x', 'e', 't', 'n', 'l', 'd', 'k', 'g')
+  if h.err then
+    answers[#answers + 1] = { 3 }
+  else
+    local keep = h[1] and h[4] == c[1] and tonumber(h[9] or h[3]) -- until when the value may be served at all
+    local valid = keep and keep > now and tonumber(h[2]) >= floor and not removed(h[5], tonumber(h[2]))
+    local left = valid and tonumber(h[3]) - now
+    local lives = h[7] and tonumber(h[8]) > now and string.sub(h[7], 1, #own) == own
+    local busy = lives and now - tonumber(h[10] or now) < tonumber(ARGV[4])
+    if valid and left > 0 and (busy or ARGV[3] ~= '1') then
+      answers[#answers + 1] = { 0, h[1], left, h[6] }
+    elseif busy then
+      answers[#answers + 1] = valid and { 4, h[1], left, h[6] } or { 2 }
+    else
+      local token = own .. ARGV[1] .. ':' .. i
+      -- Out of memory: no lease is stored, and the fill that comes with the token is refused.
+      local stored = redis.pcall('HSET', KEYS[i], 'l', token, 'd', now + lease, 'g', now)
+      if type(stored) ~= 'table' or not stored.err then
+        if not valid then redis.call('HDEL', KEYS[i], 'v') end
+        if not valid or keep - now < lease then redis.call('PEXPIRE', KEYS[i], lease) end
+      end
+      answers[#answers + 1] = valid and { 4, h[1], left, h[6], token, tonumber(c[2]) } or { 1, token, tonumber(c[2]) }
+    end
+  end
+end
+return answers

@@ -1,0 +1,379 @@
+//! A store in a few maps that keeps every promise, or all but one.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use offgridflow_cache::{
+    BackendError, BackendStats, CacheBackend, Caps, Change, Entry, Fill, FillWith, Filled, Key, Lease,
+    Lookup, News, Position, Scope, Terms,
+};
+use tokio::task::yield_now;
+use tokio::time::Instant;
+
+macro_rules! defects {
+    ($($defect:ident => $check:literal,)+) => {
+        /// What a store does wrong.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Defect { $($defect,)+ }
+
+        impl Defect {
+            pub(crate) const ALL: [Self; [$($check),+].len()] = [$(Self::$defect),+];
+
+            /// The one check that finds it.
+            pub(crate) const fn found_by(self) -> &'static str {
+                match self { $(Self::$defect => $check,)+ }
+            }
+        }
+    };
+}
+defects! {
+    LeasesForAll => "one_lease_at_a_time",
+    AnyTokenWhileLeased => "fills_need_the_lease_of_their_key",
+    FillsWithoutLease => "fills_by_nobody_are_fenced",
+    LeasesSurviveFills => "leases_are_used_once",
+    LeasesNeverEnd => "leases_end",
+    TakenOverLeasesFill => "leases_taken_over_do_not_fill",
+    ReleasesIgnored => "releases_free_the_key",
+    OneTokenAKey => "tokens_are_not_used_again",
+    StaysBusyWhenDropped => "dropped_calls_leave_it_usable",
+    ReadsConsume => "values_are_found",
+    NothingExpires => "values_expire",
+    GraceIsFresh => "stale_is_not_fresh",
+    StaleLeasesForAll => "stale_values_are_leased_once",
+    GraceNeverEnds => "graces_end",
+    EarlyLeasesForAll => "early_asks_are_leased_once",
+    LeftStandsStill => "what_is_left_shrinks",
+    FramesTrimmed => "frames_come_back_whole",
+    TagsDropped => "tags_come_back",
+    KeysAsText => "keys_are_bytes",
+    NewsOfAllNamespaces => "namespaces_are_apart",
+    RemovedKeysStay => "removed_keys_are_gone",
+    LeasesSurviveRemoval => "removed_keys_lose_their_leases",
+    FirstTagOnly => "removed_tags_are_gone",
+    BornWhenFilled => "removed_tags_outrun_loads",
+    ClearKeepsTagged => "removed_namespaces_are_gone",
+    LeasesSurviveClear => "removed_namespaces_lose_their_leases",
+    TagsRemoveAll => "removals_spare_the_rest",
+    RemovedTagsStayRemoved => "values_return_after_removals",
+    AnswersSorted => "batches_are_answered_in_order",
+    AnswersOncePerKey => "each_key_is_answered",
+    FillsTogether => "fills_stand_alone",
+    BatchesCut => "batches_may_be_long",
+    StrangersToldNothingHappened => "strangers_know_nothing",
+    TagsNotTold => "every_kind_is_told",
+    NewsReversed => "news_keep_order",
+    NewsRepeated => "news_are_told_once",
+    EpochIgnored => "other_lives_are_gaps",
+    LogForgets => "forgotten_removals_are_gaps",
+}
+
+/// Removals that are remembered.
+const LOG: usize = 1_000;
+
+#[derive(Debug)]
+pub(crate) struct Broken {
+    defect: Option<Defect>,
+    spaces: Mutex<HashMap<String, Space>>,
+    busy: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Space {
+    slots: HashMap<Vec<u8>, Slot>,
+    tags: HashMap<Arc<str>, u64>,
+    sequence: u64,
+    floor: u64,
+    log: BTreeMap<u64, Vec<Change>>,
+    tokens: u64,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    value: Option<Stored>,
+    leases: Vec<(Bytes, Instant)>, // with their ends
+    given: Option<Instant>,        // the last of them
+}
+
+#[derive(Debug)]
+struct Stored {
+    entry: Entry,
+    until: Instant,
+    born: u64,
+}
+
+impl Broken {
+    pub(crate) fn new(defect: Option<Defect>) -> Self {
+        Self { defect, spaces: Mutex::default(), busy: AtomicBool::new(false) }
+    }
+
+    fn has(&self, defect: Defect) -> bool {
+        self.defect == Some(defect)
+    }
+
+    fn with<T>(&self, namespace: &str, work: impl FnOnce(&mut Space) -> T) -> T {
+        work(self.spaces.lock().unwrap().entry(namespace.to_owned()).or_default())
+    }
+
+    fn name(&self, key: &Key) -> Vec<u8> {
+        if self.has(Defect::KeysAsText) {
+            return String::from_utf8_lossy(key.name()).into_owned().into_bytes();
+        }
+        key.name().to_vec()
+    }
+
+    fn look_up(&self, space: &mut Space, key: &Key, terms: &Terms) -> Lookup {
+        let now = Instant::now();
+        let name = self.name(key);
+        let found = self.entry(space, &name, now);
+        let fresh = found.as_ref().is_some_and(|entry| !entry.left.is_zero());
+        if let Some(entry) = found.clone().filter(|_| fresh && !terms.early) {
+            return Lookup::Fresh(entry);
+        }
+        let slot = space.slots.entry(name.clone()).or_default();
+        if !self.has(Defect::LeasesNeverEnd) {
+            slot.leases.retain(|(_, until)| *until > now);
+        }
+        let old = slot.given.is_some_and(|given| now.duration_since(given) >= terms.patience);
+        if old && !self.has(Defect::TakenOverLeasesFill) {
+            slot.leases.clear();
+        }
+        let for_all = match &found {
+            None => self.has(Defect::LeasesForAll),
+            Some(_) if fresh => self.has(Defect::EarlyLeasesForAll),
+            Some(_) => self.has(Defect::StaleLeasesForAll),
+        };
+        if !slot.leases.is_empty() && !for_all && !old {
+            return match found {
+                Some(entry) if fresh => Lookup::Fresh(entry),
+                Some(entry) => Lookup::Stale(entry, None),
+                None => Lookup::Busy,
+            };
+        }
+        if !self.has(Defect::OneTokenAKey) {
+            space.tokens += 1;
+        }
+        let token = Bytes::from([space.tokens.to_be_bytes().as_slice(), &name].concat());
+        slot.leases.push((token.clone(), now + terms.lease));
+        slot.given = Some(now);
+        let lease = Lease::new(token, space.sequence);
+        match found {
+            Some(entry) => Lookup::Stale(entry, Some(lease)),
+            None => Lookup::Miss(lease),
+        }
+    }
+
+    fn entry(&self, space: &mut Space, name: &[u8], now: Instant) -> Option<Entry> {
+        let (floor, tags) = (space.floor, &space.tags);
+        let slot = space.slots.get_mut(name)?;
+        let stored = slot.value.as_ref()?;
+        let many = if self.has(Defect::FirstTagOnly) { 1 } else { usize::MAX };
+        let always = self.has(Defect::RemovedTagsStayRemoved);
+        let removed = |tag: &Arc<str>| tags.get(tag).is_some_and(|version| always || *version > stored.born);
+        if stored.entry.tags.iter().take(many).any(removed) || stored.born < floor {
+            return None;
+        }
+        let (grace, forever) =
+            (stored.entry.grace, self.has(Defect::NothingExpires) && stored.entry.grace.is_zero());
+        let kept = stored.until + if self.has(Defect::GraceNeverEnds) { grace * 1_000 } else { grace };
+        if kept <= now && !forever {
+            return None;
+        }
+        let fresh = if self.has(Defect::GraceIsFresh) && grace > Duration::from_secs(1) {
+            kept
+        } else {
+            stored.until
+        };
+        let fresh = if forever && fresh <= now { now + stored.entry.left } else { fresh };
+        let left = if self.has(Defect::LeftStandsStill) && fresh > now {
+            stored.entry.left
+        } else {
+            fresh.saturating_duration_since(now)
+        };
+        let tags = if self.has(Defect::TagsDropped) { Vec::new() } else { stored.entry.tags.clone() };
+        let stale = now.saturating_duration_since(fresh);
+        let entry = Entry::new(stored.entry.frame.clone(), left, tags).stale_for(stale);
+        if self.has(Defect::ReadsConsume) && slot.leases.len() < 2 {
+            slot.leases.push((Bytes::new(), now)); // counts reads: the third finds nothing
+            slot.leases.push((Bytes::new(), now));
+        } else if self.has(Defect::ReadsConsume) {
+            slot.value = None;
+        }
+        Some(entry)
+    }
+
+    fn fill(&self, space: &mut Space, fill: Fill) -> Filled {
+        let now = Instant::now();
+        let (sequence, name) = (space.sequence, self.name(&fill.key));
+        if !space.slots.contains_key(&name) && !self.has(Defect::FillsWithoutLease) {
+            return Filled::Fenced;
+        }
+        let fresh = !space.slots.contains_key(&name);
+        let slot = space.slots.entry(name).or_default();
+        let lives = |(token, until): &(Bytes, Instant)| {
+            (*token == fill.lease.token || self.has(Defect::AnyTokenWhileLeased))
+                && (*until > now || self.has(Defect::LeasesNeverEnd))
+        };
+        if !fresh && !slot.leases.iter().any(lives) {
+            return Filled::Fenced;
+        }
+        match fill.with {
+            FillWith::Release if self.has(Defect::ReleasesIgnored) => {}
+            FillWith::Release => slot.leases.clear(),
+            FillWith::Entry(mut entry) => {
+                let both = self.has(Defect::TakenOverLeasesFill);
+                if !self.has(Defect::LeasesSurviveFills) {
+                    slot.leases.retain(|(token, _)| both && *token != fill.lease.token);
+                }
+                if self.has(Defect::FramesTrimmed) {
+                    let end = entry.frame.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+                    entry.frame.truncate(end);
+                }
+                let born = if self.has(Defect::BornWhenFilled) { sequence } else { fill.lease.born };
+                slot.value = Some(Stored { until: now + entry.left, entry, born });
+            }
+        }
+        Filled::Stored
+    }
+
+    fn remove_from(&self, space: &mut Space, scope: Scope) {
+        space.sequence += 1;
+        let sequence = space.sequence;
+        let changes = match scope {
+            Scope::Keys(keys) => keys.iter().map(|key| self.remove_key(space, key)).collect(),
+            Scope::Tags(tags) => {
+                tags.into_iter().filter_map(|tag| self.remove_tag(space, tag, sequence)).collect()
+            }
+            Scope::Namespace => {
+                self.clear(space);
+                vec![Change::Namespace]
+            }
+        };
+        space.log.insert(sequence, changes);
+        while space.log.len() > LOG {
+            space.log.pop_first();
+        }
+    }
+
+    fn remove_key(&self, space: &mut Space, key: &Key) -> Change {
+        if let Some(slot) = space.slots.get_mut(&self.name(key)) {
+            if !self.has(Defect::RemovedKeysStay) {
+                slot.value = None;
+            }
+            if !self.has(Defect::LeasesSurviveRemoval) {
+                slot.leases.clear();
+            }
+        }
+        Change::Key(Bytes::copy_from_slice(key.name()))
+    }
+
+    fn remove_tag(&self, space: &mut Space, tag: Arc<str>, sequence: u64) -> Option<Change> {
+        space.tags.insert(Arc::clone(&tag), sequence);
+        if self.has(Defect::TagsRemoveAll) {
+            space.slots.values_mut().for_each(|slot| slot.value = None);
+        }
+        (!self.has(Defect::TagsNotTold)).then_some(Change::Tag(tag))
+    }
+
+    fn clear(&self, space: &mut Space) {
+        if !self.has(Defect::LeasesSurviveClear) {
+            space.floor = space.sequence;
+        }
+        for slot in space.slots.values_mut() {
+            let tagged = slot.value.as_ref().is_some_and(|stored| !stored.entry.tags.is_empty());
+            match &mut slot.value {
+                Some(stored) if tagged && self.has(Defect::ClearKeepsTagged) => stored.born = space.sequence,
+                value => *value = None,
+            }
+            if !self.has(Defect::LeasesSurviveClear) {
+                slot.leases.clear();
+            }
+        }
+    }
+
+    fn news_of(&self, space: &Space, seen: Option<&Position>) -> News {
+        let epoch = Bytes::from_static(b"epoch");
+        let known = |since: u64| {
+            space.sequence == since || space.log.contains_key(&(since + 1)) || self.has(Defect::LogForgets)
+        };
+        let whole = |seen: &&Position| {
+            (seen.epoch == epoch || self.has(Defect::EpochIgnored)) && known(seen.sequence)
+        };
+        let mut changes = seen.filter(whole).map(|seen| {
+            let first = if self.has(Defect::NewsRepeated) { seen.sequence } else { seen.sequence + 1 };
+            space.log.range(first..).flat_map(|(_, changes)| changes.clone()).collect::<Vec<_>>()
+        });
+        if self.has(Defect::NewsReversed) {
+            changes.iter_mut().for_each(|changes| changes.reverse());
+        }
+        if seen.is_none() && self.has(Defect::StrangersToldNothingHappened) {
+            changes = Some(Vec::new());
+        }
+        News { position: Position { epoch, sequence: space.sequence }, changes }
+    }
+}
+
+#[async_trait]
+impl CacheBackend for Broken {
+    async fn get_or_lease(&self, keys: &[Key], terms: &Terms) -> Result<Vec<Lookup>, BackendError> {
+        if self.has(Defect::StaysBusyWhenDropped) {
+            while self.busy.swap(true, Ordering::AcqRel) {
+                yield_now().await;
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            yield_now().await;
+            self.busy.store(false, Ordering::Release);
+        }
+        let Some(first) = keys.first() else { return Ok(Vec::new()) };
+        let mut keys = keys.to_vec();
+        match self.defect {
+            Some(Defect::AnswersSorted) if keys.len() == 4 => keys.sort_by(|a, b| a.name().cmp(b.name())),
+            Some(Defect::AnswersOncePerKey) => keys.dedup(),
+            Some(Defect::BatchesCut) => keys.truncate(512),
+            _ => {}
+        }
+        Ok(self.with(first.namespace(), |space| {
+            keys.iter().map(|key| self.look_up(space, key, terms)).collect()
+        }))
+    }
+
+    async fn fill_if(&self, fills: Vec<Fill>) -> Result<Vec<Filled>, BackendError> {
+        let together = self.has(Defect::FillsTogether);
+        let mut filled = Vec::new();
+        for fill in fills {
+            let namespace = fill.key.namespace().to_owned();
+            let fenced = together && filled.contains(&Filled::Fenced);
+            filled.push(if fenced {
+                Filled::Fenced
+            } else {
+                self.with(&namespace, |space| self.fill(space, fill))
+            });
+        }
+        Ok(filled)
+    }
+
+    async fn remove(&self, namespace: &str, scope: Scope) -> Result<(), BackendError> {
+        if self.has(Defect::NewsOfAllNamespaces) {
+            for space in self.spaces.lock().unwrap().values_mut() {
+                self.remove_from(space, Scope::Tags(vec!["any".into()]));
+            }
+        }
+        self.with(namespace, |space| self.remove_from(space, scope));
+        Ok(())
+    }
+
+    async fn news(&self, namespace: &str, seen: Option<Position>) -> Result<News, BackendError> {
+        Ok(self.with(namespace, |space| self.news_of(space, seen.as_ref())))
+    }
+
+    fn caps(&self) -> Caps {
+        Caps::new("the model", true)
+    }
+
+    fn stats(&self) -> BackendStats {
+        BackendStats::default()
+    }
+}

@@ -1,0 +1,395 @@
+//! Values past their time, or close to it: what is served, and what is loaded again behind whose back.
+#![cfg(all(feature = "json", feature = "moka"))]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use offgridflow_cache::{
+    Breaker, Cache, CacheBuilder, Chaos, Delivery, Error, Faults, InProcess, Json, Loaded, Loader, Outage,
+};
+use tokio::time::{Instant, advance, sleep};
+
+const SECOND: Duration = Duration::from_secs(1);
+const TTL: Duration = Duration::from_secs(10);
+
+/// A source whose value is the number of the load, that can be slow and can fail.
+#[derive(Clone, Default)]
+struct Source {
+    loads: Arc<AtomicU64>,
+    fails: Arc<AtomicBool>,
+    takes_millis: Arc<AtomicU64>,
+}
+
+impl Source {
+    fn loads(&self) -> u64 {
+        self.loads.load(Ordering::SeqCst)
+    }
+
+    fn fail(&self, fails: bool) {
+        self.fails.store(fails, Ordering::SeqCst);
+    }
+
+    fn take(&self, time: Duration) {
+        self.takes_millis.store(u64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the source is down")]
+struct Down;
+
+impl Loader<u64, u64> for Source {
+    type Error = Down;
+
+    async fn load(&self, _: u64) -> Result<Loaded<u64>, Down> {
+        let number = self.loads.fetch_add(1, Ordering::SeqCst) + 1;
+        sleep(Duration::from_millis(self.takes_millis.load(Ordering::SeqCst))).await;
+        if self.fails.load(Ordering::SeqCst) { Err(Down) } else { Ok(Loaded::value(number).tag("tag")) }
+    }
+}
+
+type Node = Cache<u64, u64, Source>;
+
+fn builder() -> CacheBuilder<u64, u64> {
+    Cache::builder("fresh").ttl(TTL).jitter(0.0)
+}
+
+fn node(builder: CacheBuilder<u64, u64>) -> (Node, Source) {
+    let source = Source::default();
+    (builder.build(source.clone()).unwrap(), source)
+}
+
+async fn read(node: &Node) -> u64 {
+    *node.get(&1).await.unwrap().expect("a value")
+}
+
+/// Lets what was spawned run.
+async fn settle() {
+    sleep(Duration::from_millis(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stale_value_is_served_at_once_while_one_load_replaces_it() {
+    let (node, source) = node(builder().stale_while_revalidate(TTL));
+    source.take(SECOND);
+    assert_eq!(read(&node).await, 1);
+    advance(TTL + SECOND).await;
+    let began = Instant::now();
+    for _ in 0..100 {
+        assert_eq!(read(&node).await, 1);
+    }
+    assert_eq!(began.elapsed(), Duration::ZERO, "nobody waited");
+    sleep(2 * SECOND).await;
+    assert_eq!((read(&node).await, source.loads()), (2, 2));
+    assert_eq!((node.stats().stale_hits, node.stats().refreshes), (100, 1));
+
+    advance(TTL * 2 + SECOND).await;
+    assert_eq!(read(&node).await, 3, "beyond its grace it is loaded while the reader waits");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_invalidated_is_never_served_stale() {
+    let (node, source) = node(builder().stale_while_revalidate(TTL).stale_on_error(TTL));
+    for by_tag in [false, true] {
+        let before = read(&node).await;
+        advance(TTL + SECOND).await;
+        let _ = if by_tag { node.invalidate_tag("tag").await } else { node.invalidate(&1).await };
+        assert_eq!(read(&node).await, before + 1);
+        source.fail(true);
+        let _ = if by_tag { node.invalidate_tag("tag").await } else { node.invalidate(&1).await };
+        assert!(matches!(node.get(&1).await, Err(Error::Load(_))), "an error rather than what was removed");
+        source.fail(false);
+        advance(SECOND).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_past_its_time_is_served_while_the_source_is_down_and_not_for_ever() {
+    let (node, source) = node(builder().stale_on_error(TTL));
+    assert_eq!(read(&node).await, 1);
+    source.fail(true);
+    advance(TTL + SECOND).await;
+    for _ in 0..100 {
+        assert_eq!(read(&node).await, 1);
+    }
+    assert_eq!(source.loads(), 2, "a source that has just failed is left alone");
+    advance(SECOND).await;
+    assert_eq!(read(&node).await, 1);
+    assert_eq!(source.loads(), 3, "and tried again later");
+    advance(TTL).await;
+    assert!(node.get(&1).await.is_err(), "its grace is over");
+    source.fail(false);
+    advance(SECOND).await;
+    assert_eq!(read(&node).await, 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_is_given_to_all_for_a_moment_and_an_invalidation_ends_it() {
+    let (node, source) = node(builder().retry_after(SECOND));
+    source.fail(true);
+    for _ in 0..50 {
+        assert!(matches!(node.get(&1).await, Err(Error::Load(_))));
+    }
+    let many = node.get_many(&[1, 2]).await;
+    assert!(many.iter().all(|answer| matches!(answer, Err(Error::Load(_)))));
+    assert_eq!(source.loads(), 2, "one for each key");
+    source.fail(false);
+    let _ = node.invalidate(&1).await;
+    assert_eq!(read(&node).await, 3, "something has changed: it is tried at once");
+    assert!(node.get(&2).await.is_err(), "the other key waits");
+    advance(SECOND).await;
+    assert_eq!(node.get(&2).await.unwrap().as_deref(), Some(&4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_load_is_waited_for_so_long_and_goes_on() {
+    let (node, source) = node(builder().stale_on_error(TTL).soft_timeout(SECOND / 10));
+    assert_eq!(read(&node).await, 1);
+    source.take(SECOND);
+    advance(TTL + SECOND).await;
+    let began = Instant::now();
+    assert_eq!(read(&node).await, 1);
+    assert_eq!(began.elapsed(), SECOND / 10);
+    sleep(SECOND).await;
+    assert_eq!((read(&node).await, source.loads()), (2, 2), "the load went on");
+    assert!(builder().soft_timeout(SECOND).build(source).is_err(), "there would be nothing to fall back on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_in_use_never_runs_out_and_is_loaded_little_more_often() {
+    let (node, source) = node(builder().refresh_early(1.0));
+    source.take(SECOND / 20);
+    read(&node).await;
+    let (periods, mut waited) = (200_u32, 0);
+    let began = Instant::now();
+    while began.elapsed() < TTL * periods {
+        sleep(SECOND / 100).await;
+        let before = Instant::now();
+        read(&node).await;
+        waited += u32::from(before.elapsed() > Duration::ZERO);
+    }
+    assert!(waited <= periods / 5, "{waited} reads of {periods} periods waited for a load");
+    let loads = source.loads();
+    assert!(loads <= u64::from(periods) * 12 / 10, "{loads} loads in {periods} periods");
+
+    let (node, source) = self::node(builder().refresh_early(0.0)); // the control
+    source.take(SECOND / 20);
+    for _ in 0..20 {
+        let before = Instant::now();
+        read(&node).await;
+        assert!(before.elapsed() > Duration::ZERO, "without it somebody waits each time");
+        advance(TTL).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_early_load_is_one_a_fleet_and_the_others_take_its_value() {
+    let store = InProcess::new();
+    let source = Source::default();
+    let nodes: Vec<Node> = (0..3)
+        .map(|_| {
+            builder().shared(store.clone(), Json).stale_while_revalidate(TTL).build(source.clone()).unwrap()
+        })
+        .collect();
+    settle().await;
+    source.take(SECOND / 10);
+    for node in &nodes {
+        assert_eq!(read(node).await, 1);
+    }
+    sleep(TTL + SECOND).await;
+    for node in &nodes {
+        assert_eq!(read(node).await, 1, "stale, at once");
+    }
+    sleep(2 * SECOND).await;
+    for node in &nodes {
+        assert_eq!(read(node).await, 2);
+    }
+    assert_eq!(source.loads(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_node_serves_what_the_shared_tier_kept_while_the_source_is_down() {
+    let store = InProcess::new();
+    let source = Source::default();
+    let node = || builder().shared(store.clone(), Json).stale_on_error(TTL).build(source.clone()).unwrap();
+    let first = node();
+    settle().await;
+    assert_eq!(read(&first).await, 1);
+    source.fail(true);
+    sleep(TTL + SECOND).await;
+    let second = node();
+    settle().await;
+    assert_eq!(read(&second).await, 1);
+    assert_eq!(first.invalidate(&1).await, Delivery::Delivered);
+    sleep(2 * SECOND).await;
+    assert!(second.get(&1).await.is_err(), "not once it was removed");
+}
+
+/// The shared tier falls silent.
+fn silenced(outage: Outage) -> (Node, Source, Arc<Chaos<InProcess>>) {
+    let chaos = Arc::new(Chaos::new(InProcess::new(), 1, Faults { refused: 1.0, ..Faults::default() }));
+    chaos.rest();
+    let shared = Breaker::new(Arc::clone(&chaos));
+    let (node, source) = node(builder().ttl(TTL * 100).shared(shared, Json).outage(outage));
+    (node, source, chaos)
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_shared_tier_a_key_in_use_is_loaded_behind_its_readers_backs() {
+    let (node, source, chaos) = silenced(Outage::Reload);
+    settle().await;
+    read(&node).await;
+    source.take(SECOND / 100);
+    chaos.resume();
+    let (began, mut waited) = (Instant::now(), 0);
+    while began.elapsed() < 60 * SECOND {
+        sleep(SECOND / 50).await;
+        let before = Instant::now();
+        read(&node).await;
+        waited += u32::from(before.elapsed() > Duration::ZERO);
+    }
+    assert_eq!(waited, 0, "a key that is read often is never waited for");
+    assert!((30..=70).contains(&source.loads()), "about one a second, Δ/2: {}", source.loads());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_suspect_is_served_for_as_long_as_asked_and_never_once_it_was_removed_here() {
+    let (node, source, chaos) = silenced(Outage::ServeSuspect(30 * SECOND));
+    settle().await;
+    let value = read(&node).await;
+    node.get(&2).await.unwrap();
+    chaos.resume();
+    source.fail(true);
+    sleep(20 * SECOND).await;
+    assert_eq!(read(&node).await, value, "the source is down as well, and it is served");
+    assert!(node.stats().suspect_hits > 0);
+    assert_eq!(node.invalidate(&2).await, Delivery::Deferred);
+    assert!(node.get(&2).await.is_err(), "known to be removed");
+    sleep(20 * SECOND).await;
+    assert!(node.get(&1).await.is_err(), "the limit has passed");
+
+    let (node, source, chaos) = silenced(Outage::Reload); // the control
+    settle().await;
+    read(&node).await;
+    chaos.resume();
+    source.fail(true);
+    sleep(20 * SECOND).await;
+    assert!(node.get(&1).await.is_err());
+}
+
+/// A source with versions, that says when the one it is shown is its newest.
+#[derive(Clone, Default)]
+struct Versions {
+    newest: Arc<AtomicU64>,
+    sent: Arc<AtomicU64>,
+    lies: Arc<AtomicBool>,
+}
+
+impl Loader<u64, u64> for Versions {
+    type Error = Down;
+
+    async fn load(&self, _: u64) -> Result<Loaded<u64>, Down> {
+        self.sent.fetch_add(1, Ordering::SeqCst);
+        Ok(Loaded::value(self.newest.load(Ordering::SeqCst)))
+    }
+
+    async fn reload_many(&self, keys: Vec<(u64, Option<Arc<u64>>)>) -> Vec<Result<Loaded<u64>, Down>> {
+        let newest = self.newest.load(Ordering::SeqCst);
+        let mut answers = Vec::new();
+        for (key, known) in keys {
+            let same = known.is_some_and(|known| *known == newest) || self.lies.load(Ordering::SeqCst);
+            answers.push(if same { Ok(Loaded::not_modified()) } else { self.load(key).await });
+        }
+        answers
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_has_nothing_new_says_so_and_sends_nothing() {
+    let source = Versions::default();
+    let cache = builder().shared(InProcess::new(), Json).build(source.clone()).unwrap();
+    settle().await;
+    for _ in 0..5 {
+        assert_eq!(cache.get(&1).await.unwrap().as_deref(), Some(&0));
+        sleep(TTL + SECOND).await;
+    }
+    assert_eq!(source.sent.load(Ordering::SeqCst), 1);
+    source.newest.store(7, Ordering::SeqCst);
+    assert_eq!(cache.get(&1).await.unwrap().as_deref(), Some(&7));
+
+    let _ = cache.invalidate(&1).await;
+    source.newest.store(7, Ordering::SeqCst);
+    assert_eq!(cache.get(&1).await.unwrap().as_deref(), Some(&7));
+    assert_eq!(source.sent.load(Ordering::SeqCst), 3, "what was removed is not shown to it");
+    source.lies.store(true, Ordering::SeqCst);
+    assert!(matches!(cache.get(&2).await, Err(Error::NothingHeld)));
+}
+
+/// A loader that reads its own cache: its own key, or one whose loader reads the first.
+#[derive(Clone, Default)]
+struct Circular(Arc<std::sync::OnceLock<Cache<u64, u64, Self>>>);
+
+impl Loader<u64, u64> for Circular {
+    type Error = String;
+
+    async fn load(&self, key: u64) -> Result<Loaded<u64>, String> {
+        let next = match key {
+            1 => 1,
+            2 => 3,
+            3 => 2,
+            _ => return Ok(Loaded::value(key)),
+        };
+        let answer = Box::pin(self.0.get().unwrap().get(&next)).await;
+        answer.map(|value| Loaded::maybe(value.map(|value| *value))).map_err(|error| format!("{error:?}"))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_load_that_would_wait_for_itself_is_told_so_at_once() {
+    let loader = Circular::default();
+    let cache = Cache::builder("circular").build(loader.clone()).unwrap();
+    loader.0.set(cache.clone()).unwrap();
+    for key in [1, 2] {
+        let began = Instant::now();
+        let said = format!("{:?}", cache.get(&key).await.unwrap_err());
+        assert!(said.contains("Reentrant"), "{said}");
+        assert_eq!(began.elapsed(), Duration::ZERO);
+    }
+    assert_eq!(cache.get(&4).await.unwrap().as_deref(), Some(&4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_loads_too_slowly_is_taken_over_by_one() {
+    let store = InProcess::new();
+    let node = |source: &Source| {
+        let builder = builder().shared(store.clone(), Json).lease_wait(SECOND / 2).load_timeout(5 * SECOND);
+        builder.build(source.clone()).unwrap()
+    };
+    let (stuck, source) = (Source::default(), Source::default());
+    stuck.take(4 * SECOND);
+    source.take(SECOND / 4);
+    let slow = node(&stuck);
+    let others: Vec<Node> = (0..5).map(|_| node(&source)).collect();
+    settle().await;
+    let slow = tokio::spawn(async move { slow.get(&1).await.unwrap() });
+    settle().await;
+    let began = Instant::now();
+    let reads: Vec<_> = others
+        .iter()
+        .map(|node| {
+            let node = node.clone();
+            tokio::spawn(async move { read(&node).await })
+        })
+        .collect();
+    for read in reads {
+        assert_eq!(read.await.unwrap(), 1);
+    }
+    assert!(began.elapsed() < SECOND, "{:?}", began.elapsed());
+    assert_eq!(source.loads(), 1, "one of the five loaded, and filled");
+    slow.await.unwrap();
+    sleep(SECOND).await;
+    let late = node(&source);
+    settle().await;
+    assert_eq!((read(&late).await, source.loads()), (1, 1), "and its fill stayed");
+}
