@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+pub use self::lease::PutLease;
 pub use self::settings::Outage;
 pub(crate) use self::settings::Settings;
 pub(crate) use self::wire::{Wire, WireKey};
@@ -22,6 +23,7 @@ use crate::{BackendStats, CacheBuilder, Error, Held, Loaded, Loader, MemoryTier,
 mod follow;
 mod fresh;
 mod invalidate;
+mod lease;
 mod load;
 mod nested;
 mod run;
@@ -210,7 +212,8 @@ where
     /// [`Loaded`] with tags and a ttl of its own.
     ///
     /// The last to arrive wins, and an invalidation that comes meanwhile wins over the value. Other writers of the source are not
-    /// waited for: write the source first, and where several write the same key, invalidate instead.
+    /// waited for: write the source first, and where several write the same key, invalidate instead or take a
+    /// [`lease`](Self::lease).
     ///
     /// # Cancel safety
     /// Dropping the future does not stop it.
@@ -222,6 +225,25 @@ where
             delivery
         })
         .await
+    }
+
+    /// The right to put `key`, to be taken *before* its source is written: where several write the same key, what is put under a
+    /// lease is coherent with what the others put and invalidate.
+    ///
+    /// ```
+    /// use offgridflow_cache::{Cache, Loaded, loader_fn};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let prices = Cache::<u64, u64>::builder("prices")
+    ///     .build(loader_fn(|_: u64| async { Ok::<_, std::io::Error>(Loaded::value(7)) }))?;
+    /// let lease = prices.lease(&1).await;
+    /// // … the source is written here, and meanwhile somebody else writes it as well, and invalidates:
+    /// let _ = prices.invalidate(&1).await;
+    /// let _ = lease.put(5).await;                                        // whose value is the newer one? not kept
+    /// assert_eq!(prices.get(&1).await?.as_deref(), Some(&7));            // the source knows
+    /// # Ok(()) }
+    /// ```
+    pub async fn lease(&self, key: &K) -> PutLease<K, V, L> {
+        self.inner.lease(key).await
     }
 
     /// Removes `key` here and, through the shared tier, everywhere. A read that starts after this returned never sees what was

@@ -52,6 +52,7 @@ pub(crate) struct Flights<K, V, E> {
 struct Shard<K, V, E> {
     flights: HashMap<K, Flight<V, E>>,
     skipping: HashMap<K, usize>, // keys whose removal the shared tier has not confirmed
+    revoked: u64,                // how often the lease of any key of the shard was taken
 }
 
 struct Flight<V, E> {
@@ -94,7 +95,7 @@ impl<V, E> Ticket<V, E> {
 
 impl<K: Hash + Eq + Clone, V, E> Flights<K, V, E> {
     pub(crate) fn new() -> Self {
-        let shard = || Mutex::new(Shard { flights: HashMap::new(), skipping: HashMap::new() });
+        let shard = || Mutex::new(Shard { flights: HashMap::new(), skipping: HashMap::new(), revoked: 0 });
         Self { shards: (0..SHARDS).map(|_| shard()).collect(), hasher: RandomState::new() }
     }
 
@@ -142,7 +143,25 @@ impl<K: Hash + Eq + Clone, V, E> Flights<K, V, E> {
     pub(crate) fn revoke(&self, key: &K, work: impl FnOnce()) {
         let mut shard = self.shard(key);
         shard.flights.remove(key);
+        shard.revoked += 1;
         work();
+    }
+
+    /// As [`revoke`](Self::revoke), if nothing was revoked since [`revoked`](Self::revoked) gave this number; the number after it.
+    /// Keys that share a lock share it, which errs on the safe side.
+    pub(crate) fn revoke_if(&self, key: &K, since: u64, work: impl FnOnce()) -> Option<u64> {
+        let mut shard = self.shard(key);
+        if shard.revoked != since {
+            return None;
+        }
+        shard.flights.remove(key);
+        shard.revoked += 1;
+        work();
+        Some(shard.revoked)
+    }
+
+    pub(crate) fn revoked(&self, key: &K) -> u64 {
+        self.shard(key).revoked
     }
 
     /// From now on, or no longer, reads of `key` pass the shared tier by.

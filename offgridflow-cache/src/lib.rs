@@ -107,7 +107,7 @@ mod tags;
 mod trust;
 
 pub use build::CacheBuilder;
-pub use cache::{Cache, Delivery, NoLoader, Outage};
+pub use cache::{Cache, Delivery, NoLoader, Outage, PutLease};
 pub use codec::Codec;
 #[cfg(feature = "json")]
 #[cfg_attr(docsrs, doc(cfg(feature = "json")))]

@@ -142,7 +142,7 @@ where
     }
 
     /// What is loaded, with the ttl it will have: its own or the cache's, shortened at random.
-    fn with_ttl(&self, loaded: Loaded<V>, holds: Option<Arc<V>>) -> Loaded<Arc<V>> {
+    pub(super) fn with_ttl(&self, loaded: Loaded<V>, holds: Option<Arc<V>>) -> Loaded<Arc<V>> {
         let value = if loaded.unchanged { holds } else { loaded.value.map(Arc::new) };
         let own = if value.is_some() { self.settings.ttl } else { self.settings.negative_ttl };
         let ttl = self.jittered(loaded.ttl.unwrap_or(own).min(LONGEST_TTL));

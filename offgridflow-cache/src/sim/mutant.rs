@@ -22,6 +22,8 @@ pub enum Mutant {
     TickedTrust,
     /// S5: a shared tier that came back with an older memory is believed.
     TrustRollback,
+    /// S6: what is put is kept whether or not the key was invalidated after its lease was taken.
+    PutUnleased,
     /// A flight keeps what it brings although the key was invalidated meanwhile.
     LandRevoked,
     /// The shared tier stores a fill whose lease was taken away.
@@ -44,12 +46,13 @@ pub enum Mutant {
 
 impl Mutant {
     /// Every one of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::FenceOnce,
         Self::BornAtLanding,
         Self::OwnSequences,
         Self::TickedTrust,
         Self::TrustRollback,
+        Self::PutUnleased,
         Self::LandRevoked,
         Self::FillUnleased,
         Self::IgnoreGaps,

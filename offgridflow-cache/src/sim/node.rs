@@ -9,7 +9,7 @@ use super::near::Map;
 use super::network::Network;
 use super::plan::{DELTA_MS, KEYS, MS, Reach, Shape};
 use super::source::{Plain, Source, Version, in_source, tag};
-use crate::{Cache, Delivery, Error, Outage};
+use crate::{Cache, Delivery, Error, Outage, PutLease};
 
 #[derive(Debug)]
 pub(super) enum Node {
@@ -95,6 +95,27 @@ impl Node {
             Self::Cache(cache) => cache.put(&key, in_source(key, version)).await == Delivery::Delivered,
             #[cfg(feature = "moka")]
             Self::Composition(composition) => composition.invalidate(vec![key]).await,
+        }
+    }
+
+    /// A lease, where there are any.
+    pub(super) async fn lease(&self, key: u64) -> Option<PutLease<u64, Version, Source>> {
+        match self {
+            Self::Cache(cache) => Some(cache.lease(&key).await),
+            #[cfg(feature = "moka")]
+            Self::Composition(_) => None,
+        }
+    }
+
+    pub(super) async fn put_leased(
+        &self,
+        lease: Option<PutLease<u64, Version, Source>>,
+        key: u64,
+        version: u64,
+    ) -> bool {
+        match lease {
+            Some(lease) => lease.put(in_source(key, version)).await == Delivery::Delivered,
+            None => self.put(key, version).await,
         }
     }
 

@@ -48,6 +48,7 @@ pub(super) enum Act {
     ReadMany { node: usize },
     Update { node: usize, key: u64, reach: Reach, patience: Option<u64> },
     Put { node: usize, key: u64 },
+    LeasedPut { node: usize, key: u64, takes: u64 },
     Outage { lasts: u64 },
     Cut { node: usize, lasts: u64 },
     Pause { node: usize, lasts: u64 },
@@ -140,7 +141,7 @@ fn disorder(dice: &mut Dice, shape: &Shape, count: usize) -> Vec<Step> {
 }
 
 /// Steps of an episode, at most.
-const EPISODE: usize = 15;
+const EPISODE: usize = 16;
 
 /// What is about one update: it is read before, and by its own node at once, and by another after Δ. At times the node dies, or
 /// the store falls back to what it was before, while the news of it is under way.
@@ -153,6 +154,10 @@ fn episode(dice: &mut Dice, shape: &Shape, at: u64, steps: &mut Vec<Step>) {
     step(at, Act::Update { node, key, reach: Reach::Key, patience: None });
     match (shape.theme, dice.below(4)) {
         (Theme::Deaths, 0) => step(at + dice.between(3, 40), Act::Crash { node }),
+        (Theme::Updates, 0 | 1) => {
+            let takes = dice.between(10, 50);
+            step(at.saturating_sub(dice.below(25)), Act::LeasedPut { node: other, key, takes });
+        }
         (Theme::Rollbacks, 0) => {
             step(at - dice.below(10), Act::Save);
             step(at + dice.between(3, 100), Act::Restart);
@@ -191,7 +196,8 @@ fn everyday(dice: &mut Dice, shape: &Shape) -> Act {
         22..28 => Act::Peek { node, key },
         28..30 => Act::ReadMany { node },
         30..38 => Act::Update { node, key, reach, patience },
-        _ => Act::Put { node, key },
+        38 => Act::Put { node, key },
+        _ => Act::LeasedPut { node, key, takes: dice.below(30) },
     }
 }
 

@@ -144,6 +144,7 @@ impl<S: Store> Fleet<S> {
             Act::ReadMany { node } => self.read_all(node).await,
             Act::Update { node, key, reach, patience } => self.update(node, key, reach, patience).await,
             Act::Put { node, key } => self.put(node, key).await,
+            Act::LeasedPut { node, key, takes } => self.put_leased(node, key, takes).await,
             fault => {
                 world.note(|| fault.to_string());
                 self.fault(&fault);
@@ -245,6 +246,22 @@ impl<S: Store> Fleet<S> {
         self.world.note(|| format!("node {id} writes key {key} = {version}, and puts it"));
         let removal = self.world.removes(id, vec![(key, version)]);
         let delivered = node.put(key, version).await;
+        self.told(id, key, removal, Some(delivered));
+    }
+
+    /// Others may write the key and invalidate it while this is under way.
+    async fn put_leased(&self, place: usize, key: u64, takes: u64) {
+        let (id, node) = self.at(place);
+        self.world.running(id).await;
+        let lease = node.lease(key).await;
+        let version = {
+            let _alone = self.writers[usize::try_from(key).unwrap_or(0)].lock().await;
+            self.world.write(key)
+        };
+        self.world.linger(takes).await;
+        self.world.note(|| format!("node {id} wrote key {key} = {version} under a lease, and puts it"));
+        let removal = self.world.removes(id, vec![(key, version)]);
+        let delivered = node.put_leased(lease, key, version).await;
         self.told(id, key, removal, Some(delivered));
     }
 
