@@ -154,9 +154,9 @@ fn episode(dice: &mut Dice, shape: &Shape, at: u64, steps: &mut Vec<Step>) {
     step(at, Act::Update { node, key, reach: Reach::Key, patience: None });
     match (shape.theme, dice.below(4)) {
         (Theme::Deaths, 0) => step(at + dice.between(3, 40), Act::Crash { node }),
-        (Theme::Updates, 0 | 1) => {
-            let takes = dice.between(10, 50);
-            step(at.saturating_sub(dice.below(25)), Act::LeasedPut { node: other, key, takes });
+        (Theme::Updates, 0..3) => {
+            let (before, takes) = (dice.between(8, 40), dice.between(25, 70));
+            step(at - before, Act::LeasedPut { node: other, key, takes });
         }
         (Theme::Rollbacks, 0) => {
             step(at - dice.below(10), Act::Save);
