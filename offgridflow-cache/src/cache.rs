@@ -183,8 +183,7 @@ where
         if let Some(value) = self.inner.near_hit(key) {
             return Ok(value);
         }
-        let ticket = self.inner.board(std::iter::once(key)).pop().ok_or(Error::Closed)?;
-        self.inner.arrive(key, ticket).await
+        Box::pin(self.inner.fly(key)).await // boxed, so that the future of a hit is small
     }
 
     /// The values of `keys` in their order, with one question to the shared tier and one `load_many` for what is missing.
@@ -311,21 +310,38 @@ where
             let calm = now < held.calm
                 && (now < held.doubted || now < self.trusted_until().saturating_sub(self.half_delta));
             let judged = if calm { Judged::CALM } else { self.judge(held) };
-            if judged.serve && self.clock.allows(held.born, held.name, &held.tags) {
-                self.counters.near_hit(|| self.age(held));
-                hit = Some(held.value.clone());
+            if judged.serve && self.is_valid(held) {
+                hit = Some((held.value.clone(), held.doubted));
                 refresh = judged.refresh;
             }
         });
         if refresh {
             self.refresh(key);
         }
-        hit
+        let (value, doubted) = hit?;
+        self.counters.near_hit(|| self.age(doubted));
+        Some(value)
+    }
+
+    /// Whether nothing that concerns an entry was invalidated since it was born.
+    #[inline]
+    pub(crate) fn is_valid(&self, held: &Held<V>) -> bool {
+        let newest = self.clock.now();
+        newest <= held.checked.load(Ordering::Relaxed) || self.still_valid(held, newest)
+    }
+
+    /// Whether nothing up to the change `newest` concerns an entry; looked up once for each entry and change.
+    fn still_valid(&self, held: &Held<V>, newest: u64) -> bool {
+        let valid = self.clock.allows(held.born, held.name, &held.tags);
+        if valid {
+            held.checked.store(newest, Ordering::Relaxed); // a later one that this overwrites is only looked up again
+        }
+        valid
     }
 
     #[cold]
-    fn age(&self, held: &Held<V>) -> Duration {
-        let asked = held.doubted.saturating_sub(self.half_delta);
+    fn age(&self, doubted: u64) -> Duration {
+        let asked = doubted.saturating_sub(self.half_delta);
         Duration::from_nanos(self.watch.exact().saturating_sub(asked))
     }
 
@@ -382,6 +398,12 @@ where
             tokio::spawn(run::run(Arc::clone(self), opened, Errand::here(Purpose::Read)));
         }
         tickets
+    }
+
+    /// Joins or opens the flight of `key`, and waits for its answer.
+    async fn fly(self: &Arc<Self>, key: &K) -> Result<Option<Arc<V>>, Error<L::Error>> {
+        let ticket = self.board(std::iter::once(key)).pop().ok_or(Error::Closed)?;
+        self.arrive(key, ticket).await
     }
 
     /// The answer of a flight, unless what it brought was invalidated between its start and this read's: its tags are known only

@@ -32,6 +32,8 @@
 //! 3. One load a key and node, and one a fleet while the shared tier answers.
 //! 4. A failing shared tier never fails a read that the loader could answer.
 //!
+//! The module `sim` (feature `sim`) holds seeded runs of whole fleets against them, over a store of your own as well.
+//!
 //! Not promised: freshness beyond what the loader reads (a lagging replica gives old values), and survival of invalidations
 //! that a Redis failover forgets.
 //!

@@ -10,7 +10,7 @@ mod durations;
 mod striped;
 
 /// One near hit in so many is asked how old its value is.
-const SAMPLED: u64 = 64;
+const SAMPLED: u64 = 1_024;
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
@@ -34,7 +34,7 @@ macro_rules! counters {
             /// How long loads took, from the call of the loader to its answer or the end of its time. A batch is one.
             pub load_time: Durations,
             /// How old values were when the near tier served them, since they were asked for, here or by another
-            /// node. One hit in 64 of each thread is asked.
+            /// node. One hit in 1 024 of each thread is asked.
             pub age_at_serve: Durations,
             /// Entries in the near tier, roughly.
             pub near_entries: u64,

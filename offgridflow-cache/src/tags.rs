@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::sync::{AtomicU64, Ordering, PoisonError, RwLock, SLOTS};
+use crate::sync::{AtomicU64, OnceLock, Ordering, PoisonError, RwLock, SLOTS};
 
 /// Tags, and names removed by other nodes, that are remembered one by one; beyond it everything older is dropped at once.
 const REMEMBERED: usize = 10_000;
@@ -21,25 +21,18 @@ fn mark(tag: &str) -> Mark {
 
 /// The node's own clock of invalidations. An entry carries the time its load began; it is valid while nothing that concerns it was
 /// invalidated since. Compared as integers: no wall clock.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Clock {
-    now: AtomicU64,           // number of the last invalidation
-    last_change: AtomicU64,   // as `now`, written once the change can be seen
-    floor: AtomicU64,         // what was born before is invalid
-    latest: Box<[AtomicU64]>, // the last removal of any mark of a slot: what was born since is valid without a look at `removed`
+    now: AtomicU64,                     // number of the last invalidation
+    last_change: AtomicU64,             // as `now`, written once the change can be seen
+    floor: AtomicU64,                   // what was born before is invalid
+    latest: OnceLock<Box<[AtomicU64]>>, // by slot, the last removal: what was born after that of either of its slots need not look at `removed`
     removed: RwLock<HashMap<Mark, u64>>,
 }
 
-impl Default for Clock {
-    fn default() -> Self {
-        let latest = std::iter::repeat_with(AtomicU64::default).take(SLOTS).collect();
-        let (now, last_change, floor) = Default::default();
-        Self { now, last_change, floor, latest, removed: RwLock::default() }
-    }
-}
-
 impl Clock {
-    /// When a load begins now.
+    /// The newest change that can be seen: when a load begins now.
+    #[inline]
     pub(crate) fn now(&self) -> u64 {
         self.last_change.load(Ordering::Acquire)
     }
@@ -53,7 +46,9 @@ impl Clock {
     pub(crate) fn remove_name(&self, name: Mark) {
         self.change(|removed, version| {
             removed.insert(name, version);
-            self.latest[slot(name)].fetch_max(version, Ordering::Release);
+            let latest =
+                self.latest.get_or_init(|| std::iter::repeat_with(AtomicU64::default).take(SLOTS).collect());
+            slots(name).iter().for_each(|slot| latest[*slot].store(version, Ordering::Release));
         });
     }
 
@@ -70,8 +65,8 @@ impl Clock {
         born < self.floor.load(Ordering::Acquire)
     }
 
-    /// Whether an entry born then, with this name and these tags, is still valid. Takes a lock only when something was removed since
-    /// that shares a slot with it.
+    /// Whether an entry born then, with this name and these tags, is still valid. Takes a lock only when what was removed since
+    /// shares both slots of one of them.
     #[inline]
     pub(crate) fn allows(&self, born: u64, name: Mark, tags: &[Mark]) -> bool {
         self.last_change.load(Ordering::Acquire) <= born || self.allows_after_change(born, name, tags)
@@ -79,11 +74,13 @@ impl Clock {
 
     /// Every change up to `last_change`, which was just read, can be seen in `floor` and `latest`.
     fn allows_after_change(&self, born: u64, name: Mark, tags: &[Mark]) -> bool {
-        let touched = |mark: &Mark| self.latest[slot(*mark)].load(Ordering::Acquire) > born;
         if self.forgot(born) {
             return false;
         }
-        !(touched(&name) || tags.iter().any(touched)) || self.allows_by_name(born, name, tags)
+        let Some(latest) = self.latest.get() else { return true };
+        let touched =
+            |mark: &Mark| slots(*mark).iter().all(|slot| latest[*slot].load(Ordering::Acquire) > born);
+        !((name != 0 && touched(&name)) || tags.iter().any(touched)) || self.allows_by_name(born, name, tags)
     }
 
     #[cold]
@@ -109,9 +106,10 @@ impl Clock {
     }
 }
 
+/// Two slots of each mark, so that few others share both.
 #[expect(clippy::cast_possible_truncation, reason = "only the low bits count")]
-fn slot(mark: Mark) -> usize {
-    mark as usize & (SLOTS - 1)
+fn slots(mark: Mark) -> [usize; 2] {
+    [mark as usize & (SLOTS - 1), (mark >> 32) as usize & (SLOTS - 1)]
 }
 
 #[cfg(all(test, not(loom)))]

@@ -15,6 +15,7 @@ impl Trust {
         Self { until: AtomicU64::new(0) }
     }
 
+    #[inline]
     pub(crate) fn until(&self) -> u64 {
         self.until.load(Ordering::Acquire)
     }

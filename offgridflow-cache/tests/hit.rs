@@ -102,7 +102,7 @@ async fn hits_cost_nothing(near: impl MemoryTier<u64, u64>, warms_up: bool) {
         if changed {
             let _ = cache.invalidate_tag("something else").await; // all entries are now older than the newest change
         }
-        let mut allocations = [0; 2]; // moka's housekeeping warms up on its readers' threads, some forty times
+        let mut allocations = [0; 5]; // moka's housekeeping comes now and then on its readers' threads, not in every round
         for count in &mut allocations {
             let before = ALLOCATIONS.with(Cell::get);
             for key in keys.iter().cycle().take(10_000) {
@@ -111,12 +111,12 @@ async fn hits_cost_nothing(near: impl MemoryTier<u64, u64>, warms_up: bool) {
             }
             *count = ALLOCATIONS.with(Cell::get) - before;
         }
-        assert_eq!(allocations[1], 0);
-        assert!(warms_up || allocations[0] == 0);
+        assert_eq!(allocations.iter().min(), Some(&0), "{allocations:?}");
+        assert!(warms_up || allocations == [0; 5], "{allocations:?}");
     }
     assert_eq!(json.0.load(Ordering::SeqCst), KEYS);
     let stats = cache.stats();
-    assert_eq!((stats.near_hits, stats.age_at_serve.count()), (80_000, 80_000 / 64));
+    assert_eq!((stats.near_hits, stats.age_at_serve.count()), (200_000, 200_000_u64.div_ceil(1_024)));
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ mod tags;
 mod sync {
     pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
     pub(crate) use loom::sync::{Mutex, MutexGuard, RwLock};
-    pub(crate) use std::sync::PoisonError;
+    pub(crate) use std::sync::{OnceLock, PoisonError};
 
     pub(crate) const SHARDS: usize = 1;
     pub(crate) const SLOTS: usize = 2;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use tokio::time::Instant;
 use xxhash_rust::xxh3::xxh3_64;
@@ -137,6 +138,7 @@ where
         let held = Held {
             value: value.value,
             born,
+            checked: AtomicU64::new(born),
             calm: self.calm_until(fresh, cost),
             fresh,
             doubted: self.watch.at(now),

@@ -2,7 +2,7 @@
 
 use std::hash::Hash;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
@@ -67,9 +67,11 @@ where
         asked: Instant,
         cost: Duration,
     ) -> Held<V> {
+        let born = if mutated!(self, BornAtLanding) { self.clock.now() } else { one.landing.born };
         Held {
             value: loaded.value,
-            born: if mutated!(self, BornAtLanding) { self.clock.now() } else { one.landing.born },
+            born,
+            checked: AtomicU64::new(born),
             calm: self.calm_until(fresh, cost),
             fresh,
             doubted: self.watch.at(asked).saturating_add(self.half_delta),

@@ -7,6 +7,7 @@ mod quick;
 mod watch;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 #[cfg(feature = "moka")]
 pub use self::moka::Moka;
@@ -20,11 +21,12 @@ use crate::tags::Mark;
 pub struct Held<V> {
     pub(crate) value: Option<Arc<V>>, // `None`: known to be absent
     pub(crate) born: u64,             // the cache's own clock of invalidations, when the load began
-    pub(crate) calm: u64, // by the cache's watch: until then nothing about its age needs a thought
-    pub(crate) fresh: u64, // until then it is what the source said
-    pub(crate) doubted: u64, // Δ/2 after it was asked for: until then it needs no news of invalidations
-    pub(crate) cost: u64, // nanoseconds that it took to load
-    pub(crate) name: Mark, // of the wire name; 0 without a shared tier
+    pub(crate) checked: AtomicU64, // by the same clock: up to then nothing that concerns it was invalidated
+    pub(crate) calm: u64,          // by the cache's watch: until then nothing about its age needs a thought
+    pub(crate) fresh: u64,         // until then it is what the source said
+    pub(crate) doubted: u64,       // Δ/2 after it was asked for: until then it needs no news of invalidations
+    pub(crate) cost: u64,          // nanoseconds that it took to load
+    pub(crate) name: Mark,         // of the wire name; 0 without a shared tier
     pub(crate) tags: Box<[Mark]>,
 }
 
@@ -38,7 +40,8 @@ impl<V> Held<V> {
 
 impl<V> Clone for Held<V> {
     fn clone(&self) -> Self {
-        Self { value: self.value.clone(), tags: self.tags.clone(), ..*self }
+        let checked = AtomicU64::new(self.checked.load(Ordering::Relaxed));
+        Self { value: self.value.clone(), tags: self.tags.clone(), checked, ..*self }
     }
 }
 

@@ -1,5 +1,6 @@
 //! A counter that many threads add to at no more cost than one.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -26,7 +27,10 @@ impl Striped {
     /// Counts one; what this thread's stripe counted before.
     #[inline]
     pub(crate) fn count(&self) -> u64 {
-        let index = SEAT.try_with(|seat| seat.0).unwrap_or(OWN);
+        let mut index = INDEX.get();
+        if index == NONE_YET {
+            index = take_seat();
+        }
         let stripe = &self.stripes[index].0;
         if index == OWN {
             return stripe.fetch_add(1, Ordering::Relaxed);
@@ -42,16 +46,30 @@ impl Striped {
     }
 }
 
-/// Which stripe this thread owns, in every counter. Given back when the thread ends, through a lock: the next owner sees its counts.
-struct Seat(usize);
+thread_local! {
+    /// Which stripe this thread counts on, in every counter. Without a destructor, so that reading it is one load.
+    static INDEX: Cell<usize> = const { Cell::new(NONE_YET) };
+    /// Gives the stripe back when the thread ends, through a lock: its next owner sees its counts.
+    static SEAT: Seat = Seat::take();
+}
 
-thread_local!(static SEAT: Seat = Seat::take());
+const NONE_YET: usize = usize::MAX;
 
 static SEATS: Mutex<Seats> = Mutex::new(Seats { given: 0, back: Vec::new() });
 
 struct Seats {
     given: usize, // at most `OWN`
     back: Vec<usize>,
+}
+
+struct Seat(usize);
+
+/// The first time in a thread; and after its end, when what is left of it shares a stripe.
+#[cold]
+fn take_seat() -> usize {
+    let index = SEAT.try_with(|seat| seat.0).unwrap_or(OWN);
+    INDEX.set(index);
+    index
 }
 
 impl Seat {
@@ -68,6 +86,7 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
+        INDEX.set(OWN);
         if self.0 < OWN {
             SEATS.lock().unwrap_or_else(PoisonError::into_inner).back.push(self.0);
         }
