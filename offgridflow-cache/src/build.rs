@@ -161,6 +161,19 @@ where
         self
     }
 
+    /// Switches a mechanism of the protocol off, so that a check can be seen to miss it.
+    #[cfg(feature = "sim")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "sim")))]
+    pub fn mutant(self, mutant: Option<crate::sim::Mutant>) -> Self {
+        self.probe(crate::sim::Probe::of(mutant))
+    }
+
+    #[cfg(feature = "sim")]
+    pub(crate) fn probe(mut self, probe: crate::sim::Probe) -> Self {
+        self.settings.probe = probe;
+        self
+    }
+
     /// Builds the cache; with a shared tier, on the current tokio runtime.
     ///
     /// # Errors

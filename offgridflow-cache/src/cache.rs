@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
+pub use self::lease::PutLease;
 pub use self::settings::Outage;
 pub(crate) use self::settings::Settings;
 pub(crate) use self::wire::{Wire, WireKey};
@@ -21,6 +23,7 @@ use crate::{BackendStats, CacheBuilder, Error, Held, Loaded, Loader, MemoryTier,
 mod follow;
 mod fresh;
 mod invalidate;
+mod lease;
 mod load;
 mod nested;
 mod run;
@@ -208,7 +211,8 @@ where
     /// [`Loaded`] with tags and a ttl of its own.
     ///
     /// The last to arrive wins, and an invalidation that comes meanwhile wins over the value. Other writers of the source are not
-    /// waited for: write the source first, and where several write the same key, invalidate instead.
+    /// waited for: write the source first, and where several write the same key, invalidate instead or take a
+    /// [`lease`](Self::lease).
     ///
     /// # Cancel safety
     /// Dropping the future does not stop it.
@@ -220,6 +224,25 @@ where
             delivery
         })
         .await
+    }
+
+    /// The right to put `key`, to be taken *before* its source is written: where several write the same key, what is put under a
+    /// lease is coherent with what the others put and invalidate.
+    ///
+    /// ```
+    /// use offgridflow_cache::{Cache, Loaded, loader_fn};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let prices = Cache::<u64, u64>::builder("prices")
+    ///     .build(loader_fn(|_: u64| async { Ok::<_, std::io::Error>(Loaded::value(7)) }))?;
+    /// let lease = prices.lease(&1).await;
+    /// // … the source is written here, and meanwhile somebody else writes it as well, and invalidates:
+    /// let _ = prices.invalidate(&1).await;
+    /// let _ = lease.put(5).await;                                        // whose value is the newer one? not kept
+    /// assert_eq!(prices.get(&1).await?.as_deref(), Some(&7));            // the source knows
+    /// # Ok(()) }
+    /// ```
+    pub async fn lease(&self, key: &K) -> PutLease<K, V, L> {
+        self.inner.lease(key).await
     }
 
     /// Removes `key` here and, through the shared tier, everywhere. A read that starts after this returned never sees what was
@@ -285,7 +308,7 @@ where
         self.near.get(key, &mut |held| {
             let now = self.watch.at_latest();
             let calm = now < held.calm
-                && (now < held.doubted || now < self.trust.until().saturating_sub(self.half_delta));
+                && (now < held.doubted || now < self.trusted_until().saturating_sub(self.half_delta));
             let judged = if calm { Judged::CALM } else { self.judge(held) };
             if judged.serve && self.is_valid(held) {
                 hit = Some((held.value.clone(), held.doubted));
@@ -322,6 +345,31 @@ where
         Duration::from_nanos(self.watch.exact().saturating_sub(asked))
     }
 
+    /// Until when the near tier may be served, by the cache's watch.
+    fn trusted_until(&self) -> u64 {
+        if mutated!(self, TickedTrust) {
+            return if self.down.load(Ordering::Acquire) { 0 } else { u64::MAX };
+        }
+        self.trust.until()
+    }
+
+    /// Whether a read of `key` that comes now may wait for a flight that was born and began then. What was removed elsewhere
+    /// more than Δ ago has to be known by now, or be older than the flight.
+    fn is_joinable(&self, key: &K, born: u64, began: Instant) -> bool {
+        if mutated!(self, JoinAny) {
+            return true;
+        }
+        if mutated!(self, LoadAlone) {
+            return false;
+        }
+        let young = began + self.settings.max_staleness > Instant::now();
+        let heard = self.wire.is_none() || young || self.watch.exact() < self.trusted_until();
+        if !heard {
+            note_fence!(self, key);
+        }
+        heard && !self.clock.forgot(born)
+    }
+
     /// Joins or opens the flights of `keys`, and runs those it opened as one batch.
     fn board<'k>(self: &Arc<Self>, keys: impl Iterator<Item = &'k K>) -> Vec<Ticket<V, L::Error>>
     where
@@ -334,7 +382,7 @@ where
                 tickets.push(Ticket::answered(Err(error)));
                 continue;
             }
-            match self.flights.board(key, &self.clock, |born| !self.clock.forgot(born)) {
+            match self.flights.board(key, &self.clock, |born, began| self.is_joinable(key, born, began)) {
                 Boarding::Joined(ticket) => {
                     self.counters.coalesced.add(1);
                     tickets.push(ticket);
@@ -367,7 +415,7 @@ where
     ) -> Result<Option<Arc<V>>, Error<L::Error>> {
         let at = ticket.at;
         let held = self.answer(key, ticket).await?;
-        if held.born >= at || self.clock.allows(held.born, held.name, &held.tags) {
+        if held.born >= at || mutated!(self, JoinAny) || self.clock.allows(held.born, held.name, &held.tags) {
             return Ok(held.value().cloned());
         }
         let ticket = self.board(std::iter::once(key)).pop().ok_or(Error::Closed)?;

@@ -3,19 +3,45 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, Hash, RandomState};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use crate::sync::{Mutex, MutexGuard, PoisonError, SHARDS};
 
 use crate::tags::Clock;
 use crate::{Error, Held};
 
-/// Locks the table is spread over; hits never take one.
-const SHARDS: usize = 64;
-
 pub(crate) type Answer<V, E> = Result<Arc<Held<V>>, Error<E>>;
-type Waiting<V, E> = watch::Receiver<Option<Answer<V, E>>>;
+type Waiting<V, E> = Arc<Board<V, E>>;
+
+/// Where the answer of a flight is written up, once. Who waits is woken in the order of arrival.
+struct Board<V, E> {
+    answer: Mutex<Option<Answer<V, E>>>,
+    written: Notify,
+}
+
+impl<V, E> Board<V, E> {
+    fn write(&self, answer: Answer<V, E>) {
+        self.answer().get_or_insert(answer);
+        self.written.notify_waiters();
+    }
+
+    async fn read(&self) -> Answer<V, E> {
+        loop {
+            let written = self.written.notified(); // counts from here on, so that nothing is missed in between
+            if let Some(answer) = self.answer().clone() {
+                return answer;
+            }
+            written.await;
+        }
+    }
+
+    fn answer(&self) -> MutexGuard<'_, Option<Answer<V, E>>> {
+        self.answer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// The table of flights.
 pub(crate) struct Flights<K, V, E> {
@@ -26,12 +52,13 @@ pub(crate) struct Flights<K, V, E> {
 struct Shard<K, V, E> {
     flights: HashMap<K, Flight<V, E>>,
     skipping: HashMap<K, usize>, // keys whose removal the shared tier has not confirmed
+    revoked: u64,                // how often the lease of any key of the shard was taken
 }
 
 struct Flight<V, E> {
-    id: Arc<()>,
     born: u64,
-    waiting: Waiting<V, E>,
+    began: Instant,
+    board: Waiting<V, E>,
 }
 
 /// How a read gets its answer.
@@ -44,7 +71,7 @@ pub(crate) enum Boarding<K: Hash + Eq, V, E> {
 
 /// A place in a flight.
 pub(crate) struct Ticket<V, E> {
-    waiting: Waiting<V, E>,
+    board: Waiting<V, E>,
     /// The clock of invalidations when the place was taken: what the flight brings must not be older.
     pub(crate) at: u64,
 }
@@ -56,35 +83,34 @@ pub(crate) struct Landing<K: Hash + Eq, V, E> {
     pub(crate) born: u64,
     pub(crate) began: Instant,
     pub(crate) skip_shared: bool,
-    id: Arc<()>,
-    answer: watch::Sender<Option<Answer<V, E>>>,
+    board: Waiting<V, E>,
 }
 
 impl<V, E> Ticket<V, E> {
     /// A place in a flight that has landed already.
     pub(crate) fn answered(answer: Answer<V, E>) -> Self {
-        Self { waiting: watch::channel(Some(answer)).1, at: 0 }
+        Self { board: Arc::new(Board { answer: Mutex::new(Some(answer)), written: Notify::new() }), at: 0 }
     }
 }
 
 impl<K: Hash + Eq + Clone, V, E> Flights<K, V, E> {
     pub(crate) fn new() -> Self {
-        let shard = || Mutex::new(Shard { flights: HashMap::new(), skipping: HashMap::new() });
+        let shard = || Mutex::new(Shard { flights: HashMap::new(), skipping: HashMap::new(), revoked: 0 });
         Self { shards: (0..SHARDS).map(|_| shard()).collect(), hasher: RandomState::new() }
     }
 
-    /// Joins the flight of `key` if it was born late enough; else opens one. The clock is read under the lock, so that a flight
+    /// Joins the flight of `key` if it was born and began late enough; else opens one. The clock is read under the lock, so that a flight
     /// opened later is never born earlier.
     pub(crate) fn board(
         self: &Arc<Self>,
         key: &K,
         clock: &Clock,
-        joinable: impl Fn(u64) -> bool,
+        joinable: impl Fn(u64, Instant) -> bool,
     ) -> Boarding<K, V, E> {
         let mut shard = self.shard(key);
         let at = clock.now();
-        if let Some(flight) = shard.flights.get(key).filter(|flight| joinable(flight.born)) {
-            return Boarding::Joined(Ticket { waiting: flight.waiting.clone(), at });
+        if let Some(flight) = shard.flights.get(key).filter(|flight| joinable(flight.born, flight.began)) {
+            return Boarding::Joined(Ticket { board: Arc::clone(&flight.board), at });
         }
         let (landing, ticket) = self.open(&mut shard, key, at);
         Boarding::Opened(landing, ticket)
@@ -103,21 +129,39 @@ impl<K: Hash + Eq + Clone, V, E> Flights<K, V, E> {
         key: &K,
         born: u64,
     ) -> (Landing<K, V, E>, Ticket<V, E>) {
-        let (answer, waiting) = watch::channel(None);
-        let id = Arc::new(());
-        let flight = Flight { id: Arc::clone(&id), born, waiting: waiting.clone() };
+        let board = Arc::new(Board { answer: Mutex::new(None), written: Notify::new() });
+        let began = Instant::now();
+        let flight = Flight { born, began, board: Arc::clone(&board) };
         shard.flights.insert(key.clone(), flight);
         let skip_shared = shard.skipping.contains_key(key);
-        let (flights, began) = (Arc::clone(self), Instant::now());
-        let landing = Landing { flights, key: key.clone(), born, began, skip_shared, id, answer };
-        (landing, Ticket { waiting, at: born })
+        let flights = Arc::clone(self);
+        let ticket = Ticket { board: Arc::clone(&board), at: born };
+        (Landing { flights, key: key.clone(), born, began, skip_shared, board }, ticket)
     }
 
     /// Takes the lease of whatever flight `key` has, and does `work` before any other flight can land.
     pub(crate) fn revoke(&self, key: &K, work: impl FnOnce()) {
         let mut shard = self.shard(key);
         shard.flights.remove(key);
+        shard.revoked += 1;
         work();
+    }
+
+    /// As [`revoke`](Self::revoke), if nothing was revoked since [`revoked`](Self::revoked) gave this number; the number after it.
+    /// Keys that share a lock share it, which errs on the safe side.
+    pub(crate) fn revoke_if(&self, key: &K, since: u64, work: impl FnOnce()) -> Option<u64> {
+        let mut shard = self.shard(key);
+        if shard.revoked != since {
+            return None;
+        }
+        shard.flights.remove(key);
+        shard.revoked += 1;
+        work();
+        Some(shard.revoked)
+    }
+
+    pub(crate) fn revoked(&self, key: &K) -> u64 {
+        self.shard(key).revoked
     }
 
     /// From now on, or no longer, reads of `key` pass the shared tier by.
@@ -143,9 +187,9 @@ impl<K: Hash + Eq, V, E> Flights<K, V, E> {
     }
 
     /// Takes the flight out; whether it still held its lease, in which case `keep` ran under the lock.
-    fn end(&self, key: &K, id: &Arc<()>, keep: impl FnOnce()) -> bool {
+    fn end(&self, key: &K, board: &Waiting<V, E>, keep: impl FnOnce()) -> bool {
         let mut shard = self.shard(key);
-        let holds = shard.flights.get(key).is_some_and(|flight| Arc::ptr_eq(&flight.id, id));
+        let holds = shard.flights.get(key).is_some_and(|flight| Arc::ptr_eq(&flight.board, board));
         if holds {
             shard.flights.remove(key);
             keep();
@@ -158,7 +202,7 @@ impl<K: Hash + Eq, V, E> Landing<K, V, E> {
     /// Does `work` if the flight still holds its lease, which it keeps.
     pub(crate) fn meanwhile(&self, work: impl FnOnce(&K)) {
         let shard = self.flights.shard(&self.key);
-        if shard.flights.get(&self.key).is_some_and(|flight| Arc::ptr_eq(&flight.id, &self.id)) {
+        if shard.flights.get(&self.key).is_some_and(|flight| Arc::ptr_eq(&flight.board, &self.board)) {
             work(&self.key);
         }
     }
@@ -166,24 +210,22 @@ impl<K: Hash + Eq, V, E> Landing<K, V, E> {
     /// Ends the flight: `keep` runs only if the key was not invalidated meanwhile; the waiters get `answer` in either case,
     /// since they began before the invalidation. Whether it was kept.
     pub(crate) fn land(&self, answer: Answer<V, E>, keep: impl FnOnce()) -> bool {
-        let kept = self.flights.end(&self.key, &self.id, keep);
-        let _ = self.answer.send(Some(answer));
+        let kept = self.flights.end(&self.key, &self.board, keep);
+        self.board.write(answer);
         kept
     }
 }
 
 impl<K: Hash + Eq, V, E> Drop for Landing<K, V, E> {
     fn drop(&mut self) {
-        self.flights.end(&self.key, &self.id, || {});
+        self.flights.end(&self.key, &self.board, || {});
+        self.board.write(Err(Error::Closed));
     }
 }
 
 /// Waits for a flight's answer.
-pub(crate) async fn answer_of<V, E>(mut ticket: Ticket<V, E>) -> Answer<V, E> {
-    match ticket.waiting.wait_for(Option::is_some).await {
-        Ok(answer) => answer.clone().unwrap_or(Err(Error::Closed)),
-        Err(_) => Err(Error::Closed),
-    }
+pub(crate) async fn answer_of<V, E>(ticket: Ticket<V, E>) -> Answer<V, E> {
+    ticket.board.read().await
 }
 
 impl<K, V, E> fmt::Debug for Flights<K, V, E> {

@@ -32,6 +32,8 @@
 //! 3. One load a key and node, and one a fleet while the shared tier answers.
 //! 4. A failing shared tier never fails a read that the loader could answer.
 //!
+//! The module `sim` (feature `sim`) holds seeded runs of whole fleets against them, over a store of your own as well.
+//!
 //! Not promised: freshness beyond what the loader reads (a lagging replica gives old values), and survival of invalidations
 //! that a Redis failover forgets.
 //!
@@ -40,6 +42,34 @@
 //! For values that must never be stale on any node, read the source. For a cache without loads, use moka itself.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+
+/// Whether a simulation switched this mechanism off; without the feature `sim` it never is, and nothing is left of the question.
+#[cfg(feature = "sim")]
+macro_rules! mutated {
+    ($inner:expr, $mutant:ident) => {
+        $inner.settings.probe.mutant == Some(crate::sim::Mutant::$mutant)
+    };
+}
+#[cfg(not(feature = "sim"))]
+macro_rules! mutated {
+    ($inner:expr, $mutant:ident) => {
+        false
+    };
+}
+
+/// Tells a simulation that the flight of a key lost its lease.
+#[cfg(feature = "sim")]
+macro_rules! note_fence {
+    ($inner:expr, $key:expr) => {
+        $inner.settings.probe.fence($key)
+    };
+}
+#[cfg(not(feature = "sim"))]
+macro_rules! note_fence {
+    ($inner:expr, $key:expr) => {
+        let _ = $key;
+    };
+}
 
 /// An event of a cache, for who collects them; misses and troubles only, hits have none.
 #[cfg(feature = "tracing")]
@@ -70,12 +100,16 @@ mod near;
 mod random;
 mod recovery;
 mod shared;
+#[cfg(feature = "sim")]
+#[cfg_attr(docsrs, doc(cfg(feature = "sim")))]
+pub mod sim;
 mod stats;
+mod sync;
 mod tags;
 mod trust;
 
 pub use build::CacheBuilder;
-pub use cache::{Cache, Delivery, NoLoader, Outage};
+pub use cache::{Cache, Delivery, NoLoader, Outage, PutLease};
 pub use codec::Codec;
 #[cfg(feature = "json")]
 #[cfg_attr(docsrs, doc(cfg(feature = "json")))]

@@ -30,7 +30,7 @@ pub(crate) enum Kept {
     AsAll,
 }
 
-/// What waited at one moment; delivered in this order.
+/// What waited at one moment; delivered in this order, and what was asked for first comes first.
 #[derive(Debug)]
 pub(crate) struct Backlog<K> {
     pub(crate) all: Option<u64>,
@@ -75,12 +75,11 @@ impl<K: Hash + Eq + Clone> Recovery<K> {
 
     pub(crate) fn backlog(&self) -> Backlog<K> {
         let key = |(name, (key, number)): (&Key, &(K, u64))| (name.clone(), key.clone(), *number);
-        Backlog {
-            all: self.all,
-            tags: self.tags.iter().map(|(tag, number)| (Arc::clone(tag), *number)).collect(),
-            keys: self.keys.iter().map(key).collect(),
-            upto: self.next,
-        }
+        let mut tags: Vec<_> = self.tags.iter().map(|(tag, number)| (Arc::clone(tag), *number)).collect();
+        tags.sort_unstable_by_key(|(_, number)| *number);
+        let mut keys: Vec<_> = self.keys.iter().map(key).collect();
+        keys.sort_unstable_by_key(|(.., number)| *number);
+        Backlog { all: self.all, tags, keys, upto: self.next }
     }
 
     /// The whole namespace was removed, and with it all of the backlog; the keys that wait no longer.

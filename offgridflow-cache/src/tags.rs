@@ -1,13 +1,11 @@
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{OnceLock, PoisonError, RwLock};
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use crate::sync::{AtomicU64, OnceLock, Ordering, PoisonError, RwLock, SLOTS};
+
 /// Tags, and names removed by other nodes, that are remembered one by one; beyond it everything older is dropped at once.
 const REMEMBERED: usize = 10_000;
-/// Slots of the table that hits look at, a power of two: 128 KiB once anything was removed by tag or by another node.
-const SLOTS: usize = 16_384;
 
 /// Hash of a tag or of a wire name. Two that share one are invalidated together.
 pub(crate) type Mark = u64;
@@ -114,7 +112,7 @@ fn slots(mark: Mark) -> [usize; 2] {
     [mark as usize & (SLOTS - 1), (mark >> 32) as usize & (SLOTS - 1)]
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

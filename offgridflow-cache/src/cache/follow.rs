@@ -66,13 +66,16 @@ where
                 self.counters.gaps.add(1);
                 event!(INFO, self, "a gap in the news of invalidations: everything near is invalid");
             }
-            return self.clock.remove_all(); // anything may have been removed
+            if mutated!(self, IgnoreGaps) {
+                return;
+            }
+            return self.fence_all(); // anything may have been removed
         };
         for change in changes {
             match change {
                 Change::Key(name) => self.clock.remove_name(xxh3_64(name)),
                 Change::Tag(tag) => self.clock.remove_tag(tag),
-                Change::Namespace => self.clock.remove_all(),
+                Change::Namespace => self.fence_all(),
             }
         }
     }

@@ -53,18 +53,19 @@ where
         }
         self.counters.stale_hits.add(u64::from(stale));
         self.counters.suspect_hits.add(u64::from(suspect));
-        let soon_doubtful = now >= held.doubted && now >= self.trust.until().saturating_sub(self.half_delta);
+        let soon_doubtful =
+            now >= held.doubted && now >= self.trusted_until().saturating_sub(self.half_delta);
         Judged { serve: true, refresh: stale || soon_doubtful || self.is_early(held, now) }
     }
 
     /// Whether a value needs no news of invalidations, or there was news within Δ.
     fn trusts(&self, held: &Held<V>, now: u64) -> bool {
-        now < held.doubted.saturating_add(self.half_delta) || now < self.trust.until()
+        now < held.doubted.saturating_add(self.half_delta) || now < self.trusted_until()
     }
 
     fn serves_suspects(&self, now: u64) -> bool {
         let Outage::ServeSuspect(limit) = self.settings.outage else { return false };
-        let until = self.trust.until();
+        let until = self.trusted_until();
         until > 0 && now.saturating_sub(until) < nanos(limit)
     }
 
@@ -93,7 +94,7 @@ where
             return;
         }
         if let Boarding::Opened(landing, _) =
-            self.flights.board(key, &self.clock, |born| !self.clock.forgot(born))
+            self.flights.board(key, &self.clock, |born, began| self.is_joinable(key, born, began))
         {
             self.counters.refreshes.add(1);
             runtime.spawn(run(Arc::clone(self), vec![landing], Errand::here(Purpose::Refresh)));
@@ -110,7 +111,7 @@ where
         self.near.peek(key, &mut |held| {
             let usable = now < held.fresh.saturating_add(nanos(self.settings.stale_on_error))
                 && (self.trusts(held, now) || self.serves_suspects(now))
-                && self.clock.allows(held.born, held.name, &held.tags);
+                && (mutated!(self, ServeInvalidated) || self.clock.allows(held.born, held.name, &held.tags));
             found = usable.then(|| Arc::new(held.clone()));
         });
         found

@@ -20,15 +20,21 @@ where
         self.counters.invalidations.add(1);
         self.fence(key);
         let Some(wire) = &self.wire else { return Delivery::Delivered };
-        self.flights.skip_shared(key, true);
+        if !mutated!(self, FenceOnce) {
+            self.flights.skip_shared(key, true);
+        }
         let name = wire.key(key);
         let removed = self.removed(wire, Scope::Keys(vec![name.clone()])).await;
         if !removed {
             event!(WARN, self, "an invalidation is deferred: the shared tier could not be told");
         }
         let kept = (!removed).then(|| self.keep(|recovery| recovery.keep_key(name, key.clone())));
-        self.fence(key); // again: a read meanwhile may have found the old value still there
-        if kept != Some(Kept::New) {
+        if mutated!(self, FenceOnce) {
+            self.flights.skip_shared(key, true);
+        } else {
+            self.fence(key); // again: a read meanwhile may have found the old value still there
+        }
+        if kept != Some(Kept::New) || mutated!(self, ForgetDeferred) {
             self.flights.skip_shared(key, false); // removed, or something else sees to it
         }
         if removed { Delivery::Delivered } else { Delivery::Deferred }
@@ -37,6 +43,13 @@ where
     pub(super) fn fence(&self, key: &K) {
         self.flights.revoke(key, || self.near.remove(key));
         self.failures.forget(key);
+        note_fence!(self, key);
+    }
+
+    pub(super) fn fence_all(&self) {
+        self.clock.remove_all();
+        #[cfg(feature = "sim")]
+        self.settings.probe.fence_all();
     }
 
     pub(super) async fn invalidate_tag(&self, tag: Arc<str>) -> Delivery {
@@ -50,7 +63,7 @@ where
     }
 
     pub(super) async fn clear(&self) -> Delivery {
-        self.sweep(Scope::Namespace, |inner| inner.clock.remove_all(), Recovery::keep_all).await
+        self.sweep(Scope::Namespace, Self::fence_all, Recovery::keep_all).await
     }
 
     /// Removes what is not known by key. When it is deferred, this node is blind to the shared tier *before* it fences again: what
@@ -110,7 +123,7 @@ where
             if !self.removed(wire, Scope::Namespace).await {
                 return;
             }
-            self.clock.remove_all();
+            self.fence_all();
             for key in self.keep(|recovery| recovery.delivered_all(&backlog)) {
                 self.fence(&key);
                 self.flights.skip_shared(&key, false);

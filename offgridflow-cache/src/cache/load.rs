@@ -47,7 +47,11 @@ where
         let held = Arc::new(self.held(one, loaded, fresh, asked, cost));
         self.failures.forget(&one.landing.key);
         let key = one.landing.key.clone();
-        let kept = one.landing.land(Ok(Arc::clone(&held)), || self.near.insert(key, held));
+        let keep = || self.near.insert(key.clone(), Arc::clone(&held));
+        let kept = one.landing.land(Ok(Arc::clone(&held)), keep);
+        if !kept && mutated!(self, LandRevoked) {
+            keep();
+        }
         if !kept {
             self.counters.fenced.add(1);
         }
@@ -63,10 +67,11 @@ where
         asked: Instant,
         cost: Duration,
     ) -> Held<V> {
+        let born = if mutated!(self, BornAtLanding) { self.clock.now() } else { one.landing.born };
         Held {
             value: loaded.value,
-            born: one.landing.born,
-            checked: AtomicU64::new(one.landing.born),
+            born,
+            checked: AtomicU64::new(born),
             calm: self.calm_until(fresh, cost),
             fresh,
             doubted: self.watch.at(asked).saturating_add(self.half_delta),
@@ -139,7 +144,7 @@ where
     }
 
     /// What is loaded, with the ttl it will have: its own or the cache's, shortened at random.
-    fn with_ttl(&self, loaded: Loaded<V>, holds: Option<Arc<V>>) -> Loaded<Arc<V>> {
+    pub(super) fn with_ttl(&self, loaded: Loaded<V>, holds: Option<Arc<V>>) -> Loaded<Arc<V>> {
         let value = if loaded.unchanged { holds } else { loaded.value.map(Arc::new) };
         let own = if value.is_some() { self.settings.ttl } else { self.settings.negative_ttl };
         let ttl = self.jittered(loaded.ttl.unwrap_or(own).min(LONGEST_TTL));
@@ -172,7 +177,7 @@ where
         }
     }
 
-    fn fail(&self, one: &Flying<K, V, L::Error>, error: Error<L::Error>) {
+    pub(super) fn fail(&self, one: &Flying<K, V, L::Error>, error: Error<L::Error>) {
         self.counters.load_errors.add(1);
         if !self.settings.retry_after.is_zero() {
             self.failures.note(&one.landing.key, Instant::now() + self.settings.retry_after, error.clone());
@@ -190,6 +195,7 @@ where
     /// invalidates the key later takes it away, and whoever did so earlier took the flight.
     pub(super) async fn put(self: &Arc<Self>, key: K, value: Loaded<V>) {
         let landing = self.flights.replace(&key, &self.clock, || self.near.remove(&key));
+        note_fence!(self, &key);
         let wire = self.wire.as_ref().map(|wire| wire.key(&key));
         let mut one = Flying { landing, wire, lease: None };
         if let Some((wire, name)) = self.readable().zip(one.wire.clone()).filter(|_| !one.landing.skip_shared)

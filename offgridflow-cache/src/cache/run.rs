@@ -11,7 +11,7 @@ use super::load::load;
 use super::{Inner, Wire, nested};
 use crate::flight::Landing;
 use crate::near::nanos;
-use crate::{Entry, Key, Lease, Loaded, Loader, Lookup, Terms};
+use crate::{Entry, Error, Key, Lease, Loaded, Loader, Lookup, Terms};
 
 /// First pause before a busy key is asked for again; it doubles up to the last.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(32));
@@ -122,6 +122,10 @@ where
             return (to_load, Vec::new());
         }
         let Some(lookups) = self.look_up(wire, &keys, purpose).await else {
+            if mutated!(self, FailWithStore) {
+                asked.iter().for_each(|one| self.fail(one, Error::Closed));
+                return (to_load, Vec::new());
+            }
             to_load.extend(asked);
             return (to_load, Vec::new());
         };
@@ -142,6 +146,7 @@ where
                     one.lease = Some(lease);
                     to_load.push(one);
                 }
+                Lookup::Busy if mutated!(self, LoadWhileBusy) => to_load.push(one),
                 Lookup::Busy => busy.push(one),
                 Lookup::Failed => to_load.push(one),
             }

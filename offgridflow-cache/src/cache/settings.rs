@@ -37,6 +37,8 @@ pub(crate) struct Settings {
     pub(crate) retry_after: Duration,
     pub(crate) refresh_early: f64,
     pub(crate) outage: Outage,
+    #[cfg(feature = "sim")]
+    pub(crate) probe: crate::sim::Probe,
 }
 
 impl Default for Settings {
@@ -56,6 +58,8 @@ impl Default for Settings {
             retry_after: Duration::from_millis(100),
             refresh_early: 1.0,
             outage: Outage::Reload,
+            #[cfg(feature = "sim")]
+            probe: crate::sim::Probe::default(),
         }
     }
 }

@@ -1,7 +1,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+#[cfg(feature = "sim")]
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -27,14 +29,26 @@ const KEYS: usize = 100_000;
 /// expired goes, then an eighth of the rest at random.
 #[derive(Clone)]
 pub struct InProcess {
-    spaces: Arc<Mutex<HashMap<String, Space>>>,
+    memory: Arc<Mutex<Memory>>,
     commands: Arc<AtomicU64>,
     capacity: usize,
+}
+
+/// What a restart loses.
+#[derive(Debug)]
+struct Memory {
     epoch: u64,
+    spaces: HashMap<String, Space>,
+    #[cfg(feature = "sim")]
+    saved: (u64, HashMap<String, Space>),
+    #[cfg(feature = "sim")]
+    skew: Duration,
 }
 
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "sim", derive(Clone))]
 struct Space {
+    epoch: u64,
     capacity: usize,
     slots: HashMap<Vec<u8>, Slot>,
     sequence: u64,
@@ -42,10 +56,11 @@ struct Space {
     tags: HashMap<Arc<str>, u64>,
     log: BTreeMap<u64, Vec<Change>>,
     tokens: u64,
-    messages: watch::Sender<()>,
+    messages: Arc<watch::Sender<()>>,
 }
 
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "sim", derive(Clone))]
 struct Slot {
     stored: Option<Stored>,
     lease: Option<Given>,
@@ -53,6 +68,7 @@ struct Slot {
 
 /// A lease that was given.
 #[derive(Debug)]
+#[cfg_attr(feature = "sim", derive(Clone))]
 struct Given {
     token: Bytes,
     at: Instant,
@@ -60,6 +76,7 @@ struct Given {
 }
 
 #[derive(Debug)]
+#[cfg_attr(feature = "sim", derive(Clone))]
 struct Stored {
     frame: Bytes,
     fresh: Instant,
@@ -105,17 +122,88 @@ impl InProcess {
     /// An empty store that keeps at most `keys` keys a namespace, and at least one.
     #[must_use]
     pub fn with_capacity(keys: usize) -> Self {
-        static EPOCHS: AtomicU64 = AtomicU64::new(0);
-        let epoch = EPOCHS.fetch_add(1, Ordering::Relaxed);
-        Self { spaces: Arc::default(), commands: Arc::default(), capacity: keys.max(1), epoch }
+        Self { memory: Arc::default(), commands: Arc::default(), capacity: keys.max(1) }
     }
 
-    fn with<T>(&self, namespace: &str, work: impl FnOnce(&mut Space) -> T) -> T {
+    /// Works on a namespace, with the store's own time.
+    fn with<T>(&self, namespace: &str, work: impl FnOnce(&mut Space, Instant) -> T) -> T {
         self.commands.fetch_add(1, Ordering::Relaxed);
-        let mut spaces = self.spaces.lock().unwrap_or_else(PoisonError::into_inner);
-        let empty = || Space { capacity: self.capacity, ..Space::default() };
-        work(spaces.entry(namespace.to_owned()).or_insert_with(empty))
+        let mut memory = self.memory();
+        let (epoch, now) = (memory.epoch, memory.now());
+        let empty = || Space { epoch, capacity: self.capacity, ..Space::default() };
+        work(memory.spaces.entry(namespace.to_owned()).or_insert_with(empty), now)
     }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Faults that only a simulation plays.
+#[cfg(feature = "sim")]
+impl InProcess {
+    pub(crate) fn lose_memory(&self) {
+        let mut memory = self.memory();
+        (memory.epoch, memory.spaces) = (next_epoch(), HashMap::new());
+    }
+
+    pub(crate) fn save_memory(&self) {
+        let mut memory = self.memory();
+        memory.saved = (memory.epoch, memory.spaces.clone());
+    }
+
+    /// What was saved is there again: the sequence, the log, the tags, and under another epoch none of the values.
+    pub(crate) fn restore_memory(&self, unnoticed: bool) {
+        let mut memory = self.memory();
+        (memory.epoch, memory.spaces) = memory.saved.clone();
+        if !unnoticed {
+            memory.epoch = next_epoch();
+            let epoch = memory.epoch;
+            for space in memory.spaces.values_mut() {
+                space.epoch = epoch;
+                space.slots.clear();
+            }
+        }
+    }
+
+    pub(crate) fn jump_clock(&self, millis: i64) {
+        let mut memory = self.memory();
+        let by = Duration::from_millis(millis.unsigned_abs());
+        memory.skew =
+            if millis < 0 { memory.skew.saturating_sub(by) } else { memory.skew.saturating_add(by) };
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            epoch: next_epoch(),
+            spaces: HashMap::new(),
+            #[cfg(feature = "sim")]
+            saved: (next_epoch(), HashMap::new()),
+            #[cfg(feature = "sim")]
+            skew: Duration::from_secs(3_600), // so that it can jump back as well
+        }
+    }
+}
+
+impl Memory {
+    #[cfg(feature = "sim")]
+    fn now(&self) -> Instant {
+        Instant::now() + self.skew
+    }
+
+    #[cfg(not(feature = "sim"))]
+    #[expect(clippy::unused_self, reason = "with the feature `sim` it has a clock of its own")]
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+}
+
+/// Another in every life of every store of the process.
+fn next_epoch() -> u64 {
+    static EPOCHS: AtomicU64 = AtomicU64::new(0);
+    EPOCHS.fetch_add(1, Ordering::Relaxed)
 }
 
 impl Space {
@@ -133,8 +221,7 @@ impl Space {
         }
     }
 
-    fn look_up(&mut self, name: &[u8], terms: &Terms) -> Lookup {
-        let now = Instant::now();
+    fn look_up(&mut self, name: &[u8], terms: &Terms, now: Instant) -> Lookup {
         if !self.slots.contains_key(name) {
             self.make_room(now);
         }
@@ -146,7 +233,8 @@ impl Space {
         });
         let entry = valid.map(|stored| stored.entry_at(now));
         let fresh = entry.as_ref().is_some_and(|entry| !entry.left.is_zero());
-        let lives = |lease: &Given| lease.until > now && now.duration_since(lease.at) < terms.patience;
+        let lives =
+            |lease: &Given| lease.until > now && now.saturating_duration_since(lease.at) < terms.patience;
         let busy = slot.lease.as_ref().is_some_and(lives);
         match entry {
             Some(entry) if fresh && (busy || !terms.early) => return Lookup::Fresh(entry),
@@ -155,7 +243,7 @@ impl Space {
             _ => {}
         }
         self.tokens += 1;
-        let token = Bytes::copy_from_slice(&self.tokens.to_be_bytes());
+        let token: Bytes = [self.epoch, self.tokens].map(u64::to_be_bytes).concat().into(); // no other life's
         slot.lease = Some(Given { token: token.clone(), at: now, until: now + terms.lease });
         let lease = Lease { token, born: self.sequence };
         match entry {
@@ -164,8 +252,7 @@ impl Space {
         }
     }
 
-    fn fill(&mut self, fill: Fill) -> Filled {
-        let now = Instant::now();
+    fn fill(&mut self, fill: Fill, now: Instant) -> Filled {
         let Some(slot) = self.slots.get_mut(fill.key.name()) else { return Filled::Fenced };
         if !slot.lease.as_ref().is_some_and(|given| given.token == fill.lease.token && given.until > now) {
             return Filled::Fenced;
@@ -212,8 +299,8 @@ impl Space {
         Change::Tag(tag)
     }
 
-    fn news(&self, epoch: u64, seen: Option<&Position>) -> News {
-        let epoch = Bytes::copy_from_slice(&epoch.to_be_bytes());
+    fn news(&self, seen: Option<&Position>) -> News {
+        let epoch = Bytes::copy_from_slice(&self.epoch.to_be_bytes());
         let known = |since: u64| self.sequence == since || self.log.contains_key(&(since + 1));
         let whole = seen.filter(|seen| seen.epoch == epoch && known(seen.sequence));
         let since = |seen: &Position| {
@@ -227,30 +314,30 @@ impl Space {
 impl CacheBackend for InProcess {
     async fn get_or_lease(&self, keys: &[Key], terms: &Terms) -> Result<Vec<Lookup>, BackendError> {
         let Some(first) = keys.first() else { return Ok(Vec::new()) };
-        Ok(self.with(first.namespace(), |space| {
-            keys.iter().map(|key| space.look_up(key.name(), terms)).collect()
+        Ok(self.with(first.namespace(), |space, now| {
+            keys.iter().map(|key| space.look_up(key.name(), terms, now)).collect()
         }))
     }
 
     async fn fill_if(&self, fills: Vec<Fill>) -> Result<Vec<Filled>, BackendError> {
         let fill = |fill: Fill| {
             let namespace = fill.key.namespace().to_owned();
-            self.with(&namespace, |space| space.fill(fill))
+            self.with(&namespace, |space, now| space.fill(fill, now))
         };
         Ok(fills.into_iter().map(fill).collect())
     }
 
     async fn remove(&self, namespace: &str, scope: Scope) -> Result<(), BackendError> {
-        self.with(namespace, |space| space.remove(scope));
+        self.with(namespace, |space, _| space.remove(scope));
         Ok(())
     }
 
     async fn news(&self, namespace: &str, seen: Option<Position>) -> Result<News, BackendError> {
-        Ok(self.with(namespace, |space| space.news(self.epoch, seen.as_ref())))
+        Ok(self.with(namespace, |space, _| space.news(seen.as_ref())))
     }
 
     fn messages(&self, namespace: &str) -> Option<watch::Receiver<()>> {
-        Some(self.with(namespace, |space| space.messages.subscribe()))
+        Some(self.with(namespace, |space, _| space.messages.subscribe()))
     }
 
     fn caps(&self) -> Caps {
@@ -288,7 +375,7 @@ mod tests {
         for n in 8..24 {
             assert_eq!(fill(n, second).await, [Filled::Stored]);
         }
-        let size = || store.with("test", |space| space.slots.len());
+        let size = || store.with("test", |space, _| space.slots.len());
         assert_eq!(size(), 16, "the expired went, and nothing else");
         for n in 24..1_000 {
             fill(n, second).await;
@@ -299,10 +386,10 @@ mod tests {
     #[test]
     fn removed_tags_keep_their_bound_on_the_safe_side() {
         let store = InProcess::new();
-        let born = store.with("test", |space| space.sequence);
+        let born = store.with("test", |space, _| space.sequence);
         let many = (0..=TAGS).map(|n| n.to_string().into()).collect();
-        store.with("test", |space| space.remove(Scope::Tags(many)));
-        store.with("test", |space| {
+        store.with("test", |space, _| space.remove(Scope::Tags(many)));
+        store.with("test", |space, _| {
             assert!(space.tags.len() <= TAGS);
             assert!(space.floor > born, "what is forgotten concerns everything older");
         });
