@@ -175,3 +175,32 @@ fn an_interrupt_exits_130_with_a_partial_report() {
     let report = Report::from_json(&fs::read_to_string(&json).expect("written")).expect("a whole report");
     assert!(report.total.ok >= 19);
 }
+
+/// By symbolic links, so that nothing real could be replaced.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_report_goes_into_what_is_no_file_and_does_not_take_its_place() {
+    let folder = tempfile::tempdir().expect("folder");
+    let json = folder.path().join("run.json");
+    let report = |to: &str| {
+        let _ = fs::remove_file(&json);
+        std::os::unix::fs::symlink(to, &json).expect("a link");
+        run(&[
+            "run",
+            "http://127.0.0.1:1",
+            "-r",
+            "10",
+            "-d",
+            "1s",
+            "-q",
+            "--json",
+            json.to_str().expect("text"),
+        ])
+    };
+    let (code, out, err) = report("/dev/stdout");
+    assert!(code == 1 && out.contains("\"schema\""), "{code} {out}{err}");
+    let (code, _, err) = report("/dev/full");
+    assert!(code == 4 && err.contains("cannot write") && err.contains("space"), "{code} {err}");
+    assert!(json.is_symlink(), "it is there still");
+    assert_eq!(fs::read_dir(folder.path()).expect("folder").count(), 1, "no partial file stays");
+}

@@ -1,17 +1,18 @@
 //! A report file that is whole or not there.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io::{self, Write},
     path::{Path, PathBuf},
 };
 
 use crate::report::Report;
 
-/// Written beside its place and then moved there, so that a reader never sees half a report.
+/// Written beside its place and then moved there, so that a reader never sees half a report. What is there and no file, such as a
+/// pipe or `/dev/stdout`, is written to as it is.
 pub(super) struct JsonFile {
     path: PathBuf,
-    partial: PathBuf,
+    partial: Option<PathBuf>,
     file: File,
 }
 
@@ -23,18 +24,22 @@ impl JsonFile {
         if path.is_dir() {
             return Err(failed(io::ErrorKind::IsADirectory.into()));
         }
+        if fs::metadata(&path).is_ok_and(|there| !there.is_file()) {
+            let file = OpenOptions::new().write(true).open(&path).map_err(failed)?;
+            return Ok(Self { path, partial: None, file });
+        }
         let mut partial = path.clone().into_os_string();
         partial.push(".partial");
         let partial = PathBuf::from(partial);
         let file = File::create(&partial).map_err(failed)?;
-        Ok(Self { path, partial, file })
+        Ok(Self { path, partial: Some(partial), file })
     }
 
     pub(super) fn write(mut self, report: &Report) -> Result<(), String> {
         let written = report.to_json().map_err(io::Error::other).and_then(|json| {
             self.file.write_all(json.as_bytes())?;
             self.file.write_all(b"\n")?;
-            fs::rename(&self.partial, &self.path)
+            self.partial.as_ref().map_or(Ok(()), |partial| fs::rename(partial, &self.path))
         });
         written.map_err(|error| format!("cannot write {}: {error}", self.path.display()))
     }
@@ -42,6 +47,8 @@ impl JsonFile {
 
 impl Drop for JsonFile {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.partial); // gone already if it was moved
+        if let Some(partial) = &self.partial {
+            let _ = fs::remove_file(partial); // gone already if it was moved
+        }
     }
 }

@@ -38,7 +38,7 @@ impl<R: BufRead> Records<R> {
                 return Ok(Some(Record { line, text }));
             }
             if self.buffer.iter().any(|byte| !byte.is_ascii_whitespace()) {
-                let text = std::str::from_utf8(&self.buffer).map_err(|_| "is not UTF-8".into());
+                let text = std::str::from_utf8(&self.buffer).map_err(|_| no_text(&self.buffer).into());
                 return Ok(Some(Record { line, text }));
             }
         }
@@ -95,5 +95,14 @@ impl<R: BufRead> Records<R> {
         if first == 1 && self.buffer.starts_with(b"\xef\xbb\xbf") {
             self.buffer.drain(..3);
         }
+    }
+}
+
+/// What bytes are that are no text.
+fn no_text(bytes: &[u8]) -> &'static str {
+    match bytes {
+        [0x1F, 0x8B, ..] => "is compressed (gzip): unpack the log first",
+        [0x28, 0xB5, 0x2F, 0xFD, ..] => "is compressed (zstd): unpack the log first",
+        _ => "is not UTF-8",
     }
 }
