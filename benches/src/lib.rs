@@ -4,3 +4,5 @@
 //! - `query`: what batched rows gain over a loop, and what looking at statements and lending connections costs.
 //! - `metrics`: the arithmetic behind verdicts, schedules and histograms.
 #![forbid(unsafe_code)]
+
+pub mod figures;

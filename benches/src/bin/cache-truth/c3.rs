@@ -9,7 +9,12 @@ use std::time::{Duration, Instant};
 
 use crate::Failure;
 use crate::allocations;
-use crate::figures::{Dice, as_f64, full, quantile, row, seed, spread};
+use benches::{
+    figures::{as_f64, full, quantile, seed, spread},
+    row,
+};
+
+use crate::dice::Dice;
 use crate::subjects::{
     GET_OVER_QUICK, KEYS, MOKA, MOKA_FUTURE, OVER_MOKA, OVER_QUICK, QUICK, SHARED_MOKA, SHARED_QUICK,
     Subject, Subjects,

@@ -7,9 +7,12 @@ use offgridflow_cache::{Cache, Loaded, MemoryTier, Moka, QuickCache, loader_fn};
 use tokio::runtime::Runtime;
 
 use crate::Failure;
-use crate::figures::{as_f64, full, row, seed};
 use crate::requests::{Requests, mixes, traces};
 use crate::waves;
+use benches::{
+    figures::{as_f64, full, seed},
+    row,
+};
 
 /// Points of hit ratio by which the cache may differ from the raw map.
 const POINTS: f64 = 0.5;

@@ -8,7 +8,7 @@
 mod allocations;
 mod c3;
 mod c8;
-mod figures;
+mod dice;
 mod requests;
 mod subjects;
 mod waves;

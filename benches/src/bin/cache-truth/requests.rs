@@ -4,7 +4,9 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::Failure;
-use crate::figures::{Dice, as_f64, full};
+use benches::figures::{as_f64, full};
+
+use crate::dice::Dice;
 
 /// Keys in the order in which they are asked for, and how many entries there is room for.
 pub(crate) struct Requests {

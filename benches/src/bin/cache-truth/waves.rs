@@ -8,7 +8,7 @@ use std::time::Duration;
 use offgridflow_cache::{Cache, Loaded, QuickCache, loader_fn};
 
 use crate::Failure;
-use crate::figures::{as_f64, row};
+use benches::{figures::as_f64, row};
 
 const KEYS: u64 = 10_000;
 const TTL: Duration = Duration::from_secs(300);

@@ -5,12 +5,13 @@ use std::{path::PathBuf, thread, time::Duration};
 use offgridflow_loadtest::{LoadTest, OnCap, OpRng, Quantile, Rate, workload_fn};
 use serde_json::{Value, json};
 
+use benches::row;
+
 use crate::{
     Failure,
     child::Process,
     serve::{Behaviour, Server},
     size,
-    table::row,
     tools::{Load, Ours, Rival, ours},
     units::Units,
 };

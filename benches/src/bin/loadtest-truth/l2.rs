@@ -13,12 +13,16 @@ use rustix::time::{
     timerfd_create, timerfd_settime,
 };
 
+use benches::{
+    figures::{as_f64, median, quantile, spread},
+    row,
+};
+
 use crate::{
     Failure,
     child::Process,
     serve::{Behaviour, Server},
     size,
-    table::{self, median, quantile, row, spread},
     tools::{Load, Ours, Rival, ours},
 };
 
@@ -195,7 +199,7 @@ fn dispersion(seed: u64, seconds: u64) -> Result<f64, Failure> {
     for run in runs {
         sum += run.join().map_err(|_| "a run panicked")??;
     }
-    Ok(sum / table::as_f64(POISSON_RUNS))
+    Ok(sum / as_f64(POISSON_RUNS))
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small counts")]
@@ -215,14 +219,14 @@ fn poisson_run(seed: u64, seconds: u64) -> Result<f64, Failure> {
     runtime.block_on(test.run())?;
     let begun = begun.lock().unwrap_or_else(PoisonError::into_inner);
     let first = begun.first().copied().ok_or("nothing was begun")?;
-    let mut counts = vec![0.0_f64; (table::as_f64(seconds) * WINDOWS) as usize - 1];
+    let mut counts = vec![0.0_f64; (as_f64(seconds) * WINDOWS) as usize - 1];
     for at in begun.iter() {
         let window = (at.duration_since(first).as_secs_f64() * WINDOWS) as usize;
         if let Some(count) = counts.get_mut(window) {
             *count += 1.0;
         }
     }
-    let n = table::as_f64(counts.len() as u64);
+    let n = as_f64(counts.len() as u64);
     let mean = counts.iter().sum::<f64>() / n;
     Ok(counts.iter().map(|count| (count - mean) * (count - mean)).sum::<f64>() / (n - 1.0) / mean)
 }

@@ -4,12 +4,13 @@ use std::{fmt, fs, path::PathBuf, process::Command, thread, time::Duration};
 
 use offgridflow_loadtest::OpRng;
 
+use benches::{figures::as_f64, row};
+
 use crate::{
     Failure,
     child::{Process, Quota, busy, pinned},
     serve::{Behaviour, Server},
     size,
-    table::{as_f64, row},
     tools::{Load, Ours, ours, ours_path},
 };
 

@@ -13,7 +13,6 @@ mod l2;
 mod l3;
 mod serve;
 mod size;
-mod table;
 mod tools;
 mod units;
 

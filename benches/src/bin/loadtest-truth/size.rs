@@ -1,19 +1,10 @@
-//! How much is to be measured, and with which seed.
+//! How long is to be measured, and with which numbers.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+pub(crate) use benches::figures::{full, seed};
+
+use std::time::Duration;
 
 use offgridflow_loadtest::OpRng;
-
-/// Whether `VERIFY_SIZE` asks for the full size.
-pub(crate) fn full() -> bool {
-    std::env::var("VERIFY_SIZE").is_ok_and(|size| size == "full")
-}
-
-/// A fresh seed, or the one that `VERIFY_SEED` asks for.
-pub(crate) fn seed() -> u64 {
-    let asked = std::env::var("VERIFY_SEED").ok().and_then(|seed| seed.parse().ok());
-    asked.unwrap_or_else(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |now| now.as_secs()))
-}
 
 /// How long this call may take: `VERIFY_FOR`, such as `8m`.
 pub(crate) fn budget() -> Duration {

@@ -9,10 +9,11 @@ use std::{
 
 use serde_json::Value;
 
+use benches::figures::quantile;
+
 use crate::{
     Failure,
     child::{Ended, Process},
-    table::quantile,
 };
 
 /// A steady load.
