@@ -108,7 +108,7 @@ where
         }
         let now = self.watch.exact();
         let mut found = None;
-        self.near.get(key, &mut |held| {
+        self.near.peek(key, &mut |held| {
             let usable = now < held.fresh.saturating_add(nanos(self.settings.stale_on_error))
                 && (self.trusts(held, now) || self.serves_suspects(now))
                 && (mutated!(self, ServeInvalidated) || self.clock.allows(held.born, held.name, &held.tags));

@@ -154,7 +154,7 @@ where
     /// What the cache holds of a key, fresh or not, unless it was invalidated.
     fn holds(&self, key: &K) -> Option<Arc<V>> {
         let mut holds = None;
-        self.near.get(key, &mut |held| {
+        self.near.peek(key, &mut |held| {
             if self.clock.allows(held.born, held.name, &held.tags) {
                 holds.clone_from(&held.value);
             }

@@ -196,7 +196,7 @@ where
     fn set_aside(&self, wire: &Wire<K, V>, one: &Flying<K, V, L::Error>, entry: &Entry) {
         let fresh = (self.watch.exact() + nanos(entry.left)).saturating_sub(nanos(entry.stale));
         let mut fresher = false;
-        self.near.get(&one.landing.key, &mut |held| fresher = held.fresh >= fresh);
+        self.near.peek(&one.landing.key, &mut |held| fresher = held.fresh >= fresh);
         if fresher || self.settings.grace() <= entry.stale {
             return;
         }

@@ -53,6 +53,11 @@ pub trait MemoryTier<K, V>: Send + Sync + 'static {
     /// allocate. `look` is short and does not call the tier, so it may be called under a lock: nothing needs to be copied out.
     fn get(&self, key: &K, look: &mut dyn FnMut(&Held<V>));
 
+    /// As [`get`](Self::get), by the cache itself: no sign that the key is popular. Asked on each miss, after `get`. Default: `get`.
+    fn peek(&self, key: &K, look: &mut dyn FnMut(&Held<V>)) {
+        self.get(key, look);
+    }
+
     /// Keeps `held` in place of what was there; may evict anything.
     fn insert(&self, key: K, held: Arc<Held<V>>);
 

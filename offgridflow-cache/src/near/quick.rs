@@ -127,6 +127,10 @@ impl<K: Hash + Eq + Send + Sync + 'static, V: Send + Sync + 'static> MemoryTier<
         self.entries.get(&Asked { key, look: Cell::new(Some(look)) });
     }
 
+    fn peek(&self, key: &K, look: &mut dyn FnMut(&Held<V>)) {
+        self.entries.peek(&Asked { key, look: Cell::new(Some(look)) });
+    }
+
     fn insert(&self, key: K, held: Arc<Held<V>>) {
         let weigh = |value: &Arc<V>| self.weigh.as_ref().map_or(1, |weigh| weigh(&key, value).max(1));
         let weight = held.value().map_or(1, weigh);
