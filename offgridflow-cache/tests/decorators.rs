@@ -130,6 +130,7 @@ async fn calls_are_timed_whatever_becomes_of_them() {
 
 /// Takes calls and never answers.
 #[derive(Debug)]
+#[cfg_attr(not(feature = "json"), expect(dead_code, reason = "only below a cache"))]
 struct Unreachable;
 
 #[async_trait]
