@@ -279,6 +279,8 @@ pub struct BackendStats {
     pub commands: u64,
     /// Commands that failed.
     pub errors: u64,
+    /// Values that were not stored because they are longer than the store takes.
+    pub too_long: u64,
     /// Calls refused without a command, by a [`Breaker`](crate::Breaker).
     pub shed: u64,
 }
