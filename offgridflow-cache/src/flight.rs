@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::hash::{BuildHasher, Hash};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
 use std::sync::Arc;
 
 use tokio::sync::Notify;
@@ -43,17 +43,10 @@ impl<V, E> Board<V, E> {
     }
 }
 
-/// Spreads keys over shards: at random, so that nobody can choose keys that meet in one; in simulation always alike, because keys of
-/// a shard revoke each other's leases of puts.
-#[cfg(not(feature = "sim"))]
-type Spread = std::hash::RandomState;
-#[cfg(feature = "sim")]
-type Spread = std::hash::BuildHasherDefault<std::hash::DefaultHasher>;
-
 /// The table of flights.
 pub(crate) struct Flights<K, V, E> {
     shards: Box<[Mutex<Shard<K, V, E>>]>,
-    hasher: Spread,
+    hasher: BuildHasherDefault<DefaultHasher>, // the same in every run, so that a seed of the simulation is one run; the maps' own are random
 }
 
 struct Shard<K, V, E> {
@@ -103,7 +96,7 @@ impl<V, E> Ticket<V, E> {
 impl<K: Hash + Eq + Clone, V, E> Flights<K, V, E> {
     pub(crate) fn new() -> Self {
         let shard = || Mutex::new(Shard { flights: HashMap::new(), skipping: HashMap::new(), revoked: 0 });
-        Self { shards: (0..SHARDS).map(|_| shard()).collect(), hasher: Spread::default() }
+        Self { shards: (0..SHARDS).map(|_| shard()).collect(), hasher: BuildHasherDefault::default() }
     }
 
     /// Joins the flight of `key` if it was born and began late enough; else opens one. The clock is read under the lock, so that a flight

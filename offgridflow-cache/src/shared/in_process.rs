@@ -56,7 +56,29 @@ struct Space {
     tags: HashMap<Arc<str>, u64>,
     log: BTreeMap<u64, Vec<Change>>,
     tokens: u64,
-    messages: Arc<watch::Sender<()>>,
+    listeners: Arc<Listeners>,
+}
+
+/// Who wants to hear of removals: a channel each, told in the order they came. Receivers of one channel would be woken in an order
+/// that tokio draws, and no run of the simulation could be repeated.
+#[derive(Debug, Default)]
+struct Listeners(Mutex<Vec<watch::Sender<()>>>);
+
+impl Listeners {
+    fn lock(&self) -> MutexGuard<'_, Vec<watch::Sender<()>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self) -> watch::Receiver<()> {
+        let (sender, receiver) = watch::channel(());
+        self.lock().push(sender);
+        receiver
+    }
+
+    /// Tells all, and forgets those who are gone.
+    fn tell(&self) {
+        self.lock().retain(|listener| listener.send(()).is_ok());
+    }
 }
 
 #[derive(Debug, Default)]
@@ -282,7 +304,7 @@ impl Space {
         while self.log.len() > LOG {
             self.log.pop_first();
         }
-        self.messages.send_replace(());
+        self.listeners.tell();
     }
 
     fn remove_key(&mut self, key: &Key) -> Change {
@@ -337,7 +359,7 @@ impl CacheBackend for InProcess {
     }
 
     fn messages(&self, namespace: &str) -> Option<watch::Receiver<()>> {
-        Some(self.with(namespace, |space, _| space.messages.subscribe()))
+        Some(self.with(namespace, |space, _| space.listeners.add()))
     }
 
     fn caps(&self) -> Caps {
