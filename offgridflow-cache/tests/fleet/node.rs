@@ -474,7 +474,8 @@ pub(crate) async fn live() {
     let place: usize = variable(PLACE).parse().unwrap();
     let node: usize = variable(NODE).parse().unwrap();
     let (url, subject) = (variable(STORE), variable(SUBJECT));
-    let shape = Shape::of(seed, Variant::named(&variable(VARIANT)));
+    let variant = Variant::named(&variable(VARIANT));
+    let shape = Shape::of(seed, variant);
     let mut orders = orders();
     let journal = Arc::<Journal>::default();
     let client = Arc::new(Client::new(variable(SOURCE).parse().unwrap(), node));
@@ -502,7 +503,7 @@ pub(crate) async fn live() {
     let elapsed = i64::try_from(now()).unwrap() - i64::try_from(began).unwrap();
     let here = tokio::time::Instant::now();
     let start = if elapsed < 0 { here + nanos(-elapsed) } else { here.checked_sub(nanos(elapsed)).unwrap() };
-    let steps: Vec<_> = steps(seed, &shape)
+    let steps: Vec<_> = steps(seed, &shape, variant)
         .into_iter()
         .filter(|step| step.place == place && start + ms(step.at) >= here)
         .map(|Step { at, act, .. }| {

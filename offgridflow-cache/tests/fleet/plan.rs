@@ -159,9 +159,12 @@ impl Reach {
 }
 
 /// What all nodes do, in time order.
-pub(crate) fn steps(seed: u64, shape: &Shape) -> Vec<Step> {
+pub(crate) fn steps(seed: u64, shape: &Shape, variant: Variant) -> Vec<Step> {
     let mut dice = Dice::of(seed, 2);
     let mut steps = Vec::new();
+    for (at, fault) in faults(seed, shape, variant) {
+        around(&mut dice, at, fault, &mut steps);
+    }
     while steps.len() < STEPS {
         let at = dice.below(LASTS);
         match dice.below(3) {
@@ -210,8 +213,28 @@ fn episode(dice: &mut Dice, at: u64, steps: &mut Vec<Step>) {
         let (before, takes) = (dice.between(8, 40), dice.between(25, 70));
         step(at.saturating_sub(before), other, Act::LeasedPut { key, takes });
     }
+    if dice.percent(30) {
+        let soon = at + dice.between(3, 10); // while a read of before is being loaded
+        step(soon - 2, writer, read());
+        step(soon, writer, Act::Update { key, reach: Reach::Key, patience: None });
+    }
     (0..6).for_each(|_| step(at + dice.below(100), writer, read()));
     (0..4).for_each(|_| step(at + DELTA + 100 + dice.below(150), other, read()));
+}
+
+/// While something goes wrong, a key is updated that a node has near: the node that it goes wrong with, if it is with one.
+fn around(dice: &mut Dice, at: u64, fault: Fault, steps: &mut Vec<Step>) {
+    let reader = match fault {
+        Fault::Cut(place) | Fault::Stuck(place) | Fault::Mute(place) | Fault::Stop(place) => place,
+        Fault::Flush | Fault::Restart(_) | Fault::Freeze(_) | Fault::Deafen => dice.place(),
+        _ => return,
+    };
+    let (writer, key) = ((reader + 1 + dice.place() % (PLACES - 1)) % PLACES, dice.below(KEYS));
+    let mut step = |at, place, act| steps.push(Step { at, place, act });
+    let read = || Act::Read { key, patience: None };
+    (0..2).for_each(|_| step(at.saturating_sub(dice.below(60)), reader, read()));
+    step(at + dice.below(40), writer, Act::Update { key, reach: Reach::Key, patience: None });
+    (0..6).for_each(|_| step(at + DELTA + 100 + dice.below(250), reader, read()));
 }
 
 /// Every node wants one key at once, and now and then something is written.
