@@ -254,7 +254,8 @@ fn no_failure(history: &History, bounds: &Bounds) -> Found {
             let over = load.end.is_some_and(|(over, _)| over.at + batch < read.began.at);
             load.node == read.node && load.began.number < end.number && !over
         };
-        let still = history.lives[read.node].paused + millis(bounds.slack);
+        let from = read.began.at.saturating_sub(batch);
+        let still = history.lives[read.node].stood_still(from, end.at) + millis(bounds.slack);
         let slept_through = fault == Fault::Timeout && still > millis(bounds.load_timeout);
         let failed = |load: &Load| {
             load.end.is_none_or(|(over, end)| {

@@ -80,7 +80,8 @@ pub(super) struct Write {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Life {
     pub(super) dead: bool,
-    pub(super) paused: u64, // milliseconds in all
+    pub(super) paused: u64,             // milliseconds in all
+    pub(super) stalls: Vec<(u64, u64)>, // of a real process: from when until when
 }
 
 /// What happened in a fleet, to be held against the promises by [`check`](Self::check).
@@ -115,6 +116,14 @@ pub struct History {
     pub(super) clock_jumped: bool,
 }
 
+impl Life {
+    /// How long it stood still between two times.
+    pub(super) fn stood_still(&self, from: u64, to: u64) -> u64 {
+        let meets = |(began, over): &(u64, u64)| (*over).min(to).saturating_sub((*began).max(from));
+        self.stalls.iter().map(meets).sum()
+    }
+}
+
 impl Read {
     pub(super) fn answer(&self) -> Option<(Stamp, Seen)> {
         self.end.filter(|(_, seen)| !matches!(seen, Seen::Left | Seen::Nothing))
@@ -137,12 +146,14 @@ impl History {
         self.lives[node].dead = true;
     }
 
-    /// The node stood still for so long, in all: its loads and reads may take that much longer.
+    /// The node stood still for so long, until then: its loads and reads may take that much longer.
     ///
     /// # Panics
     /// When there is no such node.
-    pub fn stalled(&mut self, node: usize, time: Duration) {
-        self.lives[node].paused += millis(time);
+    pub fn stalled(&mut self, node: usize, time: Duration, until: Duration) {
+        let (life, until) = (&mut self.lives[node], millis(until));
+        life.paused += millis(time);
+        life.stalls.push((until.saturating_sub(millis(time)), until));
     }
 
     /// The source got a version; it was there after `at`.

@@ -459,7 +459,7 @@ async fn watch(journal: Arc<Journal>) {
         sleep(TICK).await;
         let late = before.elapsed().saturating_sub(TICK);
         if late > TICK * 2 {
-            journal.say(&Event::Stall(u64::try_from(late.as_nanos()).unwrap()));
+            journal.say(&Event::Stall { nanos: u64::try_from(late.as_nanos()).unwrap(), until: now() });
         }
     }
 }

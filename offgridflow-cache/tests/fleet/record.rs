@@ -86,8 +86,11 @@ pub(crate) enum Event {
         ended: u64,
         failed: Option<Trouble>,
     },
-    /// The process stood still for so many nanoseconds.
-    Stall(u64),
+    /// The process stood still for so many nanoseconds, until then.
+    Stall {
+        nanos: u64,
+        until: u64,
+    },
     /// Every step is over, or is never going to be: how many are not. What was not delivered by then, and how often the shared tier
     /// failed or was late.
     Settled {

@@ -280,7 +280,7 @@ impl Fleet {
     }
 
     fn stalled(&self) -> Duration {
-        let stall = |event: &Event| if let Event::Stall(nanos) = event { *nanos } else { 0 };
+        let stall = |event: &Event| if let Event::Stall { nanos, .. } = event { *nanos } else { 0 };
         at(self.nodes.iter().flat_map(|node| &node.said).map(stall).sum())
     }
 
@@ -322,7 +322,7 @@ fn tell(history: &mut History, node: usize, event: &Event, all: &[Event]) -> u64
             let how = failed.map_or(Ok(()), |trouble| Err(trouble.into()));
             history.load(node, *key, fenced.map(at), at(*began), Some((at(*ended), how)));
         }
-        Event::Stall(nanos) => history.stalled(node, at(*nanos)),
+        Event::Stall { nanos, until } => history.stalled(node, at(*nanos), at(*until)),
         Event::Settled { shared_errors, .. } => return *shared_errors,
         Event::Ready | Event::Removed { .. } | Event::Done => {}
     }
