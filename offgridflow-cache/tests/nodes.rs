@@ -248,6 +248,7 @@ async fn a_redis_that_is_down_fails_no_read_and_defers_invalidations() {
     let source = Source::default();
     let cache = node("down", RedisBackend::connect(&redis.url()).unwrap(), &source);
     assert_eq!(read(&cache, "k").await, Some(0), "the loader answers");
+    assert!(cache.stats().shared_errors > 0, "and it says so");
     source.set(1);
     assert_eq!(cache.invalidate(&"k".to_owned()).await, Delivery::Deferred);
     assert_eq!(read(&cache, "k").await, Some(1));

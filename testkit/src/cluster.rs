@@ -56,7 +56,11 @@ impl RedisCluster {
         Ok(())
     }
 
-    fn wait_until_whole(&self) -> Result<(), Error> {
+    /// Waits until every node calls the cluster whole, as after one was killed and restarted.
+    ///
+    /// # Errors
+    /// When the nodes do not agree within 30 s.
+    pub fn wait_until_whole(&self) -> Result<(), Error> {
         let started = Instant::now();
         while started.elapsed() < AGREED_WITHIN {
             let whole = |node: &Redis| {

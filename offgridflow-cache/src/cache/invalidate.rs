@@ -6,9 +6,27 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 
 use tokio::time::timeout;
 
+#[cfg(feature = "sim")]
+use super::Cache;
 use super::{Delivery, Inner, Wire};
 use crate::recovery::{Kept, Recovery};
 use crate::{BackendError, Loader, Scope};
+
+#[cfg(feature = "sim")]
+#[cfg_attr(docsrs, doc(cfg(feature = "sim")))]
+impl<K, V, L> Cache<K, V, L>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    L: Loader<K, V>,
+{
+    /// When a flight of `key` was last taken out on this node, or made too old to be joined: for a
+    /// [`History`](crate::sim::History) of loads.
+    #[must_use]
+    pub fn last_fenced(&self, key: &K) -> Option<tokio::time::Instant> {
+        self.inner.settings.probe.fenced(key)
+    }
+}
 
 impl<K, V, L> Inner<K, V, L>
 where

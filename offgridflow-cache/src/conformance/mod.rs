@@ -150,6 +150,7 @@ pub const CHECKS: &[Check] = checks! {
         strangers_know_nothing: "who has seen nothing is told a position and no changes",
         every_kind_is_told: "removed keys, tags and namespaces are in the news",
         news_keep_order: "removals are told in the order they were made",
+        each_removal_is_told: "two removals of one key are two changes, so that who made one sees the other",
         news_are_told_once: "what was told is not told again",
         other_lives_are_gaps: "a position of another life is a gap",
         forgotten_removals_are_gaps: "removals are all told, or a gap is admitted",

@@ -49,6 +49,18 @@ pub(super) async fn news_keep_order(space: &Space) -> Verdict {
     Ok(())
 }
 
+pub(super) async fn each_removal_is_told(space: &Space) -> Verdict {
+    let mut seen = space.position().await?;
+    space.remove_key("k").await?;
+    space.remove_key("k").await?;
+    if let Some(told) = space.news(&mut seen).await? {
+        let key = Change::Key(Bytes::copy_from_slice(space.key("k").name()));
+        let times = told.iter().filter(|change| **change == key).count();
+        ensure!(times >= 2, "a key that was removed twice is told {times} times: {told:?}");
+    }
+    Ok(())
+}
+
 pub(super) async fn news_are_told_once(space: &Space) -> Verdict {
     let mut seen = space.position().await?;
     for _ in 0..3 {

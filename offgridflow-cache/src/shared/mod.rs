@@ -37,7 +37,8 @@ pub trait CacheBackend: fmt::Debug + Send + Sync + 'static {
     /// sees nothing older.
     async fn remove(&self, namespace: &str, scope: Scope) -> Result<(), BackendError>;
 
-    /// What was removed since `seen`, in order.
+    /// What was removed since `seen`, in order. What was removed twice is told twice, unless a gap is admitted: who puts a value under
+    /// a lease sees by it that somebody else was there.
     async fn news(&self, namespace: &str, seen: Option<Position>) -> Result<News, BackendError>;
 
     /// Changes when something was removed from the namespace, if the store can tell: whoever follows it then looks for news at
@@ -278,6 +279,8 @@ pub struct BackendStats {
     pub commands: u64,
     /// Commands that failed.
     pub errors: u64,
+    /// Values that were not stored because they are longer than the store takes.
+    pub too_long: u64,
     /// Calls refused without a command, by a [`Breaker`](crate::Breaker).
     pub shed: u64,
 }

@@ -19,6 +19,8 @@
 //! println!("{failure}");
 //! ```
 //!
+//! Fleets of processes over a real store cannot be replayed, but what they did can be held against the same promises: [`History`].
+//!
 //! Seeds in eight equal classes: in one of them no message is lost, and the fleet loads a key once; in the others about thirty in a
 //! hundred messages meet a mishap.
 
@@ -41,6 +43,8 @@ mod world;
 
 use std::fmt;
 
+pub use self::check::{Bounds, Broken};
+pub use self::history::{Fault, History, Seen};
 pub use self::mutant::Mutant;
 pub(crate) use self::mutant::Probe;
 use self::plan::Shape;

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::check::Bounds;
 use super::dice::Dice;
+use super::source::is_absent;
 
 pub(super) const KEYS: u64 = 5;
 pub(super) const MS: Duration = Duration::from_millis(1);
@@ -74,9 +76,21 @@ impl Shape {
         self.revalidate.max(self.on_error)
     }
 
-    /// How long a read may take that nothing stands in the way of but the network and the loader.
-    pub(super) fn flight(&self) -> u64 {
-        2 * self.lease_wait + 3 * self.shared_timeout + self.hard_timeout + 80
+    /// What a run of this shape is held to.
+    pub(super) fn bounds(&self) -> Bounds {
+        Bounds {
+            max_staleness: Duration::from_millis(DELTA_MS),
+            ttl: Duration::from_millis(self.ttl),
+            grace: Duration::from_millis(self.grace()),
+            load_timeout: Duration::from_millis(self.hard_timeout),
+            shared_timeout: Duration::from_millis(self.shared_timeout),
+            lease_wait: Duration::from_millis(self.lease_wait),
+            retry_after: Duration::from_millis(self.retry_after),
+            slack: Duration::ZERO,
+            suspects: self.suspects,
+            calm: self.calm,
+            absent: is_absent,
+        }
     }
 }
 

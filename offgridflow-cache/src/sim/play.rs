@@ -6,7 +6,7 @@ use tokio::runtime::Builder;
 use tokio::time::{Duration, timeout};
 
 use super::Subject;
-use super::check::{Broken, check};
+use super::check::Broken;
 use super::history::Seen;
 use super::mutant::{Mutant, Probe};
 use super::network::Network;
@@ -87,7 +87,7 @@ async fn run<S: Store>(plan: &Plan, store: S, traced: bool) -> Ran {
         .collect();
     world.linger(plan.steps.last().map_or(0, |step| step.at) + 1).await;
     let panicked = fleet.settle(steps).await;
-    let broken = panicked.or_else(|| world.with_history(|history| check(history, &plan.shape)));
+    let broken = panicked.or_else(|| world.with_history(|history| history.check(&plan.shape.bounds()).err()));
     let reads = world.with_history(|history| history.reads.len() as u64);
     Ran { broken, mishaps: world.drawn(), reads, notes: world.notes() }
 }

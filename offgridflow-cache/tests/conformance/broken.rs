@@ -66,6 +66,7 @@ defects! {
     StrangersToldNothingHappened => "strangers_know_nothing",
     TagsNotTold => "every_kind_is_told",
     NewsReversed => "news_keep_order",
+    NewsMerged => "each_removal_is_told",
     NewsRepeated => "news_are_told_once",
     EpochIgnored => "other_lives_are_gaps",
     LogForgets => "forgotten_removals_are_gaps",
@@ -308,6 +309,9 @@ impl Broken {
         });
         if self.has(Defect::NewsReversed) {
             changes.iter_mut().for_each(|changes| changes.reverse());
+        }
+        if self.has(Defect::NewsMerged) {
+            changes.iter_mut().for_each(Vec::dedup);
         }
         if seen.is_none() && self.has(Defect::StrangersToldNothingHappened) {
             changes = Some(Vec::new());

@@ -31,6 +31,8 @@ const NAME: &str = "Redis";
 const KEYS_A_CALL: usize = 512;
 /// A command without an answer for so long fails; the cache's own limit is usually shorter.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(2);
+/// The longest value that is stored, unless another length is given; Redis itself takes 512 MiB.
+const VALUE_BYTES: usize = 64 << 20;
 /// Messages kept for a reader that is behind; it then looks for news of every namespace.
 const MESSAGES: usize = 1_024;
 
@@ -47,9 +49,17 @@ pub struct RedisBackend {
     client: Client,
     scripts: Arc<Scripts>,
     tokens: Arc<Tokens>,
-    counts: Arc<(AtomicU64, AtomicU64)>, // commands, errors
+    counts: Arc<Counts>,
     messages: Arc<Messages>,
     denied: Arc<AtomicBool>, // scripts, to this user
+    max_value_bytes: usize,
+}
+
+#[derive(Default)]
+struct Counts {
+    commands: AtomicU64,
+    errors: AtomicU64,
+    too_long: AtomicU64,
 }
 
 struct Scripts {
@@ -138,7 +148,16 @@ impl RedisBackend {
             counts: Arc::default(),
             messages,
             denied: Arc::default(),
+            max_value_bytes: VALUE_BYTES,
         }
+    }
+
+    /// The longest value that is stored, as its codec writes it, with a few bytes of frame. A longer one is not sent, but counted
+    /// ([`BackendStats::too_long`]), and lives near only. Default: 64 MiB; Redis takes 512 MiB, and serves nobody else meanwhile.
+    #[must_use]
+    pub const fn max_value_bytes(mut self, bytes: usize) -> Self {
+        self.max_value_bytes = bytes;
+        self
     }
 
     async fn call(
@@ -147,13 +166,13 @@ impl RedisBackend {
         keys: Vec<RedisKey>,
         arguments: Vec<Value>,
     ) -> Result<Vec<Value>, BackendError> {
-        self.counts.0.fetch_add(1, Ordering::Relaxed);
+        self.counts.commands.fetch_add(1, Ordering::Relaxed);
         let mut answer: Result<Value, _> =
             script.evalsha(&self.client, keys.clone(), arguments.clone()).await;
         if answer.as_ref().is_err_and(|error| error.details().starts_with("NOSCRIPT"))
             && let Some(source) = script.lua()
         {
-            self.counts.0.fetch_add(1, Ordering::Relaxed);
+            self.counts.commands.fetch_add(1, Ordering::Relaxed);
             answer = self.client.eval(source.clone(), keys, arguments).await; // which loads it as well
         }
         match answer {
@@ -192,7 +211,7 @@ impl RedisBackend {
     }
 
     fn failed(&self, error: fred::error::Error) -> BackendError {
-        self.counts.1.fetch_add(1, Ordering::Relaxed);
+        self.counts.errors.fetch_add(1, Ordering::Relaxed);
         BackendError::Failed { backend: NAME, source: Box::new(error) }
     }
 
@@ -201,13 +220,36 @@ impl RedisBackend {
         &self,
         answer: impl Future<Output = Result<T, fred::error::Error>>,
     ) -> Result<T, BackendError> {
-        self.counts.0.fetch_add(1, Ordering::Relaxed);
+        self.counts.commands.fetch_add(1, Ordering::Relaxed);
         answer.await.map_err(|error| self.failed(error))
     }
 
     fn scripts_denied(&self) -> bool {
         self.denied.load(Ordering::Acquire)
     }
+}
+
+/// How long what is stored is.
+fn length(fill: &Fill) -> usize {
+    match &fill.with {
+        FillWith::Entry(entry) => entry.frame.len(),
+        FillWith::Release => 0,
+    }
+}
+
+/// Cuts a batch where a script would get more keys than it is given at once, or more bytes than one value may have.
+fn portions(mut fills: &[Fill], most_bytes: usize) -> impl Iterator<Item = &[Fill]> {
+    std::iter::from_fn(move || {
+        let mut bytes = 0_usize;
+        let fits = |fill: &&Fill| {
+            bytes = bytes.saturating_add(length(fill));
+            bytes <= most_bytes
+        };
+        let count = fills.iter().take(KEYS_A_CALL).take_while(fits).count().max(1);
+        let (portion, rest) = fills.split_at_checked(count)?;
+        fills = rest;
+        Some(portion)
+    })
 }
 
 fn protocol(what: &'static str) -> BackendError {
@@ -224,12 +266,17 @@ impl CacheBackend for RedisBackend {
         Ok(lookups)
     }
 
-    async fn fill_if(&self, fills: Vec<Fill>) -> Result<Vec<Filled>, BackendError> {
+    async fn fill_if(&self, mut fills: Vec<Fill>) -> Result<Vec<Filled>, BackendError> {
         if self.scripts_denied() {
             return Ok(vec![Filled::Fenced; fills.len()]);
         }
+        let too_long: Vec<bool> = fills.iter().map(|fill| length(fill) > self.max_value_bytes).collect();
+        for (fill, _) in fills.iter_mut().zip(&too_long).filter(|(_, too_long)| **too_long) {
+            fill.with = FillWith::Release; // so that nobody waits for it
+            self.counts.too_long.fetch_add(1, Ordering::Relaxed);
+        }
         let mut filled = Vec::with_capacity(fills.len());
-        for portion in fills.chunks(KEYS_A_CALL) {
+        for portion in portions(&fills, self.max_value_bytes) {
             let mut keys = vec![own(portion[0].key.namespace(), "clock")];
             keys.extend(portion.iter().map(|fill| slot(&fill.key)));
             let mut arguments = Vec::with_capacity(portion.len() * 7);
@@ -254,7 +301,8 @@ impl CacheBackend for RedisBackend {
                     .map(|one| if one.as_u64() == Some(1) { Filled::Stored } else { Filled::Fenced }),
             );
         }
-        Ok(filled)
+        let refused = |(filled, too_long)| if too_long { Filled::Fenced } else { filled };
+        Ok(filled.into_iter().zip(too_long).map(refused).collect())
     }
 
     async fn remove(&self, namespace: &str, scope: Scope) -> Result<(), BackendError> {
@@ -319,10 +367,11 @@ impl CacheBackend for RedisBackend {
     }
 
     fn stats(&self) -> BackendStats {
-        let (commands, errors) = (&self.counts.0, &self.counts.1);
+        let counts = &self.counts;
         BackendStats {
-            commands: commands.load(Ordering::Relaxed),
-            errors: errors.load(Ordering::Relaxed),
+            commands: counts.commands.load(Ordering::Relaxed),
+            errors: counts.errors.load(Ordering::Relaxed),
+            too_long: counts.too_long.load(Ordering::Relaxed),
             ..BackendStats::default()
         }
     }

@@ -19,8 +19,9 @@ if kind == 't' then
   end
   redis.call('HSET', KEYS[1], 't', 1)
 end
+local number = string.format('%016x', sequence) -- a member of its own for each removal: who puts under a lease counts them
 for i = 4, #ARGV, step do
-  redis.call('ZADD', KEYS[2], sequence, ARGV[i])
+  redis.call('ZADD', KEYS[2], sequence, ARGV[i] .. number)
   if kind == 't' then redis.call('ZADD', KEYS[3], sequence, ARGV[i + 1]) end
 end
 if kind == 'n' then redis.call('HSET', KEYS[1], 'f', sequence) end

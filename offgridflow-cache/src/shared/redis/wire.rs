@@ -87,9 +87,10 @@ fn lease(token: &Value, born: &Value) -> Option<Lease> {
     Some(Lease::new(Bytes::copy_from_slice(token.as_bytes()?), born.as_u64()?))
 }
 
+/// A member of the log: a kind, a name, and the removal's number in 16 digits.
 pub(super) fn change(member: &Value) -> Option<Change> {
-    let bytes = member.as_bytes()?;
-    let (kind, rest) = bytes.split_first()?;
+    let (member, _number) = member.as_bytes()?.split_last_chunk::<16>()?;
+    let (kind, rest) = member.split_first()?;
     Some(match kind {
         b'k' => Change::Key(Bytes::copy_from_slice(rest)),
         b't' => Change::Tag(std::str::from_utf8(rest).ok()?.into()),
