@@ -1,6 +1,7 @@
 //! The settings of a gate.
 
 use crate::error::ConfigError;
+use crate::gate::lifetime::spread;
 use crate::gate::places::{Rules, default_reserve};
 use std::time::Duration;
 
@@ -112,7 +113,7 @@ impl GateConfig {
         }
     }
 
-    /// How often the keeper looks: often enough for every period to be kept within a quarter.
+    /// How often the keeper looks: every period is kept within a quarter, and the spread of lifetimes is resolved.
     pub(crate) fn look_every(&self) -> Duration {
         let quarter = |period: Option<Duration>| period.map_or(LOOK_AT_LEAST, |period| period / 4);
         let linger = Some(self.surplus_linger).filter(|linger| !linger.is_zero());
@@ -120,7 +121,7 @@ impl GateConfig {
             linger.unwrap_or(LOOK_AT_LEAST),
             quarter(self.keepalive),
             quarter(self.leak_after),
-            quarter(self.max_lifetime),
+            quarter(self.max_lifetime.map(spread)),
         ];
         periods.into_iter().fold(LOOK_AT_LEAST, Duration::min).max(LOOK_AT_MOST)
     }

@@ -8,6 +8,11 @@ use std::time::Duration;
 /// The largest part of the limit that is taken off: connections opened together close over this stretch.
 const SPREAD: f64 = 0.1;
 
+/// The stretch over which connections of this lifetime close.
+pub(crate) fn spread(limit: Duration) -> Duration {
+    limit.mul_f64(SPREAD)
+}
+
 /// Hands out lifetimes.
 #[derive(Debug)]
 pub(crate) struct Lifetimes {

@@ -36,11 +36,8 @@ pub(crate) async fn measure<DB: GateDatabase>(
     rounds: usize,
     seed: u64,
 ) -> Result<Costs, Failure> {
-    let sides = [
-        Side::<DB>::bare(options.clone(), false),
-        Side::gate(options.clone())?,
-        Side::bare(options, true),
-    ];
+    let sides =
+        [Side::<DB>::bare(options.clone(), false), Side::gate(options.clone())?, Side::bare(options, true)];
     for side in &sides {
         side.warm().await?;
     }
@@ -48,7 +45,10 @@ pub(crate) async fn measure<DB: GateDatabase>(
     for round in 0..=rounds {
         for nth in 0..sides.len() {
             let at = (nth + round + usize::try_from(seed % 3)?) % sides.len();
-            let (checkout, loops) = (checkouts(&sides[at]).await?, [bare_loop(&sides[at]).await?, exchange_loop(&sides[at]).await?]);
+            let (checkout, loops) = (
+                checkouts(&sides[at]).await?,
+                [bare_loop(&sides[at]).await?, exchange_loop(&sides[at]).await?],
+            );
             if round > 0 {
                 series[at].checkout.push(checkout);
                 series[at].there_and_back.push(loops[0]);

@@ -36,7 +36,8 @@ fn run() -> Result<(), Failure> {
     let (seed, rounds) = (seed(), if full() { 201 } else { 41 });
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let folder = tempfile::tempdir()?;
-    let file = SqliteConnectOptions::new().filename(folder.path().join("checkout.db")).create_if_missing(true);
+    let file =
+        SqliteConnectOptions::new().filename(folder.path().join("checkout.db")).create_if_missing(true);
     let mut costs = vec![("sqlite", runtime.block_on(measure::<Sqlite>("SQLite", file, rounds, seed))?)];
     let server = testkit::Postgres::start();
     match &server {
