@@ -141,6 +141,11 @@ impl<C> Guard<C> {
     pub fn mark_whole(&mut self) {
         self.condition = Condition::Clean;
     }
+
+    /// Takes [`mark_broken`](Self::mark_broken) back, and vouches for nothing.
+    pub(crate) fn mark_used(&mut self) {
+        self.condition = Condition::Used;
+    }
 }
 
 impl<C> Deref for Guard<C> {

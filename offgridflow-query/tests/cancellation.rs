@@ -15,8 +15,10 @@ use testkit::Database;
 use tokio::task::JoinSet;
 
 const TASKS: u64 = 8;
-/// Drops of one task between two looks at the pool and the server.
-const DROPS: u64 = 125;
+/// Futures of one task between two looks at the pool and the server.
+const FUTURES: u64 = 125;
+/// Polls after which a future is dropped, at most; most that get so far have ended.
+const POLLS: u64 = 5;
 const MAX_OPEN: usize = 4;
 const INSERT: &str = "INSERT INTO dropped VALUES (1)";
 
@@ -138,18 +140,20 @@ async fn is_whole(gate: &PgGate, database: &Database, seen: &Seen) {
     assert_eq!((gate.status().in_use, gate.status().open), (MAX_OPEN, MAX_OPEN));
 }
 
-/// Drops some `drops` futures; what was seen, and how many transactions were found open and rolled back.
-async fn storm(database: &Database, config: GateConfig, drops: u64, seed: u64) -> (Arc<Seen>, u64) {
+/// Goes on until `cuts` futures were cut short; what was seen, and how many transactions were found open and rolled back.
+async fn storm(database: &Database, config: GateConfig, cuts: u64, seed: u64) -> (Arc<Seen>, u64) {
     let gate = PgGate::from_url(&database.url(), GateConfig { max_open: MAX_OPEN, ..config }).unwrap();
     let seen = Arc::new(Seen::default());
-    for round in 0..drops.div_ceil(TASKS * DROPS) {
+    let mut round = 0;
+    while seen.cut_short.load(Relaxed) < cuts {
+        round += 1;
         let mut tasks = JoinSet::new();
         for task in 0..TASKS {
             let (gate, seen) = (gate.clone(), Arc::clone(&seen));
             let mut dice = Dice(seed ^ (round * TASKS + task).wrapping_mul(0x2545_f491_4f6c_dd1d));
             tasks.spawn(async move {
-                for _ in 0..DROPS {
-                    let (polls, inner) = (1 + dice.below(14), Dice(dice.below(u64::MAX)));
+                for _ in 0..FUTURES {
+                    let (polls, inner) = (1 + dice.below(POLLS), Dice(dice.below(u64::MAX)));
                     cut(work(&gate, &seen, inner), polls, &seen).await;
                 }
             });
@@ -165,8 +169,8 @@ async fn storm(database: &Database, config: GateConfig, drops: u64, seed: u64) -
     (seen, status.rolled_back)
 }
 
-/// Half of the drops under defaults, half while connections are tested, kept alive and replaced all the time.
-async fn storms(drops: u64, seed: u64) -> (u64, u64, u64) {
+/// Half of the cuts under defaults, half while connections are tested, kept alive and replaced all the time.
+async fn storms(cuts: u64, seed: u64) -> (u64, u64, u64) {
     let database = testkit::postgres().create_database("cancellation").unwrap();
     database.psql("CREATE TABLE dropped (n INTEGER)").unwrap();
     let ms = Duration::from_millis;
@@ -180,14 +184,14 @@ async fn storms(drops: u64, seed: u64) -> (u64, u64, u64) {
     };
     let (mut cut_short, mut poisoned, mut rolled_back) = (0, 0, 0);
     for config in [GateConfig::default(), restless] {
-        let (seen, found) = storm(&database, config, drops / 2, seed).await;
+        let (seen, found) = storm(&database, config, cuts / 2, seed).await;
         let (ended, failed) = (seen.ended.load(Relaxed), seen.failed.load(Relaxed));
         eprintln!(
             "seed {seed}: {} cut short, {ended} ended, {failed} failed, {found} found open",
             seen.cut_short.load(Relaxed)
         );
         assert_eq!(failed, 0, "nobody sees an error because somebody else was dropped");
-        assert!(ended > drops / 100, "some come to their end: {ended}");
+        assert!(ended > cuts / 100, "some come to their end: {ended}");
         cut_short += seen.cut_short.load(Relaxed);
         poisoned += seen.poisoned.load(Relaxed);
         rolled_back += found;
@@ -198,8 +202,8 @@ async fn storms(drops: u64, seed: u64) -> (u64, u64, u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn futures_dropped_at_random_awaits_leave_the_pool_whole() {
-    let (cut_short, poisoned, _) = storms(4_000, 7).await;
-    assert!(cut_short > 1_000 && poisoned == 0, "{poisoned} of {cut_short}");
+    let (_, poisoned, _) = storms(2_000, 7).await;
+    assert_eq!(poisoned, 0);
 }
 
 /// Promise Q5; prints `measured=… n=…`.
@@ -209,11 +213,9 @@ async fn promise() {
     let full = std::env::var("VERIFY_SIZE").is_ok_and(|size| size == "full");
     let asked = std::env::var("VERIFY_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = asked.unwrap_or_else(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs());
-    let drops = if full { 200_000 } else { 20_000 }; // half of them or more are cut short
-    let (cut_short, poisoned, rolled_back) = storms(drops, seed).await;
+    let (cut_short, poisoned, rolled_back) = storms(if full { 100_000 } else { 10_000 }, seed).await;
     println!(
         "measured=poisoned:{poisoned},idle-in-transaction:0,lost-places:0 n={cut_short}-futures-cut-short seed {seed}; {rolled_back} transactions found open on return and rolled back"
     );
     assert_eq!(poisoned, 0);
-    assert!(!full || cut_short >= 100_000, "{cut_short} were cut short");
 }

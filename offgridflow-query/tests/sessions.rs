@@ -2,7 +2,7 @@
 #![cfg(feature = "postgres")]
 
 use offgridflow_query::sqlx::{self, Connection, PgConnection, Row};
-use offgridflow_query::{Acquire, ConnectionPool, GateConfig, Guard, PgGate, PoolStatus, Tx};
+use offgridflow_query::{Acquire, Class, ConnectionPool, GateConfig, Guard, PgGate, PoolStatus, Tx};
 use std::future::Future;
 use std::pin::pin;
 use std::task::Poll;
@@ -58,20 +58,18 @@ async fn next_holder_is_outside(gate: &PgGate) -> PoolStatus {
 async fn a_dropped_begin_of_sqlx_leaves_no_transaction() {
     let database = testkit::postgres().create_database("begin").unwrap();
     let gate = gate(&database, 1);
-    let (mut cut_short, mut ended) = (0, 0);
-    for polls in (1..6).cycle().take(100) {
+    let mut cut_short = 0;
+    // How often it is cut at the right moment is up to the server; some hundred times are enough on any machine.
+    for polls in [1, 1, 1, 2, 3].into_iter().cycle().take(5_000) {
         let mut guard = take(&gate).await;
-        if cut(guard.begin(), polls).await {
-            ended += 1
-        } else {
-            cut_short += 1
-        }
+        cut_short += u32::from(!cut(guard.begin(), polls).await);
         drop(guard);
-        next_holder_is_outside(&gate).await;
+        if next_holder_is_outside(&gate).await.rolled_back > 5 {
+            break;
+        }
     }
-    assert!(cut_short > 10 && ended > 10, "{cut_short} were cut short, {ended} were not");
     let status = gate.status();
-    assert!(status.rolled_back > 0, "no transaction was found open: the test does not bite");
+    assert!(status.rolled_back > 5, "{} of {cut_short} were found open: no bite", status.rolled_back);
     assert_eq!(status.connect.count, 1, "and the session went on being used");
 }
 
@@ -108,14 +106,19 @@ async fn answers_that_nobody_waited_for_are_not_taken_for_others() {
     assert_eq!(gate.status().connect.count, 1);
 }
 
-/// Leaves a COPY half-way, in one of four ways.
+/// Leaves a COPY half-way, in one of four ways; where the server was quick enough to answer at once, once more.
 async fn leave_a_copy(conn: &mut PgConnection, way: usize) {
-    let mut copy = conn.copy_in_raw("COPY t FROM STDIN").await.unwrap();
-    match way {
-        0 => drop(copy),
-        1 => drop(copy.send(&b"1\n2\n"[..]).await.map(drop)),
-        2 => assert!(!cut(copy.finish(), 1).await),
-        _ => assert!(!cut(copy.abort("no"), 1).await),
+    loop {
+        let mut copy = conn.copy_in_raw("COPY t FROM STDIN").await.unwrap();
+        let ended = match way {
+            0 => return drop(copy),
+            1 => return drop(copy.send(&b"1\n2\n"[..]).await.map(drop)),
+            2 => cut(copy.finish(), 1).await,
+            _ => cut(copy.abort("no"), 1).await,
+        };
+        if !ended {
+            return;
+        }
     }
 }
 
@@ -178,4 +181,23 @@ async fn a_transaction_of_ours_ends_wherever_it_is_dropped() {
     }
     let status = gate.status();
     assert_eq!((status.rolled_back, status.connect.count, status.broken), (0, 1, 0));
+}
+
+/// Inside our transaction, a COPY whose end was not waited for: COMMIT does not take its answer for its own.
+#[tokio::test]
+async fn an_answer_meant_for_a_dropped_copy_is_no_commit() {
+    let database = testkit::postgres().create_database("stray").unwrap();
+    database.psql("CREATE TABLE t (n INTEGER)").unwrap();
+    let gate = gate(&database, 1);
+    for keep in [true, false] {
+        let mut tx = Tx::begin(take(&gate).await).await.unwrap();
+        leave_a_copy(&mut tx, 2).await;
+        if keep {
+            let error = tx.commit().await.expect_err("nobody can say whether it was committed");
+            assert_eq!(error.class(), Class::Connection);
+        } else {
+            let _ = tx.rollback().await;
+        }
+        next_holder_is_outside(&gate).await;
+    }
 }

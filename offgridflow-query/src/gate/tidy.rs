@@ -21,11 +21,15 @@ impl Tidy for sqlx::Postgres {
         use sqlx::Executor;
         /// Errors of dropped statements that may stand in the link before the answer to the probe.
         const LEFTOVERS: usize = 8;
+        let mut rolled_back = false;
         for _ in 0..=LEFTOVERS {
             match probe(conn).await? {
-                Session::Clean => return Ok(false),
-                Session::Open | Session::Aborted => return conn.execute("ROLLBACK").await.map(|_| true),
+                Session::Clean => return Ok(rolled_back),
                 Session::Unknown => {}
+                Session::Open | Session::Aborted => {
+                    conn.execute("ROLLBACK").await?;
+                    rolled_back = true; // and look again
+                }
             }
         }
         Err(sqlx::Error::Protocol("more errors in the link than statements can have left there".into()))

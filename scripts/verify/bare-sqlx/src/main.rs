@@ -1,6 +1,6 @@
 //! Drops futures of sqlx's own pool at random awaits and counts the sessions that it lends inside somebody else's transaction.
 //!
-//! `bare-sqlx DROPS SEED` with the server in `OFFGRIDFLOW_TESTKIT_POSTGRES`; prints `poisoned=… n=…`.
+//! `bare-sqlx CUTS SEED` goes on until so many were cut short, with the server in `OFFGRIDFLOW_TESTKIT_POSTGRES`; prints `poisoned=… n=…`.
 
 use std::error::Error;
 use std::future::Future;
@@ -66,10 +66,10 @@ async fn cut<F: Future>(work: F, mut polls: u64, seen: &Seen) {
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1).map(|argument| argument.parse::<u64>());
-    let (Some(drops), Some(seed)) = (arguments.next(), arguments.next()) else {
-        return Err("usage: bare-sqlx DROPS SEED".into());
+    let (Some(cuts), Some(seed)) = (arguments.next(), arguments.next()) else {
+        return Err("usage: bare-sqlx CUTS SEED".into());
     };
-    let (drops, seed) = (drops?, seed?);
+    let (cuts, seed) = (cuts?, seed?);
     let url = std::env::var("OFFGRIDFLOW_TESTKIT_POSTGRES")?;
     let pool = PgPoolOptions::new().max_connections(4).connect(&url).await?;
     let seen = Arc::new(Seen::default());
@@ -78,8 +78,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
             let (pool, seen) = (pool.clone(), Arc::clone(&seen));
             let mut dice = Dice(seed ^ task.wrapping_mul(0x2545_f491_4f6c_dd1d));
             tokio::spawn(async move {
-                for _ in 0..drops / TASKS {
-                    let (polls, inner) = (1 + dice.below(14), Dice(dice.below(u64::MAX)));
+                while seen.cut_short.load(Relaxed) < cuts {
+                    let (polls, inner) = (1 + dice.below(5), Dice(dice.below(u64::MAX)));
                     cut(work(&pool, &seen, inner), polls, &seen).await;
                 }
             })
