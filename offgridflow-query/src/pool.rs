@@ -206,7 +206,7 @@ pub struct PoolStatus {
     pub connect_errors: u64,
     /// Connections closed because they came back broken, or with a statement that went on for too long.
     pub broken: u64,
-    /// Connections closed because they did not answer when they were tested.
+    /// Connections closed because they did not answer when they were tested or looked at, or answered out of step.
     pub dead: u64,
     /// Connections closed because of their age.
     pub retired: u64,
