@@ -1,11 +1,13 @@
 //! The one-shot call: a statement, a batch size, rows.
 
-use offgridflow_query::{BatchedQuery, GateConfig, SqliteGate};
+use offgridflow_query::{Acquire, BatchedQuery, ConnectionPool, GateConfig, SqliteGate};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let gate = SqliteGate::from_url("sqlite::memory:", GateConfig::default())?;
-    sqlx::query("CREATE TABLE sensors (id INTEGER PRIMARY KEY, name TEXT)").execute(gate.get_ref()).await?;
+    sqlx::query("CREATE TABLE sensors (id INTEGER PRIMARY KEY, name TEXT)")
+        .execute(&mut *gate.acquire(Acquire::default()).await?)
+        .await?;
 
     let rows = (0..100_000i64).map(|id| (id, format!("sensor {id}")));
     let done =

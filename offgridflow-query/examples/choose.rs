@@ -2,7 +2,7 @@
 //!
 //! `DATABASE_URL=postgres://… cargo run -p offgridflow-query --features postgres --example choose`
 
-use offgridflow_query::{BatchWriter, Conflict, GateConfig, SqliteGate, row};
+use offgridflow_query::{Acquire, BatchWriter, Conflict, ConnectionPool, GateConfig, SqliteGate, row};
 
 struct Visit {
     page: String,
@@ -16,11 +16,11 @@ async fn open(url: &str) -> Result<BatchWriter<Visit>, Box<dyn std::error::Error
     #[cfg(feature = "postgres")]
     if url.starts_with("postgres") {
         let gate = offgridflow_query::PgGate::from_url(url, GateConfig::default())?;
-        sqlx::query(TABLE).execute(gate.get_ref()).await?;
+        sqlx::query(TABLE).execute(&mut *gate.acquire(Acquire::default()).await?).await?;
         return Ok(BatchWriter::builder(gate).conflict(Conflict::Update).start()?);
     }
     let gate = SqliteGate::from_url(url, GateConfig::default())?;
-    sqlx::query(TABLE).execute(gate.get_ref()).await?;
+    sqlx::query(TABLE).execute(&mut *gate.acquire(Acquire::default()).await?).await?;
     Ok(BatchWriter::builder(gate).conflict(Conflict::Update).start()?)
 }
 

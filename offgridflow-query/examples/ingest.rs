@@ -1,6 +1,6 @@
 //! Many tasks push rows into one writer; a bad row comes back with the database's reason.
 
-use offgridflow_query::{BatchWriter, GateConfig, Outcome, SqliteGate, row};
+use offgridflow_query::{Acquire, BatchWriter, ConnectionPool, GateConfig, Outcome, SqliteGate, row};
 use std::sync::Arc;
 
 struct Reading {
@@ -13,7 +13,7 @@ row!(Reading in "readings" { id, watts } key { id });
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let gate = SqliteGate::from_url("sqlite::memory:", GateConfig::default())?;
     sqlx::query("CREATE TABLE readings (id INTEGER PRIMARY KEY, watts REAL CHECK (watts >= 0))")
-        .execute(gate.get_ref())
+        .execute(&mut *gate.acquire(Acquire::default()).await?)
         .await?;
 
     let writer = Arc::new(BatchWriter::<Reading>::builder(gate).start()?);

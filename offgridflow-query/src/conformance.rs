@@ -26,6 +26,9 @@ pub async fn all<P: ConnectionPool>(make: impl AsyncFn(usize) -> P) {
     dropped_waiters_leave_nothing(&make(1).await).await;
     dropped_acquires_leave_the_pool_whole(&make(2).await).await;
     broken_connections_are_replaced(&make(1).await).await;
+    used_connections_are_lent_again(&make(2).await).await;
+    a_deadline_of_now_gets_what_is_free(&make(1).await).await;
+    every_caller_is_counted_once(&make(1).await).await;
     background_leaves_the_reserve(&make(5).await).await;
     closing_refuses_and_waits(&make(2).await).await;
 }
@@ -119,6 +122,48 @@ pub async fn broken_connections_are_replaced<P: ConnectionPool>(pool: &P) {
     drop(guard);
     settles(pool).await;
     assert_eq!(pool.status().broken, 1);
+}
+
+/// A connection that was used, or whose holder vouches for it, is lent again; nothing is closed for that.
+pub async fn used_connections_are_lent_again<P: ConnectionPool>(pool: &P) {
+    for round in 0..20 {
+        let mut guard = take(pool, Lane::Interactive).await;
+        let _: &mut P::Conn = &mut guard;
+        if round % 2 == 0 {
+            guard.mark_whole();
+        }
+    }
+    settles(pool).await;
+    let status = pool.status();
+    assert_eq!(status.broken, 0);
+    assert!(status.open <= status.max_open, "{} of {} are open", status.open, status.max_open);
+}
+
+/// A deadline of now, or one that has passed, gets what is free and waits for nothing.
+pub async fn a_deadline_of_now_gets_what_is_free<P: ConnectionPool>(pool: &P) {
+    drop(take(pool, Lane::Interactive).await); // open, and at hand as it was not used
+    let held = pool.acquire(Acquire::default().within(Duration::ZERO)).await;
+    let held = held.expect("a free connection is lent whatever the deadline");
+    let refused = pool.acquire(Acquire::default().within(Duration::ZERO)).await;
+    assert!(matches!(refused, Err(PoolError::Timeout { .. })), "{refused:?}");
+    drop(held);
+}
+
+/// Whoever asked is in the histogram of waits once: served at once, served later, refused, gone.
+pub async fn every_caller_is_counted_once<P: ConnectionPool>(pool: &P) {
+    let held = take(pool, Lane::Interactive).await;
+    let refused = pool.acquire(Acquire::default().within(IMPATIENCE)).await;
+    assert!(matches!(refused, Err(PoolError::Timeout { .. })), "{refused:?}");
+    let mut gone = Box::pin(pool.acquire(Acquire::default().within(PATIENCE)));
+    assert!(is_pending(&mut gone.as_mut()).await);
+    drop(gone);
+    let mut served = pin!(pool.acquire(Acquire::default().within(PATIENCE)));
+    assert!(is_pending(&mut served).await);
+    drop(held);
+    drop(served.await.expect("it waited long enough"));
+    let status = pool.status();
+    assert_eq!((status.acquired, status.timeouts, status.cancelled, status.shed), (2, 1, 1, 0));
+    assert_eq!((status.wait.count, status.waiting), (4, 0));
 }
 
 /// Background work cannot take the last places; interactive work can.

@@ -273,6 +273,21 @@ pub enum PoolError {
         /// The oldest holders, at most five, oldest first.
         holders: Vec<Holder>,
     },
+    /// Waiting would have been in vain: the callers ahead need longer than this one has, by far. Refused at once, so
+    /// that it can be answered at once; try again later, somewhere else, or with fewer callers at a time.
+    #[error("no connection can be expected within {left:?}: {waiting} callers wait for {max_open} connections, which takes about {expected:?}{}", holders_text(.holders))]
+    Shed {
+        /// When a connection could be expected.
+        expected: Duration,
+        /// How long this caller would have waited.
+        left: Duration,
+        /// The pool's limit.
+        max_open: usize,
+        /// Callers waiting.
+        waiting: usize,
+        /// The oldest holders, at most five, oldest first.
+        holders: Vec<Holder>,
+    },
     /// A place was free but the database did not let us in within the deadline. Look at the network and the server.
     #[error("the database did not accept a connection within {waited:?}")]
     ConnectTimeout {
@@ -298,7 +313,7 @@ impl PoolError {
     #[must_use]
     pub fn to_cause(&self) -> Cause {
         let class = match self {
-            Self::Timeout { .. } => Class::PoolTimeout,
+            Self::Timeout { .. } | Self::Shed { .. } => Class::PoolTimeout,
             Self::Connect(cause) => return cause.clone(),
             Self::ConnectTimeout { .. } | Self::Closed => Class::Connection,
         };
@@ -314,6 +329,8 @@ pub struct Holder {
     pub at: String,
     /// How long the connection has been out.
     pub held: Duration,
+    /// Which work it was lent for.
+    pub lane: crate::Lane,
 }
 
 fn holders_text(holders: &[Holder]) -> String {

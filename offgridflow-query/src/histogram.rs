@@ -79,6 +79,11 @@ impl Histogram {
         self.max.fetch_max(ns, Ordering::Relaxed);
     }
 
+    /// Sum of the observations, in nanoseconds.
+    pub(crate) fn sum_ns(&self) -> u64 {
+        self.sum.load(Ordering::Relaxed)
+    }
+
     /// The figures as of now. Concurrent records may be in some of them and not yet in others.
     #[must_use]
     pub fn snapshot(&self) -> HistogramSnapshot {

@@ -40,14 +40,12 @@ pub mod conformance;
 mod error;
 mod executor;
 mod finish;
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod gate;
 mod histogram;
 mod ident;
 mod memory;
 #[cfg(feature = "observe")]
 mod observe;
-mod places;
 mod pool;
 mod row;
 mod shape;
@@ -68,14 +66,15 @@ pub use error::{Cause, Class, ConfigError, Error, Holder, PoolError, Scope};
 pub use executor::{
     BatchConnection, BatchExecutor, DynBatchExecutor, Ending, Limits, WriteError, WritePlan, Wrote,
 };
+pub use gate::{Advice, Evidence, Leak, LeakStatus, Sizing};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
-pub use gate::{Gate, GateConfig, GateDatabase};
+pub use gate::{Gate, GateConfig, GateDatabase, Tidy};
 pub use histogram::{Histogram, HistogramSnapshot};
 pub use ident::Ident;
 pub use memory::{MemoryConnection, MemoryPool, Stored};
 #[cfg(feature = "observe")]
 pub use observe::{Fingerprint, Observation, Observer, ObserverReport, StatementStats, normalize};
-pub use pool::{Acquire, ConnectionPool, Guard, Lane, Lease, PoolStatus};
+pub use pool::{Acquire, Condition, ConnectionPool, Guard, Lane, Lease, PoolStatus};
 pub use row::{Date, Field, Fields, Json, Numeric, Row, Timestamp, TimestampTz, Uuid};
 pub use shape::{Column, Conflict, Kind, Shape};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

@@ -3,16 +3,18 @@
 use crate::chunk::{Slice, Value};
 use crate::error::{Cause, Class, PoolError};
 use crate::executor::{BatchConnection, Ending, Limits, WriteError, WritePlan, Wrote};
-use crate::places::{Place, Places};
-use crate::pool::{Acquire, ConnectionPool, Guard, Lease, PoolStatus};
+use crate::gate::{Advice, Place, Places, Rules, default_reserve};
+use crate::pool::{Acquire, Condition, ConnectionPool, Guard, Lease, PoolStatus};
 use crate::shape::{Conflict, Shape};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// A value kept by a [`MemoryPool`].
 #[derive(Debug, Clone, PartialEq)]
@@ -98,8 +100,15 @@ impl MemoryPool {
     #[must_use]
     pub fn new(max_open: usize) -> Self {
         let max_open = max_open.max(1);
-        let reserve = crate::places::default_reserve(max_open);
-        let places = Places::new("memory", max_open, reserve, Some(Duration::from_secs(5)));
+        let places = Places::new(Rules {
+            name: "memory".into(),
+            max_open,
+            reserve: default_reserve(max_open),
+            timeout: Some(Duration::from_secs(5)),
+            shed: true,
+            leak_after: Some(Duration::from_secs(60)),
+            server_cores: None,
+        });
         let shared = Shared { database: Mutex::default(), stalled: watch::Sender::new(false), places };
         Self { shared: Arc::new(shared) }
     }
@@ -125,6 +134,12 @@ impl MemoryPool {
     /// stored, as they may be when a real link breaks.
     pub fn fail_next(&self, error: WriteError) {
         self.shared.database().faults.push_back(error);
+    }
+
+    /// Whether the size fits the load of the last one to two minutes, with the evidence.
+    #[must_use]
+    pub fn advice(&self) -> Advice {
+        self.shared.places.advice()
     }
 
     /// Holds every write back until [`resume`](Self::resume).
@@ -169,11 +184,11 @@ impl Lease<MemoryConnection> for MemoryLease {
         &mut self.conn
     }
 
-    fn give_back(self: Box<Self>, whole: bool) {
-        if !whole {
-            self.place.note_broken();
+    fn give_back(self: Box<Self>, condition: Condition) {
+        self.place.came_back(Instant::now());
+        if condition == Condition::Broken {
+            self.conn.shared.places.books.broken.fetch_add(1, Relaxed);
         }
-        drop(self.place);
     }
 }
 
@@ -188,20 +203,21 @@ impl ConnectionPool for MemoryPool {
         let at = Location::caller();
         async move {
             let places = &self.shared.places;
-            let place = places.enter(ask.lane, places.deadline(&ask), at).await?;
+            let place = places.enter(ask, at, Instant::now()).await?;
             let conn = MemoryConnection { shared: Arc::clone(&self.shared) };
             Ok(Guard::new(Box::new(MemoryLease { conn, place })))
         }
     }
 
     fn status(&self) -> PoolStatus {
-        let mut status = self.shared.places.status(0, 0);
+        let mut status = self.shared.places.status(0);
         status.open = status.in_use;
         status
     }
 
     async fn close(&self) {
-        self.shared.places.close().await;
+        self.shared.places.refuse();
+        self.shared.places.all_free().await;
     }
 }
 

@@ -1,6 +1,7 @@
 //! Lending connections: the trait, the guard, and what a pool tells about itself.
 
 use crate::error::{Holder, PoolError};
+use crate::gate::LeakStatus;
 use crate::histogram::HistogramSnapshot;
 use std::fmt;
 use std::future::Future;
@@ -26,7 +27,8 @@ pub enum Lane {
 pub struct Acquire {
     /// Which work it is for. Default: [`Lane::Interactive`].
     pub lane: Lane,
-    /// When to give up. Default: `None`, the pool's own time-out from the call on.
+    /// When to give up. A deadline that has passed still gets what is free. Default: `None`, the pool's own time-out
+    /// from the call on.
     pub deadline: Option<Instant>,
 }
 
@@ -58,8 +60,9 @@ pub trait ConnectionPool: Send + Sync + 'static {
     /// What is lent.
     type Conn: Send;
 
-    /// Lends a connection, waiting for one if need be. Fails with [`PoolError::Timeout`] at the deadline, and with
-    /// [`PoolError::Closed`] once [`close`](Self::close) was called.
+    /// Lends a connection, waiting for one if need be. Fails with [`PoolError::Timeout`] at the deadline, at once with
+    /// [`PoolError::Shed`] where the deadline cannot be met, and with [`PoolError::Closed`] once
+    /// [`close`](Self::close) was called.
     fn acquire(&self, ask: Acquire) -> impl Future<Output = Result<Guard<Self::Conn>, PoolError>> + Send;
 
     /// What the pool looks like now. Costs a few atomic reads and a copy of the histograms.
@@ -96,32 +99,52 @@ pub trait Lease<C>: Send {
     /// The connection, to use it.
     fn conn_mut(&mut self) -> &mut C;
 
-    /// Takes the connection back; one that is not whole must be closed, never lent again. Runs in `Drop`: must not block.
-    fn give_back(self: Box<Self>, whole: bool);
+    /// Takes the connection back; a broken one must be closed, never lent again. Runs in `Drop`: must not block.
+    fn give_back(self: Box<Self>, condition: Condition);
+}
+
+/// What a guard knows about the connection that it gives back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Condition {
+    /// Nobody touched it.
+    Untouched,
+    /// Whoever used it vouches that nothing is under way and no transaction is open ([`Guard::mark_whole`]).
+    Clean,
+    /// It was used. A statement may be under way and a transaction open, because a future was dropped: look first.
+    Used,
+    /// A protocol was left half-way ([`Guard::mark_broken`]).
+    Broken,
 }
 
 /// A lent connection; dropping it gives the connection back.
 pub struct Guard<C> {
     lease: Option<Box<dyn Lease<C>>>, // `None` only while dropping
-    whole: bool,
+    condition: Condition,
 }
 
 impl<C> Guard<C> {
     /// Wraps what a pool lends.
     #[must_use]
     pub fn new(lease: Box<dyn Lease<C>>) -> Self {
-        Self { lease: Some(lease), whole: true }
+        Self { lease: Some(lease), condition: Condition::Untouched }
     }
 
     /// From now on a drop closes the connection instead of lending it out again. For protocols that must not be
     /// left half-way: mark it broken, run them, mark it whole.
     pub fn mark_broken(&mut self) {
-        self.whole = false;
+        self.condition = Condition::Broken;
     }
 
-    /// Takes [`mark_broken`](Self::mark_broken) back.
+    /// Takes [`mark_broken`](Self::mark_broken) back, and vouches for the connection: every statement ran to its end
+    /// and no transaction is open. It is then lent again without being looked at, until it is used once more.
     pub fn mark_whole(&mut self) {
-        self.whole = true;
+        self.condition = Condition::Clean;
+    }
+
+    /// Takes [`mark_broken`](Self::mark_broken) back, and vouches for nothing.
+    pub(crate) fn mark_used(&mut self) {
+        self.condition = Condition::Used;
     }
 }
 
@@ -135,6 +158,9 @@ impl<C> Deref for Guard<C> {
 
 impl<C> DerefMut for Guard<C> {
     fn deref_mut(&mut self) -> &mut C {
+        if self.condition != Condition::Broken {
+            self.condition = Condition::Used;
+        }
         self.lease.as_mut().expect("present until drop").conn_mut()
     }
 }
@@ -142,14 +168,14 @@ impl<C> DerefMut for Guard<C> {
 impl<C> Drop for Guard<C> {
     fn drop(&mut self) {
         if let Some(lease) = self.lease.take() {
-            lease.give_back(self.whole);
+            lease.give_back(self.condition);
         }
     }
 }
 
 impl<C> fmt::Debug for Guard<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Guard").field("whole", &self.whole).finish_non_exhaustive()
+        f.debug_struct("Guard").field("condition", &self.condition).finish_non_exhaustive()
     }
 }
 
@@ -164,7 +190,7 @@ pub struct PoolStatus {
     pub open: usize,
     /// Connections open and not lent.
     pub idle: usize,
-    /// Connections lent.
+    /// Connections lent, being opened for a caller, or being looked at as they come back.
     pub in_use: usize,
     /// Callers waiting for a place.
     pub waiting: usize,
@@ -172,18 +198,32 @@ pub struct PoolStatus {
     pub acquired: u64,
     /// Callers that gave up at their deadline.
     pub timeouts: u64,
-    /// Callers whose future was dropped before it was ready.
+    /// Callers refused at once because they would have waited in vain.
+    pub shed: u64,
+    /// Callers whose future was dropped while they waited.
     pub cancelled: u64,
     /// Attempts to connect that failed.
     pub connect_errors: u64,
-    /// Connections closed because they came back broken.
+    /// Connections closed because they came back broken, or with a statement that went on for too long.
     pub broken: u64,
-    /// Time spent waiting for a place, in nanoseconds.
+    /// Connections closed because they did not answer when they were tested or looked at, or answered out of step.
+    pub dead: u64,
+    /// Connections closed because of their age.
+    pub retired: u64,
+    /// Connections closed because more than `max_idle` were idle.
+    pub surplus: u64,
+    /// Transactions that were found open when a connection came back, and rolled back.
+    pub rolled_back: u64,
+    /// Time spent waiting for a place, in nanoseconds, of all callers: served at once, served, refused, gone.
     pub wait: HistogramSnapshot,
-    /// Time spent getting a connection once a place was free (opening, or testing an idle one), in nanoseconds.
+    /// Time spent opening connections, in nanoseconds.
     pub connect: HistogramSnapshot,
+    /// Time spent testing idle connections, in nanoseconds.
+    pub ping: HistogramSnapshot,
     /// Time connections were held, in nanoseconds.
     pub held: HistogramSnapshot,
     /// The five oldest holders, oldest first.
     pub holders: Vec<Holder>,
+    /// Connections held for suspiciously long.
+    pub leaks: LeakStatus,
 }

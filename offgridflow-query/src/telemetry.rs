@@ -11,6 +11,40 @@ pub(crate) fn pool_timeout(pool: &str) {
     metrics::counter!("db_client_connection_timeouts_total", "pool" => pool.to_owned()).increment(1);
 }
 
+/// A caller was refused because it would have waited in vain.
+pub(crate) fn pool_shed(pool: &str) {
+    #[cfg(feature = "metrics")]
+    metrics::counter!("offgridflow_query_connection_shed_total", "pool" => pool.to_owned()).increment(1);
+}
+
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(crate) fn pool_connected(pool: &str, took: Duration) {
+    #[cfg(feature = "metrics")]
+    metrics::histogram!("db_client_connection_create_time_seconds", "pool" => pool.to_owned()).record(took);
+}
+
+/// A connection has been out for suspiciously long.
+pub(crate) fn leak_suspected(pool: &str, at: &str, held: Duration) {
+    #[cfg(feature = "metrics")]
+    metrics::counter!("offgridflow_query_connection_leaks_suspected_total", "pool" => pool.to_owned())
+        .increment(1);
+    #[cfg(feature = "tracing")]
+    tracing::warn!(target: "offgridflow_query", pool, at, held_ms = held.as_millis(), "a connection is held for long: a leak?");
+    #[cfg(not(feature = "tracing"))]
+    let _ = (at, held);
+}
+
+/// It came back after all.
+pub(crate) fn leak_returned(pool: &str, at: &str, held: Duration) {
+    #[cfg(feature = "metrics")]
+    metrics::counter!("offgridflow_query_connection_leaks_returned_total", "pool" => pool.to_owned())
+        .increment(1);
+    #[cfg(feature = "tracing")]
+    tracing::warn!(target: "offgridflow_query", pool, at, held_ms = held.as_millis(), "the suspected leak came back");
+    #[cfg(not(feature = "tracing"))]
+    let _ = (at, held);
+}
+
 pub(crate) fn pool_waited(pool: &str, wait: Duration) {
     #[cfg(feature = "metrics")]
     metrics::histogram!("db_client_connection_wait_time_seconds", "pool" => pool.to_owned()).record(wait);

@@ -86,10 +86,11 @@ async fn end<C: Transact>(guard: Option<Guard<C>>, keep: bool) -> Result<(), Cau
     let Some(mut guard) = guard else { return Ok(()) };
     if keep {
         guard.commit().await?;
+        guard.mark_whole();
     } else {
         guard.rollback().await?;
+        guard.mark_used(); // whatever made the caller give up may have left more than a transaction behind
     }
-    guard.mark_whole();
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 use offgridflow_query::sqlx::SqlSafeStr;
 use offgridflow_query::sqlx::migrate::{Migration, MigrationType, Migrator};
+use offgridflow_query::{Acquire, ConnectionPool};
 
 use super::{Gates, StoreError};
 
@@ -33,8 +34,8 @@ fn postgres() -> Migrator {
 /// Brings the schema up to date; does nothing when it is. Servers that start together wait for each other.
 pub(super) async fn up(gates: &Gates) -> Result<(), StoreError> {
     match gates {
-        Gates::Sqlite(gate) => sqlite().run(gate.get_ref()).await?,
-        Gates::Postgres(gate) => postgres().run(gate.get_ref()).await?,
+        Gates::Sqlite(gate) => sqlite().run(&mut *gate.acquire(Acquire::default()).await?).await?,
+        Gates::Postgres(gate) => postgres().run(&mut *gate.acquire(Acquire::default()).await?).await?,
     }
     Ok(())
 }
@@ -42,8 +43,8 @@ pub(super) async fn up(gates: &Gates) -> Result<(), StoreError> {
 /// Reverts every version.
 pub(super) async fn down(gates: &Gates) -> Result<(), StoreError> {
     match gates {
-        Gates::Sqlite(gate) => sqlite().undo(gate.get_ref(), 0).await?,
-        Gates::Postgres(gate) => postgres().undo(gate.get_ref(), 0).await?,
+        Gates::Sqlite(gate) => sqlite().undo(&mut *gate.acquire(Acquire::default()).await?, 0).await?,
+        Gates::Postgres(gate) => postgres().undo(&mut *gate.acquire(Acquire::default()).await?, 0).await?,
     }
     Ok(())
 }

@@ -102,8 +102,10 @@ impl Transact for PgConnection {
 
     async fn commit(&mut self) -> Result<(), Cause> {
         // COMMIT alone answers "fine" to a transaction that a failed statement has aborted; SELECT refuses there.
-        match self.execute(sqlx::raw_sql("SELECT 1; COMMIT")).await {
-            Ok(_) => Ok(()),
+        // Its row is also how an answer out of step (a dropped COPY) is told from ours.
+        match self.fetch_all(sqlx::raw_sql("SELECT 1; COMMIT")).await {
+            Ok(rows) if rows.len() == 1 => Ok(()),
+            Ok(_) => Err(Cause::new(Class::Connection, "the link answers out of step; COMMIT was sent")),
             Err(error) => {
                 let cause = Postgres::cause(&error);
                 if cause.class() != Class::Connection {

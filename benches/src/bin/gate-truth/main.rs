@@ -1,0 +1,79 @@
+//! Measures what a checkout from the gate costs over one from sqlx's own pool: the checkout part of promise Q6.
+//!
+//! `gate-truth` prints a table on standard error and, as its last line on standard output,
+//! `PASS|FAIL measured=… control=… n=… note`. Without PostgreSQL it measures on SQLite alone, and says so.
+//!
+//! `VERIFY_SIZE=quick|full`, `VERIFY_SEED` as in `scripts/verify.sh`.
+
+mod checkout;
+mod sides;
+
+use benches::figures::{full, quantile, seed};
+use benches::row;
+use checkout::{Costs, measure};
+use offgridflow_query::sqlx::postgres::PgConnectOptions;
+use offgridflow_query::sqlx::sqlite::SqliteConnectOptions;
+use offgridflow_query::sqlx::{Postgres, Sqlite};
+use std::process::ExitCode;
+
+/// Why a measurement could not be made.
+type Failure = Box<dyn std::error::Error>;
+
+/// What a checkout may cost more than sqlx's without its ping, in microseconds.
+const LIMIT_US: f64 = 2.0;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("FAIL measured=none {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Failure> {
+    let (seed, rounds) = (seed(), if full() { 201 } else { 41 });
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let folder = tempfile::tempdir()?;
+    let file =
+        SqliteConnectOptions::new().filename(folder.path().join("checkout.db")).create_if_missing(true);
+    let mut costs = vec![("sqlite", runtime.block_on(measure::<Sqlite>("SQLite", file, rounds, seed))?)];
+    let server = testkit::Postgres::start();
+    match &server {
+        Ok(server) => {
+            let options: PgConnectOptions = server.url().parse()?;
+            let measured = runtime.block_on(measure::<Postgres>("PostgreSQL", options, rounds, seed))?;
+            costs.push(("postgres", measured));
+        }
+        Err(why) => row!("PostgreSQL is not measured: {why}"),
+    }
+    verdict(&costs, rounds, seed);
+    Ok(())
+}
+
+fn verdict(costs: &[(&str, Costs)], rounds: usize, seed: u64) {
+    let median = |values: &[f64]| quantile(values, 0.5);
+    let list = |figure: &dyn Fn(&Costs) -> f64| -> String {
+        let one = |(name, costs): &(&str, Costs)| format!("{name}:{:+.2}us", figure(costs));
+        costs.iter().map(one).collect::<Vec<_>>().join(",")
+    };
+    let met = costs.iter().all(|(_, costs)| median(&costs.gate_adds) <= LIMIT_US);
+    let control_fails = costs.iter().all(|(_, costs)| median(&costs.ping_adds) > LIMIT_US);
+    println!(
+        "{} measured=checkout-adds:{} control=ping-adds:{} n={rounds}-rounds-of-{} seed {seed}; 10th to 90th percentile {}; checkout only, fingerprints and observer come with the insight suites",
+        if met && control_fails { "PASS" } else { "FAIL" },
+        list(&|costs| median(&costs.gate_adds)),
+        list(&|costs| median(&costs.ping_adds)),
+        checkout::CHECKOUTS,
+        costs
+            .iter()
+            .map(|(name, costs)| format!(
+                "{name} {:+.2} to {:+.2}",
+                quantile(&costs.gate_adds, 0.1),
+                quantile(&costs.gate_adds, 0.9)
+            ))
+            .collect::<Vec<_>>()
+            .join(", ")
+    );
+}

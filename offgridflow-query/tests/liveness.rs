@@ -1,0 +1,168 @@
+//! Servers that die, freeze or hang up: dead connections are found out, and the pool is whole afterwards.
+#![cfg(feature = "postgres")]
+
+use offgridflow_query::sqlx::{self, PgConnection};
+use offgridflow_query::{Acquire, ConnectionPool, GateConfig, Guard, PgGate, PoolError, PoolStatus};
+use std::time::Duration;
+
+const MS: Duration = Duration::from_millis(1);
+const NEVER: Duration = Duration::from_secs(3_600);
+
+/// A gate that does nothing by itself unless the test says so.
+fn gate(url: &str, change: impl FnOnce(&mut GateConfig)) -> PgGate {
+    let mut config = GateConfig {
+        max_open: 3,
+        max_idle: 3,
+        reserve: Some(0),
+        test_after_idle: NEVER,
+        keepalive: None,
+        ..GateConfig::default()
+    };
+    change(&mut config);
+    PgGate::from_url(url, config).unwrap()
+}
+
+async fn take(gate: &PgGate) -> Guard<PgConnection> {
+    gate.acquire(Acquire::default().within(Duration::from_secs(60))).await.unwrap()
+}
+
+/// A proxy before a server, and the way through it.
+fn proxied(server: &testkit::Postgres) -> (testkit::FaultProxy, String) {
+    let proxy = testkit::FaultProxy::start(server.addr()).unwrap();
+    let url = server.url().replace(&server.addr().to_string(), &proxy.addr().to_string());
+    (proxy, url)
+}
+
+/// Opens every connection.
+async fn fill(gate: &PgGate) {
+    let held = [take(gate).await, take(gate).await, take(gate).await];
+    drop(held);
+    assert_eq!(gate.status().idle, 3);
+}
+
+async fn answer(conn: &mut PgConnection) -> Result<i32, sqlx::Error> {
+    sqlx::query_scalar("SELECT 6 * 7").fetch_one(conn).await
+}
+
+/// All places can be lent at a time, every connection answers, and what was lent comes back.
+async fn is_whole(gate: &PgGate) {
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(take(gate).await);
+    }
+    for guard in &mut held {
+        assert_eq!(answer(guard).await.unwrap(), 42);
+    }
+    assert_eq!((gate.status().open, gate.status().in_use), (3, 3));
+    drop(held);
+    until(gate, |status| status.in_use == 0 && status.idle == 3).await;
+}
+
+async fn until(gate: &PgGate, wanted: impl Fn(&PoolStatus) -> bool) {
+    let wait = async {
+        while !wanted(&gate.status()) {
+            tokio::time::sleep(MS).await;
+        }
+    };
+    let ended = tokio::time::timeout(Duration::from_secs(60), wait).await;
+    assert!(ended.is_ok(), "never came: {:?}", gate.status());
+}
+
+#[tokio::test]
+async fn connections_that_died_idle_are_not_lent() {
+    let mut server = testkit::Postgres::start().unwrap();
+    let gate = gate(&server.url(), |config| config.test_after_idle = Duration::ZERO);
+    fill(&gate).await;
+    server.kill();
+    server.restart().unwrap();
+    is_whole(&gate).await;
+    let status = gate.status();
+    assert_eq!((status.dead, status.connect_errors, status.timeouts), (3, 0, 0));
+}
+
+/// Who was lent a dead connection notices; from then on the others are tested first.
+#[tokio::test]
+async fn one_dead_connection_makes_the_others_suspects() {
+    let mut server = testkit::Postgres::start().unwrap();
+    let gate = gate(&server.url(), |_| {});
+    fill(&gate).await;
+    server.kill();
+    server.restart().unwrap();
+    let mut guard = take(&gate).await;
+    assert!(answer(&mut guard).await.is_err(), "it answered a moment ago, so it was lent untested");
+    drop(guard);
+    until(&gate, |status| status.dead == 1).await;
+    is_whole(&gate).await;
+    assert_eq!(gate.status().dead, 3, "found out by tests, not by callers");
+}
+
+#[tokio::test]
+async fn keepalive_finds_dead_connections_before_anybody_needs_them() {
+    let mut server = testkit::Postgres::start().unwrap();
+    let gate = gate(&server.url(), |config| config.keepalive = Some(40 * MS));
+    fill(&gate).await;
+    server.kill();
+    until(&gate, |status| status.dead == 3 && status.open == 0).await;
+    assert_eq!(gate.status().acquired, 3);
+    server.restart().unwrap();
+    is_whole(&gate).await;
+}
+
+#[tokio::test]
+async fn a_frozen_link_costs_one_patience_not_one_a_connection() {
+    let server = testkit::Postgres::start().unwrap();
+    let (proxy, url) = proxied(&server);
+    let gate = gate(&url, |config| config.test_after_idle = Duration::ZERO);
+    fill(&gate).await;
+    proxy.freeze();
+
+    let impatient = gate.acquire(Acquire::default().within(20 * MS)).await;
+    assert!(matches!(impatient, Err(PoolError::ConnectTimeout { .. })), "{impatient:?}");
+    until(&gate, |status| status.dead == 3).await;
+    let ping = gate.status().ping;
+    assert!(
+        ping.sum_ns < 2 * ping.max_ns,
+        "the first test took the patience, the others had none left: {ping:?}"
+    );
+    proxy.thaw();
+    is_whole(&gate).await;
+}
+
+#[tokio::test]
+async fn a_link_cut_under_a_holder_takes_only_its_connection() {
+    let server = testkit::Postgres::start().unwrap();
+    let (proxy, url) = proxied(&server);
+    let gate = gate(&url, |_| {});
+    fill(&gate).await;
+    let mut guard = take(&gate).await;
+    proxy.cut();
+    assert!(answer(&mut guard).await.is_err());
+    proxy.restore();
+    drop(guard);
+    until(&gate, |status| status.in_use == 0).await;
+    is_whole(&gate).await;
+}
+
+/// Waiting for a place, connecting and testing are told apart, each by what it was made to cost.
+#[tokio::test]
+async fn waiting_connecting_and_testing_are_measured_apart() {
+    let server = testkit::Postgres::start().unwrap();
+    let (proxy, url) = proxied(&server);
+    let gate = gate(&url, |config| (config.max_open, config.test_after_idle) = (1, Duration::ZERO));
+    proxy.delay(20 * MS);
+    let ns = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap();
+    drop(take(&gate).await);
+    let status = gate.status();
+    assert!(status.connect.max_ns >= ns(40 * MS), "connecting takes some exchanges: {:?}", status.connect);
+    assert_eq!((status.wait.max_ns, status.ping.count), (0, 0), "nobody waited, nothing was tested");
+    let held = take(&gate).await;
+    let status = gate.status();
+    assert!(status.ping.count == 1 && status.ping.max_ns >= ns(40 * MS), "{:?}", status.ping);
+    assert_eq!((status.wait.max_ns, status.connect.count), (0, 1));
+    let waited = gate.acquire(Acquire::default().within(70 * MS)).await;
+    assert!(matches!(waited, Err(PoolError::Timeout { .. })), "{waited:?}");
+    drop(held);
+    let status = gate.status();
+    assert!(status.wait.max_ns >= ns(70 * MS) && status.held.max_ns >= ns(70 * MS));
+    assert_eq!((status.ping.count, status.connect.count), (1, 1));
+}
