@@ -2,10 +2,11 @@
 
 use crate::chunk::{Slice, Value};
 use crate::error::{Cause, Class, PoolError};
-use crate::executor::{BatchConnection, Ending, Limits, WriteError, WritePlan, Wrote};
+use crate::executor::{BatchConnection, Limits};
 use crate::places::{Place, Places};
 use crate::pool::{Acquire, ConnectionPool, Guard, Lease, PoolStatus};
 use crate::shape::{Conflict, Shape};
+use crate::write::{Ending, WriteError, WritePlan, Wrote};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::future::Future;
@@ -219,7 +220,7 @@ impl BatchConnection for MemoryConnection {
         let mut database = self.shared.database();
         let fault = database.faults.pop_front();
         match fault {
-            Some(unknown @ WriteError::CommitUnknown(_)) => database.write(parts, plan).and(Err(unknown)),
+            Some(unknown @ WriteError::CommitUnknown { .. }) => database.write(parts, plan).and(Err(unknown)),
             Some(failure) => Err(failure),
             None => database.write(parts, plan),
         }

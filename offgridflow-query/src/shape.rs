@@ -122,6 +122,12 @@ impl Shape {
         self
     }
 
+    /// The schema's name, unquoted, if one was given.
+    #[must_use]
+    pub fn schema(&self) -> Option<&str> {
+        self.schema.as_deref()
+    }
+
     /// The table's name, unquoted.
     #[must_use]
     pub fn table(&self) -> &str {

@@ -3,11 +3,14 @@
 use crate::backend::{built, driver_cause};
 use crate::calendar::{date_text, timestamp_text};
 use crate::chunk::{Slice, Value};
+use crate::delivery::{LedgerEntry, ledger_insert_sql};
 use crate::error::{Cause, Class, ConfigError};
-use crate::executor::{BatchConnection, Ending, Limits, WriteError, WritePlan, Wrote};
+use crate::executor::{BatchConnection, Limits};
 use crate::gate::{Gate, GateConfig, GateDatabase};
 use crate::shape::{Conflict, Kind, Shape};
+use crate::strategy::Strategy;
 use crate::transaction::Transact;
+use crate::write::{Ending, WriteError, WritePlan, Wrote};
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Arguments, Executor, Sqlite, SqliteConnection};
 use std::str::FromStr;
@@ -120,7 +123,7 @@ impl BatchConnection for SqliteConnection {
         let busy = built(format!("PRAGMA busy_timeout = {millis}"));
         self.execute(busy).await.map_err(|e| failed(&e))?;
         self.begin().await.map_err(WriteError::failed)?;
-        match insert_all(self, &statement, parts).await {
+        match insert_all(self, &statement, parts, plan.ledger.as_ref()).await {
             Ok(wrote) if plan.ending == Ending::Commit => commit(self).await.map(|()| wrote),
             result => {
                 // Where the rollback itself fails the connection is in doubt, and says so.
@@ -143,7 +146,7 @@ async fn commit(conn: &mut SqliteConnection) -> Result<(), WriteError> {
         let Err(cause) = conn.commit().await else { return Ok(()) };
         match cause.class() {
             Class::Contention if attempt < ATTEMPTS => {}
-            Class::Connection => return Err(WriteError::CommitUnknown(cause)),
+            Class::Connection => return Err(WriteError::commit_unknown(cause)),
             _ => {
                 // A deferred foreign key, or a full disk: the transaction is still open, or SQLite rolled it back.
                 let _ = conn.rollback().await;
@@ -200,8 +203,14 @@ async fn insert_all(
     conn: &mut SqliteConnection,
     statement: &Statement,
     parts: &[Slice<'_>],
+    ledger: Option<&LedgerEntry>,
 ) -> Result<Wrote, WriteError> {
-    let (mut wrote, mut offset) = (Wrote::default(), 0);
+    if let Some(entry) = ledger
+        && !enter(conn, entry).await?
+    {
+        return Ok(Wrote::replay());
+    }
+    let (mut wrote, mut offset) = (Wrote::default().by(Strategy::Blocks), 0);
     for part in parts {
         let mut done = 0;
         while done < part.len() {
@@ -216,6 +225,15 @@ async fn insert_all(
         offset += part.len();
     }
     Ok(wrote)
+}
+
+/// Takes the batch's place in the ledger; false if it is there already.
+async fn enter(conn: &mut SqliteConnection, entry: &LedgerEntry) -> Result<bool, WriteError> {
+    let sql = ledger_insert_sql(&entry.table)
+        .map_err(|error| WriteError::failed(Cause::new(Class::Schema, error.to_string())))?;
+    let rows = i64::try_from(entry.rows).unwrap_or(i64::MAX);
+    let query = sqlx::query(built(sql)).bind(entry.batch.clone()).bind(rows);
+    Ok(query.execute(conn).await.map_err(|e| failed(&e))?.rows_affected() == 1)
 }
 
 /// Inserts one block and returns the rows it skipped. If the count tells that some were, the block is taken back and
