@@ -37,6 +37,7 @@ mod calendar;
 mod chunk;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod decimal;
 mod delivery;
 mod error;
 mod executor;

@@ -38,6 +38,7 @@ impl From<Value<'_>> for Stored {
             Value::Int2(v) => Self::Int(v.into()),
             Value::Int4(v) | Value::Days(v) => Self::Int(v.into()),
             Value::Int8(v) | Value::Micros(v) => Self::Int(v),
+            Value::Float4(v) => Self::Float(v.into()),
             Value::Float8(v) => Self::Float(v),
             Value::Text(v) => Self::Text(v.to_owned()),
             Value::Bytes(v) => Self::Bytes(v.to_vec()),

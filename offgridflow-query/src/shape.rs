@@ -15,6 +15,8 @@ pub enum Kind {
     Int4,
     /// 64-bit integer.
     Int8,
+    /// Single-precision number; a double on SQLite, which has no NaN.
+    Float4,
     /// Double. SQLite has no NaN (it would store NULL), so a row with one is rejected there.
     Float8,
     /// Text. PostgreSQL takes no NUL character.

@@ -294,6 +294,8 @@ fn bind(arguments: &mut SqliteArguments, value: Value<'_>, kind: Kind) -> Result
         Value::Int2(v) => arguments.add(i32::from(v)),
         Value::Int4(v) => arguments.add(v),
         Value::Int8(v) => arguments.add(v),
+        Value::Float4(v) if v.is_nan() => return Err(Cause::new(Class::Data, "SQLite has no NaN")),
+        Value::Float4(v) => arguments.add(f64::from(v)),
         Value::Float8(v) if v.is_nan() => return Err(Cause::new(Class::Data, "SQLite has no NaN")),
         Value::Float8(v) => arguments.add(v),
         Value::Text(v) => arguments.add(v.to_owned()),

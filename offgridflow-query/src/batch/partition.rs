@@ -4,10 +4,10 @@ use crate::chunk::Chunk;
 use crate::shape::{Conflict, Kind, Shape};
 use std::hash::{BuildHasher, RandomState};
 
-/// How many partitions updates need for `flushes` under way side by side. Kinds that a server may call equal although their
-/// bytes differ (1.0 and 1.00) stay in one.
+/// How many partitions updates need for `flushes` under way side by side. JSON, which has many texts for one document,
+/// stays in one.
 pub(crate) fn partitions(shape: &Shape, conflict: &Conflict, flushes: usize) -> usize {
-    let vague = |&at: &usize| matches!(shape.columns()[at].kind(), Kind::Numeric | Kind::Json);
+    let vague = |&at: &usize| shape.columns()[at].kind() == Kind::Json;
     if conflict.updates() && !shape.key_positions().iter().any(vague) { flushes } else { 1 }
 }
 
