@@ -64,10 +64,11 @@ struct Running<R, E> {
     worker: Worker<R, E>,
     open: bool, // more may come
     backlog: VecDeque<Entry<R>>,
-    pending: Vec<Batch<R>>,    // one a partition
-    whole: VecDeque<Batch<R>>, // batches for the ledger, at most one
-    busy: Vec<bool>,           // partitions with a flush under way
-    alone: bool,               // a flush is under way that may touch the rows of any other
+    waiting: Vec<VecDeque<Item<R>>>, // rows of partitions whose pending flush is full
+    pending: Vec<Batch<R>>,          // one a partition
+    whole: VecDeque<Batch<R>>,       // batches for the ledger, at most one
+    busy: Vec<bool>,                 // partitions with a flush under way
+    alone: bool,                     // a flush is under way that may touch the rows of any other
     partitioner: Partitioner,
     scratch: Chunk, // one row on its way to its partition
     spare: Vec<Chunk>,
@@ -84,6 +85,7 @@ impl<R: Send + 'static, E: BatchExecutor> Worker<R, E> {
         let mut running = Running {
             open: true,
             backlog: VecDeque::new(),
+            waiting: (0..self.partitions).map(|_| VecDeque::new()).collect(),
             pending: (0..self.partitions).map(|_| Batch::new(chunk())).collect(),
             whole: VecDeque::new(),
             busy: vec![false; self.partitions],
@@ -208,11 +210,18 @@ impl<R: Send + 'static, E: BatchExecutor> Running<R, E> {
         // A row that cannot be encoded has no partition, and is refused by whichever it is put into.
         let encoded = self.worker.encoder.encode(&mut self.scratch, item.row()).is_ok();
         let at = if encoded { self.partitioner.of(&self.scratch, 0) } else { 0 };
-        if self.is_full(at) {
-            return Some(item);
-        }
-        self.worker.encoder.admit_row(&mut self.pending[at], item);
+        // Rows of other partitions must not wait for this one.
+        self.waiting[at].push_back(item);
+        self.refill(at);
         None
+    }
+
+    fn refill(&mut self, partition: usize) {
+        while !self.is_full(partition)
+            && let Some(item) = self.waiting[partition].pop_front()
+        {
+            self.worker.encoder.admit_row(&mut self.pending[partition], item);
+        }
     }
 
     /// A batch for the ledger goes alone where it may touch the rows of other flushes.
@@ -285,6 +294,7 @@ impl<R: Send + 'static, E: BatchExecutor> Running<R, E> {
             let next = self.batch();
             let batch = std::mem::replace(&mut self.pending[at], next);
             self.busy[at] = true;
+            self.refill(at);
             self.start(batch, Some(at));
         }
         departed
