@@ -15,6 +15,8 @@ use crate::programs::{gate, number, psql, run, server};
 use crate::q1_rivals::{ceiling, push_values};
 use crate::rows::{Narrow, Sample, Wide};
 
+/// Flushes under way side by side: a server has a process for each connection, and there are two cores.
+const FLIGHTS: usize = 2;
 /// Rows pushed before the writer is asked to wait.
 const PORTION: i64 = 4_096;
 
@@ -212,7 +214,7 @@ async fn write<R: Sample>(
     let (count, mut next) = (u64::try_from(ids.end - ids.start)?, ids.start);
     let writer =
         BatchWriter::<R>::builder(gate.clone()).conflict(conflict).flush_rows(32_768).queue_rows(131_072);
-    let writer = writer.flush_bytes(16 << 20).start()?;
+    let writer = writer.flush_bytes(16 << 20).in_flight(FLIGHTS).start()?;
     while next < ids.end {
         let until = ids.end.min(next + PORTION);
         drop(writer.push_many((next..until).map(R::nth)).await?); // the report counts them

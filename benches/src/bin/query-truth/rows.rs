@@ -9,7 +9,7 @@ use offgridflow_query::sqlx::{Postgres, Type};
 use offgridflow_query::{Date, Row, TimestampTz, row};
 
 /// A kind of row, with the table it goes into.
-pub(crate) trait Sample: Row {
+pub(crate) trait Sample: Row + Sync {
     /// `narrow`, `wide`.
     const NAME: &'static str;
     const TABLE: &'static str;
