@@ -56,6 +56,7 @@ mod shape;
 mod strategy;
 mod telemetry;
 mod transaction;
+mod turn;
 mod write;
 
 #[cfg(feature = "postgres")]

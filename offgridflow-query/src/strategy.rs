@@ -1,5 +1,7 @@
 //! How rows travel, and what a database allows for one table.
 
+use crate::turn::Turns;
+
 /// How the rows of one write travel to the database. Every strategy that is allowed for a table gives the same table,
 /// or the same error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,6 +44,7 @@ pub struct Prepared {
     refused: Vec<(Strategy, String)>,
     pub(crate) types: Vec<u32>, // PostgreSQL: the type of each column of the shape; empty elsewhere
     pub(crate) server: Option<Box<str>>, // what a transaction's token is compared with; `None`: no tokens
+    pub(crate) turns: Option<Turns>, // where writers of this process queue up
     pub(crate) bulk_rows: usize, // from how many rows on the last strategy is expected to win
 }
 

@@ -8,11 +8,12 @@ use crate::error::{Cause, Class, ConfigError};
 use crate::executor::{BatchConnection, Limits};
 use crate::gate::{Gate, GateConfig, GateDatabase};
 use crate::shape::{Conflict, Kind, Shape};
-use crate::strategy::Strategy;
+use crate::strategy::{Prepared, Strategy};
 use crate::transaction::Transact;
+use crate::turn::Turns;
 use crate::write::{Ending, WriteError, WritePlan, Wrote};
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{Arguments, Executor, Sqlite, SqliteConnection};
+use sqlx::{Arguments, Executor, Row as _, Sqlite, SqliteConnection};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -116,9 +117,26 @@ impl BatchConnection for SqliteConnection {
         }
     }
 
+    /// Where the file has one writer at a time, those of this process queue up instead of polling.
+    async fn prepare(&mut self, shape: &Shape, _: &WritePlan) -> Result<Prepared, WriteError> {
+        let mut prepared = Prepared::new([Strategy::Blocks]);
+        let schema = shape.schema().unwrap_or("main");
+        for row in self.fetch_all("PRAGMA database_list").await.map_err(|e| failed(&e))? {
+            let text = |at: usize| row.try_get::<Option<String>, _>(at).ok().flatten();
+            if text(1).as_deref() == Some(schema) {
+                prepared.turns = text(2).filter(|path| !path.is_empty()).map(|path| Turns::of(&path));
+            }
+        }
+        Ok(prepared)
+    }
+
     async fn write(&mut self, parts: &[Slice<'_>], plan: &WritePlan) -> Result<Wrote, WriteError> {
         let Some(first) = parts.first() else { return Ok(Wrote::default()) };
         let statement = Statement::new(first.shape(), &plan.conflict)?;
+        let _turn = match &plan.prepared.turns {
+            Some(turns) => turns.take().await,
+            None => None,
+        };
         let millis = plan.lock_timeout.as_millis().min(i32::MAX as u128);
         let busy = built(format!("PRAGMA busy_timeout = {millis}"));
         self.execute(busy).await.map_err(|e| failed(&e))?;

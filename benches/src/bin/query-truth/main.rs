@@ -5,16 +5,16 @@
 //!
 //! `VERIFY_SIZE=quick|full`, `VERIFY_SEED` as in `scripts/verify.sh`.
 
-//mod dice;
-//mod poison;
+mod dice;
+mod poison;
 mod programs;
 mod q1;
 mod q1_rivals;
-//mod q2;
-//mod q3;
-//mod q4;
-//mod q4_child;
-//mod q8;
+mod q2;
+mod q3;
+mod q4;
+mod q4_child;
+mod q8;
 mod rows;
 
 use std::process::ExitCode;
@@ -31,11 +31,11 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match arguments[..] {
         ["q1"] => runtime.block_on(q1::main()),
-        //        ["q2"] => runtime.block_on(q2::main()),
-        //        ["q3"] => runtime.block_on(q3::main()),
-        //        ["q4"] => runtime.block_on(q4::main()),
-        //        ["q4-child", url] => runtime.block_on(q4_child::main(url)),
-        //        ["q8"] => runtime.block_on(q8::main()),
+        ["q2"] => runtime.block_on(q2::main()),
+        ["q3"] => runtime.block_on(q3::main()),
+        ["q4"] => runtime.block_on(q4::main()),
+        ["q4-child", url] => runtime.block_on(q4_child::main(url)),
+        ["q8"] => runtime.block_on(q8::main()),
         _ => Err("usage: query-truth q1|q2|q3|q4|q8".into()),
     };
     match result {

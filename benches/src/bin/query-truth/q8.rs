@@ -1,0 +1,181 @@
+//! Q8: many writers update overlapping rows, on a table with one unique index and on one with two; and tables of every width.
+//! Control: the same updates by hand, in the order in which they come.
+
+use std::time::Duration;
+
+use benches::figures::{full, seed};
+use offgridflow_query::sqlx::query;
+use offgridflow_query::{
+    Acquire, BatchExecutor, BatchWriter, Chunk, ChunkWriter, Column, Conflict, ConnectionPool, Kind, Outcome,
+    PgGate, Retry, Shape, Strategy, WritePlan, row,
+};
+
+use crate::Failure;
+use crate::dice::Dice;
+use crate::programs::{gate, number, run};
+
+const TASKS: u64 = 16;
+const KEYS: u64 = 500;
+const BATCH: usize = 200;
+
+struct Level {
+    id: i64,
+    other: i64,
+    value: i64,
+}
+row!(Level in "levels" { id, other, value } key { id });
+
+/// Rows by chance; the second unique column is another order of the first.
+fn levels(dice: &mut Dice) -> Vec<Level> {
+    (0..BATCH)
+        .map(|_| {
+            let id = i64::try_from(dice.below(KEYS)).unwrap_or(0);
+            Level { id, other: id * 7_919 % 500, value: i64::try_from(dice.below(1 << 40)).unwrap_or(0) }
+        })
+        .collect()
+}
+
+pub(crate) async fn main() -> Result<(), Failure> {
+    let (seed, rounds) = (seed(), if full() { 300 } else { 25 });
+    let server = testkit::Postgres::start()?;
+    let database = server.create_database("levels")?;
+    let gate = gate(&database.url(), 20)?;
+    run(&gate, "CREATE TABLE levels (id INT8 PRIMARY KEY, other INT8, value INT8)").await?;
+    let one = updates(&gate, seed, rounds).await?;
+    run(&gate, "TRUNCATE levels").await?;
+    let control = unsorted(&gate, seed, rounds).await?;
+    run(&gate, "TRUNCATE levels; CREATE UNIQUE INDEX ON levels (other)").await?;
+    let two = updates(&gate, seed, rounds).await?;
+    let refused = widths(&gate).await?;
+    benches::row!(
+        "one unique index: {one:?}\ntwo: {two:?}\nunsorted by hand: {control} deadlocks\nwidths refused: {refused:?}"
+    );
+    let lost = one.lost + two.lost + one.returned + two.returned;
+    let pass = one.deadlocks == 0 && lost == 0 && refused.is_empty();
+    println!(
+        "{} measured=deadlocks={},second-index-deadlocks={}-retried-{},lost={lost},widths-refused={} control=unsorted-{control}-deadlocks \
+         n={TASKS}-tasks,{rounds}-rounds-of-{BATCH} seed {seed}",
+        if pass && control > 0 { "PASS" } else { "FAIL" },
+        one.deadlocks,
+        two.deadlocks,
+        two.retries,
+        refused.len(),
+    );
+    Ok(())
+}
+
+#[derive(Debug, Default)]
+struct Updates {
+    deadlocks: i64,
+    retries: u64,
+    returned: u64,
+    lost: u64,
+}
+
+async fn updates(gate: &PgGate, seed: u64, rounds: usize) -> Result<Updates, Failure> {
+    let before = deadlocks(gate).await?;
+    let tasks = (0..TASKS).map(|task| {
+        let gate = gate.clone();
+        tokio::spawn(async move {
+            let retry = Retry { attempts: 20, budget: Duration::from_secs(60), ..Retry::default() };
+            let writer =
+                BatchWriter::<Level>::builder(gate).conflict(Conflict::Update).retry(retry).start()?;
+            let (mut dice, mut unsettled) = (Dice::new(seed ^ (task << 32)), 0);
+            for _ in 0..rounds {
+                let outcomes = writer.push_many(levels(&mut dice)).await?.outcomes().await;
+                unsettled += outcomes.iter().filter(|outcome| !Outcome::is_settled(outcome)).count() as u64;
+            }
+            let stats = writer.close().await?.stats;
+            Ok::<_, Failure>((
+                stats.retries,
+                stats.returned,
+                unsettled + stats.rows_in.abs_diff(stats.settled()),
+            ))
+        })
+    });
+    let mut sum = Updates::default();
+    for task in tasks.collect::<Vec<_>>() {
+        let (retries, returned, lost) = task.await??;
+        sum.retries += retries;
+        sum.returned += returned;
+        sum.lost += lost;
+    }
+    sum.deadlocks = deadlocks(gate).await? - before;
+    Ok(sum)
+}
+
+/// One INSERT … ON CONFLICT of the same rows, each key once, in the order of its last coming; a deadlock is passed over.
+async fn unsorted(gate: &PgGate, seed: u64, rounds: usize) -> Result<i64, Failure> {
+    let before = deadlocks(gate).await?;
+    let tasks = (0..TASKS).map(|task| {
+        let gate = gate.clone();
+        tokio::spawn(async move {
+            let mut dice = Dice::new(seed ^ (task << 32));
+            let mut conn = gate.acquire(Acquire::default()).await?;
+            for _ in 0..rounds {
+                let mut rows = levels(&mut dice);
+                let mut seen = std::collections::BTreeSet::new();
+                rows.reverse();
+                rows.retain(|row| seen.insert(row.id));
+                let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+                let values: Vec<i64> = rows.iter().map(|row| row.value).collect();
+                let sql = "INSERT INTO levels (id, value) SELECT * FROM UNNEST($1, $2) \
+                           ON CONFLICT (id) DO UPDATE SET value = excluded.value";
+                let _passed_over = query(sql).bind(ids).bind(values).execute(&mut *conn).await;
+            }
+            Ok::<_, Failure>(())
+        })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        task.await??;
+    }
+    Ok(deadlocks(gate).await? - before)
+}
+
+/// Deadlocks that the server counts, once its sessions have told.
+async fn deadlocks(gate: &PgGate) -> Result<i64, Failure> {
+    tokio::time::sleep(Duration::from_millis(1_100)).await; // sessions report once a second
+    run(gate, "SELECT pg_stat_clear_snapshot()").await?;
+    number(gate, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()").await
+}
+
+/// Values for as many columns as there are.
+struct Columns(i64);
+
+const WIDTHS: [usize; 9] = [1, 2, 16, 64, 255, 256, 1_000, 1_599, 1_600];
+
+/// The widths at which a writer could not store its rows.
+async fn widths(gate: &PgGate) -> Result<Vec<usize>, Failure> {
+    let mut refused = Vec::new();
+    for width in WIDTHS {
+        let names: Vec<String> = (0..width).map(|at| format!("c{at}")).collect();
+        let columns: Vec<String> = names.iter().map(|name| format!("{name} INT2")).collect();
+        run(gate, &format!("DROP TABLE IF EXISTS widths; CREATE TABLE widths ({})", columns.join(", ")))
+            .await?;
+        for strategy in [Strategy::Unnest, Strategy::Copy] {
+            let shape = Shape::new("widths", names.iter().map(|name| Column::new(name, Kind::Int2)));
+            let mut chunk = Chunk::new(shape.clone());
+            for row in 0..300 {
+                chunk.push(|to| Columns(row).put(width, to))?;
+            }
+            let mut plan = WritePlan::new(Conflict::Error);
+            plan.prepared = std::sync::Arc::new(gate.prepare(&shape, &plan).await?);
+            plan.strategy = Some(strategy);
+            if gate.write(&[chunk.slice(0..300)], &plan).await.is_err() {
+                refused.push(width);
+            }
+        }
+        if number(gate, "SELECT count(*) FROM widths").await? != 600 {
+            refused.push(width);
+        }
+    }
+    Ok(refused)
+}
+
+impl Columns {
+    fn put(&self, width: usize, to: &mut ChunkWriter<'_>) {
+        for at in 0..width {
+            to.i16(i16::try_from((self.0 + i64::try_from(at).unwrap_or(0)) % 1_000).unwrap_or(0));
+        }
+    }
+}
