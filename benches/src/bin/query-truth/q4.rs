@@ -193,8 +193,8 @@ async fn promoted(times: usize) -> Result<Promoted, Failure> {
             found.asked += 1;
             found.false_committed += usize::from(after.outcome(&token).await? == TxOutcome::Committed);
             let xid = token.to_string().split(' ').nth(1).ok_or("no id")?.to_owned();
-            let sql = format!("SELECT (pg_xact_status('{xid}'::xid8) = 'committed')::int8");
-            found.believed_without_timeline += usize::from(number(&after, &sql).await.unwrap_or(0) == 1);
+            let sql = format!("SELECT (pg_xact_status('{xid}'::xid8) = 'committed')::int4::int8");
+            found.believed_without_timeline += usize::from(number(&after, &sql).await? == 1);
         }
     }
     Ok(found)
