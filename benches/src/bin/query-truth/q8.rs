@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use benches::figures::{full, seed};
-use offgridflow_query::sqlx::query;
+use offgridflow_query::sqlx::{Row as _, query};
 use offgridflow_query::{
-    Acquire, BatchExecutor, BatchWriter, Chunk, ChunkWriter, Column, Conflict, ConnectionPool, Kind, Outcome,
-    PgGate, Retry, Shape, Strategy, WritePlan, row,
+    Acquire, BatchExecutor, BatchWriter, Chunk, ChunkWriter, Class, Column, Conflict, ConnectionPool, Kind,
+    Outcome, PgGate, Retry, Shape, Strategy, WritePlan, row,
 };
 
 use crate::Failure;
@@ -25,13 +25,11 @@ struct Level {
 }
 row!(Level in "levels" { id, other, value } key { id });
 
-/// Rows by chance; the second unique column is another order of the first.
+/// Rows by chance. Where the second column is unique, too, a row may take what another one has: it is refused then.
 fn levels(dice: &mut Dice) -> Vec<Level> {
+    let below = |dice: &mut Dice, end| i64::try_from(dice.below(end)).unwrap_or(0);
     (0..BATCH)
-        .map(|_| {
-            let id = i64::try_from(dice.below(KEYS)).unwrap_or(0);
-            Level { id, other: id * 7_919 % 500, value: i64::try_from(dice.below(1 << 40)).unwrap_or(0) }
-        })
+        .map(|_| Level { id: below(dice, KEYS), other: below(dice, 100 * KEYS), value: below(dice, 1 << 40) })
         .collect()
 }
 
@@ -40,15 +38,18 @@ pub(crate) async fn main() -> Result<(), Failure> {
     // A deadlock is looked for after this long instead of a second: there are many in the control.
     let settings = vec![("deadlock_timeout".to_owned(), "50ms".to_owned())];
     let server = testkit::Postgres::start_with(&testkit::PostgresOptions { settings })?;
-    let database = server.create_database("levels")?;
-    let gate = gate(&database.url(), 20)?;
-    run(&gate, "CREATE TABLE levels (id INT8 PRIMARY KEY, other INT8, value INT8)").await?;
-    let one = updates(&gate, seed, rounds).await?;
-    run(&gate, "TRUNCATE levels").await?;
-    let control = unsorted(&gate, seed, rounds).await?;
-    run(&gate, "TRUNCATE levels; CREATE UNIQUE INDEX ON levels (other)").await?;
-    let two = updates(&gate, seed, rounds).await?;
+    // Sessions report late what they saw, so that each part has a database, and counts, of its own.
+    let databases = ["one", "control", "two"].map(|name| server.create_database(name));
+    let [one, control, two] = databases.map(|database| database.map_err(Failure::from));
+    let [one_db, control_db, two_db] = [one?, control?, two?];
+    let table = "CREATE TABLE levels (id INT8 PRIMARY KEY, other INT8";
+    let gate = gate_of(&one_db, &format!("{table}, value INT8)")).await?;
     let refused = widths(&gate).await?;
+    let one = updates(&gate, seed, rounds).await?;
+    let control =
+        unsorted(&gate_of(&control_db, &format!("{table}, value INT8)")).await?, seed, rounds).await?;
+    let two =
+        updates(&gate_of(&two_db, &format!("{table} UNIQUE, value INT8)")).await?, seed, rounds).await?;
     benches::row!(
         "one unique index: {one:?}\ntwo: {two:?}\nunsorted by hand: {control} deadlocks\nwidths refused: {refused:?}"
     );
@@ -66,6 +67,12 @@ pub(crate) async fn main() -> Result<(), Failure> {
     Ok(())
 }
 
+async fn gate_of(database: &testkit::Database, table: &str) -> Result<PgGate, Failure> {
+    let gate = gate(&database.url(), 20)?;
+    run(&gate, table).await?;
+    Ok(gate)
+}
+
 #[derive(Debug, Default)]
 struct Updates {
     deadlocks: i64,
@@ -75,24 +82,22 @@ struct Updates {
 }
 
 async fn updates(gate: &PgGate, seed: u64, rounds: usize) -> Result<Updates, Failure> {
-    let before = deadlocks(gate).await?;
     let tasks = (0..TASKS).map(|task| {
         let gate = gate.clone();
         tokio::spawn(async move {
             let retry = Retry { attempts: 20, budget: Duration::from_secs(60), ..Retry::default() };
             let writer =
                 BatchWriter::<Level>::builder(gate).conflict(Conflict::Update).retry(retry).start()?;
-            let (mut dice, mut unsettled) = (Dice::new(seed ^ (task << 32)), 0);
+            let mut dice = Dice::new(seed ^ (task << 32));
             for _ in 0..rounds {
                 let outcomes = writer.push_many(levels(&mut dice)).await?.outcomes().await;
-                unsettled += outcomes.iter().filter(|outcome| !Outcome::is_settled(outcome)).count() as u64;
+                let clash = |outcome: &Outcome<Level>| matches!(outcome, Outcome::Rejected(r) if r.cause.class() == Class::Unique);
+                if !outcomes.iter().all(|outcome| outcome.is_settled() || clash(outcome)) {
+                    return Err(format!("a row was neither stored nor a duplicate: {outcomes:?}").into());
+                }
             }
             let stats = writer.close().await?.stats;
-            Ok::<_, Failure>((
-                stats.retries,
-                stats.returned,
-                unsettled + stats.rows_in.abs_diff(stats.settled()),
-            ))
+            Ok::<_, Failure>((stats.retries, stats.returned, stats.rows_in.abs_diff(stats.settled())))
         })
     });
     let mut sum = Updates::default();
@@ -102,13 +107,12 @@ async fn updates(gate: &PgGate, seed: u64, rounds: usize) -> Result<Updates, Fai
         sum.returned += returned;
         sum.lost += lost;
     }
-    sum.deadlocks = deadlocks(gate).await? - before;
+    sum.deadlocks = deadlocks(gate).await?;
     Ok(sum)
 }
 
 /// One INSERT … ON CONFLICT of the same rows, each key once, in the order of its last coming; a deadlock is passed over.
 async fn unsorted(gate: &PgGate, seed: u64, rounds: usize) -> Result<i64, Failure> {
-    let before = deadlocks(gate).await?;
     let tasks = (0..TASKS).map(|task| {
         let gate = gate.clone();
         tokio::spawn(async move {
@@ -131,14 +135,18 @@ async fn unsorted(gate: &PgGate, seed: u64, rounds: usize) -> Result<i64, Failur
     for task in tasks.collect::<Vec<_>>() {
         task.await??;
     }
-    Ok(deadlocks(gate).await? - before)
+    deadlocks(gate).await
 }
 
-/// Deadlocks that the server counts, once its sessions have told.
+/// Deadlocks that the server counts. Sessions report as they end, so all others of the database are ended first: the gate is
+/// of no use after this.
 async fn deadlocks(gate: &PgGate) -> Result<i64, Failure> {
-    tokio::time::sleep(Duration::from_millis(1_100)).await; // sessions report once a second
-    run(gate, "SELECT pg_stat_clear_snapshot()").await?;
-    number(gate, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()").await
+    let mut conn = gate.acquire(Acquire::default()).await?;
+    let end = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity \
+               WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    query(end).execute(&mut *conn).await?;
+    let count = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    Ok(query(count).fetch_one(&mut *conn).await?.try_get(0)?)
 }
 
 /// Values for as many columns as there are.
