@@ -364,7 +364,7 @@ impl<'a> Slice<'a> {
                 // +0.0 folds both zeros into one; every database treats them as equal.
                 Value::Float8(v) => out.extend((v + 0.0).to_bits().to_be_bytes()),
                 Value::Text(v) if self.shape().columns()[column].kind() == Kind::Numeric => {
-                    put_canonical(v, out)
+                    put_canonical(v, out);
                 }
                 Value::Text(v) => push_prefixed(out, v.as_bytes()),
                 Value::Bytes(v) => push_prefixed(out, v),

@@ -126,9 +126,9 @@ pub enum WriteError {
         /// What the driver said.
         cause: Cause,
         /// The transaction, if the server can be asked what became of it.
-        token: Option<TxToken>,
+        token: Option<Box<TxToken>>,
         /// What the write did if it was committed.
-        wrote: Wrote,
+        wrote: Box<Wrote>,
     },
 }
 
@@ -142,7 +142,7 @@ impl WriteError {
     /// The link was lost at COMMIT, and nobody can be asked.
     #[must_use]
     pub fn commit_unknown(cause: Cause) -> Self {
-        Self::CommitUnknown { cause, token: None, wrote: Wrote::default() }
+        Self::CommitUnknown { cause, token: None, wrote: Box::default() }
     }
 
     /// What the database or the driver said.

@@ -102,7 +102,7 @@ async fn lost_commit(gate: &PgGate, proxy: &testkit::FaultProxy) -> TxToken {
     idle(gate).await;
     proxy.cut_after_flush(3);
     match gate.write(&[chunk.slice(0..1)], &plan).await.unwrap_err() {
-        WriteError::CommitUnknown { token: Some(token), .. } => token,
+        WriteError::CommitUnknown { token: Some(token), .. } => *token,
         other => panic!("{other:?}"),
     }
 }

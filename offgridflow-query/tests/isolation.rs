@@ -140,7 +140,7 @@ async fn rejected_rows_that_nobody_waits_for_reach_the_sink() {
     let sink = {
         let letters = Arc::clone(&letters);
         move |Rejected { row, cause, .. }: Rejected<Part>| {
-            letters.lock().unwrap().push((row.id, cause.class()))
+            letters.lock().unwrap().push((row.id, cause.class()));
         }
     };
     let writer = BatchWriter::builder(pool).dead_letters(sink).start().unwrap();

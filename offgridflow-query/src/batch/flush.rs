@@ -51,7 +51,7 @@ impl<E: BatchExecutor> Flusher<E> {
     pub(crate) async fn flush(&self, chunk: &Chunk, units: &[Unit]) -> Flushed {
         let plan = self.shipper.plan();
         let mut flushed = Flushed { verdicts: vec![None; chunk.len()], tally: Tally::default() };
-        let everything = [0..chunk.len()];
+        let everything = [unit(0, chunk.len())];
         let units = if self.atomicity == Atomicity::AllOrNothing { &everything } else { units };
         if chunk.is_empty() {
             return flushed;
@@ -69,7 +69,7 @@ impl<E: BatchExecutor> Flusher<E> {
     /// Writes the rows of `chunk` as one batch that the ledger knows by name: all of them, once, or none.
     pub(crate) async fn flush_batch(&self, chunk: &Chunk, plan: WritePlan) -> Flushed {
         let mut flushed = Flushed { verdicts: vec![None; chunk.len()], tally: Tally::default() };
-        let whole = [0..chunk.len()];
+        let whole = [unit(0, chunk.len())];
         if plan.conflict.updates() {
             self.flush_updates(chunk, &whole, &plan, &mut flushed).await;
         } else if !chunk.is_empty() {

@@ -31,6 +31,11 @@ impl Run<'_> {
         self.units[units.start].start..self.units[units.end - 1].end
     }
 
+    /// All rows.
+    pub(crate) fn all(&self) -> Range<usize> {
+        0..self.chunk.len()
+    }
+
     fn settle(&mut self, units: &Range<usize>, verdict: &Verdict) {
         let rows = self.rows(units);
         self.verdicts[rows].fill(Some(verdict.clone()));

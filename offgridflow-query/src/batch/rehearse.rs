@@ -22,7 +22,7 @@ struct Rehearsed {
 impl<E: BatchExecutor> Flusher<E> {
     /// Stores the good units of a run in one transaction.
     pub(crate) async fn write_together(&self, run: &mut Run<'_>, plan: &WritePlan, tally: &mut Tally) {
-        let mut pieces = Vec::from([0..run.chunk.len()]);
+        let mut pieces = Vec::from([run.all()]);
         for round in 0..=CONTENTION_ROUNDS {
             if pieces.is_empty() {
                 return;
@@ -86,7 +86,7 @@ impl<E: BatchExecutor> Flusher<E> {
         tally: &mut Tally,
     ) {
         for _ in 0..CONTENTION_ROUNDS {
-            let found = self.rehearse(run.chunk, &[rows.clone()], plan, tally).await;
+            let found = self.rehearse(run.chunk, std::slice::from_ref(&rows), plan, tally).await;
             if !found.bad.is_empty() || found.ended.is_some() {
                 let why = found.ended.unwrap_or(Why::GroupRefused);
                 run.verdicts[rows].fill(Some(Verdict::Returned(why)));

@@ -176,10 +176,10 @@ impl<E: BatchExecutor> Shipper<E> {
     ) -> Option<Result<Wrote, WriteError>> {
         let (cause, row) = match error {
             WriteError::CommitUnknown { cause, token, wrote } => {
-                match self.settle(token.as_ref()).await {
-                    TxOutcome::Committed => return Some(Ok(wrote)),
+                match self.settle(token.as_deref()).await {
+                    TxOutcome::Committed => return Some(Ok(*wrote)),
                     TxOutcome::Aborted => {}
-                    _ if self.may_repeat(shipment) => shipment.doubt = Some((cause.clone(), wrote)),
+                    _ if self.may_repeat(shipment) => shipment.doubt = Some((cause.clone(), *wrote)),
                     _ => return Some(Err(WriteError::CommitUnknown { cause, token, wrote })),
                 }
                 (Cause::new(Class::Connection, cause.message()), None)
@@ -252,7 +252,9 @@ impl Shipment<'_> {
     /// The end without success. After a COMMIT in doubt nobody can say that nothing is stored.
     fn failed_by(&mut self, row: Option<usize>, cause: Cause) -> WriteError {
         match self.doubt.take() {
-            Some((first, wrote)) => WriteError::CommitUnknown { cause: first, token: None, wrote },
+            Some((first, wrote)) => {
+                WriteError::CommitUnknown { cause: first, token: None, wrote: Box::new(wrote) }
+            }
             None => WriteError::Failed { row, cause },
         }
     }

@@ -214,7 +214,7 @@ async fn lost_commits(gate: &PgGate, proxy: &testkit::FaultProxy) -> Result<Vec<
         }
         proxy.cut_after_flush(3); // BEGIN, INSERT, COMMIT
         match gate.write(&[chunk.slice(0..1)], &plan).await {
-            Err(WriteError::CommitUnknown { token: Some(token), .. }) => tokens.push(token),
+            Err(WriteError::CommitUnknown { token: Some(token), .. }) => tokens.push(*token),
             other => return Err(format!("COMMIT was to be cut: {other:?}").into()),
         }
     }

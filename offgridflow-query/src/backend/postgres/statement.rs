@@ -106,7 +106,7 @@ impl Statement {
         let query =
             sqlx::query_with(built(self.sql.clone()), arguments).persistent(pooling == Pooling::Session);
         if self.names_stored {
-            return Ok(named(&query.fetch_one(conn).await?, slice.len())?);
+            return named(&query.fetch_one(conn).await?, slice.len());
         }
         Ok(counted(query.execute(conn).await?.rows_affected(), slice.len()))
     }

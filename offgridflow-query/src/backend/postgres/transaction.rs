@@ -112,7 +112,11 @@ impl<'c> Clean<'c> {
         });
         match aborted {
             true => Err(WriteError::failed(cause)),
-            false => Err(WriteError::CommitUnknown { cause, token: self.token, wrote }),
+            false => Err(WriteError::CommitUnknown {
+                cause,
+                token: self.token.map(Box::new),
+                wrote: Box::new(wrote),
+            }),
         }
     }
 }
