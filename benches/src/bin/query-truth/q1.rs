@@ -87,7 +87,7 @@ impl Ingest {
         let mut times = Times::default();
         for pair in 0..pairs {
             for turn in 0..2 {
-                if (pair + turn) % 2 == 0 {
+                if (pair + turn).is_multiple_of(2) {
                     empty::<R>(gate).await?;
                     times.psql.push(psql(url, &import)?);
                 } else {
@@ -144,7 +144,7 @@ impl Times {
             empty::<R>(gate).await?;
             write::<R>(gate, 0..rows / 2, Conflict::Error).await?;
             run(gate, "CHECKPOINT").await?;
-            if (pair + turn) % 2 == 0 {
+            if (pair + turn).is_multiple_of(2) {
                 self.psql_upsert.push(psql(url, &staged)?);
             } else {
                 self.our_upsert.push(write::<R>(gate, 0..rows, Conflict::Update).await?);

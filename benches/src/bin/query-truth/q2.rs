@@ -45,7 +45,7 @@ pub(crate) async fn main() -> Result<(), Failure> {
     for pair in 0..pairs {
         for turn in 0..2 {
             let file = folder.path().join(format!("{pair}-{turn}.db"));
-            if (pair + turn) % 2 == 0 {
+            if (pair + turn).is_multiple_of(2) {
                 import.push(imported(&file, &csv)?);
             } else {
                 ours.push(written(&file, rows).await?);

@@ -81,14 +81,14 @@ async fn cut(server: &testkit::Postgres, delivery: Delivery, cuts: usize) -> Res
     let (mut found, mut next) = (Cuts::default(), 0);
     let mut through = gate(&url, 1)?;
     for turn in 0..cuts as u64 {
-        if turn % 5 == 0 {
+        if turn.is_multiple_of(5) {
             through = gate(&url, 1)?; // connecting is cut, too
         }
         let boundary = 1 + turn / 2 % BOUNDARIES;
-        if turn % 2 == 0 {
-            proxy.cut_at_flush(boundary)
+        if turn.is_multiple_of(2) {
+            proxy.cut_at_flush(boundary);
         } else {
-            proxy.cut_after_flush(boundary)
+            proxy.cut_after_flush(boundary);
         }
         let writer = BatchWriter::<Entry>::builder(through.clone()).delivery(delivery).start()?;
         let mut rows: Vec<Entry> = (next..next + ROWS_A_CUT).map(|id| Entry { id }).collect();
