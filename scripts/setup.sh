@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests need and the machine lacks: PostgreSQL, Redis (Debian packages, when root); says so otherwise.
+# Installs what the tests need and the machine lacks: PostgreSQL, pgbouncer, Redis (Debian packages, when root); says so otherwise.
 # Usage: scripts/setup.sh
 source "$(dirname "$0")/common.sh"
 help_if_asked "$@"
@@ -8,6 +8,7 @@ missing=()
 compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || have postgres || missing+=(postgresql)
 have psql || missing+=(postgresql-client)
 have redis-server || missing+=(redis-server)
+have pgbouncer || [ -x /usr/sbin/pgbouncer ] || missing+=(pgbouncer)
 have cc || missing+=(gcc libc6-dev)
 [ ${#missing[@]} -eq 0 ] && exit 0
 

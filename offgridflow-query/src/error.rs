@@ -240,6 +240,9 @@ pub enum Error {
         /// The queue's limit.
         queue_rows: usize,
     },
+    /// A named batch needs a ledger. Give the writer one with `ledger(table)`.
+    #[error("a named batch needs a ledger; give the writer one with ledger(table)")]
+    NoLedger,
     /// A flush gave fewer or more fates than it had rows. This is a bug in this crate or in an executor: report it.
     #[error("flush {flush} took {taken} rows and accounts for {settled}; please report this")]
     Conservation {

@@ -1,11 +1,13 @@
 //! The seam between the writer and a database.
 
 use crate::chunk::Slice;
-use crate::error::{Cause, Class, ConfigError, Scope};
-use crate::pool::{Acquire, ConnectionPool, Lane};
-use crate::shape::{Conflict, Shape};
+use crate::delivery::{TxOutcome, TxToken};
+use crate::error::{Cause, ConfigError};
+use crate::pool::{Acquire, ConnectionPool, Guard, Lane};
+use crate::shape::Shape;
+use crate::strategy::Prepared;
+use crate::write::{WriteError, WritePlan, Wrote};
 use std::future::Future;
-use std::time::Duration;
 
 /// What a database can take in one write, computed for one shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,106 +43,6 @@ impl Limits {
     }
 }
 
-/// How a write ends when every statement went through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Ending {
-    /// COMMIT: the rows are stored when the call returns `Ok`.
-    Commit,
-    /// ROLLBACK: nothing is stored; `Ok` means that COMMIT would have been tried. Burns sequence values and fires triggers.
-    RollBack,
-}
-
-/// How one write is done.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct WritePlan {
-    /// What happens to rows whose key is stored already.
-    pub conflict: Conflict,
-    /// Whether the transaction is kept.
-    pub ending: Ending,
-    /// How long a statement may wait for somebody else's lock.
-    pub lock_timeout: Duration,
-}
-
-impl WritePlan {
-    /// Commits, waits at most 5 s for a lock.
-    #[must_use]
-    pub fn new(conflict: Conflict) -> Self {
-        Self { conflict, ending: Ending::Commit, lock_timeout: Duration::from_secs(5) }
-    }
-
-    /// The same plan as a rehearsal that stores nothing.
-    #[must_use]
-    pub fn rehearsal(&self) -> Self {
-        Self { ending: Ending::RollBack, ..self.clone() }
-    }
-}
-
-/// What a successful write did.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Wrote {
-    /// Rows that the database did not store and did not refuse (DO NOTHING, a trigger returning NULL): positions
-    /// counted through all parts, ascending.
-    pub skipped: Vec<usize>,
-    /// Statements that carried rows.
-    pub statements: u64,
-}
-
-impl Wrote {
-    /// `statements` statements stored everything but `skipped`.
-    #[must_use]
-    pub fn new(skipped: Vec<usize>, statements: u64) -> Self {
-        Self { skipped, statements }
-    }
-}
-
-/// Why nothing was stored, or why nobody can say.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum WriteError {
-    /// The transaction was rolled back, or never began.
-    #[error("nothing was stored: {cause}")]
-    Failed {
-        /// The row at fault, counted through all parts, if it is known.
-        row: Option<usize>,
-        /// What the database said; its class decides between isolating, retrying and giving back.
-        cause: Cause,
-    },
-    /// The link was lost at COMMIT: the rows are stored or not, all of them or none.
-    #[error("the outcome of COMMIT is unknown: {0}")]
-    CommitUnknown(Cause),
-}
-
-impl WriteError {
-    /// Nothing was stored, no row is named.
-    #[must_use]
-    pub fn failed(cause: Cause) -> Self {
-        Self::Failed { row: None, cause }
-    }
-
-    /// What the database or the driver said.
-    #[must_use]
-    pub fn cause(&self) -> &Cause {
-        match self {
-            Self::Failed { cause, .. } | Self::CommitUnknown(cause) => cause,
-        }
-    }
-
-    /// Whether the connection must not be used again.
-    #[must_use]
-    pub fn broke_connection(&self) -> bool {
-        matches!(self, Self::CommitUnknown(_)) || self.cause().class() == Class::Connection
-    }
-
-    /// Whether the same write may succeed later without harm.
-    #[must_use]
-    pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Failed { cause, .. } if cause.class().scope() == Scope::Transient)
-    }
-}
-
 /// One connection that can write slices of a chunk. Implemented once a database; no code is generic over drivers.
 ///
 /// The caller holds the connection alone, in no transaction, and does not drop the future before it is ready
@@ -151,6 +53,23 @@ pub trait BatchConnection: Send + 'static {
 
     /// What the database takes for this shape.
     fn limits(shape: &Shape) -> Limits;
+
+    /// Looks the table up before its first row is sent: what it cannot take fails here, and the answer goes into
+    /// [`WritePlan::prepared`]. Leaves no transaction open. By default nothing is looked up.
+    fn prepare(
+        &mut self,
+        shape: &Shape,
+        plan: &WritePlan,
+    ) -> impl Future<Output = Result<Prepared, WriteError>> + Send {
+        let _ = (shape, plan);
+        async { Ok(Prepared::default()) }
+    }
+
+    /// What became of a transaction whose COMMIT was not answered. By default nobody can say.
+    fn outcome(&mut self, token: &TxToken) -> impl Future<Output = Result<TxOutcome, Cause>> + Send {
+        let _ = token;
+        async { Ok(TxOutcome::Unknown) }
+    }
 
     /// Writes all parts, in order, in one transaction of its own.
     ///
@@ -172,6 +91,22 @@ pub trait BatchExecutor: Send + Sync + 'static {
 
     /// What the database takes for this shape.
     fn limits(&self, shape: &Shape) -> Limits;
+
+    /// Looks the table up before its first row is sent. See [`BatchConnection::prepare`].
+    fn prepare(
+        &self,
+        shape: &Shape,
+        plan: &WritePlan,
+    ) -> impl Future<Output = Result<Prepared, WriteError>> + Send {
+        let _ = (shape, plan);
+        async { Ok(Prepared::default()) }
+    }
+
+    /// What became of a transaction whose COMMIT was not answered. See [`BatchConnection::outcome`].
+    fn outcome(&self, token: &TxToken) -> impl Future<Output = Result<TxOutcome, Cause>> + Send {
+        let _ = token;
+        async { Ok(TxOutcome::Unknown) }
+    }
 
     /// Writes all parts, in order, in one transaction. See [`BatchConnection::write`].
     ///
@@ -196,15 +131,38 @@ where
         P::Conn::limits(shape)
     }
 
-    async fn write(&self, parts: &[Slice<'_>], plan: &WritePlan) -> Result<Wrote, WriteError> {
-        let turn = self.acquire(Acquire::lane(Lane::Background)).await;
-        let mut guard = turn.map_err(|error| WriteError::failed(error.to_cause()))?;
-        guard.mark_broken(); // until the transaction is over: a drop in between must not lend it out again
-        let result = guard.write(parts, plan).await;
-        if !matches!(&result, Err(error) if error.broke_connection()) {
-            guard.mark_whole();
-        }
+    async fn prepare(&self, shape: &Shape, plan: &WritePlan) -> Result<Prepared, WriteError> {
+        let mut guard = lent(self).await.map_err(WriteError::failed)?;
+        let result = guard.prepare(shape, plan).await;
+        whole_unless(guard, matches!(&result, Err(error) if error.broke_connection()));
         result
+    }
+
+    async fn outcome(&self, token: &TxToken) -> Result<TxOutcome, Cause> {
+        let mut guard = lent(self).await?;
+        let result = guard.outcome(token).await;
+        whole_unless(guard, result.is_err());
+        result
+    }
+
+    async fn write(&self, parts: &[Slice<'_>], plan: &WritePlan) -> Result<Wrote, WriteError> {
+        let mut guard = lent(self).await.map_err(WriteError::failed)?;
+        let result = guard.write(parts, plan).await;
+        whole_unless(guard, matches!(&result, Err(error) if error.broke_connection()));
+        result
+    }
+}
+
+/// A connection that is closed if it is dropped: a drop in between must not lend it out again.
+async fn lent<P: ConnectionPool>(pool: &P) -> Result<Guard<P::Conn>, Cause> {
+    let mut guard = pool.acquire(Acquire::lane(Lane::Background)).await.map_err(|error| error.to_cause())?;
+    guard.mark_broken();
+    Ok(guard)
+}
+
+fn whole_unless<C>(mut guard: Guard<C>, broken: bool) {
+    if !broken {
+        guard.mark_whole();
     }
 }
 
@@ -229,6 +187,12 @@ pub trait DynBatchExecutor: Send + Sync + 'static {
     /// See [`BatchExecutor::limits`].
     fn dyn_limits(&self, shape: &Shape) -> Limits;
 
+    /// See [`BatchExecutor::prepare`].
+    async fn dyn_prepare(&self, shape: &Shape, plan: &WritePlan) -> Result<Prepared, WriteError>;
+
+    /// See [`BatchExecutor::outcome`].
+    async fn dyn_outcome(&self, token: &TxToken) -> Result<TxOutcome, Cause>;
+
     /// See [`BatchExecutor::write`].
     async fn dyn_write(&self, parts: &[Slice<'_>], plan: &WritePlan) -> Result<Wrote, WriteError>;
 }
@@ -243,6 +207,14 @@ impl<E: BatchExecutor> DynBatchExecutor for E {
         self.limits(shape)
     }
 
+    async fn dyn_prepare(&self, shape: &Shape, plan: &WritePlan) -> Result<Prepared, WriteError> {
+        self.prepare(shape, plan).await
+    }
+
+    async fn dyn_outcome(&self, token: &TxToken) -> Result<TxOutcome, Cause> {
+        self.outcome(token).await
+    }
+
     async fn dyn_write(&self, parts: &[Slice<'_>], plan: &WritePlan) -> Result<Wrote, WriteError> {
         self.write(parts, plan).await
     }
@@ -255,6 +227,14 @@ impl BatchExecutor for std::sync::Arc<dyn DynBatchExecutor> {
 
     fn limits(&self, shape: &Shape) -> Limits {
         (**self).dyn_limits(shape)
+    }
+
+    async fn prepare(&self, shape: &Shape, plan: &WritePlan) -> Result<Prepared, WriteError> {
+        (**self).dyn_prepare(shape, plan).await
+    }
+
+    async fn outcome(&self, token: &TxToken) -> Result<TxOutcome, Cause> {
+        (**self).dyn_outcome(token).await
     }
 
     async fn write(&self, parts: &[Slice<'_>], plan: &WritePlan) -> Result<Wrote, WriteError> {

@@ -37,6 +37,8 @@ mod calendar;
 mod chunk;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod decimal;
+mod delivery;
 mod error;
 mod executor;
 mod finish;
@@ -49,23 +51,25 @@ mod observe;
 mod pool;
 mod row;
 mod shape;
+mod strategy;
 mod telemetry;
 mod transaction;
+mod turn;
+mod write;
 
 #[cfg(feature = "postgres")]
 pub use backend::postgres::PgGate;
 #[cfg(feature = "sqlite")]
 pub use backend::sqlite::SqliteGate;
 pub use batch::{
-    BatchWriter, BatchWriterBuilder, BatchedQuery, BatchedReport, Fate, NotCommitted, Outcome, Permit,
-    Receipt, Refused, Rejected, Report, Retry, Returned, Ticket, Tickets, Why, WriterStats,
-    dropped_without_close,
+    Atomicity, BatchWriter, BatchWriterBuilder, BatchedQuery, BatchedReport, Fate, NotCommitted, Outcome,
+    Permit, Receipt, Refused, Rejected, Report, Retry, Returned, Step, StrategyUse, Ticket, Tickets, Why,
+    WriterStats, dropped_without_close,
 };
 pub use chunk::{Chunk, ChunkWriter, Slice, Value};
+pub use delivery::{Delivery, LedgerEntry, TxOutcome, TxToken, ledger_table_sql};
 pub use error::{Cause, Class, ConfigError, Error, Holder, PoolError, Scope};
-pub use executor::{
-    BatchConnection, BatchExecutor, DynBatchExecutor, Ending, Limits, WriteError, WritePlan, Wrote,
-};
+pub use executor::{BatchConnection, BatchExecutor, DynBatchExecutor, Limits};
 pub use gate::{Advice, Evidence, Leak, LeakStatus, Sizing};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use gate::{Gate, GateConfig, GateDatabase, Tidy};
@@ -79,7 +83,9 @@ pub use row::{Date, Field, Fields, Json, Numeric, Row, Timestamp, TimestampTz, U
 pub use shape::{Column, Conflict, Kind, Shape};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use sqlx;
+pub use strategy::{Prepared, Strategy};
 pub use transaction::{Transact, Tx};
+pub use write::{Ending, Pooling, WriteError, WritePlan, Wrote};
 
 #[cfg(all(doctest, feature = "sqlite"))]
 #[doc = include_str!("../README.md")]

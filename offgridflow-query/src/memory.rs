@@ -2,10 +2,11 @@
 
 use crate::chunk::{Slice, Value};
 use crate::error::{Cause, Class, PoolError};
-use crate::executor::{BatchConnection, Ending, Limits, WriteError, WritePlan, Wrote};
+use crate::executor::{BatchConnection, Limits};
 use crate::gate::{Advice, Place, Places, Rules, default_reserve};
 use crate::pool::{Acquire, Condition, ConnectionPool, Guard, Lease, PoolStatus};
 use crate::shape::{Conflict, Shape};
+use crate::write::{Ending, WriteError, WritePlan, Wrote};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::future::Future;
@@ -39,6 +40,7 @@ impl From<Value<'_>> for Stored {
             Value::Int2(v) => Self::Int(v.into()),
             Value::Int4(v) | Value::Days(v) => Self::Int(v.into()),
             Value::Int8(v) | Value::Micros(v) => Self::Int(v),
+            Value::Float4(v) => Self::Float(v.into()),
             Value::Float8(v) => Self::Float(v),
             Value::Text(v) => Self::Text(v.to_owned()),
             Value::Bytes(v) => Self::Bytes(v.to_vec()),
@@ -235,7 +237,7 @@ impl BatchConnection for MemoryConnection {
         let mut database = self.shared.database();
         let fault = database.faults.pop_front();
         match fault {
-            Some(unknown @ WriteError::CommitUnknown(_)) => database.write(parts, plan).and(Err(unknown)),
+            Some(unknown @ WriteError::CommitUnknown { .. }) => database.write(parts, plan).and(Err(unknown)),
             Some(failure) => Err(failure),
             None => database.write(parts, plan),
         }

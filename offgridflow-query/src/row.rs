@@ -90,7 +90,7 @@ field! {
     u16 => Int4, |v, to| to.i32(i32::from(*v));
     i64 => Int8, |v, to| to.i64(*v);
     u32 => Int8, |v, to| to.i64(i64::from(*v));
-    f32 => Float8, |v, to| to.f64(f64::from(*v));
+    f32 => Float4, |v, to| to.f32(*v);
     f64 => Float8, |v, to| to.f64(*v);
     String => Text, |v, to| to.text(v);
     &'static str => Text, |v, to| to.text(v);

@@ -15,6 +15,8 @@ pub enum Kind {
     Int4,
     /// 64-bit integer.
     Int8,
+    /// Single-precision number; a double on SQLite, which has no NaN.
+    Float4,
     /// Double. SQLite has no NaN (it would store NULL), so a row with one is rejected there.
     Float8,
     /// Text. PostgreSQL takes no NUL character.
@@ -120,6 +122,12 @@ impl Shape {
     pub fn key<S: Into<String>>(mut self, columns: impl IntoIterator<Item = S>) -> Self {
         self.key = columns.into_iter().map(Into::into).collect();
         self
+    }
+
+    /// The schema's name, unquoted, if one was given.
+    #[must_use]
+    pub fn schema(&self) -> Option<&str> {
+        self.schema.as_deref()
     }
 
     /// The table's name, unquoted.

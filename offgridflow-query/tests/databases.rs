@@ -145,7 +145,7 @@ fn postgres_conserves_rows() {
 
 /// Every kind, with and without NULL, reads back as it was written.
 type Everything = (
-    (bool, i16, i32, i64, f64, String, Vec<u8>),
+    (bool, i16, i32, i64, f32, f64, String, Vec<u8>),
     (Uuid, Timestamp, TimestampTz, Date, Numeric, Json, Option<i64>),
 );
 
@@ -157,6 +157,7 @@ impl offgridflow_query::Row for Wide {
             ("i2", Kind::Int2),
             ("i4", Kind::Int4),
             ("i8", Kind::Int8),
+            ("f4", Kind::Float4),
             ("f8", Kind::Float8),
             ("t", Kind::Text),
             ("by", Kind::Bytes),
@@ -180,7 +181,7 @@ impl offgridflow_query::Row for Wide {
 
 fn wide() -> Wide {
     Wide((
-        (true, -2, 70_000, i64::MIN, 0.1, "grüße '\"\\ ?".into(), vec![0, 255]),
+        (true, -2, 70_000, i64::MIN, 0.25, 0.1, "grüße '\"\\ ?".into(), vec![0, 255]),
         (
             Uuid(*b"0123456789abcdef"),
             Timestamp(1_709_209_800_000_001),
@@ -196,15 +197,15 @@ fn wide() -> Wide {
 #[tokio::test]
 async fn postgres_reads_back_every_kind() {
     let (_database, gate) = postgres("kinds");
-    run_sql!(gate, "CREATE TABLE wide (b bool, i2 int2, i4 int4, i8 int8, f8 float8, t text, by bytea, u uuid, ts timestamp,
+    run_sql!(gate, "CREATE TABLE wide (b bool, i2 int2, i4 int4, i8 int8, f4 float4, f8 float8, t text, by bytea, u uuid, ts timestamp,
         tz timestamptz, d date, n numeric, j jsonb, o bigint)");
     let writer = BatchWriter::builder(gate.clone()).start().unwrap();
     writer.reserve().await.unwrap().push(wide()).committed().await.unwrap();
-    let sql = "SELECT concat_ws('|', b, i2, i4, i8, f8, t, encode(by, 'hex'), u, ts, tz AT TIME ZONE 'UTC', d, n, j, o) FROM wide";
+    let sql = "SELECT concat_ws('|', b, i2, i4, i8, f4, f8, t, encode(by, 'hex'), u, ts, tz AT TIME ZONE 'UTC', d, n, j, o) FROM wide";
     let text: String = fetch!(gate, sql)[0].get(0);
     assert_eq!(
         text,
-        "t|-2|70000|-9223372036854775808|0.1|grüße '\"\\ ?|00ff|30313233-3435-3637-3839-616263646566|\
+        "t|-2|70000|-9223372036854775808|0.25|0.1|grüße '\"\\ ?|00ff|30313233-3435-3637-3839-616263646566|\
          2024-02-29 12:30:00.000001|1969-12-31 23:59:59.999999|2024-02-29|-12345678901234567890.0123456789|{\"a\": [1, null]}"
     );
     assert!(writer.close().await.unwrap().is_clean());
@@ -213,14 +214,14 @@ async fn postgres_reads_back_every_kind() {
 #[tokio::test]
 async fn sqlite_reads_back_every_kind() {
     let (_dir, gate) = sqlite();
-    run_sql!(gate, "CREATE TABLE wide (b, i2, i4, i8, f8, t, by, u, ts, tz, d, n, j, o)");
+    run_sql!(gate, "CREATE TABLE wide (b, i2, i4, i8, f4, f8, t, by, u, ts, tz, d, n, j, o)");
     let writer = BatchWriter::builder(gate.clone()).start().unwrap();
     writer.reserve().await.unwrap().push(wide()).committed().await.unwrap();
-    let sql = "SELECT b||'|'||i2||'|'||i4||'|'||i8||'|'||f8||'|'||t||'|'||hex(by)||'|'||u||'|'||ts||'|'||tz||'|'||d||'|'||n||'|'||j||'|'||(o IS NULL) FROM wide";
+    let sql = "SELECT b||'|'||i2||'|'||i4||'|'||i8||'|'||f4||'|'||f8||'|'||t||'|'||hex(by)||'|'||u||'|'||ts||'|'||tz||'|'||d||'|'||n||'|'||j||'|'||(o IS NULL) FROM wide";
     let text: String = fetch!(gate, sql)[0].get(0);
     assert_eq!(
         text,
-        "1|-2|70000|-9223372036854775808|0.1|grüße '\"\\ ?|00FF|0123456789abcdef|2024-02-29T12:30:00.000001|\
+        "1|-2|70000|-9223372036854775808|0.25|0.1|grüße '\"\\ ?|00FF|0123456789abcdef|2024-02-29T12:30:00.000001|\
          1969-12-31T23:59:59.999999Z|2024-02-29|-12345678901234567890.0123456789|{\"a\":[1,null]}|1"
     );
     assert!(writer.close().await.unwrap().is_clean());

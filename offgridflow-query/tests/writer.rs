@@ -136,7 +136,7 @@ async fn transient_failures_are_retried_within_the_budget() {
 async fn a_lost_commit_returns_its_rows_and_is_not_retried() {
     let pool = MemoryPool::new(2);
     let writer = BatchWriter::builder(pool.clone()).start().unwrap();
-    pool.fail_next(WriteError::CommitUnknown(Cause::new(Class::Connection, "reset")));
+    pool.fail_next(WriteError::commit_unknown(Cause::new(Class::Connection, "reset")));
     let outcome = writer.reserve().await.unwrap().push(reading(1)).outcome().await;
     let Outcome::Returned(returned) = outcome else { panic!("{outcome:?}") };
     assert!(matches!(returned.why, Why::CommitUnknown(_)));

@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod binary;
+mod bouncer;
 mod cluster;
 mod error;
 mod port;
@@ -26,12 +27,15 @@ mod postgres;
 mod proxy;
 mod reaper;
 mod redis;
+mod replica;
 mod server;
 mod shared;
 
+pub use bouncer::PgBouncer;
 pub use cluster::RedisCluster;
 pub use error::Error;
 pub use postgres::{Database, Postgres, PostgresOptions};
 pub use proxy::{Counters, Direction, FaultProxy};
 pub use redis::Redis;
+pub use replica::Replica;
 pub use shared::{POSTGRES_ENV, REDIS_ENV, SharedPostgres, SharedRedis, postgres, redis};

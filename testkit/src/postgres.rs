@@ -12,8 +12,8 @@ use crate::server::{Kind, Server, output};
 use crate::{Error, binary, port};
 
 /// `QUIT` is PostgreSQL's immediate shutdown; `TERM` would wait for the clients to leave.
-const KIND: Kind = Kind { name: "PostgreSQL", stop: (Signal::QUIT, "QUIT") };
-const PACKAGE: &str = "postgresql";
+pub(crate) const KIND: Kind = Kind { name: "PostgreSQL", stop: (Signal::QUIT, "QUIT") };
+pub(crate) const PACKAGE: &str = "postgresql";
 const CLIENT: &str = "psql";
 
 /// Settings of a private PostgreSQL.
@@ -188,7 +188,7 @@ impl Drop for Database {
     }
 }
 
-fn data(directory: &Path) -> PathBuf {
+pub(crate) fn data(directory: &Path) -> PathBuf {
     directory.join("data")
 }
 
@@ -222,17 +222,17 @@ fn configuration(directory: &Path, addr: SocketAddr, options: &PostgresOptions) 
     std::iter::once("\n".to_owned()).chain(defaults.into_iter().chain(chosen).map(line)).collect()
 }
 
-fn command(directory: &Path) -> Result<Command, Error> {
+pub(crate) fn command(directory: &Path) -> Result<Command, Error> {
     let mut command = as_other_user(Command::new(binary::find("postgres", PACKAGE)?));
     command.arg("-D").arg(data(directory)).current_dir(directory);
     Ok(command)
 }
 
-fn other_user() -> Option<(u32, u32)> {
+pub(crate) fn other_user() -> Option<(u32, u32)> {
     geteuid().is_root().then(binary::unprivileged_user).flatten()
 }
 
-fn as_other_user(mut command: Command) -> Command {
+pub(crate) fn as_other_user(mut command: Command) -> Command {
     if let Some((user, group)) = other_user() {
         command.uid(user).gid(group);
     }

@@ -59,6 +59,7 @@ struct State {
     swallow: Option<Direction>,
     cut_after_bytes: Option<u64>, // bytes towards the server that may still pass
     cut_at_flush: Option<u64>,    // flushes that may still pass
+    cut_after_flush: Option<u64>, // the same, the last of which reaches the server and is not answered
     counters: Counters,
     live: Vec<TcpStream>,
 }
@@ -121,6 +122,16 @@ impl FaultProxy {
     pub fn cut_at_flush(&self, nth: u64) {
         assert!(nth > 0, "flushes are counted from 1");
         self.shared.state().cut_at_flush = Some(nth - 1);
+    }
+
+    /// Forwards the flush that is the `nth` from now (1: the very next) and closes its connection towards the client, so
+    /// that the server acts on it and nobody hears the answer; once.
+    ///
+    /// # Panics
+    /// When `nth` is 0.
+    pub fn cut_after_flush(&self, nth: u64) {
+        assert!(nth > 0, "flushes are counted from 1");
+        self.shared.state().cut_after_flush = Some(nth - 1);
     }
 
     /// Swallows what goes in `direction`, as a link that is dead one way does.
@@ -249,6 +260,9 @@ impl Shared {
             state.counters.round_trips += u64::from(std::mem::replace(&mut *turn, false));
             if spent(&mut state.cut_at_flush, 1).is_some() {
                 return Passage::Cut(0);
+            }
+            if spent(&mut state.cut_after_flush, 1).is_some() {
+                return Passage::Cut(read);
             }
             if let Some(allowed) = spent(&mut state.cut_after_bytes, bytes) {
                 return Passage::Cut(usize::try_from(allowed).unwrap_or(read).min(read));

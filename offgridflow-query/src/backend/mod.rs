@@ -7,10 +7,11 @@ pub(crate) mod sqlite;
 
 use crate::error::{Cause, Class};
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
+use std::sync::Arc;
 
 /// The only place that vouches for built SQL: every name in it went through [`Ident`](crate::Ident), every value is bound.
 pub(crate) fn built(sql: String) -> SqlStr {
-    AssertSqlSafe(sql).into_sql_str()
+    AssertSqlSafe(Arc::<str>::from(sql)).into_sql_str()
 }
 
 /// Errors that are not the database's own: the link, the driver, the pool.

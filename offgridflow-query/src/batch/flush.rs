@@ -2,20 +2,30 @@
 
 use crate::batch::outcome::{Fate, Verdict, Why};
 use crate::batch::plan::{Unit, deduplicate, runs};
-use crate::batch::retry::{Jitter, Retry};
-use crate::chunk::{Chunk, Slice};
-use crate::executor::{BatchExecutor, WriteError, WritePlan, Wrote};
-use std::ops::Range;
-use tokio::time::Instant;
+use crate::batch::shipment::Shipper;
+use crate::chunk::Chunk;
+use crate::executor::BatchExecutor;
+use crate::write::WritePlan;
 
-/// How the flushes of one writer are done.
+/// What happens to the good rows of a flush that has bad ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Atomicity {
+    /// Good rows are stored while bad ones are searched, possibly in several transactions. Default.
+    #[default]
+    Independent,
+    /// Good rows are stored in one transaction: bad ones are found by rehearsals that are rolled back.
+    Together,
+    /// One bad row keeps the whole flush out; every bad row is named, the others are returned.
+    AllOrNothing,
+}
+
+/// How the flushes of one writer are done. Several may be under way at a time.
 #[derive(Debug)]
 pub(crate) struct Flusher<E> {
-    pub(crate) executor: E,
-    pub(crate) plan: WritePlan,
-    pub(crate) retry: Retry,
+    pub(crate) shipper: Shipper<E>,
+    pub(crate) atomicity: Atomicity,
     pub(crate) max_rejects: usize,
-    pub(crate) jitter: Jitter,
 }
 
 /// What a flush came to.
@@ -38,34 +48,52 @@ pub(crate) struct Tally {
 
 impl<E: BatchExecutor> Flusher<E> {
     /// Writes the rows of `chunk`; `units` cover it in order, without gaps.
-    pub(crate) async fn flush(&mut self, chunk: &Chunk, units: &[Unit]) -> Flushed {
+    pub(crate) async fn flush(&self, chunk: &Chunk, units: &[Unit]) -> Flushed {
+        let plan = self.shipper.plan();
         let mut flushed = Flushed { verdicts: vec![None; chunk.len()], tally: Tally::default() };
-        for run in runs(units, self.plan.conflict.updates()) {
-            if self.plan.conflict.updates() {
-                self.flush_updates(chunk, &units[run], &mut flushed).await;
+        let everything = [unit(0, chunk.len())];
+        let units = if self.atomicity == Atomicity::AllOrNothing { &everything } else { units };
+        if chunk.is_empty() {
+            return flushed;
+        }
+        for run in runs(units, plan.conflict.updates()) {
+            if plan.conflict.updates() {
+                self.flush_updates(chunk, &units[run], &plan, &mut flushed).await;
             } else {
-                flushed.verdicts = self.isolate(chunk, &units[run], &mut flushed.tally).await;
+                flushed.verdicts = self.isolate(chunk, &units[run], &plan, &mut flushed.tally).await;
             }
+        }
+        flushed
+    }
+
+    /// Writes the rows of `chunk` as one batch that the ledger knows by name: all of them, once, or none.
+    pub(crate) async fn flush_batch(&self, chunk: &Chunk, plan: WritePlan) -> Flushed {
+        let mut flushed = Flushed { verdicts: vec![None; chunk.len()], tally: Tally::default() };
+        let whole = [unit(0, chunk.len())];
+        if plan.conflict.updates() {
+            self.flush_updates(chunk, &whole, &plan, &mut flushed).await;
+        } else if !chunk.is_empty() {
+            flushed.verdicts = self.isolate(chunk, &whole, &plan, &mut flushed.tally).await;
         }
         flushed
     }
 
     /// One group, or single rows only: sorted by key, one row a key. A superseded row is tried after all where its
     /// successor was rejected.
-    async fn flush_updates(&mut self, chunk: &Chunk, units: &[Unit], flushed: &mut Flushed) {
+    async fn flush_updates(&self, chunk: &Chunk, units: &[Unit], plan: &WritePlan, flushed: &mut Flushed) {
         let group = units.len() == 1 && units[0].len() > 1;
         let mut pending: Vec<usize> = units.iter().cloned().flatten().collect();
         while !pending.is_empty() {
-            let plan = deduplicate(&chunk.slice(0..chunk.len()), chunk.shape(), &pending);
-            let sent = chunk.gather(&plan.order);
+            let order = deduplicate(&chunk.slice(0..chunk.len()), chunk.shape(), &pending);
+            let sent = chunk.gather(&order.order);
             let units =
-                if group { vec![unit(0..sent.len())] } else { (0..sent.len()).map(|r| r..r + 1).collect() };
-            let verdicts = self.isolate(&sent, &units, &mut flushed.tally).await;
-            for (verdict, &row) in verdicts.into_iter().zip(&plan.order) {
+                if group { vec![unit(0, sent.len())] } else { (0..sent.len()).map(|r| r..r + 1).collect() };
+            let verdicts = self.isolate(&sent, &units, plan, &mut flushed.tally).await;
+            for (verdict, &row) in verdicts.into_iter().zip(&order.order) {
                 flushed.verdicts[row] = verdict;
             }
             pending.clear();
-            for (row, winner) in plan.superseded {
+            for (row, winner) in order.superseded {
                 let fate = inherited(flushed.verdicts[winner].as_ref(), group);
                 if fate.is_none() {
                     pending.push(row);
@@ -74,42 +102,16 @@ impl<E: BatchExecutor> Flusher<E> {
             }
         }
     }
-
-    /// Writes `parts` in one transaction, again and again while the failure is transient and the budget lasts.
-    pub(crate) async fn write(
-        &mut self,
-        parts: &[Slice<'_>],
-        plan: &WritePlan,
-        tally: &mut Tally,
-    ) -> Result<Wrote, WriteError> {
-        let started = Instant::now();
-        let mut failed = 0;
-        loop {
-            tally.transactions += 1;
-            let error = match self.executor.write(parts, plan).await {
-                Ok(wrote) => return Ok(wrote),
-                Err(error) => error,
-            };
-            failed += 1;
-            if !error.is_transient() {
-                return Err(error);
-            }
-            match self.retry.pause(failed, started.elapsed(), &mut self.jitter) {
-                Some(pause) => tokio::time::sleep(pause).await,
-                None => return Err(error),
-            }
-            tally.retries += 1;
-        }
-    }
 }
 
-fn unit(rows: Range<usize>) -> Unit {
-    rows
+fn unit(start: usize, end: usize) -> Unit {
+    start..end
 }
 
 /// What a superseded row becomes once its successor has a verdict; `None` means that it is its turn now.
 fn inherited(winner: Option<&Verdict>, group: bool) -> Option<Verdict> {
     match winner? {
+        Verdict::Settled(Fate::Replayed) => Some(Verdict::Settled(Fate::Replayed)),
         Verdict::Settled(_) => Some(Verdict::Settled(Fate::Superseded)),
         Verdict::Returned(why) => Some(Verdict::Returned(why.clone())),
         Verdict::Rejected(_) if group => Some(Verdict::Returned(Why::GroupRefused)),

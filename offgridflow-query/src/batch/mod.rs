@@ -1,19 +1,34 @@
 //! Rows in, fates out: the writer, its flushes, and what happens to rows that do not fit.
 
+mod builder;
+mod controller;
+mod crossover;
+mod flight;
 pub(crate) mod flush;
 mod isolate;
 mod item;
 pub(crate) mod outcome;
+mod partition;
+mod path;
+mod pending;
 mod plan;
 pub(crate) mod query;
+mod rehearse;
 pub(crate) mod report;
 mod retry;
+mod shipment;
 mod statement;
+mod ticket;
 mod worker;
 pub(crate) mod writer;
 
+pub use builder::BatchWriterBuilder;
+pub use flush::Atomicity;
 pub use outcome::{Fate, NotCommitted, Outcome, Receipt, Rejected, Returned, Why};
+pub use path::Step;
 pub use query::{BatchedQuery, BatchedReport};
 pub use report::{Report, WriterStats};
 pub use retry::Retry;
-pub use writer::{BatchWriter, BatchWriterBuilder, Permit, Refused, Ticket, Tickets, dropped_without_close};
+pub use shipment::StrategyUse;
+pub use ticket::{Permit, Refused, Ticket, Tickets};
+pub use writer::{BatchWriter, dropped_without_close};

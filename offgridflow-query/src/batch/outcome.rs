@@ -37,6 +37,9 @@ pub enum Fate {
     /// The database kept what it had: the key exists under [`Conflict::Ignore`](crate::Conflict::Ignore), or a
     /// trigger dropped the row.
     Skipped,
+    /// The row's batch was stored by an earlier push of the same name: see
+    /// [`push_batch`](crate::BatchWriter::push_batch). Counted as skipped.
+    Replayed,
 }
 
 /// A row that the database refuses, handed back.
@@ -73,7 +76,11 @@ pub enum Why {
     /// Another row of its all-or-nothing group was refused.
     #[error("another row of its group was refused")]
     GroupRefused,
-    /// All rows of its all-or-nothing group are fine alone but not together with what is stored.
+    /// It was fine in rehearsals, but met a new conflict each time it was to be stored: somebody else writes the same
+    /// rows. Write it again.
+    #[error("somebody else's writes were in the way each time: {0}")]
+    Contended(Cause),
+    /// Its all-or-nothing group cannot be one transaction.
     #[error("its group was refused as a whole: {0}")]
     GroupConflict(Cause),
     /// More rows of this flush were rejected than `max_rejects` allows; the rest was not tried.

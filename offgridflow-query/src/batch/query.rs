@@ -1,16 +1,19 @@
 //! The one-shot call: a statement, a batch size, rows.
 
-use crate::batch::flush::{Flushed, Flusher};
+use crate::batch::flush::{Atomicity, Flushed, Flusher};
 use crate::batch::outcome::{Fate, Outcome, Rejected, Returned, Verdict};
 use crate::batch::plan::Unit;
-use crate::batch::retry::{Jitter, Retry};
+use crate::batch::retry::Retry;
+use crate::batch::shipment::Shipper;
 use crate::batch::statement::{Insert, parse};
 use crate::chunk::Chunk;
+use crate::delivery::Delivery;
 use crate::error::{ConfigError, Error};
-use crate::executor::{BatchExecutor, WritePlan};
+use crate::executor::BatchExecutor;
 use crate::finish::Finish;
 use crate::row::{Fields, tuple_shape};
 use crate::shape::Shape;
+use crate::write::WritePlan;
 use std::fmt;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -76,9 +79,9 @@ impl BatchedQuery {
         I: IntoIterator<Item = T>,
     {
         let (shape, plan) = self.plan::<T>(&executor)?;
-        let jitter = Jitter::new(self.size as u64);
+        let shipper = Shipper::new(executor, plan, self.retry, Delivery::ExactlyOnce, self.size as u64);
         let mut flusher =
-            Flusher { executor, plan, retry: self.retry, max_rejects: self.max_rejects, jitter };
+            Flusher { shipper, atomicity: Atomicity::Independent, max_rejects: self.max_rejects };
         let (started, mut report, mut rows) =
             (Instant::now(), BatchedReport::default(), rows.into_iter().fuse());
         let mut chunk = Chunk::new(shape);
@@ -120,7 +123,7 @@ impl BatchedQuery {
     }
 }
 
-async fn flush<E: BatchExecutor>(mut flusher: Flusher<E>, chunk: Chunk) -> (Flusher<E>, Chunk, Flushed) {
+async fn flush<E: BatchExecutor>(flusher: Flusher<E>, chunk: Chunk) -> (Flusher<E>, Chunk, Flushed) {
     let units: Vec<Unit> = (0..chunk.len()).map(|row| row..row + 1).collect();
     let flushed = flusher.flush(&chunk, &units).await;
     (flusher, chunk, flushed)
@@ -206,7 +209,7 @@ impl<T: Fields> BatchedReport<T> {
             Outcome::Settled(receipt) => match receipt.fate {
                 Fate::Committed => self.committed += 1,
                 Fate::Superseded => self.superseded += 1,
-                Fate::Skipped => self.skipped += 1,
+                Fate::Skipped | Fate::Replayed => self.skipped += 1,
             },
             Outcome::Rejected(rejected) => self.rejected.push(rejected),
             Outcome::Returned(returned) => self.returned.push(returned),

@@ -1,6 +1,8 @@
 //! What a writer has done.
 
 use crate::batch::outcome::{Fate, Outcome, Rejected, Returned, Verdict};
+use crate::batch::path::Step;
+use crate::batch::shipment::StrategyUse;
 use crate::error::Error;
 use crate::histogram::{Histogram, HistogramSnapshot};
 use std::fmt;
@@ -29,7 +31,7 @@ impl Counters {
         let (counter, label) = match verdict {
             Verdict::Settled(Fate::Committed) => (&self.committed, "committed"),
             Verdict::Settled(Fate::Superseded) => (&self.superseded, "superseded"),
-            Verdict::Settled(Fate::Skipped) => (&self.skipped, "skipped"),
+            Verdict::Settled(Fate::Skipped | Fate::Replayed) => (&self.skipped, "skipped"),
             Verdict::Rejected(_) => (&self.rejected, "rejected"),
             Verdict::Returned(_) => (&self.returned, "returned"),
         };
@@ -70,7 +72,7 @@ pub struct WriterStats {
     pub committed: u64,
     /// Rows overwritten by a later one of the same flush before they were sent.
     pub superseded: u64,
-    /// Rows that the database neither stored nor refused.
+    /// Rows that the database neither stored nor refused, or had from an earlier push of the same batch.
     pub skipped: u64,
     /// Rows refused.
     pub rejected: u64,
@@ -114,6 +116,12 @@ pub struct Report<R> {
     pub unheard_dropped: u64,
     /// The first flush whose rows did not add up, if there was one.
     pub violation: Option<Error>,
+    /// How often each strategy was used.
+    pub strategies: Vec<StrategyUse>,
+    /// The smallest power of two of rows at which the strategy for many rows measured cheaper; `None` until measured.
+    pub crossover_rows: Option<usize>,
+    /// The sizes that flushes aimed at, in the order of the flushes; at most 256 changes.
+    pub path: Vec<Step>,
 }
 
 impl<R> Report<R> {
@@ -132,35 +140,51 @@ impl<R> fmt::Debug for Report<R> {
             .field("returned", &self.returned)
             .field("unheard_dropped", &self.unheard_dropped)
             .field("violation", &self.violation)
+            .field("strategies", &self.strategies)
+            .field("crossover_rows", &self.crossover_rows)
+            .field("path", &self.path)
             .finish()
     }
 }
 
 /// Outcomes that no ticket waits for.
-#[derive(Debug)]
 pub(crate) struct Unheard<R> {
     rejected: Vec<Rejected<R>>,
     returned: Vec<Returned<R>>,
     dropped: u64,
-    room: usize, // for each of the two lists
+    room: usize,                                          // for each of the two lists
+    sink: Option<Box<dyn Fn(Rejected<R>) + Send + Sync>>, // takes what is rejected
 }
 
 impl<R> Unheard<R> {
-    pub(crate) fn with_room(room: usize) -> Self {
-        Self { rejected: Vec::new(), returned: Vec::new(), dropped: 0, room }
+    pub(crate) fn with_room(room: usize, sink: Option<Box<dyn Fn(Rejected<R>) + Send + Sync>>) -> Self {
+        Self { rejected: Vec::new(), returned: Vec::new(), dropped: 0, room, sink }
     }
 
     pub(crate) fn keep(&mut self, outcome: Outcome<R>) {
         match outcome {
             Outcome::Settled(_) => {}
-            Outcome::Rejected(rejected) if self.rejected.len() < self.room => self.rejected.push(rejected),
+            Outcome::Rejected(rejected) => match &self.sink {
+                Some(sink) => sink(rejected),
+                None if self.rejected.len() < self.room => self.rejected.push(rejected),
+                None => self.dropped += 1,
+            },
             Outcome::Returned(returned) if self.returned.len() < self.room => self.returned.push(returned),
-            Outcome::Rejected(_) | Outcome::Returned(_) => self.dropped += 1,
+            Outcome::Returned(_) => self.dropped += 1,
         }
     }
 
     pub(crate) fn report(self, stats: WriterStats, violation: Option<Error>) -> Report<R> {
         let Self { rejected, returned, dropped, .. } = self;
-        Report { stats, rejected, returned, unheard_dropped: dropped, violation }
+        Report {
+            stats,
+            rejected,
+            returned,
+            unheard_dropped: dropped,
+            violation,
+            strategies: Vec::new(),
+            crossover_rows: None,
+            path: Vec::new(),
+        }
     }
 }

@@ -1,215 +1,366 @@
-//! The task that gathers rows and flushes them, one flush at a time.
+//! The task that gathers rows and has them flushed, several flushes at a time if allowed.
 
-use crate::batch::flush::{Flushed, Flusher};
+use crate::batch::controller::{FlightController, Sample, SizeController};
+use crate::batch::flight::{Flight, Landed};
+use crate::batch::flush::Flusher;
 use crate::batch::item::Item;
-use crate::batch::outcome::{Verdict, Why};
-use crate::batch::plan::Unit;
+use crate::batch::partition::Partitioner;
+use crate::batch::path::Path;
+use crate::batch::pending::{Batch, Encoder};
 use crate::batch::report::{Counters, Report, Unheard};
-use crate::chunk::{Chunk, ChunkWriter};
-use crate::error::{Cause, Class, Error};
+use crate::chunk::Chunk;
+use crate::delivery::LedgerEntry;
+use crate::error::Error;
 use crate::executor::BatchExecutor;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use crate::shape::Shape;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, timeout_at};
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::{Instant, sleep_until};
 
 pub(crate) enum Message<R> {
     Rows(Vec<Item<R>>),
     Group(Vec<Item<R>>),
+    Batch(String, Vec<Item<R>>),
     Flush(oneshot::Sender<Result<(), Error>>),
     Close,
 }
 
-/// When a flush is due, and what one row may weigh.
-#[derive(Debug, Clone)]
-pub(crate) struct Thresholds {
-    pub(crate) rows: usize,
-    pub(crate) bytes: usize,
-    pub(crate) linger: Duration,
-    pub(crate) row_bytes: usize,
-    pub(crate) group_bytes: usize,
+/// What waits in front of the pending flushes, in the order it came.
+enum Entry<R> {
+    Row(Item<R>),
+    Group(Vec<Item<R>>),
+    Batch(String, Vec<Item<R>>),
+    Barrier(oneshot::Sender<Result<(), Error>>),
 }
 
-/// The rows of the next flush.
-struct Batch<R> {
-    chunk: Chunk,
-    items: Vec<Item<R>>, // one a row of the chunk
-    units: Vec<Unit>,
-    refused: Vec<(Item<R>, Verdict)>, // never reached the chunk
-    flushes: Vec<oneshot::Sender<Result<(), Error>>>,
+/// When a flush is due, and how many are under way.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    pub(crate) size: SizeController,
+    pub(crate) flights: FlightController,
+    pub(crate) bytes: usize,
+    pub(crate) linger: Duration,
 }
 
 pub(crate) struct Worker<R, E> {
     pub(crate) table: String,
+    pub(crate) shape: Arc<Shape>,
     pub(crate) queue: mpsc::UnboundedReceiver<Message<R>>, // bounded by the permits that items hold
-    pub(crate) put: fn(&R, &mut ChunkWriter<'_>),
-    pub(crate) thresholds: Thresholds,
-    pub(crate) flusher: Flusher<E>,
+    pub(crate) encoder: Encoder<R>,
+    pub(crate) pace: Pace,
+    pub(crate) partitions: usize, // 1 unless updates may be under way side by side
+    pub(crate) ledger: Option<String>,
+    pub(crate) flusher: Arc<Flusher<E>>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) unheard: Unheard<R>,
-    pub(crate) violation: Option<Error>,
+}
+
+/// A worker at work.
+struct Running<R, E> {
+    worker: Worker<R, E>,
+    open: bool, // more may come
+    backlog: VecDeque<Entry<R>>,
+    waiting: Vec<VecDeque<Item<R>>>, // rows of partitions whose pending flush is full
+    pending: Vec<Batch<R>>,          // one a partition
+    whole: VecDeque<Batch<R>>,       // batches for the ledger, at most one
+    busy: Vec<bool>,                 // partitions with a flush under way
+    alone: bool,                     // a flush is under way that may touch the rows of any other
+    partitioner: Partitioner,
+    scratch: Chunk, // one row on its way to its partition
+    spare: Vec<Chunk>,
+    flights: JoinSet<Landed<R>>,
+    partition_of: HashMap<Id, usize>,
+    path: Path,
+    violation: Option<Error>,
 }
 
 impl<R: Send + 'static, E: BatchExecutor> Worker<R, E> {
     /// Runs until the writer is closed or dropped, and everything in the queue is settled.
-    pub(crate) async fn run(mut self, chunk: Chunk) -> Report<R> {
-        let mut batch =
-            Batch { chunk, items: Vec::new(), units: Vec::new(), refused: Vec::new(), flushes: Vec::new() };
-        while let Some(message) = self.queue.recv().await {
-            self.admit(&mut batch, message);
-            self.gather(&mut batch).await;
-            self.flush(&mut batch).await;
-        }
-        self.unheard.report(self.counters.stats(), self.violation)
-    }
-
-    /// Takes what is there, and lingers for more, until a flush is due.
-    async fn gather(&mut self, batch: &mut Batch<R>) {
-        if self.thresholds.linger.is_zero() {
-            tokio::task::yield_now().await; // those who are about to push may come along
-            while !self.is_due(batch) {
-                let Ok(message) = self.queue.try_recv() else { return };
-                self.admit(batch, message);
-            }
-            return;
-        }
-        let deadline = Instant::now() + self.thresholds.linger;
-        while !self.is_due(batch) {
-            let Ok(Some(message)) = timeout_at(deadline, self.queue.recv()).await else { return };
-            self.admit(batch, message);
-        }
-    }
-
-    fn is_due(&self, batch: &Batch<R>) -> bool {
-        let full = batch.chunk.len() >= self.thresholds.rows || batch.chunk.bytes() >= self.thresholds.bytes;
-        full || !batch.flushes.is_empty()
-    }
-
-    fn admit(&mut self, batch: &mut Batch<R>, message: Message<R>) {
-        match message {
-            Message::Rows(items) => items.into_iter().for_each(|item| self.admit_row(batch, item)),
-            Message::Group(items) => self.admit_group(batch, items),
-            Message::Flush(done) => batch.flushes.push(done),
-            Message::Close => self.queue.close(), // what is inside still comes
-        }
-    }
-
-    fn admit_row(&self, batch: &mut Batch<R>, item: Item<R>) {
-        let row = batch.chunk.len();
-        match self.encode(&mut batch.chunk, item.row()) {
-            Ok(()) => {
-                batch.items.push(item);
-                batch.units.push(row..row + 1);
-            }
-            Err(cause) => batch.refused.push((item, Verdict::Rejected(cause))),
-        }
-    }
-
-    fn admit_group(&self, batch: &mut Batch<R>, items: Vec<Item<R>>) {
-        let (start, weight) = (batch.chunk.len(), batch.chunk.bytes());
-        let causes: Vec<_> =
-            items.iter().map(|item| self.encode(&mut batch.chunk, item.row()).err()).collect();
-        let too_large = batch.chunk.bytes() - weight > self.thresholds.group_bytes;
-        if causes.iter().all(Option::is_none) && !too_large {
-            batch.units.push(start..start + items.len());
-            batch.items.extend(items);
-            return;
-        }
-        batch.chunk.truncate(start);
-        let size = || Cause::new(Class::TooLarge, "the group is larger than one transaction may be");
-        let why = if too_large { Why::GroupConflict(size()) } else { Why::GroupRefused };
-        let verdict = |cause: Option<Cause>| cause.map_or(Verdict::Returned(why.clone()), Verdict::Rejected);
-        batch.refused.extend(items.into_iter().zip(causes.into_iter().map(verdict)));
-    }
-
-    fn encode(&self, chunk: &mut Chunk, row: &R) -> Result<(), Cause> {
-        let before = chunk.len();
-        let encoded = catch_unwind(AssertUnwindSafe(|| chunk.push(|writer| (self.put)(row, writer))));
-        let cause = match encoded {
-            Ok(Ok(bytes)) if bytes <= self.thresholds.row_bytes => return Ok(()),
-            Ok(Ok(bytes)) => Cause::new(
-                Class::TooLarge,
-                format!("the row has {bytes} bytes, max_row_bytes allows {}", self.thresholds.row_bytes),
-            ),
-            Ok(Err(cause)) => cause,
-            Err(_) => Cause::new(Class::Encoding, "encoding the row panicked"),
+    pub(crate) async fn run(self) -> Report<R> {
+        let chunk = || Chunk::new(Arc::clone(&self.shape));
+        let mut running = Running {
+            open: true,
+            backlog: VecDeque::new(),
+            waiting: (0..self.partitions).map(|_| VecDeque::new()).collect(),
+            pending: (0..self.partitions).map(|_| Batch::new(chunk())).collect(),
+            whole: VecDeque::new(),
+            busy: vec![false; self.partitions],
+            alone: false,
+            partitioner: Partitioner::new(self.shape.key_positions(), self.partitions),
+            scratch: chunk(),
+            spare: Vec::new(),
+            flights: JoinSet::new(),
+            partition_of: HashMap::new(),
+            path: Path::default(),
+            violation: None,
+            worker: self,
         };
-        chunk.truncate(before);
-        Err(cause)
-    }
-
-    async fn flush(&mut self, batch: &mut Batch<R>) {
-        let taken = (batch.items.len() + batch.refused.len()) as u64;
-        if taken > 0 {
-            let number = self.counters.flushes.fetch_add(1, Relaxed) + 1;
-            let started = Instant::now();
-            let flushed = self.flusher.flush(&batch.chunk, &batch.units).await;
-            let took = started.elapsed();
-            self.counters.flush.record(took);
-            self.counters.bytes.fetch_add(batch.chunk.bytes() as u64, Relaxed);
-            let settled = self.settle(batch, flushed, number);
-            self.conserve(number, taken, settled);
-            crate::telemetry::flushed(&self.table, taken, took);
-        }
-        batch.chunk.truncate(0);
-        batch.units.clear();
-        for done in batch.flushes.drain(..) {
-            let _ = done.send(self.violation.clone().map_or(Ok(()), Err)); // whoever asked may have gone
-        }
-    }
-
-    /// Hands every row its verdict; how many got one.
-    fn settle(&mut self, batch: &mut Batch<R>, flushed: Flushed, number: u64) -> u64 {
-        self.counters.transactions.fetch_add(flushed.tally.transactions, Relaxed);
-        self.counters.retries.fetch_add(flushed.tally.retries, Relaxed);
-        let verdicts = batch.items.drain(..).zip(flushed.verdicts);
-        let refused = batch.refused.drain(..).map(|(item, verdict)| (item, Some(verdict)));
-        let (mut settled, mut labels) = (0, Labels::default());
-        for (item, verdict) in verdicts.chain(refused) {
-            let Some(verdict) = verdict else { continue }; // dropping the item returns the row
-            labels.count(&verdict);
-            settled += 1;
-            if let Some(outcome) = item.settle(verdict, number) {
-                self.unheard.keep(outcome);
-            }
-        }
-        labels.report(&self.table);
-        settled
-    }
-
-    fn conserve(&mut self, flush: u64, taken: u64, settled: u64) {
-        if taken != settled {
-            let violation = Error::Conservation { flush, taken, settled };
-            self.counters.violations.fetch_add(1, Relaxed);
-            crate::telemetry::warn(&self.table, &violation.to_string());
-            self.violation.get_or_insert(violation);
-        }
+        running.work().await;
+        running.report()
     }
 }
 
-/// Verdicts of one flush by metric label.
-#[derive(Default)]
-struct Labels([u64; 5]);
-
-impl Labels {
-    const NAMES: [&str; 5] = ["committed", "superseded", "skipped", "rejected", "returned"];
-
-    fn count(&mut self, verdict: &Verdict) {
-        use crate::batch::outcome::Fate;
-        self.0[match verdict {
-            Verdict::Settled(Fate::Committed) => 0,
-            Verdict::Settled(Fate::Superseded) => 1,
-            Verdict::Settled(Fate::Skipped) => 2,
-            Verdict::Rejected(_) => 3,
-            Verdict::Returned(_) => 4,
-        }] += 1;
+impl<R: Send + 'static, E: BatchExecutor> Running<R, E> {
+    async fn work(&mut self) {
+        loop {
+            self.admit_backlog();
+            while self.depart() {
+                self.admit_backlog();
+            }
+            if !self.open && self.is_idle() && self.backlog.is_empty() {
+                return;
+            }
+            let deadline = self.deadline();
+            tokio::select! {
+                biased;
+                Some(landed) = self.flights.join_next_with_id(), if !self.flights.is_empty() => self.land(landed),
+                message = self.worker.queue.recv(), if self.open && self.backlog.is_empty() => {
+                    self.take(message).await;
+                }
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {}
+            }
+        }
     }
 
-    fn report(&self, table: &str) {
-        for (name, rows) in Self::NAMES.into_iter().zip(self.0) {
-            crate::telemetry::rows_settled(table, name, rows);
+    /// Takes a message, and what else is there: those who are about to push may come along.
+    async fn take(&mut self, message: Option<Message<R>>) {
+        let Some(message) = message else {
+            self.open = false;
+            return;
+        };
+        self.unpack(message);
+        if self.worker.pace.linger.is_zero() && self.has_room() {
+            tokio::task::yield_now().await;
         }
+        while self.backlog.len() < self.worker.pace.size.rows()
+            && let Ok(message) = self.worker.queue.try_recv()
+        {
+            self.unpack(message);
+        }
+    }
+
+    fn unpack(&mut self, message: Message<R>) {
+        match message {
+            Message::Rows(items) => self.backlog.extend(items.into_iter().map(Entry::Row)),
+            Message::Group(items) => self.backlog.push_back(Entry::Group(items)),
+            Message::Batch(name, items) => self.backlog.push_back(Entry::Batch(name, items)),
+            Message::Flush(done) => self.backlog.push_back(Entry::Barrier(done)),
+            Message::Close => self.worker.queue.close(), // what is inside still comes
+        }
+    }
+
+    fn admit_backlog(&mut self) {
+        while let Some(entry) = self.backlog.pop_front() {
+            if let Some(entry) = self.admit(entry) {
+                self.backlog.push_front(entry);
+                return;
+            }
+        }
+    }
+
+    /// Puts an entry where it belongs, or gives it back if its turn has not come.
+    fn admit(&mut self, entry: Entry<R>) -> Option<Entry<R>> {
+        match entry {
+            Entry::Row(item) => self.admit_row(item).map(Entry::Row),
+            Entry::Group(items) if self.worker.partitions == 1 => {
+                if self.is_full(0) {
+                    return Some(Entry::Group(items));
+                }
+                self.worker.encoder.admit_group(&mut self.pending[0], items);
+                None
+            }
+            Entry::Group(items) if !self.is_idle() => Some(Entry::Group(items)), // it may touch any partition
+            Entry::Group(items) => {
+                let mut batch = self.batch();
+                self.worker.encoder.admit_group(&mut batch, items);
+                self.whole.push_back(batch);
+                None
+            }
+            Entry::Batch(name, items) if self.must_wait() => Some(Entry::Batch(name, items)),
+            Entry::Batch(name, items) => {
+                let rows = items.len() as u64;
+                let mut batch = self.batch();
+                self.worker.encoder.admit_group(&mut batch, items);
+                let table = self.worker.ledger.clone().unwrap_or_default();
+                batch.ledger = Some(LedgerEntry::new(table, name, rows));
+                self.whole.push_back(batch);
+                None
+            }
+            Entry::Barrier(done) if !self.is_idle() => Some(Entry::Barrier(done)),
+            Entry::Barrier(done) => {
+                let _ = done.send(self.violation.clone().map_or(Ok(()), Err)); // whoever asked may have gone
+                None
+            }
+        }
+    }
+
+    fn admit_row(&mut self, item: Item<R>) -> Option<Item<R>> {
+        if self.worker.partitions == 1 {
+            if self.is_full(0) {
+                return Some(item);
+            }
+            self.worker.encoder.admit_row(&mut self.pending[0], item);
+            return None;
+        }
+        self.scratch.truncate(0);
+        // A row that cannot be encoded has no partition, and is refused by whichever it is put into.
+        let encoded = self.worker.encoder.encode(&mut self.scratch, item.row()).is_ok();
+        let at = if encoded { self.partitioner.of(&self.scratch, 0) } else { 0 };
+        // Rows of other partitions must not wait for this one.
+        self.waiting[at].push_back(item);
+        self.refill(at);
+        None
+    }
+
+    fn refill(&mut self, partition: usize) {
+        while !self.is_full(partition)
+            && let Some(item) = self.waiting[partition].pop_front()
+        {
+            self.worker.encoder.admit_row(&mut self.pending[partition], item);
+        }
+    }
+
+    /// A batch for the ledger goes alone where it may touch the rows of other flushes.
+    fn must_wait(&self) -> bool {
+        let alone = self.worker.flusher.shipper.updates();
+        if alone { !self.is_idle() } else { !self.whole.is_empty() }
+    }
+
+    fn is_full(&self, partition: usize) -> bool {
+        let (batch, pace) = (&self.pending[partition], &self.worker.pace);
+        batch.taken() >= pace.size.rows() || batch.chunk.bytes() >= pace.bytes
+    }
+
+    fn is_idle(&self) -> bool {
+        self.flights.is_empty()
+            && self.whole.is_empty()
+            && self.pending.iter().all(|batch| batch.taken() == 0)
+    }
+
+    fn has_room(&self) -> bool {
+        self.flights.len() < self.worker.pace.flights.limit()
+    }
+
+    /// Whether lingering makes no sense: nobody comes any more, or somebody waits for everything to be gone.
+    fn is_hurried(&self) -> bool {
+        !self.open
+            || self.worker.queue.is_closed()
+            || self.backlog.front().is_some_and(|entry| !matches!(entry, Entry::Row(_)))
+    }
+
+    fn is_due(&self, partition: usize) -> bool {
+        let since = self.pending[partition].since;
+        let waited = || since.is_some_and(|since| since + self.worker.pace.linger <= Instant::now());
+        self.is_full(partition) || self.is_hurried() || waited()
+    }
+
+    /// When the next pending flush has lingered enough.
+    fn deadline(&self) -> Option<Instant> {
+        if !self.has_room() {
+            return None;
+        }
+        let waiting = self.pending.iter().zip(&self.busy).filter(|(_, busy)| !**busy);
+        waiting.filter_map(|(batch, _)| batch.since).min().map(|since| since + self.worker.pace.linger)
+    }
+
+    fn batch(&mut self) -> Batch<R> {
+        let shape = &self.worker.shape;
+        Batch::new(self.spare.pop().unwrap_or_else(|| Chunk::new(Arc::clone(shape))))
+    }
+
+    /// Starts what is due, as long as there is room; whether anything was.
+    fn depart(&mut self) -> bool {
+        let mut departed = false;
+        while self.has_room() && !self.alone {
+            if let Some(batch) = self.whole.pop_front() {
+                self.alone = self.worker.flusher.shipper.updates();
+                self.start(batch, None);
+                departed = true;
+                continue;
+            }
+            let side_by_side = self.worker.partitions == 1 && !self.worker.flusher.shipper.updates();
+            let ready = |at: &usize| {
+                self.pending[*at].taken() > 0 && (side_by_side || !self.busy[*at]) && self.is_due(*at)
+            };
+            let Some(at) = (0..self.pending.len()).filter(ready).min_by_key(|&at| self.pending[at].since)
+            else {
+                return departed;
+            };
+            departed = true;
+            let next = self.batch();
+            let batch = std::mem::replace(&mut self.pending[at], next);
+            self.busy[at] = true;
+            self.refill(at);
+            self.start(batch, Some(at));
+        }
+        departed
+    }
+
+    fn start(&mut self, batch: Batch<R>, partition: Option<usize>) {
+        let number = self.worker.counters.flushes.fetch_add(1, Relaxed) + 1;
+        let (rows, limit) = (self.worker.pace.size.rows(), self.worker.pace.flights.limit());
+        self.path.note(number, rows, limit);
+        let saturated = batch.taken() >= rows && self.flights.len() + 1 >= limit;
+        let flight = Flight { batch, number, saturated };
+        let handle = self.flights.spawn(flight.fly(Arc::clone(&self.worker.flusher)));
+        if let Some(partition) = partition {
+            self.partition_of.insert(handle.id(), partition);
+        }
+    }
+
+    /// A flush is over: the next one starts first, then those who wait are told.
+    fn land(&mut self, landed: Result<(Id, Landed<R>), JoinError>) {
+        let id = landed.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+        match self.partition_of.remove(&id) {
+            Some(partition) => self.busy[partition] = false,
+            None => self.alone = false,
+        }
+        let Ok((_, landed)) = landed else {
+            // It panicked; its rows were returned as it unwound.
+            self.violate(Error::Aborted);
+            return;
+        };
+        let sample = Sample {
+            rows: landed.flight.batch.taken(),
+            took: landed.took,
+            trouble: landed.flushed.tally.retries > 0,
+            saturated: landed.flight.saturated,
+        };
+        self.worker.pace.size.observe(&sample);
+        self.worker.pace.flights.observe(&sample);
+        self.depart();
+        self.settle(landed);
+    }
+
+    fn settle(&mut self, landed: Landed<R>) {
+        let Worker { counters, table, unheard, .. } = &mut self.worker;
+        counters.flush.record(landed.took);
+        let taken = landed.flight.batch.taken() as u64;
+        crate::telemetry::flushed(table, taken, landed.took);
+        let number = landed.flight.number;
+        let (settled, chunk) = landed.settle(table, counters, unheard);
+        self.spare.push(chunk);
+        if taken != settled {
+            self.worker.counters.violations.fetch_add(1, Relaxed);
+            self.violate(Error::Conservation { flush: number, taken, settled });
+        }
+    }
+
+    fn violate(&mut self, violation: Error) {
+        crate::telemetry::warn(&self.worker.table, &violation.to_string());
+        self.violation.get_or_insert(violation);
+    }
+
+    fn report(self) -> Report<R> {
+        let (strategies, crossover_rows) = self.worker.flusher.shipper.strategies();
+        let stats = self.worker.counters.stats();
+        let mut report = self.worker.unheard.report(stats, self.violation);
+        (report.strategies, report.crossover_rows) = (strategies, crossover_rows);
+        report.path = self.path.into_steps();
+        report
     }
 }

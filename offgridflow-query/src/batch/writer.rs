@@ -1,21 +1,17 @@
 //! The writer's front: reserve, push, wait.
 
-use crate::batch::flush::Flusher;
+use crate::batch::builder::BatchWriterBuilder;
 use crate::batch::item::Item;
-use crate::batch::outcome::{NotCommitted, Outcome, Receipt};
-use crate::batch::report::{Counters, Report, Unheard, WriterStats};
-use crate::batch::retry::{Jitter, Retry};
-use crate::batch::worker::{Message, Thresholds, Worker};
-use crate::chunk::{Chunk, ChunkWriter};
-use crate::error::{ConfigError, Error};
-use crate::executor::{BatchExecutor, WritePlan};
+use crate::batch::report::{Counters, Report, WriterStats};
+use crate::batch::ticket::{Permit, Refused, Ticket, Tickets};
+use crate::batch::worker::Message;
+use crate::error::Error;
+use crate::executor::BatchExecutor;
 use crate::row::{Fields, Row};
-use crate::shape::{Conflict, Shape};
+use crate::shape::Shape;
 use std::fmt;
-use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -36,8 +32,9 @@ pub fn dropped_without_close() -> u64 {
 /// resolves when the row's transaction is committed, or with the row itself if it is not. While a flush is under way
 /// further rows gather for the next one (group commit), so an idle writer answers at once and a busy one batches.
 ///
-/// Delivery is at least once: a link that breaks at COMMIT returns its rows as [`Why::CommitUnknown`](crate::Why), and
-/// whoever writes them again relies on a unique key to make that harmless.
+/// A link that breaks at COMMIT is settled by asking the server, or returns its rows as
+/// [`Why::CommitUnknown`](crate::Why): see [`Delivery`](crate::Delivery). What must be stored once even across a failover
+/// or the death of this process goes through [`push_batch`](Self::push_batch).
 ///
 /// The writer's work runs in a task of its own: dropping any future here loses no row that was pushed.
 ///
@@ -61,12 +58,13 @@ pub fn dropped_without_close() -> u64 {
 /// # Ok(()) }
 /// ```
 pub struct BatchWriter<R: Send + 'static> {
-    table: String,
-    queue: mpsc::UnboundedSender<Message<R>>,
-    places: Arc<Semaphore>,
-    queue_rows: usize,
-    counters: Arc<Counters>,
-    task: Mutex<Option<JoinHandle<Report<R>>>>, // `None` once closed
+    pub(super) table: String,
+    pub(super) queue: mpsc::UnboundedSender<Message<R>>,
+    pub(super) places: Arc<Semaphore>,
+    pub(super) queue_rows: usize,
+    pub(super) counters: Arc<Counters>,
+    pub(super) has_ledger: bool,
+    pub(super) task: Mutex<Option<JoinHandle<Report<R>>>>, // `None` once closed
 }
 
 impl<R: Row> BatchWriter<R> {
@@ -145,7 +143,39 @@ impl<R: Send + 'static> BatchWriter<R> {
     /// # Cancel safety
     /// As long as the future has not returned, either the whole group was taken or no row of it.
     pub async fn push_group(&self, rows: impl IntoIterator<Item = R>) -> Result<Tickets<R>, Refused<R>> {
-        let rows: Vec<R> = rows.into_iter().collect();
+        self.push_whole(rows.into_iter().collect(), Message::Group).await
+    }
+
+    /// Pushes rows that are stored together, once, whatever happens: `batch` names them in the
+    /// [ledger](BatchWriterBuilder::ledger), in the same transaction. Pushed again under the same name, by whatever process
+    /// after whatever crash, rows that are stored already are settled as [`Fate::Replayed`](crate::Fate::Replayed).
+    ///
+    /// The name stands for the rows: nobody compares them. Refusals are those of [`push_group`](Self::push_group), and
+    /// leave no trace in the ledger.
+    ///
+    /// # Errors
+    /// [`Refused`] with all rows, if the writer is closed, has no ledger, or the batch does not fit the queue.
+    ///
+    /// # Cancel safety
+    /// As long as the future has not returned, either the whole batch was taken or no row of it.
+    pub async fn push_batch(
+        &self,
+        batch: impl Into<String>,
+        rows: impl IntoIterator<Item = R>,
+    ) -> Result<Tickets<R>, Refused<R>> {
+        let batch = batch.into();
+        if !self.has_ledger {
+            let (tickets, rows) = (Tickets { tickets: Vec::new() }, rows.into_iter().collect());
+            return Err(Refused { error: Error::NoLedger, tickets, rows });
+        }
+        self.push_whole(rows.into_iter().collect(), |items| Message::Batch(batch, items)).await
+    }
+
+    async fn push_whole(
+        &self,
+        rows: Vec<R>,
+        message: impl FnOnce(Vec<Item<R>>) -> Message<R>,
+    ) -> Result<Tickets<R>, Refused<R>> {
         let mut tickets = Tickets { tickets: Vec::with_capacity(rows.len()) };
         if rows.len() > self.queue_rows {
             let error = Error::GroupTooLarge { rows: rows.len(), queue_rows: self.queue_rows };
@@ -156,7 +186,7 @@ impl<R: Send + 'static> BatchWriter<R> {
         }
         match self.places(rows.len()).await {
             Ok(places) => {
-                self.send(rows, places, Message::Group, &mut tickets);
+                self.send(rows, places, message, &mut tickets);
                 Ok(tickets)
             }
             Err(error) => Err(Refused { error, tickets, rows }),
@@ -241,299 +271,4 @@ impl<R: Send + 'static> fmt::Debug for BatchWriter<R> {
             .field("stats", &self.stats())
             .finish_non_exhaustive()
     }
-}
-
-/// Room for one row. Dropping it gives the room back.
-#[must_use = "room that is not used is given back"]
-pub struct Permit<R: Send + 'static> {
-    queue: mpsc::UnboundedSender<Message<R>>,
-    counters: Arc<Counters>,
-    place: OwnedSemaphorePermit,
-}
-
-impl<R: Send + 'static> Permit<R> {
-    /// Hands the row over. Never waits and never loses it: if the writer has ended, the ticket returns the row.
-    pub fn push(self, row: R) -> Ticket<R> {
-        let (item, outcome) = Item::new(row, self.counters, self.place);
-        let _ = self.queue.send(Message::Rows(vec![item])); // a closed queue drops the item, which returns the row
-        Ticket { outcome }
-    }
-}
-
-impl<R: Send + 'static> fmt::Debug for Permit<R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Permit").finish_non_exhaustive()
-    }
-}
-
-/// The promise of one row's outcome. Dropping it cancels nothing; if the row fails, [`Report`] has it then.
-#[must_use = "the outcome is known only through its ticket"]
-#[derive(Debug)]
-pub struct Ticket<R> {
-    outcome: oneshot::Receiver<Outcome<R>>,
-}
-
-impl<R> Ticket<R> {
-    /// Waits for the row's transaction to be committed.
-    ///
-    /// # Errors
-    /// The row, and why it is not known to be stored.
-    ///
-    /// # Cancel safety
-    /// Dropping the future cancels nothing.
-    pub async fn committed(self) -> Result<Receipt, NotCommitted<R>> {
-        self.outcome().await.committed()
-    }
-
-    /// Waits for the outcome, whatever it is.
-    ///
-    /// # Panics
-    /// Never: an item answers even when it is dropped.
-    pub async fn outcome(self) -> Outcome<R> {
-        self.outcome.await.expect("an item answers before it goes")
-    }
-}
-
-/// The tickets of several rows, in the order of the rows.
-#[must_use = "the outcomes are known only through their tickets"]
-#[derive(Debug)]
-pub struct Tickets<R> {
-    tickets: Vec<Ticket<R>>,
-}
-
-impl<R> Tickets<R> {
-    /// Waits for all outcomes, in the order of the rows.
-    ///
-    /// # Cancel safety
-    /// Dropping the future cancels nothing, but the outcomes are gone.
-    pub async fn outcomes(self) -> Vec<Outcome<R>> {
-        let mut outcomes = Vec::with_capacity(self.tickets.len());
-        for ticket in self.tickets {
-            outcomes.push(ticket.outcome().await);
-        }
-        outcomes
-    }
-
-    /// Rows taken.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.tickets.len()
-    }
-
-    /// Whether no row was taken.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.tickets.is_empty()
-    }
-}
-
-impl<R> IntoIterator for Tickets<R> {
-    type Item = Ticket<R>;
-    type IntoIter = std::vec::IntoIter<Ticket<R>>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.tickets.into_iter()
-    }
-}
-
-/// Rows that a writer did not take.
-#[derive(thiserror::Error)]
-#[error("{} rows were not taken: {error}", rows.len())]
-#[non_exhaustive]
-pub struct Refused<R> {
-    /// Why.
-    #[source]
-    pub error: Error,
-    /// The tickets of the rows before them, which were taken.
-    pub tickets: Tickets<R>,
-    /// The rows that were not taken.
-    pub rows: Vec<R>,
-}
-
-impl<R> fmt::Debug for Refused<R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (taken, refused) = (self.tickets.len(), self.rows.len());
-        let mut out = f.debug_struct("Refused");
-        out.field("error", &self.error).field("taken", &taken).field("refused", &refused).finish()
-    }
-}
-
-/// Settings of a [`BatchWriter`].
-#[derive(Debug)]
-#[must_use = "nothing is written before start()"]
-pub struct BatchWriterBuilder<R, E> {
-    executor: E,
-    shape: Shape,
-    put: fn(&R, &mut ChunkWriter<'_>),
-    thresholds: Thresholds,
-    queue_rows: usize,
-    conflict: Conflict,
-    retry: Retry,
-    max_rejects: usize,
-    keep_unheard: usize,
-    lock_timeout: Duration,
-    rows: PhantomData<fn(R)>,
-}
-
-impl<R: Send + 'static, E: BatchExecutor> BatchWriterBuilder<R, E> {
-    fn new(executor: E, shape: Shape, put: fn(&R, &mut ChunkWriter<'_>)) -> Self {
-        let thresholds = Thresholds {
-            rows: 8_192,
-            bytes: 4 << 20,
-            linger: Duration::ZERO,
-            row_bytes: 16 << 20,
-            group_bytes: usize::MAX,
-        };
-        Self {
-            executor,
-            shape,
-            put,
-            thresholds,
-            queue_rows: 65_536,
-            conflict: Conflict::Error,
-            retry: Retry::default(),
-            max_rejects: 1_000,
-            keep_unheard: 1_024,
-            lock_timeout: Duration::from_secs(5),
-            rows: PhantomData,
-        }
-    }
-
-    /// A flush is due at this many rows; a group may exceed it, because it is never split. Default: 8 192.
-    pub fn flush_rows(mut self, rows: usize) -> Self {
-        self.thresholds.rows = rows;
-        self
-    }
-
-    /// A flush is due at this many bytes of values. Default: 4 MiB.
-    pub fn flush_bytes(mut self, bytes: usize) -> Self {
-        self.thresholds.bytes = bytes;
-        self
-    }
-
-    /// How long the first row of a flush waits for company. Zero is group commit: a flush begins as soon as the one
-    /// before has ended, with whatever has come meanwhile. Default: zero.
-    pub fn linger(mut self, linger: Duration) -> Self {
-        self.thresholds.linger = linger;
-        self
-    }
-
-    /// Rows inside the writer, waiting or being written; more wait in `reserve`. Default: 65 536.
-    pub fn queue_rows(mut self, rows: usize) -> Self {
-        self.queue_rows = rows;
-        self
-    }
-
-    /// A larger row is rejected unsent. With `queue_rows` this bounds the memory of the queue. Default: 16 MiB.
-    pub fn max_row_bytes(mut self, bytes: usize) -> Self {
-        self.thresholds.row_bytes = bytes;
-        self
-    }
-
-    /// What happens to rows whose key is stored already. Default: [`Conflict::Error`].
-    pub fn conflict(mut self, conflict: Conflict) -> Self {
-        self.conflict = conflict;
-        self
-    }
-
-    /// How transient failures are retried. Default: [`Retry::default`].
-    pub fn retry(mut self, retry: Retry) -> Self {
-        self.retry = retry;
-        self
-    }
-
-    /// Rejects in one flush after which the rest of it is returned untried, so that a wrong schema does not become
-    /// thousands of probes. Default: 1 000.
-    pub fn max_rejects(mut self, rows: usize) -> Self {
-        self.max_rejects = rows;
-        self
-    }
-
-    /// Rejected, and returned, rows that the report keeps when their tickets were dropped. Default: 1 024 of each.
-    pub fn keep_unheard(mut self, rows: usize) -> Self {
-        self.keep_unheard = rows;
-        self
-    }
-
-    /// How long a statement waits for somebody else's lock before the flush is retried. Default: 5 s.
-    pub fn lock_timeout(mut self, timeout: Duration) -> Self {
-        self.lock_timeout = timeout;
-        self
-    }
-
-    /// Starts the writer's task.
-    ///
-    /// # Errors
-    /// [`ConfigError`] for a shape that the database cannot take, a conflict rule that does not fit it, or a size of zero.
-    ///
-    /// # Panics
-    /// Outside a tokio runtime.
-    pub fn start(mut self) -> Result<BatchWriter<R>, ConfigError> {
-        self.check()?;
-        let (queue, messages) = mpsc::unbounded_channel();
-        let (counters, table) = (Arc::new(Counters::default()), self.shape.table().to_owned());
-        let plan = WritePlan { lock_timeout: self.lock_timeout, ..WritePlan::new(self.conflict) };
-        let worker = Worker {
-            table: table.clone(),
-            queue: messages,
-            put: self.put,
-            thresholds: self.thresholds,
-            flusher: Flusher {
-                executor: self.executor,
-                plan,
-                retry: self.retry,
-                max_rejects: self.max_rejects,
-                jitter: Jitter::new(seed()),
-            },
-            counters: Arc::clone(&counters),
-            unheard: Unheard::with_room(self.keep_unheard),
-            violation: None,
-        };
-        let task = tokio::spawn(worker.run(Chunk::new(self.shape)));
-        let places = Arc::new(Semaphore::new(self.queue_rows));
-        Ok(BatchWriter {
-            table,
-            queue,
-            places,
-            queue_rows: self.queue_rows,
-            counters,
-            task: Mutex::new(Some(task)),
-        })
-    }
-
-    fn check(&mut self) -> Result<(), ConfigError> {
-        let limits = self.executor.limits(&self.shape);
-        limits.check(&self.shape)?;
-        self.conflict.clause(&self.shape)?;
-        let refuse =
-            |setting, value: usize, why| Err(ConfigError::Setting { setting, value: value.to_string(), why });
-        for (setting, value) in [("flush_rows", self.thresholds.rows), ("flush_bytes", self.thresholds.bytes)]
-        {
-            if value == 0 {
-                return refuse(setting, value, "a flush needs a row");
-            }
-        }
-        // One portion of push_many must find room, and tokio's semaphore has a limit of its own.
-        if self.queue_rows == 0 || self.queue_rows > Semaphore::MAX_PERMITS {
-            return refuse("queue_rows", self.queue_rows, "it must be at least 1 and fit the semaphore");
-        }
-        if self.retry.attempts == 0 {
-            return refuse("retry.attempts", 0, "the first try counts");
-        }
-        if self.thresholds.row_bytes > limits.max_bytes {
-            return refuse(
-                "max_row_bytes",
-                self.thresholds.row_bytes,
-                "the database takes less in one transaction",
-            );
-        }
-        self.thresholds.group_bytes = limits.max_bytes;
-        Ok(())
-    }
-}
-
-/// Differs between processes and writers; only the spread of retries depends on it.
-fn seed() -> u64 {
-    use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(0)
 }

@@ -1,0 +1,187 @@
+//! What the catalog says about a table, and which strategies that leaves.
+
+use super::errors::failed;
+use super::wire::copies_into;
+use super::{nodelay, settle};
+use crate::error::{Cause, Class};
+use crate::shape::{Column, Conflict, Shape};
+use crate::strategy::{Prepared, Strategy};
+use crate::transaction::Transact;
+use crate::write::{WriteError, WritePlan};
+use sqlx::postgres::PgRow;
+use sqlx::{Executor, PgConnection, Row as _};
+use std::collections::HashMap;
+
+/// From how many rows on COPY is expected to win; the writer measures on from there. See `docs/design/query-writes.md`.
+const COPY_ROWS: usize = 512;
+/// The same for COPY into a staging table, which has to be made first.
+const STAGING_ROWS: usize = 4_096;
+/// The same where Nagle's algorithm stalls every COPY for 40 ms.
+const STALLED_ROWS: usize = 32_768;
+
+const TABLE: &str = "SELECT c.relkind::text AS kind, row_security_active(c.oid) AS guarded, \
+     EXISTS (SELECT 1 FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_type = '3') AS ruled, \
+     has_database_privilege(current_database(), 'TEMP') AS temp, inet_client_port() AS port \
+     FROM pg_class c WHERE c.oid = to_regclass($1)";
+
+const COLUMNS: &str = "SELECT a.attname::text AS name, \
+     (CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END)::int8 AS type, \
+     a.attidentity::text AS identity, a.attgenerated::text AS generated \
+     FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid \
+     WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped";
+
+/// The facts about one table.
+struct Table {
+    name: String, // quoted
+    kind: String, // pg_class.relkind
+    guarded: bool,
+    ruled: bool,
+    temp: bool,
+    port: Option<i32>,
+    columns: HashMap<String, Attribute>,
+}
+
+struct Attribute {
+    kind: u32, // the type's OID; of a domain, what it is made of
+    generated: bool,
+    always_identity: bool,
+}
+
+/// Looks up the table of `shape`, in a transaction of its own.
+pub(super) async fn prepare(
+    conn: &mut PgConnection,
+    shape: &Shape,
+    plan: &WritePlan,
+) -> Result<Prepared, WriteError> {
+    let table = look_up(conn, shape).await?;
+    let table = table.ok_or_else(|| {
+        refused("42P01", format!("there is no table {}.{}", schema_of(shape), shape.table()))
+    })?;
+    let types = table.types(shape)?;
+    let server = settle::server(conn).await.map_err(|error| failed(&error))?;
+    let bulk = if plan.conflict == Conflict::Error { Strategy::Copy } else { Strategy::Staging };
+    let mut prepared = match table.objection(bulk, shape, &types) {
+        None => Prepared::new([Strategy::Unnest, bulk]),
+        Some(why) => Prepared::new([Strategy::Unnest]).refusing(bulk, why),
+    };
+    prepared.bulk_rows = table.bulk_rows(bulk);
+    (prepared.types, prepared.server) = (types, server);
+    Ok(prepared)
+}
+
+fn schema_of(shape: &Shape) -> &str {
+    shape.schema().unwrap_or("(search_path)")
+}
+
+/// With values, so inside a transaction and prepared for one use: a transaction pooler may stand in between.
+async fn look_up(conn: &mut PgConnection, shape: &Shape) -> Result<Option<Table>, WriteError> {
+    let name = shape.target().map_err(super::errors::unbuildable)?;
+    conn.begin().await.map_err(WriteError::failed)?;
+    let found = read(conn, name).await;
+    conn.rollback().await.map_err(WriteError::failed)?;
+    found.map_err(|error| failed(&error))
+}
+
+async fn read(conn: &mut PgConnection, name: String) -> Result<Option<Table>, sqlx::Error> {
+    let asked = |sql| sqlx::query(sql).bind(name.clone()).persistent(false);
+    let Some(facts) = conn.fetch_optional(asked(TABLE)).await? else { return Ok(None) };
+    let columns: Result<_, sqlx::Error> = conn
+        .fetch_all(asked(COLUMNS))
+        .await?
+        .iter()
+        .map(|row| Ok((row.try_get("name")?, attribute(row)?)))
+        .collect();
+    Ok(Some(Table {
+        kind: facts.try_get("kind")?,
+        guarded: facts.try_get("guarded")?,
+        ruled: facts.try_get("ruled")?,
+        temp: facts.try_get("temp")?,
+        port: facts.try_get("port")?,
+        columns: columns?,
+        name,
+    }))
+}
+
+fn attribute(row: &PgRow) -> Result<Attribute, sqlx::Error> {
+    Ok(Attribute {
+        kind: u32::try_from(row.try_get::<i64, _>("type")?).unwrap_or(0),
+        generated: !row.try_get::<String, _>("generated")?.is_empty(),
+        always_identity: row.try_get::<String, _>("identity")? == "a",
+    })
+}
+
+fn refused(code: &str, why: String) -> WriteError {
+    WriteError::failed(Cause::new(Class::Schema, why).with_code(code))
+}
+
+impl Table {
+    /// The types of the shape's columns, or why no strategy can fill them.
+    fn types(&self, shape: &Shape) -> Result<Vec<u32>, WriteError> {
+        let name = &self.name;
+        let what = match self.kind.as_str() {
+            "r" | "p" | "f" => None,
+            "v" => Some("a view; write to the table behind it"),
+            "m" => Some("a materialized view; write to the tables behind it and refresh it"),
+            "S" => Some("a sequence"),
+            _ => Some("not a table"),
+        };
+        if let Some(what) = what {
+            return Err(refused("42809", format!("{name} is {what}")));
+        }
+        shape.columns().iter().map(|column| self.type_of(column)).collect()
+    }
+
+    fn type_of(&self, column: &Column) -> Result<u32, WriteError> {
+        let (table, name) = (&self.name, column.name());
+        let Some(attribute) = self.columns.get(name) else {
+            return Err(refused("42703", format!("{table} has no column {name:?}")));
+        };
+        if attribute.generated {
+            return Err(refused(
+                "428C9",
+                format!("{name:?} of {table} is generated: leave it out of the shape"),
+            ));
+        }
+        if attribute.always_identity {
+            let why = format!(
+                "{name:?} of {table} is GENERATED ALWAYS AS IDENTITY: leave it out of the shape, or make it BY DEFAULT"
+            );
+            return Err(refused("428C9", why));
+        }
+        Ok(attribute.kind)
+    }
+
+    /// Why `bulk`, which goes through COPY, is not allowed: where COPY and INSERT differ, INSERT counts.
+    fn objection(&self, bulk: Strategy, shape: &Shape, types: &[u32]) -> Option<String> {
+        if let Some((column, _)) =
+            shape.columns().iter().zip(types).find(|(column, kind)| !copies_into(column.kind(), **kind))
+        {
+            let (name, kind) = (column.name(), column.kind());
+            return Some(format!(
+                "the type of column {name:?} is not the one that {kind:?} has, and COPY converts nothing"
+            ));
+        }
+        if bulk == Strategy::Staging {
+            return (!self.temp)
+                .then(|| "the role may not make temporary tables in this database".to_owned());
+        }
+        match self {
+            Self { guarded: true, .. } => Some("row security is active, which COPY refuses".to_owned()),
+            Self { ruled: true, .. } => {
+                Some("the table has a rule for INSERT, which COPY passes by".to_owned())
+            }
+            Self { kind, .. } if kind == "f" => Some("it is a foreign table".to_owned()),
+            _ => None,
+        }
+    }
+
+    /// A connection without a port is a Unix socket, which knows no Nagle.
+    fn bulk_rows(&self, bulk: Strategy) -> usize {
+        let prompt = self.port.is_none_or(|port| u16::try_from(port).is_ok_and(nodelay::ensure));
+        match bulk {
+            _ if !prompt => STALLED_ROWS,
+            Strategy::Staging => STAGING_ROWS,
+            _ => COPY_ROWS,
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! SQLSTATE in this crate's vocabulary, without data.
+
+use crate::backend::driver_cause;
+use crate::error::{Cause, Class, ConfigError};
+use crate::gate::GateDatabase;
+use crate::write::WriteError;
+use sqlx::Postgres;
+use sqlx::postgres::PgDatabaseError;
+
+impl GateDatabase for Postgres {
+    fn cause(error: &sqlx::Error) -> Cause {
+        let Some(error) = error.as_database_error().and_then(|e| e.try_downcast_ref::<PgDatabaseError>())
+        else {
+            return driver_cause(error);
+        };
+        let class = class_of(error.code());
+        let message =
+            if class == Class::Data { redacted(error.message()) } else { error.message().to_owned() };
+        let cause = Cause::new(class, message).with_code(error.code());
+        match error.constraint() {
+            Some(name) => cause.with_constraint(name),
+            None => cause,
+        }
+    }
+}
+
+pub(super) fn failed(error: &sqlx::Error) -> WriteError {
+    WriteError::failed(Postgres::cause(error))
+}
+
+pub(super) fn unbuildable(error: ConfigError) -> WriteError {
+    WriteError::failed(Cause::new(Class::Schema, error.to_string()))
+}
+
+/// SQLSTATE to class (PostgreSQL documentation, appendix A).
+fn class_of(code: &str) -> Class {
+    match code {
+        // 21000: two rows of one statement whose keys only the server calls equal. Apart they are fine.
+        "23505" | "23P01" | "21000" => Class::Unique,
+        "23503" | "23001" => Class::ForeignKey,
+        "23502" => Class::NotNull,
+        "P0001" => Class::Raised,
+        "40001" | "40P01" | "55P03" => Class::Contention,
+        "57014" | "25P03" => Class::Cancelled,
+        "25006" => Class::ReadOnly,
+        "42501" => Class::Permission,
+        "54000" => Class::TooLarge, // an index row that does not fit a page
+        "57P01" | "57P02" | "57P03" | "57P05" => Class::Connection,
+        _ => match code.get(..2).unwrap_or_default() {
+            "08" => Class::Connection,
+            "22" => Class::Data,
+            "23" | "44" => Class::Check,
+            "28" => Class::Permission,
+            "42" | "3F" | "0A" => Class::Schema,
+            "40" => Class::Contention,
+            "53" => Class::Resource,
+            _ => Class::Other,
+        },
+    }
+}
+
+/// Messages of class 22 quote the value at fault: what stands between double quotes goes.
+fn redacted(message: &str) -> String {
+    let parts: Vec<&str> = message.split('"').collect();
+    let hide = |(i, part): (usize, &&str)| if i % 2 == 1 { "…".to_owned() } else { (*part).to_owned() };
+    parts.iter().enumerate().map(hide).collect::<Vec<_>>().join("\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoted_values_leave_messages() {
+        let text = r#"invalid input syntax for type numeric: "4111-1111""#;
+        assert_eq!(redacted(text), r#"invalid input syntax for type numeric: "…""#);
+        assert_eq!(redacted("division by zero"), "division by zero");
+        assert_eq!(redacted(r#"value "1 "" 2" is out of range"#), r#"value "…""…" is out of range"#);
+    }
+}

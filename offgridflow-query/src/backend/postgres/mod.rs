@@ -1,0 +1,143 @@
+//! PostgreSQL: arrays of columns through UNNEST for few rows, COPY in binary format for many.
+
+mod catalog;
+mod copy;
+mod errors;
+mod insert;
+mod nodelay;
+mod numeric;
+mod settle;
+mod statement;
+mod transaction;
+mod wire;
+
+use crate::chunk::Slice;
+use crate::delivery::{TxOutcome, TxToken};
+use crate::error::{Cause, Class, ConfigError};
+use crate::executor::{BatchConnection, Limits};
+use crate::gate::{Gate, GateConfig};
+use crate::shape::Shape;
+use crate::strategy::{Prepared, Strategy};
+use crate::write::{Ending, WriteError, WritePlan, Wrote};
+use errors::unbuildable;
+use insert::Insert;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{PgConnection, Postgres};
+use std::str::FromStr;
+use transaction::Clean;
+
+/// A [`Gate`] over PostgreSQL.
+pub type PgGate = Gate<Postgres>;
+
+impl Gate<Postgres> {
+    /// A gate from a `postgres:` address.
+    ///
+    /// # Errors
+    /// [`ConfigError::Address`] for an address sqlx cannot read, [`ConfigError::Setting`] for sizes that cannot work.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn from_url(url: &str, config: GateConfig) -> Result<Self, ConfigError> {
+        let options = PgConnectOptions::from_str(url)
+            .map_err(|_| ConfigError::Address { why: "not a postgres:// address".into() })?;
+        Self::open(options, config)
+    }
+}
+
+impl BatchConnection for PgConnection {
+    const DATABASE: &'static str = "postgresql";
+
+    fn limits(_: &Shape) -> Limits {
+        // Half of the 1 GiB that one value may have: arrays add four bytes a value.
+        Limits { max_columns: 1_600, max_name_bytes: 63, max_bytes: 1 << 29, statement_rows: usize::MAX }
+    }
+
+    async fn prepare(&mut self, shape: &Shape, plan: &WritePlan) -> Result<Prepared, WriteError> {
+        catalog::prepare(self, shape, plan).await
+    }
+
+    async fn outcome(&mut self, token: &TxToken) -> Result<TxOutcome, Cause> {
+        settle::outcome(self, token).await
+    }
+
+    async fn write(&mut self, parts: &[Slice<'_>], plan: &WritePlan) -> Result<Wrote, WriteError> {
+        let Some(first) = parts.first() else { return Ok(Wrote::default()) };
+        let strategy = strategy_of(plan)?;
+        let insert = Insert::new(strategy, first.shape(), &plan.conflict).map_err(unbuildable)?;
+        if let Attempt::Done(wrote) = attempt(self, &insert, parts, plan, Naming::Counted).await? {
+            return Ok(wrote.by(strategy));
+        }
+        // The count says that rows were skipped, and the statement cannot say which: once more, row by row.
+        let insert = Insert::new(Strategy::Unnest, first.shape(), &plan.conflict).map_err(unbuildable)?;
+        match attempt(self, &insert, parts, plan, Naming::RowByRow).await? {
+            Attempt::Done(wrote) => Ok(wrote.by(Strategy::Unnest)),
+            Attempt::Unnamed => unreachable!("single rows name themselves"),
+        }
+    }
+}
+
+/// The plan's strategy, if the table was looked up and allows it; without a plan UNNEST, which needs no look-up.
+fn strategy_of(plan: &WritePlan) -> Result<Strategy, WriteError> {
+    let strategy = plan.strategy.unwrap_or(Strategy::Unnest);
+    if strategy == Strategy::Unnest || plan.prepared.allows(strategy) {
+        return Ok(strategy);
+    }
+    let what = format!("the strategy {} is not allowed for this table", strategy.as_str());
+    Err(WriteError::failed(Cause::new(Class::Schema, what)))
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Naming {
+    Counted,
+    RowByRow,
+}
+
+enum Attempt {
+    Done(Wrote),
+    Unnamed, // rolled back
+}
+
+async fn attempt(
+    conn: &mut PgConnection,
+    insert: &Insert,
+    parts: &[Slice<'_>],
+    plan: &WritePlan,
+    naming: Naming,
+) -> Result<Attempt, WriteError> {
+    let mut tx = Clean::begin(conn, plan).await?;
+    if let Some(entry) = &plan.ledger {
+        let (after, entered) = tx.enter(entry).await?;
+        if !entered {
+            return after.rollback().await.map(|()| Attempt::Done(Wrote::replay()));
+        }
+        tx = after;
+    }
+    let (mut wrote, mut offset) = (Wrote::default(), 0);
+    for part in parts {
+        let step = if naming == Naming::RowByRow { 1 } else { part.len().max(1) };
+        for start in (0..part.len()).step_by(step) {
+            let number = usize::try_from(wrote.statements).unwrap_or(usize::MAX);
+            let inserted = tx.insert(insert, &part.narrow(start..start + step), plan, number).await;
+            let (after, skipped) = inserted.map_err(|error| shifted(error, offset + start))?;
+            tx = after;
+            wrote.statements += 1;
+            match skipped {
+                Some(rows) => wrote.skipped.extend(rows.into_iter().map(|row| offset + start + row)),
+                None => return tx.rollback().await.map(|()| Attempt::Unnamed),
+            }
+        }
+        offset += part.len();
+    }
+    match plan.ending {
+        Ending::Commit => tx.commit(wrote).await.map(Attempt::Done),
+        Ending::RollBack => tx.rehearse().await.map(|()| Attempt::Done(wrote)),
+    }
+}
+
+/// A row that a part named, counted through all parts.
+fn shifted(error: WriteError, offset: usize) -> WriteError {
+    match error {
+        WriteError::Failed { row: Some(row), cause } => WriteError::Failed { row: Some(offset + row), cause },
+        other => other,
+    }
+}

@@ -1,0 +1,153 @@
+//! UNNEST: one array a column, and one constant text for a shape and a conflict rule, however many rows.
+
+use super::wire::{ColumnArray, wire};
+use crate::backend::built;
+use crate::chunk::Slice;
+use crate::error::ConfigError;
+use crate::ident::Ident;
+use crate::shape::{Conflict, Shape};
+use crate::write::Pooling;
+use sqlx::postgres::PgArguments;
+use sqlx::{Arguments, PgConnection, Row as _};
+
+pub(super) struct Statement {
+    sql: String,
+    /// Whether it answers with the ordinals it stored, rather than with a count.
+    names_stored: bool,
+}
+
+/// The parts that both ways of inserting, from arrays and from a staging table, are made of.
+pub(super) struct Parts {
+    pub(super) target: String,
+    pub(super) columns: String,
+    pub(super) values: String, // c0, c1, … with their casts
+    pub(super) clause: String,
+    pub(super) order: String, // by the key in the server's own order, for updates; else empty
+}
+
+impl Parts {
+    pub(super) fn new(shape: &Shape, conflict: &Conflict, casts: bool) -> Result<Self, ConfigError> {
+        let value = |at: usize| {
+            let cast = if casts { wire(shape.columns()[at].kind()).cast } else { "" };
+            format!("c{at}{cast}")
+        };
+        let values: Vec<String> = (0..shape.columns().len()).map(value).collect();
+        let keys: Vec<String> = shape.key_positions().into_iter().map(value).collect();
+        let order = if conflict.updates() { format!(" ORDER BY {}", keys.join(", ")) } else { String::new() };
+        Ok(Self {
+            target: shape.target()?,
+            columns: shape.column_list()?,
+            values: values.join(", "),
+            clause: conflict.clause(shape)?,
+            order,
+        })
+    }
+
+    /// Inserts what `source` holds, and answers with a count.
+    pub(super) fn insert(&self, source: &str) -> String {
+        let Self { target, columns, values, clause, order } = self;
+        format!("INSERT INTO {target} ({columns}) SELECT {values} FROM {source}{order}{clause}")
+    }
+
+    /// DO NOTHING that names what it stored: the server joins the keys that RETURNING gives with the keys it was sent,
+    /// by its own idea of equality, and answers with the first ordinal of each. `source` is called `s` and has `ord`.
+    pub(super) fn insert_naming(
+        &self,
+        shape: &Shape,
+        source: &str,
+        casts: bool,
+    ) -> Result<String, ConfigError> {
+        let (mut returning, mut on, mut group) = (Vec::new(), Vec::new(), Vec::new());
+        for (n, position) in shape.key_positions().into_iter().enumerate() {
+            let column = &shape.columns()[position];
+            let cast = if casts { wire(column.kind()).cast } else { "" };
+            returning.push(format!("{} AS k{n}", Ident::new(column.name())?));
+            on.push(format!("i.k{n} = s.c{position}{cast}"));
+            group.push(format!("i.k{n}"));
+        }
+        let (returning, on, group) = (returning.join(", "), on.join(" AND "), group.join(", "));
+        let Self { target, columns, values, clause, .. } = self;
+        Ok(format!(
+            "WITH s AS MATERIALIZED ({source}), \
+             i AS (INSERT INTO {target} ({columns}) SELECT {values} FROM s ORDER BY ord{clause} RETURNING {returning}) \
+             SELECT (SELECT count(*) FROM i), \
+             ARRAY(SELECT min(s.ord) FROM s JOIN i ON {on} GROUP BY {group})"
+        ))
+    }
+}
+
+impl Statement {
+    pub(super) fn new(shape: &Shape, conflict: &Conflict) -> Result<Self, ConfigError> {
+        let parts = Parts::new(shape, conflict, true)?;
+        let columns = shape.columns().iter().enumerate();
+        let arrays: Vec<String> =
+            columns.map(|(i, c)| format!("${}::{}[]", i + 1, wire(c.kind()).name)).collect();
+        let aliases: Vec<String> = (0..shape.columns().len()).map(|i| format!("c{i}")).collect();
+        let (arrays, aliases) = (arrays.join(", "), aliases.join(", "));
+        if *conflict != Conflict::Ignore {
+            let sql = parts.insert(&format!("UNNEST({arrays}) AS u({aliases})"));
+            return Ok(Self { sql, names_stored: false });
+        }
+        let source = format!("SELECT * FROM UNNEST({arrays}) WITH ORDINALITY AS u({aliases}, ord)");
+        Ok(Self { sql: parts.insert_naming(shape, &source, true)?, names_stored: true })
+    }
+
+    /// Runs it; the positions of the rows it skipped, or `None` if only their number is known.
+    pub(super) async fn run(
+        &self,
+        conn: &mut PgConnection,
+        slice: &Slice<'_>,
+        pooling: Pooling,
+    ) -> Result<Option<Vec<usize>>, sqlx::Error> {
+        let mut arguments = PgArguments::default();
+        for column in 0..slice.shape().columns().len() {
+            arguments.add(ColumnArray { slice, column }).map_err(sqlx::Error::Encode)?;
+        }
+        let query =
+            sqlx::query_with(built(self.sql.clone()), arguments).persistent(pooling == Pooling::Session);
+        if self.names_stored {
+            return named(&query.fetch_one(conn).await?, slice.len());
+        }
+        Ok(counted(query.execute(conn).await?.rows_affected(), slice.len()))
+    }
+}
+
+/// What a count says about which of `rows` rows were skipped; `None` if it takes more to say which.
+pub(super) fn counted(stored: u64, rows: usize) -> Option<Vec<usize>> {
+    match stored {
+        0 => Some((0..rows).collect()),
+        n if n >= rows as u64 => Some(Vec::new()),
+        _ => None,
+    }
+}
+
+/// What a count and the ordinals of the rows stored say.
+pub(super) fn named(answer: &sqlx::postgres::PgRow, rows: usize) -> Result<Option<Vec<usize>>, sqlx::Error> {
+    let (inserted, stored): (i64, Vec<i64>) = (answer.try_get(0)?, answer.try_get(1)?);
+    if usize::try_from(inserted) == Ok(stored.len()) {
+        return Ok(Some(missing(&stored, rows)));
+    }
+    Ok(counted(inserted.unsigned_abs(), rows))
+}
+
+/// Positions of `0..rows` whose ordinal (counted from 1) is not among `stored`.
+fn missing(stored: &[i64], rows: usize) -> Vec<usize> {
+    let mut kept = vec![false; rows];
+    for position in stored.iter().filter_map(|&ord| usize::try_from(ord - 1).ok()) {
+        if let Some(slot) = kept.get_mut(position) {
+            *slot = true;
+        }
+    }
+    (0..rows).filter(|&row| !kept[row]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ordinals_that_are_missing_were_skipped() {
+        assert_eq!(missing(&[1, 3], 4), [1, 3]);
+        assert_eq!(missing(&[], 2), [0, 1]);
+    }
+}

@@ -1,0 +1,139 @@
+//! Transactions: the user's ([`Tx`](crate::Tx)) and the writer's.
+
+use super::errors::{failed, unbuildable};
+use super::insert::Insert;
+use super::{nodelay, settle};
+use crate::backend::built;
+use crate::chunk::Slice;
+use crate::delivery::{LedgerEntry, TxToken, ledger_insert_sql};
+use crate::error::{Cause, Class};
+use crate::gate::GateDatabase;
+use crate::transaction::Transact;
+use crate::write::{Ending, WriteError, WritePlan, Wrote};
+use sqlx::{Executor, PgConnection, Postgres};
+
+/// How long the server keeps a transaction whose link went silent; so long may a lost COMMIT stay in progress.
+const IDLE_TIMEOUT_MILLIS: u32 = 10_000;
+
+impl Transact for PgConnection {
+    async fn begin(&mut self) -> Result<(), Cause> {
+        self.execute(sqlx::raw_sql("BEGIN")).await.map(drop).map_err(|e| Postgres::cause(&e))
+    }
+
+    async fn commit(&mut self) -> Result<(), Cause> {
+        // COMMIT alone answers "fine" to a transaction that a failed statement has aborted; SELECT refuses there.
+        // Its row is also how an answer out of step (a dropped COPY) is told from ours.
+        match self.fetch_all(sqlx::raw_sql("SELECT 1; COMMIT")).await {
+            Ok(rows) if rows.len() == 1 => Ok(()),
+            Ok(_) => Err(Cause::new(Class::Connection, "the link answers out of step; COMMIT was sent")),
+            Err(error) => {
+                let cause = Postgres::cause(&error);
+                if cause.class() != Class::Connection {
+                    self.rollback().await?;
+                }
+                Err(cause)
+            }
+        }
+    }
+
+    async fn rollback(&mut self) -> Result<(), Cause> {
+        self.execute(sqlx::raw_sql("ROLLBACK")).await.map(drop).map_err(|e| Postgres::cause(&e))
+    }
+}
+
+/// An open transaction in which nothing has failed. A failing statement consumes it, so that what is left can only
+/// be rolled back: the type has no way from an error to COMMIT.
+pub(super) struct Clean<'c> {
+    conn: &'c mut PgConnection,
+    token: Option<TxToken>,
+}
+
+impl<'c> Clean<'c> {
+    pub(super) async fn begin(conn: &'c mut PgConnection, plan: &WritePlan) -> Result<Self, WriteError> {
+        let lock = plan.lock_timeout.as_millis().clamp(1, i32::MAX as u128);
+        let mut sql = format!(
+            "BEGIN; SET LOCAL lock_timeout = {lock}; \
+             SET LOCAL idle_in_transaction_session_timeout = {IDLE_TIMEOUT_MILLIS}"
+        );
+        let server = plan.prepared.server.as_ref().filter(|_| plan.ending == Ending::Commit);
+        sql.push_str(if server.is_some() { settle::ASK_TOKEN } else { settle::ASK_PORT });
+        match conn.fetch_one(sqlx::raw_sql(built(sql))).await {
+            Ok(answer) => {
+                if let Some(port) = settle::port_of(&answer) {
+                    nodelay::ensure(port);
+                }
+                let token = server.and_then(|server| settle::token_of(&answer, server));
+                Ok(Self { conn, token })
+            }
+            Err(error) => Err(undo(conn, failed(&error)).await),
+        }
+    }
+
+    /// Takes the batch's place in the ledger; false if it is there already.
+    pub(super) async fn enter(self, entry: &LedgerEntry) -> Result<(Self, bool), WriteError> {
+        let sql = ledger_insert_sql(&entry.table).map_err(unbuildable)?;
+        let rows = i64::try_from(entry.rows).unwrap_or(i64::MAX);
+        let query = sqlx::query(built(sql)).bind(entry.batch.clone()).bind(rows).persistent(false);
+        match query.execute(&mut *self.conn).await {
+            Ok(done) => Ok((self, done.rows_affected() == 1)),
+            Err(error) => Err(undo(self.conn, failed(&error)).await),
+        }
+    }
+
+    pub(super) async fn insert(
+        self,
+        insert: &Insert,
+        slice: &Slice<'_>,
+        plan: &WritePlan,
+        part: usize,
+    ) -> Result<(Self, Option<Vec<usize>>), WriteError> {
+        match insert.run(self.conn, slice, plan, part).await {
+            Ok(skipped) => Ok((self, skipped)),
+            Err(error) => Err(undo(self.conn, error).await),
+        }
+    }
+
+    pub(super) async fn rollback(self) -> Result<(), WriteError> {
+        self.conn.rollback().await.map_err(in_doubt)
+    }
+
+    /// Checks what COMMIT would check, then rolls back.
+    pub(super) async fn rehearse(self) -> Result<(), WriteError> {
+        match self.conn.execute(sqlx::raw_sql("SET CONSTRAINTS ALL IMMEDIATE; ROLLBACK")).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(undo(self.conn, failed(&error)).await),
+        }
+    }
+
+    /// An error of class 22, 23 or 40 at COMMIT means that the server aborted; a lost link means that nobody knows.
+    pub(super) async fn commit(self, wrote: Wrote) -> Result<Wrote, WriteError> {
+        let Err(error) = self.conn.execute(sqlx::raw_sql("COMMIT")).await else { return Ok(wrote) };
+        let cause = Postgres::cause(&error);
+        let aborted = cause.code().is_some_and(|code| {
+            matches!(code.get(..2), Some("22" | "23" | "40" | "44" | "P0")) && code != "40003"
+        });
+        match aborted {
+            true => Err(WriteError::failed(cause)),
+            false => Err(WriteError::CommitUnknown {
+                cause,
+                token: self.token.map(Box::new),
+                wrote: Box::new(wrote),
+            }),
+        }
+    }
+}
+
+fn in_doubt(cause: Cause) -> WriteError {
+    WriteError::failed(Cause::new(Class::Connection, format!("cannot roll back: {}", cause.message())))
+}
+
+/// Rolls back after an error, and reports the error, or that the connection is in doubt.
+async fn undo(conn: &mut PgConnection, error: WriteError) -> WriteError {
+    if error.broke_connection() {
+        return error;
+    }
+    match conn.rollback().await {
+        Ok(()) => error,
+        Err(cause) => in_doubt(cause),
+    }
+}

@@ -1,0 +1,208 @@
+//! SQLite: one writer at a time, BEGIN IMMEDIATE, multi-row blocks of 2^k rows.
+
+mod blocks;
+
+use crate::backend::{built, driver_cause};
+use crate::chunk::Slice;
+use crate::delivery::{LedgerEntry, ledger_insert_sql};
+use crate::error::{Cause, Class, ConfigError};
+use crate::executor::{BatchConnection, Limits};
+use crate::gate::{Gate, GateConfig, GateDatabase};
+use crate::shape::Shape;
+use crate::strategy::{Prepared, Strategy};
+use crate::transaction::Transact;
+use crate::turn::Turns;
+use crate::write::{Ending, WriteError, WritePlan, Wrote};
+use blocks::Blocks;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{Executor, Row as _, Sqlite, SqliteConnection};
+use std::str::FromStr;
+use std::time::Duration;
+
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A [`Gate`] over SQLite.
+pub type SqliteGate = Gate<Sqlite>;
+
+impl Gate<Sqlite> {
+    /// A gate from a `sqlite:` address, set up for many readers beside one writer: WAL, synchronous FULL (an
+    /// acknowledged commit survives loss of power), foreign keys on, a busy time-out of 5 s, the file created if
+    /// it is missing.
+    ///
+    /// An in-memory database lives in one connection, so it gets exactly one, for ever.
+    ///
+    /// # Errors
+    /// [`ConfigError::Address`] for an address sqlx cannot read, [`ConfigError::Setting`] for sizes that cannot work.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn from_url(url: &str, config: GateConfig) -> Result<Self, ConfigError> {
+        let options =
+            SqliteConnectOptions::from_str(url).map_err(|e| ConfigError::Address { why: e.to_string() })?;
+        let in_memory = url.contains(":memory:") || url.contains("mode=memory");
+        let options = options.foreign_keys(true).busy_timeout(BUSY_TIMEOUT);
+        if in_memory {
+            let config =
+                GateConfig { max_open: 1, max_idle: 1, max_lifetime: None, reserve: Some(0), ..config };
+            return Self::open(options, config);
+        }
+        let options = options
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full);
+        Self::open(options, config)
+    }
+}
+
+impl GateDatabase for Sqlite {
+    fn cause(error: &sqlx::Error) -> Cause {
+        let Some(error) = error.as_database_error() else { return driver_cause(error) };
+        let code: i32 = error.code().and_then(|code| code.parse().ok()).unwrap_or(1);
+        Cause::new(class_of(code), error.message()).with_code(code.to_string())
+    }
+}
+
+/// SQLite's extended result codes (<https://www.sqlite.org/rescode.html>).
+fn class_of(code: i32) -> Class {
+    match code {
+        2067 | 1555 | 2579 => Class::Unique,
+        787 => Class::ForeignKey,
+        1299 => Class::NotNull,
+        275 => Class::Check,
+        1811 | 1043 => Class::Raised, // RAISE in a trigger, an error from a function
+        3091 | 20 => Class::Data,     // a STRICT table's type, datatype mismatch
+        18 => Class::TooLarge,
+        _ => match code & 0xff {
+            5 | 6 => Class::Contention,
+            7 | 13 => Class::Resource,
+            8 => Class::ReadOnly,
+            9 => Class::Cancelled,
+            10 | 11 | 14 | 26 => Class::Connection, // I/O, corrupt, cannot open, not a database
+            23 => Class::Permission,
+            1 | 17 => Class::Schema,
+            19 => Class::Check,
+            _ => Class::Other,
+        },
+    }
+}
+
+fn failed(error: &sqlx::Error) -> WriteError {
+    WriteError::failed(Sqlite::cause(error))
+}
+
+impl Transact for SqliteConnection {
+    async fn begin(&mut self) -> Result<(), Cause> {
+        self.execute("BEGIN IMMEDIATE").await.map(drop).map_err(|e| Sqlite::cause(&e))
+    }
+
+    async fn commit(&mut self) -> Result<(), Cause> {
+        self.execute("COMMIT").await.map(drop).map_err(|e| Sqlite::cause(&e))
+    }
+
+    async fn rollback(&mut self) -> Result<(), Cause> {
+        self.execute("ROLLBACK").await.map(drop).map_err(|e| Sqlite::cause(&e))
+    }
+}
+
+impl BatchConnection for SqliteConnection {
+    const DATABASE: &'static str = "sqlite";
+
+    fn limits(shape: &Shape) -> Limits {
+        Limits {
+            max_columns: 2_000,
+            max_name_bytes: 1 << 20,
+            max_bytes: 1 << 30,
+            statement_rows: blocks::rows(shape.columns().len()),
+        }
+    }
+
+    /// Where the file has one writer at a time, those of this process queue up instead of polling.
+    async fn prepare(&mut self, shape: &Shape, _: &WritePlan) -> Result<Prepared, WriteError> {
+        let mut prepared = Prepared::new([Strategy::Blocks]);
+        let schema = shape.schema().unwrap_or("main");
+        for row in self.fetch_all("PRAGMA database_list").await.map_err(|e| failed(&e))? {
+            let text = |at: usize| row.try_get::<Option<String>, _>(at).ok().flatten();
+            if text(1).as_deref() == Some(schema) {
+                prepared.turns = text(2).filter(|path| !path.is_empty()).map(|path| Turns::of(&path));
+            }
+        }
+        Ok(prepared)
+    }
+
+    async fn write(&mut self, parts: &[Slice<'_>], plan: &WritePlan) -> Result<Wrote, WriteError> {
+        let Some(first) = parts.first() else { return Ok(Wrote::default()) };
+        let _turn = match &plan.prepared.turns {
+            Some(turns) => turns.take().await,
+            None => None,
+        };
+        let millis = plan.lock_timeout.as_millis().min(i32::MAX as u128);
+        let busy = built(format!("PRAGMA busy_timeout = {millis}"));
+        self.execute(busy).await.map_err(|e| failed(&e))?;
+        let mut blocks = Blocks::new(first.shape(), &plan.conflict)?;
+        match attempt(self, &mut blocks, parts, plan).await? {
+            Some(wrote) => Ok(wrote),
+            // A trigger dropped rows, and a count cannot say which: once more, with blocks that can be taken back.
+            None => {
+                blocks.guard();
+                let again = attempt(self, &mut blocks, parts, plan).await?;
+                Ok(again.expect("guarded blocks name what they skip"))
+            }
+        }
+    }
+}
+
+/// One transaction; `None`, and nothing stored, if rows were skipped and nobody can say which.
+async fn attempt(
+    conn: &mut SqliteConnection,
+    blocks: &mut Blocks,
+    parts: &[Slice<'_>],
+    plan: &WritePlan,
+) -> Result<Option<Wrote>, WriteError> {
+    conn.begin().await.map_err(WriteError::failed)?;
+    let result = match &plan.ledger {
+        Some(entry) => match enter(conn, entry).await {
+            Ok(true) => blocks.insert(conn, parts).await,
+            Ok(false) => Ok(Some(Wrote::replay())),
+            Err(error) => Err(error),
+        },
+        None => blocks.insert(conn, parts).await,
+    };
+    match result {
+        Ok(Some(wrote)) if plan.ending == Ending::Commit => commit(conn).await.map(|()| Some(wrote)),
+        result => {
+            // Where the rollback itself fails the connection is in doubt, and says so.
+            conn.rollback().await.map_err(|cause| {
+                let what = format!("cannot roll back: {}", cause.message());
+                WriteError::failed(Cause::new(Class::Connection, what))
+            })?;
+            result
+        }
+    }
+}
+
+/// Takes the batch's place in the ledger; false if it is there already.
+async fn enter(conn: &mut SqliteConnection, entry: &LedgerEntry) -> Result<bool, WriteError> {
+    let sql = ledger_insert_sql(&entry.table)
+        .map_err(|error| WriteError::failed(Cause::new(Class::Schema, error.to_string())))?;
+    let rows = i64::try_from(entry.rows).unwrap_or(i64::MAX);
+    let query = sqlx::query(built(sql)).bind(entry.batch.clone()).bind(rows);
+    Ok(query.execute(conn).await.map_err(|e| failed(&e))?.rows_affected() == 1)
+}
+
+/// Commits; BUSY leaves the transaction open, so it is asked again, as long as the busy handler allows each time.
+async fn commit(conn: &mut SqliteConnection) -> Result<(), WriteError> {
+    const ATTEMPTS: usize = 3;
+    for attempt in 1.. {
+        let Err(cause) = conn.commit().await else { return Ok(()) };
+        match cause.class() {
+            Class::Contention if attempt < ATTEMPTS => {}
+            Class::Connection => return Err(WriteError::commit_unknown(cause)),
+            _ => {
+                // A deferred foreign key, or a full disk: the transaction is still open, or SQLite rolled it back.
+                let _ = conn.rollback().await;
+                return Err(WriteError::failed(cause));
+            }
+        }
+    }
+    unreachable!("the loop ends by returning")
+}

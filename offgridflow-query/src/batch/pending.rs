@@ -1,0 +1,87 @@
+//! Rows on their way into a flush: what waits, and what is gathered.
+
+use crate::batch::item::Item;
+use crate::batch::outcome::{Verdict, Why};
+use crate::batch::plan::Unit;
+use crate::chunk::{Chunk, ChunkWriter};
+use crate::delivery::LedgerEntry;
+use crate::error::{Cause, Class};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use tokio::time::Instant;
+
+/// The rows of one flush.
+pub(crate) struct Batch<R> {
+    pub(crate) chunk: Chunk,
+    pub(crate) items: Vec<Item<R>>, // one a row of the chunk
+    pub(crate) units: Vec<Unit>,
+    pub(crate) refused: Vec<(Item<R>, Verdict)>, // never reached the chunk
+    pub(crate) since: Option<Instant>,           // when its first row came
+    pub(crate) ledger: Option<LedgerEntry>,      // the batch is stored whole and once
+}
+
+impl<R> Batch<R> {
+    pub(crate) fn new(chunk: Chunk) -> Self {
+        Self { chunk, items: Vec::new(), units: Vec::new(), refused: Vec::new(), since: None, ledger: None }
+    }
+
+    pub(crate) fn taken(&self) -> usize {
+        self.items.len() + self.refused.len()
+    }
+}
+
+/// Turns rows into the columns of a chunk.
+pub(crate) struct Encoder<R> {
+    pub(crate) put: fn(&R, &mut ChunkWriter<'_>),
+    pub(crate) row_bytes: usize,
+    pub(crate) group_bytes: usize,
+}
+
+impl<R> Encoder<R> {
+    pub(crate) fn admit_row(&self, batch: &mut Batch<R>, item: Item<R>) {
+        batch.since.get_or_insert_with(Instant::now);
+        let row = batch.chunk.len();
+        match self.encode(&mut batch.chunk, item.row()) {
+            Ok(()) => {
+                batch.items.push(item);
+                batch.units.push(row..row + 1);
+            }
+            Err(cause) => batch.refused.push((item, Verdict::Rejected(cause))),
+        }
+    }
+
+    /// All rows of the group, or none of them.
+    pub(crate) fn admit_group(&self, batch: &mut Batch<R>, items: Vec<Item<R>>) {
+        batch.since.get_or_insert_with(Instant::now);
+        let (start, weight) = (batch.chunk.len(), batch.chunk.bytes());
+        let causes: Vec<_> =
+            items.iter().map(|item| self.encode(&mut batch.chunk, item.row()).err()).collect();
+        let too_large = batch.chunk.bytes().saturating_sub(weight) > self.group_bytes;
+        if causes.iter().all(Option::is_none) && !too_large {
+            batch.units.push(start..start + items.len());
+            batch.items.extend(items);
+            return;
+        }
+        batch.chunk.truncate(start);
+        let size = || Cause::new(Class::TooLarge, "the group is larger than one transaction may be");
+        let why = if too_large { Why::GroupConflict(size()) } else { Why::GroupRefused };
+        let verdict = |cause: Option<Cause>| cause.map_or(Verdict::Returned(why.clone()), Verdict::Rejected);
+        batch.refused.extend(items.into_iter().zip(causes.into_iter().map(verdict)));
+    }
+
+    /// Encodes a row; one that cannot be encoded leaves no trace.
+    pub(crate) fn encode(&self, chunk: &mut Chunk, row: &R) -> Result<(), Cause> {
+        let before = chunk.len();
+        let encoded = catch_unwind(AssertUnwindSafe(|| chunk.push(|writer| (self.put)(row, writer))));
+        let cause = match encoded {
+            Ok(Ok(bytes)) if bytes <= self.row_bytes => return Ok(()),
+            Ok(Ok(bytes)) => Cause::new(
+                Class::TooLarge,
+                format!("the row has {bytes} bytes, max_row_bytes allows {}", self.row_bytes),
+            ),
+            Ok(Err(cause)) => cause,
+            Err(_) => Cause::new(Class::Encoding, "encoding the row panicked"),
+        };
+        chunk.truncate(before);
+        Err(cause)
+    }
+}
