@@ -86,7 +86,7 @@ impl Ingest {
 
         let mut times = Times::default();
         for pair in 0..pairs {
-            for turn in 0..2 {
+            for turn in 0..2usize {
                 if (pair + turn).is_multiple_of(2) {
                     empty::<R>(gate).await?;
                     times.psql.push(psql(url, &import)?);
@@ -140,7 +140,7 @@ impl Times {
             import.replacen(R::NAME, "staging", 1),
             name = R::NAME,
         );
-        for turn in 0..2 {
+        for turn in 0..2usize {
             empty::<R>(gate).await?;
             write::<R>(gate, 0..rows / 2, Conflict::Error).await?;
             run(gate, "CHECKPOINT").await?;

@@ -43,7 +43,7 @@ pub(crate) async fn main() -> Result<(), Failure> {
     std::fs::write(&csv, lines(rows))?;
     let (mut import, mut ours) = (Vec::new(), Vec::new());
     for pair in 0..pairs {
-        for turn in 0..2 {
+        for turn in 0..2usize {
             let file = folder.path().join(format!("{pair}-{turn}.db"));
             if (pair + turn).is_multiple_of(2) {
                 import.push(imported(&file, &csv)?);
