@@ -133,7 +133,13 @@ impl Conductor {
                         deadline = deadline.min(Instant::now() + GRACE + OVERDUE);
                     }
                     if Instant::now() > deadline {
-                        break;
+                        if stopping {
+                            break;
+                        }
+                        // A backlog that drains slowly is counted, a shard that does not answer is given up.
+                        stopping = true;
+                        self.stop.give_up();
+                        deadline = Instant::now() + GRACE + OVERDUE;
                     }
                 }
             }

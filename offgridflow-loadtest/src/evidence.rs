@@ -25,6 +25,10 @@ pub(crate) struct Evidence {
     pub(crate) dispatched: u64,
     pub(crate) capped: u64,
     pub(crate) shed: u64,
+    /// Due, and without a turn when the plan was given up.
+    pub(crate) waiting: u64,
+    /// Begun, and ended by the run, not by the target or a time-out.
+    pub(crate) cut: u64,
     /// Failed because this machine ran out of descriptors or ports.
     pub(crate) local: u64,
     pub(crate) answered: u64,
@@ -80,7 +84,7 @@ impl Evidence {
     }
 
     fn unsent(&self) -> Option<String> {
-        let sent = self.dispatched + self.capped + self.shed;
+        let sent = self.dispatched + self.capped + self.shed + self.waiting;
         (self.unreachable.is_none() && below(sent, self.offered, 99))
             .then(|| format!("sent only {sent} of {} operations in time: {}", self.offered, self.because()))
     }
@@ -101,8 +105,9 @@ impl Evidence {
             ));
         }
         let (inflation, p95) = (self.generator.inflation_p95?, self.p95?);
-        let much =
-            inflation > NEGLIGIBLE_INFLATION && inflation.as_secs_f64() > MAX_INFLATION * p95.as_secs_f64();
+        let much = self.dispatched >= MIN_OPERATIONS
+            && inflation > NEGLIGIBLE_INFLATION
+            && inflation.as_secs_f64() > MAX_INFLATION * p95.as_secs_f64();
         much.then(|| {
             format!(
                 "its own lag makes up about {} of the {} of the response time's p95: {}",
@@ -150,10 +155,11 @@ impl Evidence {
     }
 
     fn coverage(&self) -> Validity {
-        if self.offered > 0 && self.capped > 0 && !below(self.capped, self.offered, 1) {
+        let capped = self.capped + self.waiting;
+        if self.offered > 0 && capped > 0 && !below(capped, self.offered, 1) {
             return Validity::CapBound(format!(
-                "{} of {} operations found the cap on operations in flight reached; raise concurrent_workers, or the target is too slow for this rate",
-                self.capped, self.offered
+                "{capped} of {} operations found the cap on operations in flight reached; raise concurrent_workers, or the target is too slow for this rate",
+                self.offered
             ));
         }
         if self.offered > 0 && self.local > 0 && !below(self.local, self.offered, 1) {
@@ -192,16 +198,14 @@ impl Evidence {
         if let Some(why) = &self.unreachable {
             return Limit::TargetDown(format!("no session could be opened: {why}"));
         }
-        if self.dispatched > 0 && self.answered == 0 {
-            return Limit::TargetDown(format!(
-                "none of {} operations was answered{commonest}",
-                self.dispatched
-            ));
+        let ended = self.dispatched.saturating_sub(self.cut); // what the run cut short says nothing of the target
+        if ended > 0 && self.answered == 0 {
+            return Limit::TargetDown(format!("none of {ended} operations was answered{commonest}"));
         }
-        if below(self.answered, self.dispatched, 50) {
+        if below(self.answered, ended, 50) {
             return Limit::TargetDown(format!(
-                "{} of {} operations were answered{commonest}",
-                self.answered, self.dispatched
+                "{} of {ended} operations were answered{commonest}",
+                self.answered
             ));
         }
         let shed = if self.shed > 0 { format!(" ({} were shed)", self.shed) } else { String::new() };
@@ -251,7 +255,7 @@ mod tests {
     fn every_reason_has_its_verdict_and_its_cause() {
         let ms = Duration::from_millis;
         type Case = (&'static str, &'static str, fn(&mut Evidence));
-        let cases: [Case; 13] = [
+        let cases: [Case; 16] = [
             ("Valid", "", |_| {}),
             ("GeneratorBound", "blocks its thread", |e| e.stuck_shards = 1),
             ("GeneratorBound", "paused", |e| e.lag_p99 = Some(Duration::from_millis(11))),
@@ -269,6 +273,14 @@ mod tests {
                 (e.dispatched, e.shed, e.answered, e.in_time) = (9_800, 200, 9_800, Some(9_800));
             }),
             ("TargetDown", "none of", |e| e.answered = 0),
+            ("CapBound", "100 of 10000", |e| (e.dispatched, e.waiting) = (9_900, 100)),
+            ("Inconclusive", "at least", |e| {
+                (e.offered, e.dispatched, e.cut, e.answered, e.in_time) = (25, 25, 25, 0, None);
+            }),
+            ("Inconclusive", "at least", |e| {
+                (e.offered, e.dispatched, e.answered, e.in_time) = (1, 1, 1, Some(1));
+                e.generator.inflation_p95 = Some(Duration::from_millis(5));
+            }),
         ];
         for (verdict, cause, change) in cases {
             let (name, said) = name(change);

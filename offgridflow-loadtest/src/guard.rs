@@ -4,8 +4,8 @@ use std::{
     any::Any,
     future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
-    task::Poll,
+    pin::{Pin, pin},
+    task::{Context, Poll},
 };
 
 use tokio::{
@@ -17,19 +17,32 @@ use crate::outcome::{FailKind, TargetError};
 
 /// Runs `future` until `deadline`; a time-out and a panic become unanswered failures. Allocates only then.
 ///
-/// The future is polled where it lies: it may be large, and moving it would cost more than the rest.
+/// The future is polled where it lies, and dropped there, since that may panic as well: it may be large, and moving it would cost
+/// more than the rest.
 pub(crate) async fn guarded<T>(deadline: Instant, future: impl Future<Output = T>) -> Result<T, TargetError> {
     // A future that never pauses uses its task's whole budget: the time-out must not need any of it.
-    let (mut future, mut too_late) = (pin!(future), pin!(unconstrained(sleep_until(deadline))));
-    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+    let (mut future, mut too_late) = (pin!(Some(future)), pin!(unconstrained(sleep_until(deadline))));
+    let ended = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| poll_inside(future.as_mut(), cx))) {
         Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
         Ok(Poll::Pending) => too_late
             .as_mut()
             .poll(cx)
             .map(|()| Err(TargetError::unanswered(FailKind::Timeout, "no answer within the time-out"))),
-        Err(panic) => Poll::Ready(Err(TargetError::unanswered(FailKind::Panic, message(&*panic)))),
+        Err(panic) => Poll::Ready(Err(panicked(&*panic))),
     })
-    .await
+    .await;
+    match catch_unwind(AssertUnwindSafe(|| future.set(None))) {
+        Ok(()) => ended,
+        Err(panic) => Err(panicked(&*panic)),
+    }
+}
+
+fn poll_inside<F: Future>(future: Pin<&mut Option<F>>, cx: &mut Context<'_>) -> Poll<F::Output> {
+    future.as_pin_mut().map_or(Poll::Pending, |future| future.poll(cx))
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> TargetError {
+    TargetError::unanswered(FailKind::Panic, message(panic))
 }
 
 fn message(panic: &(dyn Any + Send)) -> String {

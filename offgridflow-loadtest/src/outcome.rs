@@ -92,6 +92,11 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Ended by the run itself, not by the target or a time-out.
+    pub(crate) fn is_cut(&self) -> bool {
+        matches!(self, Self::Failed(TargetError { kind: FailKind::Stopped, .. }))
+    }
+
     /// Answered well, nothing to count.
     #[must_use]
     pub fn ok() -> Self {

@@ -128,9 +128,11 @@ pub(crate) struct Recorder {
     pub(crate) dispatched: u64,
     pub(crate) capped: u64,
     pub(crate) shed: u64,
-    pub(crate) local: u64, // failures of this machine, not the target's
-    pub(crate) late: u64,  // answered after their deadline
-    pub(crate) held: u64,  // waited for the cap
+    pub(crate) waiting: u64, // due, and without a turn when the run ended
+    pub(crate) cut: u64,     // begun, and in flight when the run ended
+    pub(crate) local: u64,   // failures of this machine, not the target's
+    pub(crate) late: u64,    // answered after their deadline
+    pub(crate) held: u64,    // waited for the cap
     pub(crate) warm: Warm,
     pub(crate) busy_ns: u128, // from beginning to end, of all operations
     pub(crate) last_done: Duration,
@@ -152,6 +154,8 @@ impl Recorder {
             dispatched: 0,
             capped: 0,
             shed: 0,
+            waiting: 0,
+            cut: 0,
             local: 0,
             late: 0,
             held: 0,
@@ -181,6 +185,7 @@ impl Recorder {
         }
         let Some(block) = block else { return self.record_warm(outcome) };
         self.dispatched += 1;
+        self.cut += u64::from(outcome.is_cut());
         self.lag.record(block, times.dispatch_lag());
         if begun.admitted {
             self.wait.record(block, times.admission_wait());
@@ -221,6 +226,7 @@ impl Recorder {
         self.routes[route.index()].get_or_insert_default().response.record_unanswered(block, lateness);
         match error.kind {
             FailKind::Shed => self.shed += 1,
+            FailKind::Stopped => self.waiting += 1,
             _ => self.capped += 1,
         }
         self.count(route, &error.into());
@@ -270,6 +276,8 @@ impl Recorder {
         self.dispatched += other.dispatched;
         self.capped += other.capped;
         self.shed += other.shed;
+        self.waiting += other.waiting;
+        self.cut += other.cut;
         self.local += other.local;
         self.late += other.late;
         self.held += other.held;

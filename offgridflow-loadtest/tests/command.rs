@@ -100,12 +100,28 @@ fn too_few_samples_exit_3() {
     assert!(out.contains("verdict: Inconclusive") && out.contains("not judged"), "{out}");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_report_that_cannot_be_shown_is_still_written() {
+    let folder = tempfile::tempdir().expect("folder");
+    let file = folder.path().join("run.json");
+    let arguments = ["run", "http://127.0.0.1:1", "-q", "-r", "20", "--for", "200ms", "--json"];
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("a full device");
+    let output = command(&arguments).arg(&file).stdout(full).output().expect("runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    assert!(said.contains("cannot write to standard output"), "{said}");
+    assert!(fs::read_to_string(&file).expect("a report").contains("\"verdict\""));
+}
+
 #[test]
 fn wrong_usage_exits_2_in_a_sentence() {
     let folder = tempfile::tempdir().expect("folder");
     let missing = folder.path().join("none/run.json");
-    let cases: [(&[&str], &str); 8] = [
+    let cases: [(&[&str], &str); 10] = [
         (&["run"], "SCENARIO"),
+        (&["run", "http://127.0.0.1:99999"], "the port is not a number"),
+        (&["run", "http://127.0.0.1:http/"], "the port is not a number"),
         (&["run", "http://127.0.0.1:1", "--rate", "fast"], "--rate"),
         (&["run", "http://127.0.0.1:1", "--for", "30"], "needs a unit"),
         (&["run", "http://127.0.0.1:1", "--for", "0s"], "longer than zero"),

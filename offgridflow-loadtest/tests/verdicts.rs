@@ -205,6 +205,34 @@ async fn what_is_in_flight_at_an_interrupt_is_counted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_waits_for_its_turn_at_an_interrupt_is_counted_and_the_target_is_not_blamed() {
+    let test =
+        LoadTest::new(workload_fn(|_| sleep(ms(4_000)))).rate(rate(10.0, 60)).max_in_flight(5, OnCap::Queue);
+    let stop = test.stop_handle();
+    tokio::spawn(async move {
+        sleep(ms(2_550)).await;
+        stop.stop();
+    });
+    let report = test.run_here().await.expect("runs");
+    assert_eq!(report.verdict.name(), "Inconclusive", "{report}");
+    assert_eq!((report.dispatched, report.total.ok), (5, 0), "{report}");
+    assert!((25..=27).contains(&report.total.failed), "each of those due is in the books: {report}");
+}
+
+/// A queue that the target cannot empty in time: what it did counts, and what waited in vain as well.
+#[tokio::test(start_paused = true)]
+async fn a_backlog_that_drains_too_slowly_is_counted_and_no_shard_is_called_stuck() {
+    let test = LoadTest::new(workload_fn(|_| sleep(ms(300))))
+        .rate(rate(100.0, 2))
+        .timeout(ms(1_000))
+        .max_in_flight(4, OnCap::Queue);
+    let report = test.run_here().await.expect("runs");
+    assert_eq!((report.ending, report.verdict.name()), (Ending::Completed, "CapBound"), "{report}");
+    assert!((80..=140).contains(&report.total.ok), "some eight seconds at thirteen a second: {report}");
+    assert_eq!(report.total.ok + report.total.failed, 200, "{report}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_closed_loop_is_judged_too() {
     let executor = Executor::closed(10, Duration::from_secs(5));
     let test =

@@ -47,6 +47,28 @@ async fn an_operation_that_never_returns_is_given_up_at_its_time_out() {
     assert!(matches!(p99, offgridflow_loadtest::Quantile::AtLeast(at) if at >= ms(250)), "{p99:?}");
 }
 
+/// Panics as it is dropped, if nothing else panics.
+struct Fragile;
+
+impl Drop for Fragile {
+    fn drop(&mut self) {
+        assert!(std::thread::panicking(), "not to be dropped");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_panics_as_it_is_given_up_is_one_failed_operation() {
+    let work = workload_fn(|op| async move {
+        if op.index() == 300 {
+            let _fragile = Fragile;
+            std::future::pending::<()>().await;
+        }
+    });
+    let report = LoadTest::new(work).rate(rate(100.0, 6)).timeout(ms(250)).run_here().await.expect("runs");
+    assert_eq!((report.total.ok, report.total.failed), (599, 1), "{report}");
+    assert_eq!((&*report.errors[0].cause, &*report.errors[0].message), ("panic", "not to be dropped"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn every_index_runs_once_and_draws_the_same_numbers_whoever_runs_it() {
     let run = |shards| async move {

@@ -6,7 +6,12 @@
 mod arguments;
 mod json_file;
 
-use std::{fmt::Display, process::ExitCode, time::Duration};
+use std::{
+    fmt::Display,
+    io::{self, Write},
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::Parser;
 
@@ -48,10 +53,10 @@ fn set_up(error: impl Display) -> Failure {
 
 fn preflight(test: &LoadTest<HttpTarget>) -> Result<ExitCode, Failure> {
     let plan = test.validate().map_err(usage)?;
-    println!("{plan}");
+    say(&format_args!("{plan}\n"))?;
     let (_, checks) = runtime()?.block_on(test.preflight()).map_err(set_up)?;
-    checks.iter().for_each(|check| println!("{check}"));
-    println!("preflight   this machine can carry it");
+    checks.iter().try_for_each(|check| say(&format_args!("{check}\n")))?;
+    say(&"preflight   this machine can carry it\n")?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -71,11 +76,21 @@ fn execute(run: &Run) -> Result<ExitCode, Failure> {
         test = test.reporter(ProgressLines::stderr());
     }
     let report = runtime()?.block_on(until_interrupted(test))?;
-    print!("{report}");
-    if let Some(json) = json {
-        json.write(&report).map_err(set_up)?;
-    }
+    let json = json.map_or(Ok(()), |json| json.write(&report).map_err(set_up)); // whatever becomes of standard output
+    say(&report)?;
+    json?;
     Ok(ExitCode::from(report.exit_code()))
+}
+
+/// Writes to standard output; a reader who has seen enough is no failure.
+fn say(text: &dyn Display) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match write!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(set_up(format!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {

@@ -121,7 +121,7 @@ impl Measured {
     fn inflation(&self) -> Option<Duration> {
         let with = self.responses().answered().quantile(0.95)?;
         let out = with.saturating_sub(self.recorder.undelayed.quantile(0.95)?);
-        Some(out + self.recorder.lag.seen.answered().quantile(0.95)?)
+        Some((out + self.recorder.lag.seen.answered().quantile(0.95)?).min(with))
     }
 
     /// The response times of all routes.
@@ -155,6 +155,8 @@ impl Measured {
             offered: if self.ending == Ending::Completed { self.offered } else { self.recorder.dispatched },
             dispatched: self.recorder.dispatched,
             capped: self.recorder.capped,
+            waiting: if self.ending == Ending::Completed { self.recorder.waiting } else { 0 },
+            cut: self.recorder.cut,
             answered: total.response.seen.answered().count(),
             in_time,
             lag_p99: self.recorder.lag.seen.quantile(0.99).value(),

@@ -26,7 +26,7 @@ impl<W: Workload> Shard<W> {
             (None, Marks::new(&self.plan.routes), from, 0);
         while intended < to {
             self.rest_until(intended).await;
-            if self.stop.is_stopped() {
+            if self.stop.ends() {
                 break;
             }
             let index = self.next_index.replace(self.next_index.get() + as_u64(self.plan.shards));

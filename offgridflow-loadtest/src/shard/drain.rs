@@ -30,7 +30,7 @@ impl<W: Workload> Shard<W> {
         let drained = self.drained.wait_for(idle);
         tokio::pin!(drained);
         while timeout(LONGEST_SLEEP, &mut drained).await.is_err() {
-            if self.stop.is_stopped() {
+            if self.stop.ends() {
                 let _ = timeout(GRACE, &mut drained).await;
                 return self.give_up();
             }
@@ -64,7 +64,7 @@ impl<W: Workload> Shard<W> {
 
     /// Closes sessions in good order, or drops them after a stop.
     pub(super) async fn wind_up(&self, tasks: Tasks) {
-        if self.stop.is_stopped() {
+        if self.stop.ends() {
             tasks.iter().for_each(JoinHandle::abort);
         } else if self.plan.executor.arrivals().is_some() {
             self.slots.borrow().iter().for_each(|slot| slot.give(Order::Close));

@@ -208,7 +208,7 @@ impl<W: Workload> Shard<W> {
     async fn rest_until(&self, at: Duration) {
         loop {
             let now = self.clock.now();
-            if now >= at || self.stop.is_stopped() {
+            if now >= at || self.stop.ends() {
                 return;
             }
             sleep_until(self.clock.instant(at.min(now + LONGEST_SLEEP))).await;
@@ -224,7 +224,7 @@ impl<W: Workload> Shard<W> {
     ) {
         for index in 1_u32.. {
             self.rest_until(WINDOW * index).await;
-            if self.stop.is_stopped() {
+            if self.stop.ends() {
                 self.freed.ring();
                 return;
             }

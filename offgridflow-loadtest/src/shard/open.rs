@@ -26,13 +26,17 @@ impl<W: Workload> Shard<W> {
             }
             // What fell due while the cap held the pacer waited for the cap, not for the pacer.
             let held_since = (intended < held_until).then_some(intended);
+            self.recorder.borrow_mut().held += u64::from(held_since.is_some());
             let job = Job { index, intended, held_since };
             match self.free_slot(&mut tasks) {
                 Some(slot) => self.hand(&slot, job),
                 None if self.plan.on_cap == OnCap::Queue => {
-                    self.recorder.borrow_mut().held += 1;
+                    self.recorder.borrow_mut().held += u64::from(held_since.is_none());
                     let held_since = Some(held_since.unwrap_or_else(|| self.clock.now()));
-                    let Some(slot) = self.wait_for_slot().await else { break };
+                    let Some(slot) = self.wait_for_slot().await else {
+                        self.abandon(arrivals, index);
+                        break;
+                    };
                     held_until = self.clock.now();
                     self.hand(&slot, Job { held_since, ..job });
                 }
@@ -50,10 +54,21 @@ impl<W: Workload> Shard<W> {
         tasks
     }
 
+    /// Counts what was due and held by the cap when the run ended: it was offered, and nobody got an answer.
+    fn abandon(&self, arrivals: &dyn ArrivalProcess, mut index: u64) {
+        let now = self.clock.now();
+        while let Some(intended) = arrivals.intended(index).filter(|&intended| intended <= now) {
+            let error =
+                TargetError::unanswered(FailKind::Stopped, "still waiting for its turn when the run ended");
+            self.recorder.borrow_mut().record_refused(index, intended, now - intended, error);
+            index += as_u64(self.plan.shards);
+        }
+    }
+
     /// `false` if the run was stopped meanwhile.
     async fn wait_for_arrival(&self, pacer: &mut Pacer, intended: Duration, burst: &mut u32) -> bool {
         while self.clock.now() < intended {
-            if self.stop.is_stopped() {
+            if self.stop.ends() {
                 return false;
             }
             *burst = 0;
@@ -64,7 +79,7 @@ impl<W: Workload> Shard<W> {
             *burst = 0;
             tokio::task::yield_now().await;
         }
-        !self.stop.is_stopped()
+        !self.stop.ends()
     }
 
     /// A slot without work; a new one while there are fewer than allowed.
@@ -83,8 +98,7 @@ impl<W: Workload> Shard<W> {
     }
 
     async fn wait_for_slot(&self) -> Option<Rc<Slot>> {
-        let free =
-            || if self.stop.is_stopped() { Some(None) } else { self.free.borrow_mut().pop().map(Some) };
+        let free = || if self.stop.ends() { Some(None) } else { self.free.borrow_mut().pop().map(Some) };
         self.freed.wait_for(free).await
     }
 

@@ -134,7 +134,7 @@ impl<R: Send + 'static> BatchWriter<R> {
     /// Pushes rows that are stored together or not at all.
     ///
     /// If the database refuses one, every bad row of the group is [`Rejected`](crate::Rejected) with its own cause and
-    /// the others are [`Returned`](crate::Returned). Under a [`Conflict`](crate::Conflict) that updates, a group is a transaction of its own;
+    /// the others are [`Returned`](crate::Returned). Under a conflict rule that updates, a group is a transaction of its own;
     /// otherwise it shares one with its neighbours until one of them is refused.
     ///
     /// # Errors

@@ -88,7 +88,14 @@ impl HttpTarget {
             return Err(wrong("credentials do not belong into a URL: set an authorization header"));
         }
         let host = HeaderValue::from_str(authority.as_str()).map_err(|_| wrong("the host is not valid"))?;
-        let port = authority.port_u16().unwrap_or(80);
+        let port = match authority.as_str()[authority.host().len()..].strip_prefix(':') {
+            None => 80,
+            Some(text) => text
+                .parse::<u16>()
+                .ok()
+                .filter(|&port| port > 0)
+                .ok_or_else(|| wrong("the port is not a number from 1 to 65535"))?,
+        };
         let target = uri.path_and_query().map_or("/", |path| path.as_str());
         let single = HttpRoute::get(target);
         single.check()?;
