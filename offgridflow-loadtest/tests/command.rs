@@ -106,7 +106,7 @@ fn a_report_that_cannot_be_shown_is_still_written() {
     let folder = tempfile::tempdir().expect("folder");
     let file = folder.path().join("run.json");
     let arguments = ["run", "http://127.0.0.1:1", "-q", "-r", "20", "--for", "200ms", "--json"];
-    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("a full device");
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("a full device");
     let output = command(&arguments).arg(&file).stdout(full).output().expect("runs");
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(4), "{said}");
