@@ -272,5 +272,6 @@ async fn settings_that_make_no_sense_are_refused() {
     assert_eq!(build(Cache::builder("x").ttl(Duration::ZERO)), "ttl");
     assert_eq!(build(Cache::builder("x").jitter(1.0)), "jitter");
     assert_eq!(build(Cache::builder("x").max_loads(0)), "max_loads");
+    assert_eq!(build(Cache::builder("x").max_loads(usize::MAX)), "max_loads");
     assert_eq!(build(Cache::builder("x").max_staleness(MS)), "max_staleness");
 }

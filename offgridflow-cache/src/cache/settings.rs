@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use crate::ConfigError;
 
 /// No entry lives longer, whatever a loader says.
@@ -90,7 +92,9 @@ impl Settings {
             _ if self.negative_ttl.is_zero() => refuse("negative_ttl", "must be longer than zero"),
             _ if !(0.0..1.0).contains(&self.jitter) => refuse("jitter", "a share from 0 to below 1"),
             _ if self.load_timeout.is_zero() => refuse("load_timeout", "must be longer than zero"),
-            _ if self.max_loads == 0 => refuse("max_loads", "at least 1"),
+            _ if self.max_loads == 0 || self.max_loads > Semaphore::MAX_PERMITS => {
+                refuse("max_loads", "at least 1, and no more than a semaphore counts")
+            }
             _ if self.shared_timeout.is_zero() => refuse("shared_timeout", "must be longer than zero"),
             _ if self.max_staleness < Duration::from_millis(20) => refuse("max_staleness", "at least 20 ms"),
             _ => Ok(()),
