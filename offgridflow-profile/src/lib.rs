@@ -52,7 +52,16 @@ pub use source::SystemSource;
 pub use source::{Limit, LimitKind, MemoryReading, MemorySource, ProcSource, memory_source};
 #[cfg(feature = "trend")]
 #[cfg_attr(docsrs, doc(cfg(feature = "trend")))]
-pub use trend::{Sample, Series, Shape, SlopeInterval, TrendDetector, TrendOptions, Verdict, WindowDetector};
+pub use trend::{
+    Alarm, LeakAlarm, Sample, Series, Shape, SlopeInterval, TrendDetector, TrendOptions, Verdict,
+    WindowDetector, assert_flat,
+};
+/// Series whose truth is known, to check the error rates of the verdict.
+#[cfg(feature = "families")]
+#[cfg_attr(docsrs, doc(cfg(feature = "families")))]
+pub mod families {
+    pub use crate::trend::{Family, Truth, five_rises, plain_mann_kendall};
+}
 #[cfg(feature = "memory")]
 #[cfg_attr(docsrs, doc(cfg(feature = "memory")))]
 pub use watch::{MemoryStatus, MemoryWatch, MemoryWatchBuilder};

@@ -1,7 +1,59 @@
+use std::fmt;
+use std::time::Duration;
+
 use super::Point;
+use super::sawtooth::bottoms;
+use super::season::Season;
+use super::spoken::Spoken;
 
 /// Blocks a window is cut into.
 pub(super) const BLOCKS: usize = 48;
+
+/// What stays in use between the peaks, as points to test.
+#[derive(Debug, Clone)]
+pub(super) struct Floor {
+    pub(super) points: Vec<Point>,
+    pub(super) beneath: Beneath,
+    /// What the variance of a test on these points grows by, at least 1.
+    pub(super) inflation: f64,
+}
+
+/// What moved above the floor, and had to be seen through.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Beneath {
+    Noise,
+    Sawtooth { cycles: usize },
+    Season { seconds: f64 },
+}
+
+impl fmt::Display for Beneath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Noise => Ok(()),
+            Self::Sawtooth { cycles } => write!(f, " beneath {cycles} cycles of a sawtooth"),
+            Self::Season { seconds } => {
+                write!(f, " beneath a season of {}", Spoken(Duration::from_secs_f64(seconds.round())))
+            }
+        }
+    }
+}
+
+impl Floor {
+    pub(super) fn of(points: &[Point]) -> Self {
+        if let Some(points) = bottoms(points) {
+            let beneath = Beneath::Sawtooth { cycles: points.len() };
+            return Self { points, beneath, inflation: 1.0 };
+        }
+        if let Some(season) = Season::of(points) {
+            return Self {
+                points: floor_series(&season.removed_from(points)),
+                beneath: Beneath::Season { seconds: season.seconds() },
+                inflation: season.inflation(),
+            };
+        }
+        Self { points: floor_series(points), beneath: Beneath::Noise, inflation: 1.0 }
+    }
+}
 
 /// The lowest reading of each of [`BLOCKS`] equal stretches of time: what stays in use between the peaks of requests and
 /// collections. Stretches without a reading are left out.

@@ -1,14 +1,13 @@
 use super::Point;
 use super::normal::upper_tail;
-use super::theil_sen::median_slope;
+use super::steps::median;
+use super::theil_sen::median_slope_within;
 
 /// Mann–Kendall's test for growth, with a variance that allows for dependence.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct MannKendall {
     /// Chance of so much growth, or more, in a series without a trend.
     pub(super) p_growth: f64,
-    /// Chance of so much shrinking, or more, in a series without a trend.
-    pub(super) p_shrink: f64,
     /// Variance of S, corrected.
     pub(super) variance: f64,
     /// Independent points that would carry as much.
@@ -17,27 +16,33 @@ pub(super) struct MannKendall {
     pub(super) dependence: f64,
 }
 
-/// Tests `points` (in time order, at least 4).
+/// Tests the points of `segments` (in time order, at least 4 in all) for a trend within them: what lies between two segments is
+/// a step, whose height nobody knows, so no pair of points across it is compared.
 ///
 /// The variance is the largest of the independent one, Hamed & Rao's (*J. Hydrology* 204, 1998: significant rank
 /// autocorrelations of the detrended series), and that of a first-order autoregression whose coefficient is corrected for
-/// its bias in short series (Kendall 1954).
-pub(super) fn mann_kendall(points: &[Point]) -> MannKendall {
-    let n = points.len() as f64;
-    let s = score(points);
-    let independent = independent_variance(points);
-    let ranks = ranks(&detrended(points));
-    let correction = hamed_rao(&ranks).max(autoregressive(&ranks)).max(1.0);
+/// its bias in short series (Kendall 1954); `inflation` times that.
+pub(super) fn mann_kendall(segments: &[&[Point]], inflation: f64) -> MannKendall {
+    let n = segments.iter().map(|points| points.len()).sum::<usize>() as f64;
+    let s: f64 = segments.iter().map(|points| score(points)).sum();
+    let independent: f64 = segments.iter().map(|points| independent_variance(points)).sum();
+    let ranks = ranks(&detrended(segments));
+    let correction = inflation * hamed_rao(&ranks).max(autoregressive(&ranks)).max(1.0);
     let variance = independent * correction;
     let z = |s: f64| if variance > 0.0 { (s - 1.0).max(0.0) / variance.sqrt() } else { 0.0 };
-    let tail = |s: f64| if s > 0.0 { upper_tail(z(s)) } else { 1.0 };
     MannKendall {
-        p_growth: tail(s),
-        p_shrink: tail(-s),
+        p_growth: if s > 0.0 { upper_tail(z(s)) } else { 1.0 },
         variance,
         effective_n: n / correction,
         dependence: autocorrelation(&ranks, 1),
     }
+}
+
+/// Chance of so much growth in independent readings without a trend.
+#[cfg(feature = "families")]
+pub(super) fn plain_p(points: &[Point]) -> f64 {
+    let (s, variance) = (score(points), independent_variance(points));
+    if s > 0.0 { upper_tail((s - 1.0) / variance.sqrt()) } else { 1.0 }
 }
 
 fn score(points: &[Point]) -> f64 {
@@ -64,9 +69,15 @@ fn independent_variance(points: &[Point]) -> f64 {
     (term(points.len() as f64) - ties) / 18.0
 }
 
-fn detrended(points: &[Point]) -> Vec<f64> {
-    let slope = median_slope(points).unwrap_or(0.0);
-    points.iter().map(|point| point.bytes - slope * point.seconds).collect()
+/// Without the common slope, and each segment around its own median.
+fn detrended(segments: &[&[Point]]) -> Vec<f64> {
+    let slope = median_slope_within(segments).unwrap_or(0.0);
+    let around_zero = |points: &&[Point]| {
+        let levels: Vec<f64> = points.iter().map(|point| point.bytes - slope * point.seconds).collect();
+        let centre = median(levels.clone());
+        levels.into_iter().map(move |level| level - centre)
+    };
+    segments.iter().flat_map(around_zero).collect()
 }
 
 /// Ranks from 1, ties sharing their middle one.
@@ -93,7 +104,7 @@ fn autocorrelation(values: &[f64], lag: usize) -> f64 {
 fn hamed_rao(ranks: &[f64]) -> f64 {
     let n = ranks.len() as f64;
     let significant = 1.96 / n.sqrt();
-    let terms = (1..ranks.len() - 3).map(|lag| {
+    let terms = (1..ranks.len().saturating_sub(3)).map(|lag| {
         let rho = autocorrelation(ranks, lag);
         let left = n - lag as f64;
         if rho.abs() > significant { left * (left - 1.0) * (left - 2.0) * rho } else { 0.0 }
@@ -128,7 +139,7 @@ mod tests {
     #[test]
     fn ties_take_from_the_variance() {
         assert_eq!(independent_variance(&points(&[1.0; 10])), 0.0);
-        assert_eq!(mann_kendall(&points(&[1.0; 10])).p_growth, 1.0);
+        assert_eq!(mann_kendall(&[&points(&[1.0; 10])], 1.0).p_growth, 1.0);
     }
 
     #[test]

@@ -1,15 +1,31 @@
 //! From readings of memory to a verdict, as pure functions. `docs/design/profile-trend.md` has the reasons.
 
+mod alarm;
 mod detector;
+mod evidence;
+#[cfg(feature = "families")]
+mod family;
+mod flat;
 mod floor;
 mod mann_kendall;
 mod normal;
+#[cfg(feature = "families")]
+mod rival;
+mod sawtooth;
+mod season;
 mod series;
+mod spoken;
 mod steps;
 mod theil_sen;
 mod verdict;
 
+pub use alarm::{Alarm, LeakAlarm};
 pub use detector::{TrendDetector, WindowDetector};
+#[cfg(feature = "families")]
+pub use family::{Family, Truth};
+pub use flat::assert_flat;
+#[cfg(feature = "families")]
+pub use rival::{five_rises, plain_mann_kendall};
 pub use series::{Sample, Series};
 pub use theil_sen::SlopeInterval;
 pub use verdict::{Shape, TrendOptions, Verdict};

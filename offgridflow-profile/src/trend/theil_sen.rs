@@ -13,33 +13,44 @@ pub struct SlopeInterval {
     pub high: f64,
 }
 
-const CONFIDENCE: f64 = 0.99;
-
-/// Slopes between every pair of points, ascending.
-fn slopes(points: &[Point]) -> Vec<f64> {
-    let pairs = points.iter().enumerate().flat_map(|(i, a)| points[i + 1..].iter().map(move |b| (a, b)));
-    let mut slopes: Vec<f64> = pairs
-        .filter(|(a, b)| b.seconds > a.seconds)
-        .map(|(a, b)| (b.bytes - a.bytes) / (b.seconds - a.seconds))
-        .collect();
+/// Slopes between every pair of points of one segment, ascending.
+fn slopes(segments: &[&[Point]]) -> Vec<f64> {
+    let mut slopes: Vec<f64> = segments.iter().flat_map(|points| pairs(points)).collect();
     slopes.sort_by(f64::total_cmp);
     slopes
 }
 
-/// Source: Sen, *Estimates of the regression coefficient based on Kendall's tau*, JASA 63 (1968).
-pub(super) fn median_slope(points: &[Point]) -> Option<f64> {
-    let slopes = slopes(points);
+fn pairs(points: &[Point]) -> impl Iterator<Item = f64> + '_ {
+    let pairs = points.iter().enumerate().flat_map(|(i, a)| points[i + 1..].iter().map(move |b| (a, b)));
+    pairs.filter(|(a, b)| b.seconds > a.seconds).map(|(a, b)| (b.bytes - a.bytes) / (b.seconds - a.seconds))
+}
+
+fn middle(slopes: &[f64]) -> Option<f64> {
     let middle = slopes.len() / 2;
     let upper = *slopes.get(middle)?;
     Some(if slopes.len() % 2 == 1 { upper } else { f64::midpoint(slopes[middle - 1], upper) })
 }
 
+/// Source: Sen, *Estimates of the regression coefficient based on Kendall's tau*, JASA 63 (1968).
+pub(super) fn median_slope(points: &[Point]) -> Option<f64> {
+    median_slope_within(&[points])
+}
+
+/// The same over pairs that lie in one segment.
+pub(super) fn median_slope_within(segments: &[&[Point]]) -> Option<f64> {
+    middle(&slopes(segments))
+}
+
 /// Sen's slope and its interval, which lies as many ranks around the middle as the variance of Mann–Kendall's S allows:
 /// a variance that has been corrected for dependence widens it.
-pub(super) fn slope_interval(points: &[Point], variance_of_s: f64) -> Option<SlopeInterval> {
-    let slopes = slopes(points);
-    let estimate = median_slope(points)?;
-    let reach = upper_quantile((1.0 - CONFIDENCE) / 2.0) * variance_of_s.sqrt();
+pub(super) fn slope_interval(
+    segments: &[&[Point]],
+    variance_of_s: f64,
+    confidence: f64,
+) -> Option<SlopeInterval> {
+    let slopes = slopes(segments);
+    let estimate = middle(&slopes)?;
+    let reach = upper_quantile((1.0 - confidence) / 2.0) * variance_of_s.sqrt();
     let at = |rank: f64| {
         #[expect(
             clippy::cast_possible_truncation,
