@@ -51,7 +51,7 @@ async fn timer_lag() -> Latencies {
 async fn null_rate() -> Option<f64> {
     let (ready, is_ready) = oneshot::channel();
     let (start, starting) = watch::channel(Some(Instant::now()));
-    let (windows, _seen) = mpsc::channel(1);
+    let (windows, mut seen) = mpsc::channel(1);
     let (_spares, no_spares) = mpsc::channel(1);
     let (_measure_from, from_the_start) = watch::channel(None);
     let links = Links {
@@ -63,10 +63,11 @@ async fn null_rate() -> Option<f64> {
         stop: StopHandle::default(),
     };
     let shard = run_shard(Arc::new(workload_fn(|_op| async {})), plan(), links);
-    let result = LocalSet::new().run_until(shard).await?;
+    LocalSet::new().run_until(shard).await?;
     drop((start, is_ready));
-    let spent = result.recorder.last_done.max(Duration::from_micros(1));
-    Some(as_f64(result.recorder.dispatched) / spent.as_secs_f64())
+    let tally = seen.try_recv().ok()?.tally;
+    let spent = tally.last_done.max(Duration::from_micros(1));
+    Some(as_f64(tally.dispatched) / spent.as_secs_f64())
 }
 
 fn plan() -> ShardPlan {

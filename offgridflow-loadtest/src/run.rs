@@ -16,7 +16,7 @@ use crate::{
     error::{ConfigError, Error, positive},
     executor::{Executor, OnCap, Overload},
     feed::Feed,
-    generator::Calibration,
+    generator::{Calibration, ShardUse},
     outcome::{FailKind, TargetError},
     plan::{Plan, Spin},
     preflight::Check,
@@ -25,7 +25,7 @@ use crate::{
     reporter::Reporter,
     route::RouteTable,
     settings::{Settings, littles_law},
-    shard::{Links, ShardPlan, ShardResult, run_shard},
+    shard::{Links, ShardPlan, run_shard},
     stop::{StopHandle, StopOnDrop},
     threshold::{Metric, Threshold},
     warm_up::WarmUp,
@@ -471,13 +471,13 @@ struct Start<W> {
     workload: Arc<W>,
     plan: ShardPlan,
     links: Links,
-    result: oneshot::Sender<ShardResult>,
+    result: oneshot::Sender<ShardUse>,
 }
 
 impl<W: Workload> Start<W> {
     async fn run(self) {
-        if let Some(result) = run_shard(self.workload, self.plan, self.links).await {
-            let _ = self.result.send(result);
+        if let Some(used) = run_shard(self.workload, self.plan, self.links).await {
+            let _ = self.result.send(used);
         }
     }
 }

@@ -173,6 +173,36 @@ async fn a_workload_that_never_gives_its_thread_back_does_not_hang_the_run() {
     );
 }
 
+/// What a shard had shown before it got stuck is in the report, and so is what it had in flight.
+#[tokio::test]
+async fn the_windows_of_a_shard_that_got_stuck_are_in_the_report() {
+    let gate = Arc::new((Mutex::new(false), Condvar::new()));
+    let held = Arc::clone(&gate);
+    let work = workload_fn(move |op| {
+        let held = Arc::clone(&held);
+        async move {
+            if op.index() == 199 {
+                std::future::pending::<()>().await; // in flight as the first second ends
+            }
+            if op.index() == 301 {
+                let open = held.0.lock().expect("lock");
+                drop(held.1.wait_while(open, |open| !*open).expect("lock"));
+            }
+        }
+    });
+    let test = LoadTest::new(work).rate(rate(200.0, 2)).timeout(ms(500)).shards(2);
+    let report = test.threshold("failures < 10").run().await.expect("runs");
+    *gate.0.lock().expect("lock") = true;
+    gate.1.notify_all();
+    assert_eq!((report.verdict.name(), report.exit_code()), ("GeneratorBound", 3), "{report}");
+    let cause = report.verdict.cause().unwrap_or_default();
+    assert!(cause.contains("shard 1 stuck since 1.00s: its figures end there, 1 operations"), "{cause}");
+    // All of shard 0, and the first second of shard 1.
+    assert_eq!((report.total.ok, report.total.failed, report.dispatched), (299, 1, 300), "{report}");
+    assert_eq!((&*report.errors[0].cause, report.errors[0].count), ("stopped", 1), "{report}");
+    assert_eq!(report.thresholds[0].status, ThresholdStatus::NotJudged);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_interrupted_run_is_partial_and_passes_nothing() {
     let test =

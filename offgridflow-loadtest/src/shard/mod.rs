@@ -77,19 +77,12 @@ pub(crate) struct Links {
     pub(crate) stop: StopHandle,
 }
 
-/// What a shard brings back.
-#[derive(Debug)]
-pub(crate) struct ShardResult {
-    pub(crate) recorder: Recorder,
-    pub(crate) used: ShardUse,
-}
-
-/// Runs a shard to its end. `None` if the run never started.
+/// Runs a shard to its end, its last window included, and says what it used. `None` if the run never started.
 pub(crate) async fn run_shard<W: Workload>(
     workload: Arc<W>,
     plan: ShardPlan,
     links: Links,
-) -> Option<ShardResult> {
+) -> Option<ShardUse> {
     let Links { ready, mut start, windows, spares, measure_from, stop } = links;
     let mut idle = Vec::with_capacity(plan.warm_sessions);
     let opened = open_sessions(&workload, &plan, &mut idle).await;
@@ -109,8 +102,7 @@ pub(crate) async fn run_shard<W: Workload>(
     ticker.abort();
     let last = shard.swap_window(WindowRecord::default(), WindowRecord::LAST);
     let _ = windows.send(last).await;
-    let recorder = shard.recorder.replace(shard.plan.recorder());
-    Some(ShardResult { recorder, used })
+    Some(used)
 }
 
 pub(crate) fn context(plan: &ShardPlan, session: u64) -> ShardCtx {
@@ -229,10 +221,10 @@ impl<W: Workload> Shard<W> {
                 return;
             }
             self.begin_measuring(*measure_from.borrow());
-            let spare = spares.try_recv().unwrap_or_default();
-            let window = self.swap_window(spare, index.into());
-            if let Err(mpsc::error::TrySendError::Full(window)) = windows.try_send(window) {
-                self.recorder.borrow_mut().restore_window(&window);
+            // Where nobody has room for it, the window goes on.
+            if let Ok(place) = windows.try_reserve() {
+                let spare = spares.try_recv().unwrap_or_default();
+                place.send(self.swap_window(spare, index.into()));
             }
         }
     }

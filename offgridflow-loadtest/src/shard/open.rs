@@ -26,12 +26,16 @@ impl<W: Workload> Shard<W> {
             }
             // What fell due while the cap held the pacer waited for the cap, not for the pacer.
             let held_since = (intended < held_until).then_some(intended);
-            self.recorder.borrow_mut().held += u64::from(held_since.is_some());
+            if held_since.is_some() {
+                self.recorder.borrow_mut().record_held();
+            }
             let job = Job { index, intended, held_since };
             match self.free_slot(&mut tasks) {
                 Some(slot) => self.hand(&slot, job),
                 None if self.plan.on_cap == OnCap::Queue => {
-                    self.recorder.borrow_mut().held += u64::from(held_since.is_none());
+                    if held_since.is_none() {
+                        self.recorder.borrow_mut().record_held();
+                    }
                     let held_since = Some(held_since.unwrap_or_else(|| self.clock.now()));
                     let Some(slot) = self.wait_for_slot().await else {
                         self.abandon(arrivals, index);
