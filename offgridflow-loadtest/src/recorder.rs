@@ -264,6 +264,7 @@ impl Recorder {
     /// Counts one operation that was not begun, `lateness` after its intended start.
     pub(crate) fn record_refused(
         &mut self,
+        route: RouteId,
         index: u64,
         intended: Duration,
         lateness: Duration,
@@ -274,7 +275,6 @@ impl Recorder {
             self.window.response.record_unanswered(lateness);
         }
         let Some(block) = block else { return self.record_warm(&error.into()) };
-        let route = RouteId::UNNAMED;
         self.window.tally.route(route.index()).response.record_unanswered(block, lateness);
         match error.kind {
             FailKind::Shed => self.window.tally.shed += 1,

@@ -349,7 +349,7 @@ impl<W: Workload> LoadTest<W> {
         tracing::info!(target = %plan.target, load = %plan.load(), shards = plan.shards, "load test starts");
         reporters.iter_mut().for_each(|reporter| reporter.on_start(&plan));
         let _stop = StopOnDrop(self.stop.clone());
-        let names = Arc::new(RouteTable::new());
+        let names = Arc::new(RouteTable::knowing(&self.workload.routes()));
         let calibration = if self.calibrate { calibrate().await } else { Calibration::default() };
         let (windows, from_shards) = mpsc::channel(WINDOWS_WAITING * plan.shards);
         let (go, going) = watch::channel(None);

@@ -26,7 +26,7 @@ use crate::{
     executor::{Executor, OnCap, Overload},
     feed::Feed,
     generator::ShardUse,
-    op::OpRun,
+    op::{Marks, OpRun},
     opening::{open_sessions, wait_for_start},
     outcome::TargetError,
     pacer::{LONGEST_SLEEP, Pacing},
@@ -130,6 +130,7 @@ struct Shard<W: Workload> {
     slots: RefCell<Vec<Rc<Slot>>>,  // all of them, at most `cap`
     free: RefCell<Vec<Rc<Slot>>>,   // those without work
     freed: Bell,
+    unbegun: Arc<Marks>, // of operations that are only asked for their route
     in_flight: Cell<u64>,
     drained: Bell,
     sessions: Cell<u64>,
@@ -155,6 +156,7 @@ impl<W: Workload> Shard<W> {
             slots: RefCell::default(),
             free: RefCell::new(Vec::with_capacity(plan.cap)),
             freed: Bell::default(),
+            unbegun: Marks::new(&plan.routes),
             in_flight: Cell::new(0),
             drained: Bell::default(),
             sessions: Cell::new(as_u64(plan.warm_sessions)),

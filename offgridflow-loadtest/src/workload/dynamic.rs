@@ -32,6 +32,12 @@ pub trait DynWorkload: Send + Sync {
     /// As [`Workload::call`], on a session of this workload.
     fn call_boxed<'a>(&'a self, session: &'a mut BoxSession, op: &'a mut Op) -> BoxFuture<'a, Outcome>;
 
+    /// As [`Workload::routes`].
+    fn routes_boxed(&self) -> Vec<String>;
+
+    /// As [`Workload::pick`].
+    fn pick_boxed(&self, op: &Op) -> usize;
+
     /// As [`Workload::close`].
     fn close_boxed(&self, session: BoxSession) -> BoxFuture<'_, ()>;
 
@@ -65,6 +71,14 @@ impl<W: Workload<Session: 'static>> DynWorkload for W {
         })
     }
 
+    fn routes_boxed(&self) -> Vec<String> {
+        self.routes()
+    }
+
+    fn pick_boxed(&self, op: &Op) -> usize {
+        self.pick(op)
+    }
+
     fn close_boxed(&self, session: BoxSession) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             if let Ok(session) = session.0.downcast::<W::Session>() {
@@ -95,6 +109,14 @@ impl Workload for BoxWorkload {
 
     async fn call(&self, session: &mut BoxSession, op: &mut Op) -> Outcome {
         (**self).call_boxed(session, op).await
+    }
+
+    fn routes(&self) -> Vec<String> {
+        (**self).routes_boxed()
+    }
+
+    fn pick(&self, op: &Op) -> usize {
+        (**self).pick_boxed(op)
     }
 
     async fn close(&self, session: BoxSession) {

@@ -19,7 +19,6 @@ use crate::{
     op::{Op, Phase},
     outcome::{FailKind, Outcome, TargetError},
     replay::Replay,
-    route::RouteId,
     workload::{ShardCtx, Workload},
 };
 use connection::{Connection, Lost};
@@ -58,11 +57,10 @@ pub struct HttpTarget {
     next_address: AtomicUsize,
 }
 
-/// A connection and the table of routes.
+/// A connection, once there is one.
 #[derive(Debug)]
 pub struct HttpSession {
     connection: Option<Connection>,
-    routes: Vec<RouteId>,
 }
 
 impl HttpTarget {
@@ -156,8 +154,8 @@ impl HttpTarget {
         self.routes[0].template().to_owned()
     }
 
-    /// Which route an operation takes: drawn from its own random numbers, by weight.
-    fn pick(&self, op: &Op) -> usize {
+    /// Which route an operation takes: the log's, or drawn from its own random numbers by weight.
+    fn draw(&self, op: &Op) -> usize {
         if let Some(replayed) = &self.replayed {
             return replayed.route(op.index());
         }
@@ -254,16 +252,25 @@ impl HttpTarget {
 impl Workload for HttpTarget {
     type Session = HttpSession;
 
-    async fn open(&self, ctx: &ShardCtx) -> Result<HttpSession, TargetError> {
-        let connection = Some(self.connect().await?);
-        let routes = self.routes.iter().map(|route| ctx.route(route.name())).collect();
-        Ok(HttpSession { connection, routes })
+    async fn open(&self, _: &ShardCtx) -> Result<HttpSession, TargetError> {
+        Ok(HttpSession { connection: Some(self.connect().await?) })
+    }
+
+    fn routes(&self) -> Vec<String> {
+        self.routes.iter().map(|route| route.name().to_owned()).collect()
+    }
+
+    fn pick(&self, op: &Op) -> usize {
+        self.draw(op)
     }
 
     async fn call(&self, session: &mut HttpSession, op: &mut Op) -> Outcome {
-        let index = self.pick(op);
-        op.set_route(session.routes[index]);
-        let route = &self.routes[index];
+        let picked = op.picked().and_then(|picked| self.routes.get(picked));
+        let route = picked.unwrap_or_else(|| {
+            let route = &self.routes[self.draw(op)]; // called by a workload that has routes of its own
+            op.route(route.name());
+            route
+        });
         let request = match self.request(route, op) {
             Ok(request) => request,
             Err(error) => return error.into(),
