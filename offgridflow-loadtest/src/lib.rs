@@ -42,6 +42,7 @@
 #[cfg(all(test, target_os = "linux"))]
 mod bounded;
 mod calibrate;
+mod capacity;
 mod clock;
 #[cfg(feature = "cli")]
 pub mod command;

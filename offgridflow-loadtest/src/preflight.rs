@@ -94,13 +94,17 @@ fn limit(count: u64) -> String {
 }
 
 #[cfg(target_os = "linux")]
+pub(crate) use crate::sys::usage::cpu_quota;
+#[cfg(target_os = "linux")]
 use crate::sys::{
     raise_open_files,
-    usage::{clock_source, cpu_quota, ephemeral_ports},
+    usage::{clock_source, ephemeral_ports},
 };
 
 #[cfg(not(target_os = "linux"))]
-use elsewhere::{clock_source, cpu_quota, ephemeral_ports, raise_open_files};
+pub(crate) use elsewhere::cpu_quota;
+#[cfg(not(target_os = "linux"))]
+use elsewhere::{clock_source, ephemeral_ports, raise_open_files};
 
 /// Where the system is not asked.
 #[cfg(not(target_os = "linux"))]
@@ -113,7 +117,7 @@ mod elsewhere {
         None
     }
 
-    pub(super) fn cpu_quota() -> Option<f64> {
+    pub(crate) fn cpu_quota() -> Option<f64> {
         None
     }
 

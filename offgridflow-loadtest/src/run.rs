@@ -11,6 +11,7 @@ use tokio::{
 
 use crate::{
     calibrate::calibrate,
+    capacity::Capacity,
     clock::ClockSource,
     conductor::{Conductor, Lines},
     error::{ConfigError, Error, positive},
@@ -275,14 +276,19 @@ impl<W: Workload> LoadTest<W> {
         })
     }
 
-    /// Looks whether it can be run: settles all numbers, checks this machine's limits, and asks the target without
-    /// putting load on it (for HTTP: resolves the name).
+    /// Looks whether it can be run: settles all numbers, checks this machine's limits, times for at most 300 ms on a thread of its
+    /// own what an operation takes to send (for HTTP: to a server within this process), and asks the target without putting
+    /// load on it (for HTTP: resolves the name).
     ///
     /// # Errors
     /// What [`run`](Self::run) would refuse, and a target that cannot be found.
     pub async fn preflight(&self) -> Result<(Plan, Vec<Check>), Error> {
         let plan = self.validate()?;
         let mut checks = plan.preflight()?;
+        let capacity = Capacity::measure(Arc::clone(&self.workload)).await.map_err(Error::Start)?;
+        if let Some(capacity) = capacity {
+            checks.extend(capacity.check(&plan)?);
+        }
         let found = timeout(self.timeout, self.workload.check()).await;
         let found = found.unwrap_or_else(|_| Err(format!("no answer within {:?}", self.timeout)));
         let finding = found.map_err(|why| Error::Target(TargetError::unanswered(FailKind::Connect, why)))?;
@@ -483,7 +489,7 @@ impl<W: Workload> Start<W> {
 }
 
 /// Runs what `future` makes on a thread and a runtime of its own, in real time; returns once the runtime stands.
-fn on_a_thread<F: Future<Output = ()>>(
+pub(crate) fn on_a_thread<F: Future<Output = ()>>(
     name: &str,
     future: impl FnOnce() -> F + Send + 'static,
 ) -> io::Result<()> {

@@ -118,7 +118,7 @@ fn a_report_that_cannot_be_shown_is_still_written() {
 fn wrong_usage_exits_2_in_a_sentence() {
     let folder = tempfile::tempdir().expect("folder");
     let missing = folder.path().join("none/run.json");
-    let cases: [(&[&str], &str); 10] = [
+    let cases: [(&[&str], &str); 11] = [
         (&["run"], "SCENARIO"),
         (&["run", "http://127.0.0.1:99999"], "the port is not a number"),
         (&["run", "http://127.0.0.1:http/"], "the port is not a number"),
@@ -126,6 +126,10 @@ fn wrong_usage_exits_2_in_a_sentence() {
         (&["run", "http://127.0.0.1:1", "--for", "30"], "needs a unit"),
         (&["run", "http://127.0.0.1:1", "--for", "0s"], "longer than zero"),
         (&["run", "http://127.0.0.1:1", "-r", "100", "--think-time", "10s"], "raise it to 1000"),
+        (
+            &["run", "http://127.0.0.1:1", "-r", "1000", "-c", "40", "--expected-latency", "50ms"],
+            "keeps 50 operations busy at a time, more than the 40 allowed",
+        ),
         (&["run", "http://127.0.0.1:1", "-t", "p95 < 1s"], "not a metric"),
         (&["run", "missing.toml"], "cannot read missing.toml"),
         (&["run", "http://127.0.0.1:1", "--json", missing.to_str().expect("text")], "--json: cannot write"),
@@ -142,9 +146,17 @@ fn a_plan_beyond_the_machine_exits_4() {
     let (code, out, err) = run(&["preflight", "http://127.0.0.1:1", "-r", "10"]);
     assert_eq!(code, 0, "{err}");
     assert!(out.contains("open loop, 300 operations in 30s") && out.contains("can carry it"), "{out}");
-    for looked_at in ["open files", "cores", "clock", "target        127.0.0.1:1 is 127.0.0.1:1"] {
+    for looked_at in [
+        "open files",
+        "rate          up to 10/s are wanted",
+        "cores",
+        "clock",
+        "target        127.0.0.1:1 is 127.0.0.1:1",
+    ] {
         assert!(out.contains(looked_at), "{looked_at}: {out}");
     }
+    let (code, _, err) = run(&["preflight", "http://127.0.0.1:1", "-r", "5000000", "--shards", "1"]);
+    assert!(code == 4 && err.contains("operations a second: this plan needs 5000000"), "{code} {err}");
     let (code, _, err) = run(&["preflight", "http://no-such-host.invalid", "-r", "10", "--timeout", "5s"]);
     assert!(code == 4 && err.contains("no-such-host.invalid"), "{code} {err}");
     // A shell of its own, so that its limit binds nobody else.

@@ -80,6 +80,9 @@ pub(super) struct Subject {
     /// Rest of a worker after each answer [default: 0s]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     think_time: Option<Duration>,
+    /// How long an answer is expected to take: refuses what --workers cannot keep in flight at --rate [default: 0s]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    expected_latency: Option<Duration>,
     /// Give an operation up after this long [default: 10s]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     timeout: Option<Duration>,
@@ -157,7 +160,8 @@ impl Subject {
 
     fn has_url_flags(&self) -> bool {
         let durations = [self.duration, self.ramp_up, self.ramp_down, self.think_time, self.timeout];
-        durations.iter().any(Option::is_some)
+        let durations = durations.into_iter().chain([self.expected_latency]);
+        durations.into_iter().any(|duration| duration.is_some())
             || self.rate.is_some()
             || self.replay.is_some()
             || self.deadline.is_some()
@@ -209,6 +213,7 @@ impl Subject {
             ramp_down: self.ramp_down.unwrap_or(default.ramp_down),
             think_time: self.think_time.unwrap_or(default.think_time),
             timeout: self.timeout.unwrap_or(default.timeout),
+            expected_latency: self.expected_latency.unwrap_or(default.expected_latency),
             ..default
         }
     }

@@ -1,6 +1,6 @@
 //! Workloads chosen at run time.
 
-use std::{any::Any, pin::Pin};
+use std::{any::Any, pin::Pin, time::Duration};
 
 use super::{ShardCtx, Workload};
 use crate::{
@@ -43,6 +43,9 @@ pub trait DynWorkload: Send + Sync {
 
     /// As [`Workload::check`].
     fn check_boxed(&self) -> BoxFuture<'_, Result<String, String>>;
+
+    /// As [`Workload::cost`].
+    fn cost_boxed(&self) -> Option<Duration>;
 
     /// As [`Workload::open_files`].
     fn open_files_boxed(&self) -> u64;
@@ -91,6 +94,10 @@ impl<W: Workload<Session: 'static>> DynWorkload for W {
         Box::pin(self.check())
     }
 
+    fn cost_boxed(&self) -> Option<Duration> {
+        self.cost()
+    }
+
     fn open_files_boxed(&self) -> u64 {
         self.open_files()
     }
@@ -125,6 +132,10 @@ impl Workload for BoxWorkload {
 
     async fn check(&self) -> Result<String, String> {
         (**self).check_boxed().await
+    }
+
+    fn cost(&self) -> Option<Duration> {
+        (**self).cost_boxed()
     }
 
     fn open_files(&self) -> u64 {

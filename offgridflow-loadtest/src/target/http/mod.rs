@@ -1,6 +1,7 @@
 //! An HTTP/1.1 service under load: keep-alive connections, weighted routes.
 
 mod connection;
+mod rehearsal;
 mod replayed;
 mod route;
 
@@ -10,6 +11,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
@@ -285,6 +287,10 @@ impl Workload for HttpTarget {
     async fn check(&self) -> Result<String, String> {
         let address = self.resolve().await.map_err(|error| error.message.into_owned())?;
         Ok(format!("{} is {address}", self.authority))
+    }
+
+    fn cost(&self) -> Option<Duration> {
+        rehearsal::cost()
     }
 
     fn open_files(&self) -> u64 {
