@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use clap::{ArgGroup, Args, Parser, Subcommand};
 
 use crate::{
-    ConfigError, Executor, HttpRoute, HttpTarget, LoadTest, LogFormat, OnCap, Overload, Rate, Replay,
+    ConfigError, Executor, Fields, HttpRoute, HttpTarget, LoadTest, LogFormat, OnCap, Overload, Rate, Replay,
     ReplayError, Scenario, Settings, WarmUp, scenario::explain, units::parse_duration,
 };
 
@@ -65,6 +65,15 @@ pub(super) struct Subject {
     /// How the log is written: clf, csv or ndjson [default: by its extension]
     #[arg(long, requires = "replay")]
     format: Option<LogFormat>,
+    /// The log's column or field with the time [default: time, timestamp, @timestamp or ts]
+    #[arg(long, value_name = "NAME", requires = "replay")]
+    log_time: Option<String>,
+    /// The log's column or field with the method [default: method]
+    #[arg(long, value_name = "NAME", requires = "replay")]
+    log_method: Option<String>,
+    /// The log's column or field with path and query [default: path, in NDJSON also uri]
+    #[arg(long, value_name = "NAME", requires = "replay")]
+    log_path: Option<String>,
     /// How long the full load lasts [default: 30s]
     #[arg(long = "for", short = 'd', value_name = "DURATION", value_parser = parse_duration)]
     duration: Option<Duration>,
@@ -222,6 +231,12 @@ impl Subject {
     fn replay(&self) -> Result<Option<Arc<Replay>>, ConfigError> {
         let Some(file) = &self.replay else { return Ok(None) };
         let format = self.format.clone().unwrap_or_else(|| LogFormat::of_path(file));
+        let fields = Fields {
+            time: self.log_time.clone(),
+            method: self.log_method.clone(),
+            path: self.log_path.clone(),
+        };
+        let format = format.with_fields(fields).map_err(|error| ConfigError::new("--replay", error.hint))?;
         let builder = Replay::builder(format).speed(self.speed.unwrap_or(1.0));
         let replay = builder.open(file).map_err(|error| match error {
             ReplayError::Config(ConfigError { field, hint, .. }) => {
@@ -244,7 +259,9 @@ impl Subject {
             target = target.header(name.trim(), value.trim())?;
         }
         if let Some(replay) = replay {
-            return target.replaying(Arc::clone(replay));
+            return target
+                .replaying(Arc::clone(replay))
+                .map_err(|error| ConfigError::new("--replay", error.hint));
         }
         if self.method.is_none() && self.body.is_none() {
             return Ok(target);

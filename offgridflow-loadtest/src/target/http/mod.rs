@@ -143,7 +143,7 @@ impl HttpTarget {
     /// [`MAX_ROUTES`](crate::MAX_ROUTES) the rarest are counted as `other`.
     ///
     /// # Errors
-    /// A method that HTTP does not allow.
+    /// A log in which no entry has a path, with the columns it has; a method that HTTP does not allow.
     pub fn replaying(mut self, replay: impl Into<Arc<Replay>>) -> Result<Self, ConfigError> {
         let (replayed, routes) = Replayed::new(replay.into())?;
         (self.routes, self.weights, self.replayed) = (routes, 0, Some(replayed));
