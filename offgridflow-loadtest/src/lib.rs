@@ -76,6 +76,7 @@ mod scenario;
 mod schedule;
 mod settings;
 mod shard;
+mod soundness;
 mod span;
 mod stats;
 mod stop;

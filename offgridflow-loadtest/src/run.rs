@@ -27,6 +27,8 @@ use crate::{
     route::RouteTable,
     settings::{Settings, littles_law},
     shard::{Links, ShardPlan, run_shard},
+    soundness::Beforehand,
+    span::due,
     stop::{StopHandle, StopOnDrop},
     threshold::{Metric, Threshold},
     warm_up::WarmUp,
@@ -132,7 +134,7 @@ impl<W: Workload> LoadTest<W> {
         self.timeout = settings.timeout;
         self.think_time = settings.think_time;
         self.expected_latency = settings.expected_latency;
-        self.thresholds.extend(settings.failure_threshold.map(|share| Ok(Threshold::failure_ratio(share))));
+        self.thresholds.extend(settings.judged_share().map(|share| Ok(Threshold::failure_ratio(share))));
         self
     }
 
@@ -229,8 +231,8 @@ impl<W: Workload> LoadTest<W> {
     /// Settles all numbers, or says which of them cannot be.
     ///
     /// # Errors
-    /// Zero durations, impossible rates, no shards or sessions, thresholds that do not parse or cannot be
-    /// measured in this loop, and plans that Little's law rules out.
+    /// Zero durations, impossible rates, no shards or sessions, thresholds that do not parse, cannot be
+    /// measured in this loop, name a route that cannot be or a limit that no run could meet or break, and plans that Little's law rules out.
     pub fn validate(&self) -> Result<Plan, ConfigError> {
         self.settings.clone()?;
         self.executor.validate()?;
@@ -433,6 +435,16 @@ impl<W: Workload> LoadTest<W> {
         Ok(self.warm_up)
     }
 
+    /// How many operations of an open loop are measured at most.
+    fn measured_operations(&self) -> Option<u64> {
+        let arrivals = self.executor.arrivals()?;
+        let warm = match self.warm_up {
+            WarmUp::For(length) => due(&**arrivals, length),
+            _ => 0,
+        };
+        Some(arrivals.operations() - warm)
+    }
+
     fn checked_feed(&self) -> Result<Option<Feed>, ConfigError> {
         let Some(feed) = &self.feed else { return Ok(None) };
         let rows = u64::try_from(feed.len()).unwrap_or(u64::MAX);
@@ -454,6 +466,9 @@ impl<W: Workload> LoadTest<W> {
                 "achieved_rate needs an open loop: a closed loop offers no rate",
             ));
         }
+        let (routes, operations) = (self.workload.routes(), self.measured_operations());
+        let known = Beforehand { routes: &routes, operations };
+        thresholds.iter().try_for_each(|threshold| known.check(threshold))?;
         Ok(thresholds)
     }
 }

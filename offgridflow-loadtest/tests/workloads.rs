@@ -293,6 +293,11 @@ fn plans_that_cannot_work_out_are_refused_with_the_field_to_change() {
     assert_eq!(field(test().executor(Executor::closed(1, ms(0)))), "duration");
     assert_eq!(field(test().rate(rate(10.0, 1)).threshold("fast please")), "thresholds");
     assert_eq!(field(test().threshold("achieved_rate > 99%")), "thresholds");
+    assert_eq!(field(test().rate(rate(10.0, 1)).threshold("failure_ratio <= 200%")), "thresholds");
+    assert_eq!(field(test().rate(rate(10.0, 1)).threshold("answered >= 11")), "thresholds");
+    let routed = workload_fn(|_| async {}).routed(["read"], |_| 0);
+    let error = LoadTest::new(routed).threshold("p95(response){reed} < 1s").validate().expect_err("refused");
+    assert!(error.field == "thresholds" && error.hint.contains("there are `read`"), "{error}");
     let crowded =
         Settings { requests_per_second: Some(100.0), concurrent_workers: 10, ..Settings::default() };
     let slow = Settings { expected_latency: ms(200), ..crowded.clone() };
