@@ -104,7 +104,8 @@ impl Conductor {
         let _ = go.send(Some(origin));
         let before = MachineUse::now();
         self.follow(origin).await;
-        let elapsed = Instant::now().saturating_duration_since(origin);
+        let since = |instant: Instant| instant.saturating_duration_since(origin);
+        let elapsed = since(Instant::now());
         let machine = MachineUse::now().since(before);
         let shards = collect(results).await;
         let stuck = self.count_lost();
@@ -115,7 +116,9 @@ impl Conductor {
         if shards.len() == self.plan.shards {
             generator = generator.with_residual(&shards, self.tally.busy_ns);
         }
-        self.measured(stuck, generator, elapsed)
+        // What an interrupted run offered ends with the interrupt, not with the grace after it.
+        let ended = self.stop.asked_at().map_or(elapsed, |asked| since(asked).min(elapsed));
+        self.measured(stuck, generator, ended)
     }
 
     /// Tells the end, and notes who could not be told.
@@ -233,16 +236,17 @@ impl Conductor {
         self.reporters.iter_mut().for_each(|reporter| reporter.on_window(&window));
     }
 
-    fn measured(&mut self, stuck: Vec<Stuck>, generator: Generator, elapsed: Duration) -> Measured {
+    fn measured(&mut self, stuck: Vec<Stuck>, generator: Generator, ended: Duration) -> Measured {
         let tally = std::mem::take(&mut self.tally);
         let interrupted = self.stop.is_stopped();
         let planned = self.plan.executor.duration();
-        let elapsed = if interrupted { elapsed } else { planned.max(tally.last_done) };
+        let elapsed = if interrupted { ended } else { planned.max(tally.last_done) };
         let from = self.measured_from();
         let offered = match self.plan.executor.arrivals() {
             Some(arrivals) => {
                 let end = if interrupted { due(&**arrivals, elapsed) } else { arrivals.operations() };
-                end.saturating_sub(due(&**arrivals, from))
+                let taken = tally.dispatched + tally.capped + tally.shed + tally.waiting;
+                end.saturating_sub(due(&**arrivals, from)).max(taken)
             }
             None => tally.dispatched,
         };

@@ -232,6 +232,8 @@ async fn what_is_in_flight_at_an_interrupt_is_counted() {
     let report = test.run_here().await.expect("runs");
     assert_eq!(&*report.errors[0].cause, "stopped");
     assert_eq!(report.errors[0].count, report.dispatched);
+    assert_eq!((report.offered, report.dispatched), (51, 51), "without the grace: {report}");
+    assert!(report.elapsed <= ms(5_050), "{report}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -246,7 +248,11 @@ async fn what_waits_for_its_turn_at_an_interrupt_is_counted_and_the_target_is_no
     let report = test.run_here().await.expect("runs");
     assert_eq!(report.verdict.name(), "Inconclusive", "{report}");
     assert_eq!((report.dispatched, report.total.ok), (5, 0), "{report}");
-    assert!((25..=27).contains(&report.total.failed), "each of those due is in the books: {report}");
+    assert_eq!(
+        (report.total.failed, report.offered),
+        (26, 26),
+        "each of those due is in the books: {report}"
+    );
 }
 
 /// A queue that the target cannot empty in time: what it did counts, and what waited in vain as well.

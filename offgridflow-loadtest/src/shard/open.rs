@@ -67,7 +67,11 @@ impl<W: Workload> Shard<W> {
     /// Counts what was due and held by the cap when the run ended: it was offered, and nobody got an answer.
     fn abandon(&self, arrivals: &dyn ArrivalProcess, mut index: u64) {
         let now = self.clock.now();
-        while let Some(intended) = arrivals.intended(index).filter(|&intended| intended <= now) {
+        let was_due = |intended: Duration| {
+            let stopped = self.stop.asked_at().is_some_and(|asked| self.clock.instant(intended) > asked);
+            intended <= now && !stopped
+        };
+        while let Some(intended) = arrivals.intended(index).filter(|&intended| was_due(intended)) {
             let error =
                 TargetError::unanswered(FailKind::Stopped, "still waiting for its turn when the run ended");
             let job = Job { index, intended, held_since: None };
