@@ -46,6 +46,10 @@ async fn without_routes_the_url_itself_is_asked() {
     let report = load(target, 10.0).await;
     assert_eq!(server.last().line, "GET /health?deep=1 HTTP/1.1");
     assert_eq!(report.routes[0].route, "GET /health");
+    let target = HttpTarget::new(&format!("{}?x=1", server.url())).expect("url");
+    let report = load(target, 10.0).await;
+    assert_eq!(server.last().line, "GET /?x=1 HTTP/1.1");
+    assert_eq!(report.routes[0].route, "GET /");
 }
 
 #[tokio::test]

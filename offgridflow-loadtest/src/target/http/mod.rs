@@ -97,7 +97,8 @@ impl HttpTarget {
                 .ok_or_else(|| wrong("the port is not a number from 1 to 65535"))?,
         };
         let target = uri.path_and_query().map_or("/", |path| path.as_str());
-        let single = HttpRoute::get(target);
+        let slash = if target.starts_with('?') { "/" } else { "" }; // `http://host?query`
+        let single = HttpRoute::get(format!("{slash}{target}"));
         single.check()?;
         Ok(Self {
             authority: format!("{}:{port}", authority.host()),
