@@ -165,7 +165,7 @@ fn every_kind_of_stage_is_understood() {
         ),
         ("stages = [{ over = \"0s\", to = 1 }]\n", "load.stages.0", 9, "duration above zero"),
         ("stages = [{ over = \"1s\", to = 0 }]\n", "load.stages", 9, "nothing is ever due"),
-        ("stages = []\n", "load.stages", 9, "duration above zero"),
+        ("stages = []\n", "load.stages", 9, "at least one stage"),
         ("requests_per_second = 5\narrivals = \"gamma\"\n", "load.arrivals", 10, "need a shape"),
         ("requests_per_second = 5\narrivals = \"gamma\"\nshape = nan\n", "load.shape", 11, "0.01 to 1000"),
         ("requests_per_second = 5\nshape = 2.0\n", "load.shape", 10, "gamma"),
