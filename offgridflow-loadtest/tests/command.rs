@@ -118,13 +118,14 @@ fn a_report_that_cannot_be_shown_is_still_written() {
 fn wrong_usage_exits_2_in_a_sentence() {
     let folder = tempfile::tempdir().expect("folder");
     let missing = folder.path().join("none/run.json");
-    let cases: [(&[&str], &str); 11] = [
+    let cases: [(&[&str], &str); 12] = [
         (&["run"], "SCENARIO"),
         (&["run", "http://127.0.0.1:99999"], "the port is not a number"),
         (&["run", "http://127.0.0.1:http/"], "the port is not a number"),
         (&["run", "http://127.0.0.1:1", "--rate", "fast"], "--rate"),
         (&["run", "http://127.0.0.1:1", "--for", "30"], "needs a unit"),
         (&["run", "http://127.0.0.1:1", "--for", "0s"], "longer than zero"),
+        (&["run", "http://127.0.0.1:1", "--timeout", "-1ms"], "`-1ms` is negative"),
         (&["run", "http://127.0.0.1:1", "-r", "100", "--think-time", "10s"], "raise it to 1000"),
         (
             &["run", "http://127.0.0.1:1", "-r", "1000", "-c", "40", "--expected-latency", "50ms"],

@@ -75,28 +75,28 @@ pub(super) struct Subject {
     #[arg(long, value_name = "NAME", requires = "replay")]
     log_path: Option<String>,
     /// How long the full load lasts [default: 30s]
-    #[arg(long = "for", short = 'd', value_name = "DURATION", value_parser = parse_duration)]
+    #[arg(long = "for", short = 'd', value_name = "DURATION", value_parser = parse_duration, allow_hyphen_values = true)]
     duration: Option<Duration>,
     /// Workers of a closed loop; with --rate the most operations in flight [default: 256]
     #[arg(long, short = 'c', value_name = "COUNT")]
     workers: Option<usize>,
     /// Grow from nothing over this long, before [default: 0s]
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, allow_hyphen_values = true)]
     ramp_up: Option<Duration>,
     /// Fall to nothing over this long, after [default: 0s]
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, allow_hyphen_values = true)]
     ramp_down: Option<Duration>,
     /// Rest of a worker after each answer [default: 0s]
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, allow_hyphen_values = true)]
     think_time: Option<Duration>,
     /// How long an answer is expected to take: refuses what --workers cannot keep in flight at --rate [default: 0s]
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, allow_hyphen_values = true)]
     expected_latency: Option<Duration>,
     /// Give an operation up after this long [default: 10s]
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, allow_hyphen_values = true)]
     timeout: Option<Duration>,
     /// Count an operation as late that is answered later than this after its intended start.
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration, requires = "open")]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, allow_hyphen_values = true, requires = "open")]
     deadline: Option<Duration>,
     /// Do not run an operation whose deadline has passed before it could begin.
     #[arg(long, requires = "deadline")]
