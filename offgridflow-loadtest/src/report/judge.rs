@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Ending, ErrorLine, Report, Row, SCHEMA, ThresholdResult, ThresholdStatus, notes::notes, text};
+use super::{
+    Ending, ErrorLine, Report, Row, SCHEMA, ThresholdResult, ThresholdStatus, notes::notes, text, width::fit,
+};
 use crate::{
     evidence::{Evidence, Stuck},
     generator::Generator,
@@ -164,7 +166,7 @@ impl Measured {
             unreachable: self.unreachable.clone(),
             commonest: commonest
                 .max_by_key(|line| line.count)
-                .map(|line| format!("{} ({})", line.kind, line.message)),
+                .map(|line| format!("{} ({})", line.kind, fit(&line.message, SAID))),
             lacking,
         }
     }
@@ -199,6 +201,8 @@ impl Measured {
     }
 }
 
+/// How much of what a failure said goes into a verdict's cause, in columns.
+const SAID: usize = 120;
 const UNNAMED: &str = "unnamed";
 
 struct Facts<'a> {

@@ -7,6 +7,7 @@ mod notes;
 #[cfg(feature = "serde")]
 pub(crate) use nanos::optional as opt_nanos;
 pub(crate) mod text;
+pub(crate) mod width;
 
 use std::{fmt, time::Duration};
 
