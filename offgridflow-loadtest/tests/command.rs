@@ -114,6 +114,20 @@ fn a_report_that_cannot_be_shown_is_still_written() {
     assert!(fs::read_to_string(&file).expect("a report").contains("\"verdict\""));
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_log_that_cannot_be_written_exits_4_and_the_rest_is_written() {
+    let server = Server::start();
+    let folder = tempfile::tempdir().expect("folder");
+    let json = folder.path().join("run.json");
+    let arguments = ["run", &server.url(), "-q", "-r", "400", "-d", "1s", "--hdr-log", "/dev/full", "--json"];
+    let (code, out, err) = run_unstarved(&[&arguments[..], &[json.to_str().expect("text")]].concat());
+    assert!(code == 4 && err.contains("cannot write /dev/full: ") && err.contains("space"), "{code} {err}");
+    assert!(out.contains("verdict: Valid"), "{out}");
+    let report = Report::from_json(&fs::read_to_string(&json).expect("written")).expect("a report");
+    assert_eq!(report.exit_code(), 0);
+}
+
 #[test]
 fn wrong_usage_exits_2_in_a_sentence() {
     let folder = tempfile::tempdir().expect("folder");

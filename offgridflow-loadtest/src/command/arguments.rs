@@ -18,7 +18,7 @@ pub(super) struct Arguments {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 passed, 1 threshold broken or target down, 2 usage or configuration, \
-3 the run is not valid, 4 set-up or preflight, 130 interrupted.";
+3 the run is not valid, 4 set-up, preflight or a report that could not be written, 130 interrupted.";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
