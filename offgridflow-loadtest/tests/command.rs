@@ -77,6 +77,23 @@ fn a_scenario_runs_from_its_file() {
 }
 
 #[test]
+fn one_file_for_two_reports_is_refused_before_the_run() {
+    let server = Server::start();
+    let folder = tempfile::tempdir().expect("folder");
+    let file = folder.path().join("run.out");
+    let roundabout = folder.path().join(".").join("run.out");
+    for there_already in [false, true] {
+        if there_already {
+            fs::write(&file, "kept").expect("written");
+        }
+        let [json, log] = [&file, &roundabout].map(|path| path.to_str().expect("text"));
+        let (code, _, err) = run(&["run", &server.url(), "-d", "1s", "--json", json, "--hdr-log", log]);
+        assert!(code == 2 && err.contains("name two files"), "{code} {err}");
+    }
+    assert_eq!((server.requests(), &*fs::read_to_string(&file).expect("there")), (0, "kept"));
+}
+
+#[test]
 fn a_broken_threshold_exits_1() {
     let server = Server::behaving(Behaviour { refuse: Some("/"), ..Behaviour::default() });
     let (code, out, _) = run_unstarved(&["run", &server.url(), "-r", "400", "-d", "1s", "-q"]);

@@ -10,6 +10,7 @@ mod json_file;
 use std::{
     fmt::Display,
     io::{self, Write},
+    path::Path,
     process::ExitCode,
     time::Duration,
 };
@@ -67,6 +68,7 @@ fn execute(run: &Run) -> Result<ExitCode, Failure> {
     if run.dry_run {
         return preflight(&test);
     }
+    refuse_one_file_for_both(run).map_err(usage)?;
     let json = run.json.as_ref().map(JsonFile::create).transpose().map_err(usage)?;
     let mut unlogged = None;
     if let Some(path) = &run.hdr_log {
@@ -85,6 +87,29 @@ fn execute(run: &Run) -> Result<ExitCode, Failure> {
     failures.iter().flatten().for_each(|message| eprintln!("error: {message}"));
     let failed = failures.iter().any(Option::is_some);
     Ok(ExitCode::from(if failed { report.exit_code().max(SET_UP) } else { report.exit_code() }))
+}
+
+/// Two writers of one file would spoil each other's.
+fn refuse_one_file_for_both(run: &Run) -> Result<(), String> {
+    match (&run.json, &run.hdr_log) {
+        (Some(json), Some(log)) if same_file(json, log) => {
+            Err(format!("--json and --hdr-log: {} can hold one of them only, name two files", json.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether both names lead to one file that keeps what is written, there already or not.
+fn same_file(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| {
+        path.canonicalize().ok().or_else(|| {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            let folder = folder.unwrap_or(Path::new(".")).canonicalize().ok()?;
+            Some(folder.join(path.file_name()?))
+        })
+    };
+    let (one, other) = (real(one), real(other));
+    one.is_some() && one == other && one.as_deref() != Some(Path::new("/dev/null"))
 }
 
 /// Writes to standard output; a reader who has seen enough is no failure.
