@@ -57,6 +57,7 @@ fn refusals_name_field_line_and_remedy() {
         ),
         ("< 100ms", "< 0ms", "thresholds", 2, "no run could meet this"),
         ("http://127", "https://127", "target.url", 5, "TLS"),
+        ("authorization =", "content-length =", "target.headers.content-length", 6, "follows from the body"),
         ("authorization =", "\"bad header\" =", "target.headers.bad header", 6, "header name"),
         ("path = \"/emissions\"", "path = \"emissions\"", "route.0.path", 14, "begin with a slash"),
         ("weight = 2", "weight = 0", "route.0.weight", 15, "at least 1"),

@@ -116,7 +116,7 @@ impl HttpTarget {
     /// A header of every request. Values never appear in reports or logs.
     ///
     /// # Errors
-    /// A name or value that HTTP does not allow.
+    /// A name or value that HTTP does not allow; `content-length` and `transfer-encoding`, which follow from the body.
     pub fn header(mut self, name: &str, value: &str) -> Result<Self, ConfigError> {
         let (name, value) = header_pair(name, value)?;
         self.headers.append(name, value);
@@ -315,6 +315,9 @@ fn header_pair(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Con
     let field = || format!("headers.{name}");
     let parsed = HeaderName::try_from(name)
         .map_err(|_| ConfigError::new(field(), "this is not a valid header name"))?;
+    if parsed == header::CONTENT_LENGTH || parsed == header::TRANSFER_ENCODING {
+        return Err(ConfigError::new(field(), "it follows from the body of each request: leave it out"));
+    }
     let mut value = HeaderValue::from_str(value)
         .map_err(|_| ConfigError::new(field(), "the value holds characters that HTTP does not allow"))?;
     value.set_sensitive(true); // never in Debug output
