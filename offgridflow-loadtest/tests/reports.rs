@@ -136,3 +136,37 @@ async fn any_text_keeps_the_report_in_its_columns() {
     let ledger = text.lines().skip_while(|line| *line != "errors").skip(1).take(3).collect::<Vec<_>>();
     assert!(ledger.iter().all(|line| line.contains("connect") && columns(line) <= 170), "{text}");
 }
+
+/// A writer that others can look into.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("lock").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn progress_past_the_end_of_the_plan_is_called_draining() {
+    let lines = Lines::default();
+    let work = workload_fn(|op| {
+        sleep(Duration::from_millis(if op.index() < 150 { 10 } else { 3_000 + op.index() * 10 }))
+    });
+    let test = LoadTest::new(work).rate(Rate::constant(100.0, Duration::from_secs(3)));
+    test.reporter(ProgressLines::to(lines.clone())).run_here().await.expect("runs");
+    let text = String::from_utf8(lines.0.lock().expect("lock").clone()).expect("text");
+    assert!(
+        text.contains(" 3 s / 3 s  offered 100/s") && text.contains(" 3 s + 3.0 s draining  done"),
+        "{text}"
+    );
+    assert!(
+        text.lines().filter(|line| line.contains("draining")).all(|line| !line.contains("offered")),
+        "{text}"
+    );
+    assert!(!text.contains("4 s / 3 s"), "{text}");
+}
