@@ -96,7 +96,7 @@ fn measure(samples: u64) -> [f64; 3] {
     let used = rss_mib();
     load.count(samples, adversarial);
     let end = rss_mib();
-    assert_eq!(load.recorder.dispatched, load.samples);
+    assert_eq!(load.recorder.into_tally().dispatched, load.samples);
     [used - warmed, end - used, end - start]
 }
 

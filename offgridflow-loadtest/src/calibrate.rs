@@ -18,7 +18,7 @@ use crate::{
     shard::{Links, ShardPlan, run_shard},
     stop::StopHandle,
     warm_up::WarmUp,
-    workload::workload_fn,
+    workload::{Workload, workload_fn},
 };
 
 /// How many sleeps, and how long each, the timer is judged by.
@@ -47,11 +47,30 @@ async fn timer_lag() -> Latencies {
     lag
 }
 
-/// One worker that asks nothing of anybody, as fast as the engine goes.
-async fn null_rate() -> Option<f64> {
+/// One worker that asks nothing of anybody, as fast as the engine goes: operations a second.
+pub(crate) async fn null_rate() -> Option<f64> {
+    let null = Arc::new(workload_fn(|_op| async {}));
+    rehearse(null, 1, NULL_RUN).await.map(|rehearsed| rehearsed.per_sec)
+}
+
+/// What a short closed loop achieved.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rehearsed {
+    pub(crate) per_sec: f64,
+    /// CPU time of an operation on the thread that sends; where this system does not tell, the time it took.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only the HTTP target asks"))]
+    pub(crate) each: Duration,
+}
+
+/// Runs `workers` of a workload on the calling thread for `span`, as fast as they go. `None` if nothing was answered.
+pub(crate) async fn rehearse<W: Workload>(
+    workload: Arc<W>,
+    workers: usize,
+    span: Duration,
+) -> Option<Rehearsed> {
     let (ready, is_ready) = oneshot::channel();
     let (start, starting) = watch::channel(Some(Instant::now()));
-    let (windows, _seen) = mpsc::channel(1);
+    let (windows, mut seen) = mpsc::channel(1);
     let (_spares, no_spares) = mpsc::channel(1);
     let (_measure_from, from_the_start) = watch::channel(None);
     let links = Links {
@@ -62,24 +81,27 @@ async fn null_rate() -> Option<f64> {
         measure_from: from_the_start,
         stop: StopHandle::default(),
     };
-    let shard = run_shard(Arc::new(workload_fn(|_op| async {})), plan(), links);
-    let result = LocalSet::new().run_until(shard).await?;
+    let used = LocalSet::new().run_until(run_shard(workload, plan(workers, span), links)).await?;
     drop((start, is_ready));
-    let spent = result.recorder.last_done.max(Duration::from_micros(1));
-    Some(as_f64(result.recorder.dispatched) / spent.as_secs_f64())
+    let tally = seen.try_recv().ok()?.tally;
+    let answered = tally.routes().map(|(_, route)| route.ok).sum::<u64>();
+    let took = used.thread.map_or(tally.last_done, |thread| thread.cpu);
+    let each = Duration::from_secs_f64(took.as_secs_f64() / as_f64(answered.max(1)));
+    let spent = tally.last_done.max(Duration::from_micros(1));
+    (answered > 0).then(|| Rehearsed { per_sec: as_f64(answered) / spent.as_secs_f64(), each })
 }
 
-fn plan() -> ShardPlan {
+fn plan(workers: usize, span: Duration) -> ShardPlan {
     ShardPlan {
         index: 0,
         shards: 1,
-        executor: Executor::closed(1, NULL_RUN),
-        cap: 1,
+        executor: Executor::closed(workers, span),
+        cap: workers,
         on_cap: OnCap::Queue,
         timeout: Duration::from_secs(1),
         deadline: None,
         think_time: Duration::ZERO,
-        warm_sessions: 1,
+        warm_sessions: workers,
         warm_up: WarmUp::None,
         seed: 0,
         feed: None,

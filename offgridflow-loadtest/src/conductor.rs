@@ -9,14 +9,15 @@ use tokio::{
 
 use crate::{
     clock::ClockSource,
+    evidence::Stuck,
     generator::{Calibration, Generator, MachineUse, ShardUse},
     opening::OPENERS,
     outcome::TargetError,
     plan::Plan,
-    recorder::{Recorder, WindowRecord},
+    recorder::{Recorder, Tally, WindowRecord},
     report::{Ending, Measured, Report},
     reporter::Reporter,
-    shard::{GRACE, ShardResult, WINDOW},
+    shard::{GRACE, WINDOW},
     span::{Span, due},
     stop::StopHandle,
     warm_up::Steadiness,
@@ -30,7 +31,7 @@ const LEAD: Duration = Duration::from_millis(20);
 const TICK: Duration = Duration::from_millis(100);
 
 pub(crate) type Readies = Vec<oneshot::Receiver<Result<(), TargetError>>>;
-pub(crate) type Results = Vec<oneshot::Receiver<ShardResult>>;
+pub(crate) type Results = Vec<oneshot::Receiver<ShardUse>>;
 
 /// The conductor's ends of what it shares with the shards during a run.
 pub(crate) struct Lines {
@@ -49,6 +50,16 @@ pub(crate) struct Conductor {
     window: WindowRecord, // of the shards that have sent theirs
     parts: usize,         // how many have
     shown: Duration,      // up to where windows were told
+    tally: Tally,         // of all windows that came
+    heard: Vec<Heard>,    // by shard
+}
+
+/// What the conductor knows of a shard.
+#[derive(Debug, Clone, Copy, Default)]
+struct Heard {
+    until: Duration, // the end of its last window
+    in_flight: u64,  // by then
+    over: bool,      // it came to its end
 }
 
 impl Conductor {
@@ -61,6 +72,8 @@ impl Conductor {
     ) -> Self {
         Self {
             steadiness: Steadiness::new(plan.warm_up, plan.executor.duration()),
+            tally: Tally::default(),
+            heard: vec![Heard::default(); plan.shards],
             plan,
             stop,
             reporters,
@@ -91,17 +104,21 @@ impl Conductor {
         let _ = go.send(Some(origin));
         let before = MachineUse::now();
         self.follow(origin).await;
-        let elapsed = Instant::now().saturating_duration_since(origin);
+        let since = |instant: Instant| instant.saturating_duration_since(origin);
+        let elapsed = since(Instant::now());
         let machine = MachineUse::now().since(before);
-        let (recorder, shards) = collect(self.empty(), results).await;
+        let shards = collect(results).await;
+        let stuck = self.count_lost();
         let mut generator = self.calibration.generator();
         if self.plan.clock == ClockSource::Monotonic {
             generator = generator.with_shards(&shards).with_machine(machine, elapsed);
         }
         if shards.len() == self.plan.shards {
-            generator = generator.with_residual(&shards, recorder.busy_ns);
+            generator = generator.with_residual(&shards, self.tally.busy_ns);
         }
-        self.measured(recorder, self.plan.shards - shards.len(), generator, elapsed)
+        // What an interrupted run offered ends with the interrupt, not with the grace after it.
+        let ended = self.stop.asked_at().map_or(elapsed, |asked| since(asked).min(elapsed));
+        self.measured(stuck, generator, ended)
     }
 
     /// Tells the end, and notes who could not be told.
@@ -144,12 +161,35 @@ impl Conductor {
                 }
             }
         }
+        while let Ok(window) = self.lines.windows.try_recv() {
+            self.take(window);
+        }
         self.window.in_flight = 0;
         self.flush(Instant::now().saturating_duration_since(origin));
     }
 
+    /// What shards that did not come back had in flight when they were last heard of is lost.
+    fn count_lost(&mut self) -> Vec<Stuck> {
+        let mut lost = self.empty();
+        let mut stuck = Vec::new();
+        for (shard, heard) in self.heard.iter().enumerate().filter(|(_, heard)| !heard.over) {
+            let Heard { until, in_flight, .. } = *heard;
+            let due = self.plan.executor.arrivals().map_or(0, |arrivals| due(&**arrivals, until));
+            lost.record_lost(in_flight, due.saturating_sub(1), until);
+            stuck.push(Stuck { shard, since: until, in_flight });
+        }
+        self.tally.merge(&lost.into_tally());
+        stuck
+    }
+
     fn take(&mut self, mut window: WindowRecord) {
-        if window.index == WindowRecord::LAST {
+        self.tally.merge(&window.tally);
+        let over = window.index == WindowRecord::LAST;
+        if let Some(heard) = self.heard.get_mut(window.shard) {
+            let until = if over { heard.until } else { window_end(window.index) };
+            *heard = Heard { until, in_flight: window.in_flight, over };
+        }
+        if over {
             return self.window.merge_counts(&window);
         }
         if self.parts > 0 && window.index > self.window.index {
@@ -196,32 +236,28 @@ impl Conductor {
         self.reporters.iter_mut().for_each(|reporter| reporter.on_window(&window));
     }
 
-    fn measured(
-        &self,
-        recorder: Recorder,
-        stuck_shards: usize,
-        generator: Generator,
-        elapsed: Duration,
-    ) -> Measured {
+    fn measured(&mut self, stuck: Vec<Stuck>, generator: Generator, ended: Duration) -> Measured {
+        let tally = std::mem::take(&mut self.tally);
         let interrupted = self.stop.is_stopped();
         let planned = self.plan.executor.duration();
-        let elapsed = if interrupted { elapsed } else { planned.max(recorder.last_done) };
+        let elapsed = if interrupted { ended } else { planned.max(tally.last_done) };
         let from = self.measured_from();
         let offered = match self.plan.executor.arrivals() {
             Some(arrivals) => {
                 let end = if interrupted { due(&**arrivals, elapsed) } else { arrivals.operations() };
-                end.saturating_sub(due(&**arrivals, from))
+                let taken = tally.dispatched + tally.capped + tally.shed + tally.waiting;
+                end.saturating_sub(due(&**arrivals, from)).max(taken)
             }
-            None => recorder.dispatched,
+            None => tally.dispatched,
         };
         let ending = if interrupted { Ending::Interrupted } else { Ending::Completed };
         Measured {
-            recorder,
+            tally,
             ending,
             elapsed,
             measured_from: from.min(elapsed),
             offered,
-            stuck_shards,
+            stuck,
             generator,
             settled: self.steadiness.settled(),
             trend: self.steadiness.has_trend(),
@@ -229,14 +265,15 @@ impl Conductor {
         }
     }
 
-    fn not_started(&self, ending: Ending, unreachable: Option<String>, stuck_shards: usize) -> Measured {
+    fn not_started(&self, ending: Ending, unreachable: Option<String>, stuck: usize) -> Measured {
+        let since = Duration::ZERO;
         Measured {
-            recorder: self.empty(),
+            tally: Tally::default(),
             ending,
             elapsed: Duration::ZERO,
             measured_from: Duration::ZERO,
             offered: 0,
-            stuck_shards,
+            stuck: (0..stuck).map(|shard| Stuck { shard, since, in_flight: 0 }).collect(),
             generator: self.calibration.generator(),
             settled: true,
             trend: None,
@@ -281,16 +318,15 @@ async fn unless_stopped<T>(
     }
 }
 
-/// All shards' records added to `merged`, and what each shard that delivered has used.
-async fn collect(mut merged: Recorder, results: Results) -> (Recorder, Vec<ShardUse>) {
+/// What each shard that came back has used.
+async fn collect(results: Results) -> Vec<ShardUse> {
     let mut used = Vec::new();
     for result in results {
         if let Ok(Ok(shard)) = timeout(TICK, result).await {
-            merged.merge(&shard.recorder);
-            used.push(shard.used);
+            used.push(shard);
         }
     }
-    (merged, used)
+    used
 }
 
 /// Waits for all; good if at least one shard opened a session.

@@ -15,6 +15,15 @@ const SATURATED: f64 = 0.95;
 /// How far the books may be apart.
 const MAX_RESIDUAL: f64 = 0.05;
 
+/// A shard that did not come back.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Stuck {
+    pub(crate) shard: usize,
+    /// The end of the last window that came from it.
+    pub(crate) since: Duration,
+    pub(crate) in_flight: u64,
+}
+
 /// The facts a verdict rests on.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Evidence {
@@ -37,7 +46,7 @@ pub(crate) struct Evidence {
     pub(crate) lag_p99: Option<Duration>,
     pub(crate) p95: Option<Duration>,
     pub(crate) generator: Generator,
-    pub(crate) stuck_shards: usize,
+    pub(crate) stuck: Vec<Stuck>,
     /// Why no session could be opened, if none could.
     pub(crate) unreachable: Option<String>,
     /// The commonest failure, for the cause.
@@ -70,12 +79,15 @@ impl Evidence {
     }
 
     fn stuck(&self) -> Option<String> {
-        (self.stuck_shards > 0).then(|| {
-            format!(
-                "{} shard(s) did not come back: the workload blocks its thread; use non-blocking calls",
-                self.stuck_shards
-            )
-        })
+        let (first, more) = self.stuck.split_first()?;
+        let others = if more.is_empty() { String::new() } else { format!(" (and {} more)", more.len()) };
+        let lost: u64 = self.stuck.iter().map(|stuck| stuck.in_flight).sum();
+        Some(format!(
+            "shard {}{others} stuck since {}: its figures end there, {lost} operations in flight count as unfinished; \
+             the workload blocks its thread, use non-blocking calls",
+            first.shard,
+            short(first.since),
+        ))
     }
 
     fn lagging(&self) -> Option<String> {
@@ -257,7 +269,7 @@ mod tests {
         type Case = (&'static str, &'static str, fn(&mut Evidence));
         let cases: [Case; 16] = [
             ("Valid", "", |_| {}),
-            ("GeneratorBound", "blocks its thread", |e| e.stuck_shards = 1),
+            ("GeneratorBound", "blocks its thread", |e| e.stuck = vec![Stuck::default()]),
             ("GeneratorBound", "paused", |e| e.lag_p99 = Some(Duration::from_millis(11))),
             ("GeneratorBound", "sent only 9000", |e| e.dispatched = 9_000),
             ("GeneratorBound", "quota", |e| e.generator.throttled_share = Some(0.03)),

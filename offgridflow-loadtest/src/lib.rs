@@ -42,6 +42,7 @@
 #[cfg(all(test, target_os = "linux"))]
 mod bounded;
 mod calibrate;
+mod capacity;
 mod clock;
 #[cfg(feature = "cli")]
 pub mod command;
@@ -75,6 +76,7 @@ mod scenario;
 mod schedule;
 mod settings;
 mod shard;
+mod soundness;
 mod span;
 mod stats;
 mod stop;

@@ -39,6 +39,7 @@ pub struct Op {
     rng: OpRng,
     clock: RunClock,
     feed: Option<Feed>,
+    picked: Option<usize>,
     marks: Arc<Marks>,
 }
 
@@ -74,6 +75,12 @@ impl Op {
         self.feed.as_ref()?.row(self.index, self.seed)
     }
 
+    /// Which of the workload's [`routes`](crate::Workload::routes) was picked for it; `None` if it has none.
+    #[must_use]
+    pub fn picked(&self) -> Option<usize> {
+        self.picked
+    }
+
     /// Counts this operation under `name`. Names are templates (`GET /users/{id}`): beyond
     /// [`MAX_ROUTES`](crate::MAX_ROUTES) they are counted together. Costs a scan of the names seen so far.
     pub fn route(&self, name: &str) {
@@ -93,6 +100,12 @@ impl Op {
             Phase::Admitted => self.marks.admitted.store(at, Relaxed),
             Phase::FirstByte => self.marks.first_byte.store(at, Relaxed),
         }
+    }
+
+    /// Takes one of the routes that are known beforehand.
+    pub(crate) fn take_route(&mut self, picked: usize, known: &[RouteId]) {
+        self.picked = Some(picked);
+        self.set_route(known.get(picked).copied().unwrap_or(RouteId::UNNAMED));
     }
 
     /// The same operation, owned: for workloads that move it into a future of their own.
@@ -116,6 +129,7 @@ impl Op {
             rng: OpRng::new(seed, index),
             clock,
             feed: feed.cloned(),
+            picked: None,
             marks,
         }
     }
@@ -160,14 +174,14 @@ impl Marks {
     }
 
     /// Clean marks for the next operation: these, or new ones while a straggler still holds these.
-    pub(crate) fn renew(self: Arc<Self>) -> Arc<Self> {
-        if Arc::strong_count(&self) > 1 {
-            return Self::new(&self.routes);
+    pub(crate) fn renew(self: &mut Arc<Self>) {
+        if Arc::strong_count(self) > 1 {
+            *self = Self::new(&self.routes);
+            return;
         }
         self.route.store(RouteId::UNNAMED.to_bits(), Relaxed);
         self.admitted.store(UNMARKED, Relaxed);
         self.first_byte.store(UNMARKED, Relaxed);
-        self
     }
 
     pub(crate) fn route(&self) -> RouteId {

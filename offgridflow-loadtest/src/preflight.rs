@@ -2,7 +2,13 @@
 
 use std::{fmt, time::Instant};
 
-use crate::{error::PreflightError, plan::Plan, shard::as_u64};
+use crate::{
+    error::PreflightError,
+    histogram::min_samples,
+    plan::Plan,
+    shard::as_u64,
+    threshold::{Metric, Statistic, Threshold},
+};
 
 /// Descriptors a process needs besides those of its operations.
 const SPARE_FILES: u64 = 64;
@@ -35,7 +41,17 @@ pub(crate) fn check(plan: &Plan) -> Result<Vec<Check>, PreflightError> {
     checks.push(cores(plan));
     checks.extend(quota(plan));
     checks.push(clock());
+    checks.extend(plan.thresholds.iter().filter_map(|threshold| samples(plan, threshold)));
     Ok(checks)
+}
+
+/// A percentile that the plan is too short to judge.
+fn samples(plan: &Plan, threshold: &Threshold) -> Option<Check> {
+    let Metric::Time(Statistic::Quantile(thousandths), _) = threshold.metric else { return None };
+    let need = min_samples(f64::from(thousandths) / 100_000.0);
+    let have = plan.executor.arrivals()?.operations();
+    let finding = format!("`{threshold}` needs {need} operations to be judged, the plan has {have}");
+    (have < need).then_some(Check { name: "threshold", finding, worrying: true })
 }
 
 fn open_files(plan: &Plan) -> Result<Check, PreflightError> {
@@ -94,13 +110,17 @@ fn limit(count: u64) -> String {
 }
 
 #[cfg(target_os = "linux")]
+pub(crate) use crate::sys::usage::cpu_quota;
+#[cfg(target_os = "linux")]
 use crate::sys::{
     raise_open_files,
-    usage::{clock_source, cpu_quota, ephemeral_ports},
+    usage::{clock_source, ephemeral_ports},
 };
 
 #[cfg(not(target_os = "linux"))]
-use elsewhere::{clock_source, cpu_quota, ephemeral_ports, raise_open_files};
+pub(crate) use elsewhere::cpu_quota;
+#[cfg(not(target_os = "linux"))]
+use elsewhere::{clock_source, ephemeral_ports, raise_open_files};
 
 /// Where the system is not asked.
 #[cfg(not(target_os = "linux"))]
@@ -113,7 +133,7 @@ mod elsewhere {
         None
     }
 
-    pub(super) fn cpu_quota() -> Option<f64> {
+    pub(crate) fn cpu_quota() -> Option<f64> {
         None
     }
 

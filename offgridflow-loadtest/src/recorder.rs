@@ -29,6 +29,12 @@ impl RouteRecord {
         self.failed += other.failed;
         self.bytes += other.bytes;
     }
+
+    fn clear(&mut self) {
+        self.response.clear();
+        self.service.clear();
+        (self.ok, self.failed, self.bytes) = (0, 0, 0);
+    }
 }
 
 /// What happened since the last look: the live view of one shard, or of all.
@@ -42,6 +48,8 @@ pub(crate) struct WindowRecord {
     pub(crate) failed: u64,
     pub(crate) in_flight: u64,
     tenths: [Tenth; 10], // of the window, by when an answer came
+    /// The same in full, for the report. [`merge`](Self::merge) leaves it alone.
+    pub(crate) tally: Tally,
 }
 
 /// The answers of a tenth of a window.
@@ -93,6 +101,7 @@ impl WindowRecord {
         self.lag.clear();
         (self.index, self.ok, self.failed, self.in_flight) = (0, 0, 0, 0);
         self.tenths = Default::default();
+        self.tally.clear();
     }
 }
 
@@ -115,10 +124,10 @@ pub(crate) struct Begun {
     pub(crate) admitted: bool,
 }
 
-/// Everything a shard records.
-#[derive(Debug)]
-pub(crate) struct Recorder {
-    routes: Vec<Option<Box<RouteRecord>>>, // MAX_ROUTES long, filled at first use
+/// Everything the report is made of; a run's is the sum of its shards' windows.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tally {
+    routes: Vec<Option<Box<RouteRecord>>>, // empty, or MAX_ROUTES long; filled at first use
     pub(crate) lag: Observed,
     pub(crate) wait: Observed,
     pub(crate) first_byte: Observed,
@@ -136,136 +145,26 @@ pub(crate) struct Recorder {
     pub(crate) warm: Warm,
     pub(crate) busy_ns: u128, // from beginning to end, of all operations
     pub(crate) last_done: Duration,
-    pub(crate) span: Span,
-    deadline: Option<Duration>,
-    window: WindowRecord,
 }
 
-impl Recorder {
-    pub(crate) fn new(span: Span, deadline: Option<Duration>) -> Self {
-        Self {
-            routes: vec![None; MAX_ROUTES],
-            lag: Observed::new(),
-            wait: Observed::new(),
-            first_byte: Observed::new(),
-            undelayed: Latencies::new(),
-            past_end: Latencies::new(),
-            ledger: Ledger::default(),
-            dispatched: 0,
-            capped: 0,
-            shed: 0,
-            waiting: 0,
-            cut: 0,
-            local: 0,
-            late: 0,
-            held: 0,
-            warm: Warm::default(),
-            busy_ns: 0,
-            last_done: Duration::ZERO,
-            span,
-            deadline,
-            window: WindowRecord::default(),
-        }
-    }
-
-    /// Counts one operation that was begun.
-    pub(crate) fn record(&mut self, begun: &Begun, outcome: &Outcome) {
-        let answered = !matches!(outcome, Outcome::Failed(TargetError { answered: false, .. }));
-        let times = &begun.times;
-        self.last_done = self.last_done.max(times.done);
-        self.busy_ns += times.done.saturating_sub(begun.began).as_nanos();
-        self.window.lag.record(times.dispatch_lag());
-        let block = self.span.block(begun.index, times.intended);
-        // Windows of the measured part hold measured operations only, so that they sum to the report.
-        if block.is_some() || times.done < self.span.first_window() {
-            self.window.response.record_either(answered, times.response());
-            if answered {
-                self.window.answer(times.done, times.response());
-            }
-        }
-        let Some(block) = block else { return self.record_warm(outcome) };
-        self.dispatched += 1;
-        self.cut += u64::from(outcome.is_cut());
-        self.lag.record(block, times.dispatch_lag());
-        if begun.admitted {
-            self.wait.record(block, times.admission_wait());
-        }
-        if let Some(first_byte) = times.first_byte {
-            self.first_byte.record(block, first_byte.saturating_sub(times.admitted));
-        }
-        if answered {
-            self.record_answer(times);
-        }
-        let record = self.routes[begun.route.index()].get_or_insert_default();
-        if answered {
-            record.response.record(block, times.response());
-            record.service.record(block, times.service());
-        } else {
-            record.response.record_unanswered(block, times.response());
-            if begun.admitted {
-                record.service.record_unanswered(block, times.service());
-            }
-        }
-        self.count(begun.route, outcome);
-    }
-
-    /// Counts one operation that was not begun, `lateness` after its intended start.
-    pub(crate) fn record_refused(
-        &mut self,
-        index: u64,
-        intended: Duration,
-        lateness: Duration,
-        error: TargetError,
-    ) {
-        let block = self.span.block(index, intended);
-        if block.is_some() || intended + lateness < self.span.first_window() {
-            self.window.response.record_unanswered(lateness);
-        }
-        let Some(block) = block else { return self.record_warm(&error.into()) };
-        let route = RouteId::UNNAMED;
-        self.routes[route.index()].get_or_insert_default().response.record_unanswered(block, lateness);
-        match error.kind {
-            FailKind::Shed => self.shed += 1,
-            FailKind::Stopped => self.waiting += 1,
-            _ => self.capped += 1,
-        }
-        self.count(route, &error.into());
-    }
-
-    /// The generator's own part in an operation that was shed.
-    pub(crate) fn record_lag(&mut self, index: u64, intended: Duration, lag: Duration) {
-        self.window.lag.record(lag);
-        if let Some(block) = self.span.block(index, intended) {
-            self.lag.record(block, lag);
-        }
-    }
-
-    /// Takes the window out, leaving the given one in its place.
-    pub(crate) fn swap_window(
-        &mut self,
-        next: WindowRecord,
-        shard: usize,
-        index: u64,
-        in_flight: u64,
-    ) -> WindowRecord {
-        let window = std::mem::replace(&mut self.window, next);
-        WindowRecord { shard, index, in_flight, ..window }
-    }
-
-    /// Puts a window back that nobody could take yet.
-    pub(crate) fn restore_window(&mut self, window: &WindowRecord) {
-        self.window.merge(window);
-        self.window.in_flight = 0;
-    }
-
+impl Tally {
     pub(crate) fn routes(&self) -> impl Iterator<Item = (usize, &RouteRecord)> {
         self.routes.iter().enumerate().filter_map(|(index, record)| Some((index, record.as_deref()?)))
     }
 
-    /// Adds all of another shard's; windows are not part of the result.
+    fn route(&mut self, index: usize) -> &mut RouteRecord {
+        if self.routes.is_empty() {
+            self.routes.resize(MAX_ROUTES, None);
+        }
+        self.routes[index].get_or_insert_default()
+    }
+
+    /// Adds all of another one.
     pub(crate) fn merge(&mut self, other: &Self) {
         for (index, record) in other.routes() {
-            self.routes[index].get_or_insert_default().merge(record);
+            if record.response.seen.count() > 0 {
+                self.route(index).merge(record);
+            }
         }
         self.lag.merge(&other.lag);
         self.wait.merge(&other.wait);
@@ -287,39 +186,182 @@ impl Recorder {
         self.last_done = self.last_done.max(other.last_done);
     }
 
+    /// Empties it; what was in use keeps its memory.
+    fn clear(&mut self) {
+        self.routes.iter_mut().flatten().for_each(|record| record.clear());
+        self.lag.clear();
+        self.wait.clear();
+        self.first_byte.clear();
+        self.undelayed.clear();
+        self.past_end.clear();
+        (self.dispatched, self.capped, self.shed, self.waiting, self.cut) = (0, 0, 0, 0, 0);
+        (self.local, self.late, self.held, self.busy_ns) = (0, 0, 0, 0);
+        (self.ledger, self.warm, self.last_done) = Default::default();
+    }
+}
+
+/// What a shard records into: the window it is in.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    pub(crate) span: Span,
+    deadline: Option<Duration>,
+    window: WindowRecord,
+}
+
+impl Recorder {
+    pub(crate) fn new(span: Span, deadline: Option<Duration>) -> Self {
+        Self { span, deadline, window: WindowRecord::default() }
+    }
+
+    /// Counts one operation that waits for the cap.
+    pub(crate) fn record_held(&mut self) {
+        self.window.tally.held += 1;
+    }
+
+    /// Counts one operation that was begun.
+    pub(crate) fn record(&mut self, begun: &Begun, outcome: &Outcome) {
+        let answered = !matches!(outcome, Outcome::Failed(TargetError { answered: false, .. }));
+        let times = &begun.times;
+        let tally = &mut self.window.tally;
+        tally.last_done = tally.last_done.max(times.done);
+        tally.busy_ns += times.done.saturating_sub(begun.began).as_nanos();
+        self.window.lag.record(times.dispatch_lag());
+        let block = self.span.block(begun.index, times.intended);
+        // Windows of the measured part hold measured operations only, so that they sum to the report.
+        if block.is_some() || times.done < self.span.first_window() {
+            self.window.response.record_either(answered, times.response());
+            if answered {
+                self.window.answer(times.done, times.response());
+            }
+        }
+        let Some(block) = block else { return self.record_warm(outcome) };
+        let tally = &mut self.window.tally;
+        tally.dispatched += 1;
+        tally.cut += u64::from(outcome.is_cut());
+        tally.lag.record(block, times.dispatch_lag());
+        if begun.admitted {
+            tally.wait.record(block, times.admission_wait());
+        }
+        if let Some(first_byte) = times.first_byte {
+            tally.first_byte.record(block, first_byte.saturating_sub(times.admitted));
+        }
+        if answered {
+            self.record_answer(times);
+        }
+        let record = self.window.tally.route(begun.route.index());
+        if answered {
+            record.response.record(block, times.response());
+            record.service.record(block, times.service());
+        } else {
+            record.response.record_unanswered(block, times.response());
+            if begun.admitted {
+                record.service.record_unanswered(block, times.service());
+            }
+        }
+        self.count(begun.route, outcome);
+    }
+
+    /// Counts one operation that was not begun, `lateness` after its intended start.
+    pub(crate) fn record_refused(
+        &mut self,
+        route: RouteId,
+        index: u64,
+        intended: Duration,
+        lateness: Duration,
+        error: TargetError,
+    ) {
+        let block = self.span.block(index, intended);
+        if block.is_some() || intended + lateness < self.span.first_window() {
+            self.window.response.record_unanswered(lateness);
+        }
+        let Some(block) = block else { return self.record_warm(&error.into()) };
+        self.window.tally.route(route.index()).response.record_unanswered(block, lateness);
+        match error.kind {
+            FailKind::Shed => self.window.tally.shed += 1,
+            FailKind::Stopped => self.window.tally.waiting += 1,
+            _ => self.window.tally.capped += 1,
+        }
+        self.count(route, &error.into());
+    }
+
+    /// The generator's own part in an operation that was shed.
+    pub(crate) fn record_lag(&mut self, index: u64, intended: Duration, lag: Duration) {
+        self.window.lag.record(lag);
+        if let Some(block) = self.span.block(index, intended) {
+            self.window.tally.lag.record(block, lag);
+        }
+    }
+
+    /// Takes the window out, leaving the given one in its place.
+    pub(crate) fn swap_window(
+        &mut self,
+        next: WindowRecord,
+        shard: usize,
+        index: u64,
+        in_flight: u64,
+    ) -> WindowRecord {
+        let window = std::mem::replace(&mut self.window, next);
+        WindowRecord { shard, index, in_flight, ..window }
+    }
+
+    /// Counts `n` operations that had begun by `at` on a shard that was not heard of again: nobody knows how they ended.
+    pub(crate) fn record_lost(&mut self, n: u64, index: u64, at: Duration) {
+        let Some(block) = self.span.block(index, at) else {
+            self.window.tally.warm.operations += n;
+            self.window.tally.warm.failed += n;
+            return;
+        };
+        let lost: Outcome =
+            TargetError::unanswered(FailKind::Stopped, "in flight on a shard that got stuck").into();
+        let route = RouteId::UNNAMED;
+        for _ in 0..n {
+            let tally = &mut self.window.tally;
+            tally.dispatched += 1;
+            tally.cut += 1;
+            tally.route(route.index()).response.record_unanswered(block, Duration::ZERO);
+            self.count(route, &lost);
+        }
+    }
+
+    /// What was recorded since the last window.
+    pub(crate) fn into_tally(self) -> Tally {
+        self.window.tally
+    }
+
     fn record_answer(&mut self, times: &OpTimes) {
-        self.undelayed.record(times.done.saturating_sub(times.dispatched));
+        self.window.tally.undelayed.record(times.done.saturating_sub(times.dispatched));
         if times.done > self.span.end() {
-            self.past_end.record(times.done.saturating_sub(self.span.end()));
+            self.window.tally.past_end.record(times.done.saturating_sub(self.span.end()));
         }
         if self.deadline.is_some_and(|deadline| times.response() > deadline) {
-            self.late += 1;
+            self.window.tally.late += 1;
         }
     }
 
     fn record_warm(&mut self, outcome: &Outcome) {
-        self.warm.operations += 1;
+        self.window.tally.warm.operations += 1;
         if outcome.is_ok() {
             self.window.ok += 1;
         } else {
-            self.warm.failed += 1;
+            self.window.tally.warm.failed += 1;
             self.window.failed += 1;
         }
     }
 
     fn count(&mut self, route: RouteId, outcome: &Outcome) {
-        let record = self.routes[route.index()].get_or_insert_default();
+        let WindowRecord { ok, failed, tally, .. } = &mut self.window;
+        let record = tally.route(route.index());
         match outcome {
             Outcome::Ok { bytes } => {
                 record.ok += 1;
                 record.bytes += bytes;
-                self.window.ok += 1;
+                *ok += 1;
             }
             Outcome::Failed(error) => {
                 record.failed += 1;
-                self.window.failed += 1;
-                self.local += u64::from(matches!(error.kind, FailKind::Local(_)));
-                self.ledger.count(error, route);
+                *failed += 1;
+                tally.local += u64::from(matches!(error.kind, FailKind::Local(_)));
+                tally.ledger.count(error, route);
             }
         }
     }

@@ -66,11 +66,21 @@ impl<O: Write + Send> Reporter for ProgressLines<O> {
 pub fn progress_line(window: &Window) -> String {
     let quantile =
         |q: Option<crate::histogram::Quantile>| q.map_or("-".into(), crate::report::text::quantile);
-    let offered = window.offered_per_sec().map_or(String::new(), |rate| format!("  offered {rate:.0}/s"));
+    let (to, planned) = (window.to, window.planned);
+    let draining = window.from >= planned;
+    let offered = window.offered_per_sec().filter(|_| !draining);
+    let offered = offered.map_or(String::new(), |rate| format!("  offered {rate:.0}/s"));
+    let place = if draining {
+        format!(
+            "{:>5.0} s + {:.1} s draining",
+            planned.as_secs_f64(),
+            to.saturating_sub(planned).as_secs_f64()
+        )
+    } else {
+        format!("{:>5.0} s / {:.0} s", to.min(planned).as_secs_f64(), planned.as_secs_f64())
+    };
     format!(
-        "{:>5.0} s / {:.0} s{offered}  done {:.0}/s  failed {}  in flight {}  p50 {}  p95 {}  lag p99 {}",
-        window.to.as_secs_f64(),
-        window.planned.as_secs_f64(),
+        "{place}{offered}  done {:.0}/s  failed {}  in flight {}  p50 {}  p95 {}  lag p99 {}",
         window.done_per_sec(),
         window.failed,
         window.in_flight,

@@ -30,6 +30,7 @@ impl RouteId {
 #[derive(Debug)]
 pub(crate) struct RouteTable {
     names: [OnceLock<Arc<str>>; MAX_ROUTES],
+    known: Box<[RouteId]>, // of the names that the workload knows beforehand, in its order
 }
 
 const UNNAMED: usize = 0;
@@ -37,11 +38,23 @@ const OTHER: usize = MAX_ROUTES - 1;
 
 impl RouteTable {
     pub(crate) fn new() -> Self {
+        Self::knowing(&[])
+    }
+
+    /// With the names of routes that are known before the run; those beyond the table's size share `other`.
+    pub(crate) fn knowing(known: &[String]) -> Self {
         let names = [const { OnceLock::new() }; MAX_ROUTES];
         for (index, name) in [(UNNAMED, "unnamed"), (OTHER, "other")] {
             let _ = names[index].set(name.into());
         }
-        Self { names }
+        let mut table = Self { names, known: Box::default() };
+        table.known = known.iter().map(|name| table.id(name)).collect();
+        table
+    }
+
+    /// The routes known before the run, in the workload's order.
+    pub(crate) fn known(&self) -> &[RouteId] {
+        &self.known
     }
 
     /// The id of `name`, giving it the next free one at first sight. O(routes).

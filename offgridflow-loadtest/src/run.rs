@@ -11,12 +11,13 @@ use tokio::{
 
 use crate::{
     calibrate::calibrate,
+    capacity::Capacity,
     clock::ClockSource,
     conductor::{Conductor, Lines},
     error::{ConfigError, Error, positive},
     executor::{Executor, OnCap, Overload},
     feed::Feed,
-    generator::Calibration,
+    generator::{Calibration, ShardUse},
     outcome::{FailKind, TargetError},
     plan::{Plan, Spin},
     preflight::Check,
@@ -25,7 +26,9 @@ use crate::{
     reporter::Reporter,
     route::RouteTable,
     settings::{Settings, littles_law},
-    shard::{Links, ShardPlan, ShardResult, run_shard},
+    shard::{Links, ShardPlan, run_shard},
+    soundness::Beforehand,
+    span::due,
     stop::{StopHandle, StopOnDrop},
     threshold::{Metric, Threshold},
     warm_up::WarmUp,
@@ -131,7 +134,7 @@ impl<W: Workload> LoadTest<W> {
         self.timeout = settings.timeout;
         self.think_time = settings.think_time;
         self.expected_latency = settings.expected_latency;
-        self.thresholds.extend(settings.failure_threshold.map(|share| Ok(Threshold::failure_ratio(share))));
+        self.thresholds.extend(settings.judged_share().map(|share| Ok(Threshold::failure_ratio(share))));
         self
     }
 
@@ -228,8 +231,8 @@ impl<W: Workload> LoadTest<W> {
     /// Settles all numbers, or says which of them cannot be.
     ///
     /// # Errors
-    /// Zero durations, impossible rates, no shards or sessions, thresholds that do not parse or cannot be
-    /// measured in this loop, and plans that Little's law rules out.
+    /// Zero durations, impossible rates, no shards or sessions, thresholds that do not parse, cannot be
+    /// measured in this loop, name a route that cannot be or a limit that no run could meet or break, and plans that Little's law rules out.
     pub fn validate(&self) -> Result<Plan, ConfigError> {
         self.settings.clone()?;
         self.executor.validate()?;
@@ -275,14 +278,19 @@ impl<W: Workload> LoadTest<W> {
         })
     }
 
-    /// Looks whether it can be run: settles all numbers, checks this machine's limits, and asks the target without
-    /// putting load on it (for HTTP: resolves the name).
+    /// Looks whether it can be run: settles all numbers, checks this machine's limits, times for at most 300 ms on a thread of its
+    /// own what an operation takes to send (for HTTP: to a server within this process), and asks the target without putting
+    /// load on it (for HTTP: resolves the name).
     ///
     /// # Errors
     /// What [`run`](Self::run) would refuse, and a target that cannot be found.
     pub async fn preflight(&self) -> Result<(Plan, Vec<Check>), Error> {
         let plan = self.validate()?;
         let mut checks = plan.preflight()?;
+        let capacity = Capacity::measure(Arc::clone(&self.workload)).await.map_err(Error::Start)?;
+        if let Some(capacity) = capacity {
+            checks.extend(capacity.check(&plan)?);
+        }
         let found = timeout(self.timeout, self.workload.check()).await;
         let found = found.unwrap_or_else(|_| Err(format!("no answer within {:?}", self.timeout)));
         let finding = found.map_err(|why| Error::Target(TargetError::unanswered(FailKind::Connect, why)))?;
@@ -349,7 +357,7 @@ impl<W: Workload> LoadTest<W> {
         tracing::info!(target = %plan.target, load = %plan.load(), shards = plan.shards, "load test starts");
         reporters.iter_mut().for_each(|reporter| reporter.on_start(&plan));
         let _stop = StopOnDrop(self.stop.clone());
-        let names = Arc::new(RouteTable::new());
+        let names = Arc::new(RouteTable::knowing(&self.workload.routes()));
         let calibration = if self.calibrate { calibrate().await } else { Calibration::default() };
         let (windows, from_shards) = mpsc::channel(WINDOWS_WAITING * plan.shards);
         let (go, going) = watch::channel(None);
@@ -427,6 +435,16 @@ impl<W: Workload> LoadTest<W> {
         Ok(self.warm_up)
     }
 
+    /// How many operations of an open loop are measured at most.
+    fn measured_operations(&self) -> Option<u64> {
+        let arrivals = self.executor.arrivals()?;
+        let warm = match self.warm_up {
+            WarmUp::For(length) => due(&**arrivals, length),
+            _ => 0,
+        };
+        Some(arrivals.operations() - warm)
+    }
+
     fn checked_feed(&self) -> Result<Option<Feed>, ConfigError> {
         let Some(feed) = &self.feed else { return Ok(None) };
         let rows = u64::try_from(feed.len()).unwrap_or(u64::MAX);
@@ -448,6 +466,9 @@ impl<W: Workload> LoadTest<W> {
                 "achieved_rate needs an open loop: a closed loop offers no rate",
             ));
         }
+        let (routes, operations) = (self.workload.routes(), self.measured_operations());
+        let known = Beforehand { routes: &routes, operations };
+        thresholds.iter().try_for_each(|threshold| known.check(threshold))?;
         Ok(thresholds)
     }
 }
@@ -471,19 +492,19 @@ struct Start<W> {
     workload: Arc<W>,
     plan: ShardPlan,
     links: Links,
-    result: oneshot::Sender<ShardResult>,
+    result: oneshot::Sender<ShardUse>,
 }
 
 impl<W: Workload> Start<W> {
     async fn run(self) {
-        if let Some(result) = run_shard(self.workload, self.plan, self.links).await {
-            let _ = self.result.send(result);
+        if let Some(used) = run_shard(self.workload, self.plan, self.links).await {
+            let _ = self.result.send(used);
         }
     }
 }
 
 /// Runs what `future` makes on a thread and a runtime of its own, in real time; returns once the runtime stands.
-fn on_a_thread<F: Future<Output = ()>>(
+pub(crate) fn on_a_thread<F: Future<Output = ()>>(
     name: &str,
     future: impl FnOnce() -> F + Send + 'static,
 ) -> io::Result<()> {

@@ -35,8 +35,8 @@ pub struct Settings {
     pub think_time: Duration,
     /// When an operation is given up, from its dispatch. Default 10 s.
     pub timeout: Duration,
-    /// The share of operations that may fail, from 0 to 1, before the run is red. Default 0.01; `None` does
-    /// not judge failures.
+    /// The share of operations that may fail, from 0 to 1, before the run is red. Default 0.01; `None` and
+    /// 1 do not judge failures.
     pub failure_threshold: Option<f64>,
     /// How long an answer is expected to take: only used to refuse plans that cannot work out. Default zero.
     pub expected_latency: Duration,
@@ -88,6 +88,11 @@ impl Settings {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The share of failures that is judged, if one is.
+    pub(crate) fn judged_share(&self) -> Option<f64> {
+        self.failure_threshold.filter(|&share| share < 1.0)
     }
 
     /// The executor they describe.

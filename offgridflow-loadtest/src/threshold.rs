@@ -19,7 +19,8 @@ use crate::{
 /// ```
 ///
 /// A route in braces narrows the first form, `failure_ratio`, `failures` and `answered` to that route.
-/// A condition without data is not met.
+/// A condition without data is not met. One that no run could meet or break (`failure_ratio <= 200%`), or on a route that cannot be,
+/// is refused before the run by [`LoadTest::validate`](crate::LoadTest::validate).
 ///
 /// ```
 /// use offgridflow_loadtest::Threshold;

@@ -20,6 +20,9 @@ const UNITS: [(&str, f64); 9] = [
 /// A sentence that says what was expected.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let text = text.trim();
+    if text.starts_with('-') {
+        return Err(format!("`{text}` is negative: a duration is zero or more, for example \"250ms\""));
+    }
     let digits = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let unit = unit.trim();
@@ -77,6 +80,7 @@ mod tests {
         assert_eq!(read("10us"), read("10 µs"));
         assert_eq!(read("2m"), Some(Duration::from_secs(120)));
         assert_eq!(read("1h"), Some(Duration::from_secs(3_600)));
+        assert!(parse_duration("-1ms").is_err_and(|hint| hint.contains("is negative")));
         for wrong in ["", "s", "30", "-1s", "1 fortnight", "1.2.3s", "1e3s", "999999999999h"] {
             assert_eq!(read(wrong), None, "{wrong}");
         }

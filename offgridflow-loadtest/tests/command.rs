@@ -77,6 +77,23 @@ fn a_scenario_runs_from_its_file() {
 }
 
 #[test]
+fn one_file_for_two_reports_is_refused_before_the_run() {
+    let server = Server::start();
+    let folder = tempfile::tempdir().expect("folder");
+    let file = folder.path().join("run.out");
+    let roundabout = folder.path().join(".").join("run.out");
+    for there_already in [false, true] {
+        if there_already {
+            fs::write(&file, "kept").expect("written");
+        }
+        let [json, log] = [&file, &roundabout].map(|path| path.to_str().expect("text"));
+        let (code, _, err) = run(&["run", &server.url(), "-d", "1s", "--json", json, "--hdr-log", log]);
+        assert!(code == 2 && err.contains("name two files"), "{code} {err}");
+    }
+    assert_eq!((server.requests(), &*fs::read_to_string(&file).expect("there")), (0, "kept"));
+}
+
+#[test]
 fn a_broken_threshold_exits_1() {
     let server = Server::behaving(Behaviour { refuse: Some("/"), ..Behaviour::default() });
     let (code, out, _) = run_unstarved(&["run", &server.url(), "-r", "400", "-d", "1s", "-q"]);
@@ -114,18 +131,37 @@ fn a_report_that_cannot_be_shown_is_still_written() {
     assert!(fs::read_to_string(&file).expect("a report").contains("\"verdict\""));
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_log_that_cannot_be_written_exits_4_and_the_rest_is_written() {
+    let server = Server::start();
+    let folder = tempfile::tempdir().expect("folder");
+    let json = folder.path().join("run.json");
+    let arguments = ["run", &server.url(), "-q", "-r", "400", "-d", "1s", "--hdr-log", "/dev/full", "--json"];
+    let (code, out, err) = run_unstarved(&[&arguments[..], &[json.to_str().expect("text")]].concat());
+    assert!(code == 4 && err.contains("cannot write /dev/full: ") && err.contains("space"), "{code} {err}");
+    assert!(out.contains("verdict: Valid"), "{out}");
+    let report = Report::from_json(&fs::read_to_string(&json).expect("written")).expect("a report");
+    assert_eq!(report.exit_code(), 0);
+}
+
 #[test]
 fn wrong_usage_exits_2_in_a_sentence() {
     let folder = tempfile::tempdir().expect("folder");
     let missing = folder.path().join("none/run.json");
-    let cases: [(&[&str], &str); 10] = [
+    let cases: [(&[&str], &str); 12] = [
         (&["run"], "SCENARIO"),
         (&["run", "http://127.0.0.1:99999"], "the port is not a number"),
         (&["run", "http://127.0.0.1:http/"], "the port is not a number"),
         (&["run", "http://127.0.0.1:1", "--rate", "fast"], "--rate"),
         (&["run", "http://127.0.0.1:1", "--for", "30"], "needs a unit"),
         (&["run", "http://127.0.0.1:1", "--for", "0s"], "longer than zero"),
+        (&["run", "http://127.0.0.1:1", "--timeout", "-1ms"], "`-1ms` is negative"),
         (&["run", "http://127.0.0.1:1", "-r", "100", "--think-time", "10s"], "raise it to 1000"),
+        (
+            &["run", "http://127.0.0.1:1", "-r", "1000", "-c", "40", "--expected-latency", "50ms"],
+            "keeps 50 operations busy at a time, more than the 40 allowed",
+        ),
         (&["run", "http://127.0.0.1:1", "-t", "p95 < 1s"], "not a metric"),
         (&["run", "missing.toml"], "cannot read missing.toml"),
         (&["run", "http://127.0.0.1:1", "--json", missing.to_str().expect("text")], "--json: cannot write"),
@@ -142,9 +178,17 @@ fn a_plan_beyond_the_machine_exits_4() {
     let (code, out, err) = run(&["preflight", "http://127.0.0.1:1", "-r", "10"]);
     assert_eq!(code, 0, "{err}");
     assert!(out.contains("open loop, 300 operations in 30s") && out.contains("can carry it"), "{out}");
-    for looked_at in ["open files", "cores", "clock", "target        127.0.0.1:1 is 127.0.0.1:1"] {
+    for looked_at in [
+        "open files",
+        "rate          up to 10/s are wanted",
+        "cores",
+        "clock",
+        "target        127.0.0.1:1 is 127.0.0.1:1",
+    ] {
         assert!(out.contains(looked_at), "{looked_at}: {out}");
     }
+    let (code, _, err) = run(&["preflight", "http://127.0.0.1:1", "-r", "5000000", "--shards", "1"]);
+    assert!(code == 4 && err.contains("operations a second: this plan needs 5000000"), "{code} {err}");
     let (code, _, err) = run(&["preflight", "http://no-such-host.invalid", "-r", "10", "--timeout", "5s"]);
     assert!(code == 4 && err.contains("no-such-host.invalid"), "{code} {err}");
     // A shell of its own, so that its limit binds nobody else.

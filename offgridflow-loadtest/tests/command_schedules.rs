@@ -76,3 +76,40 @@ fn impossible_schedules_exit_2_in_a_sentence() {
         assert!(err.contains(part), "{flags:?}: {part} in {err}");
     }
 }
+
+/// A log that does not say what was asked is refused, and asked right once the columns are named.
+#[test]
+fn columns_of_other_names_are_named_on_the_command_line() {
+    let server = Server::start();
+    let folder = tempfile::tempdir().expect("folder");
+    let logs = [
+        (
+            "log.csv",
+            "when,verb,url\n",
+            "1.000,PUT,/sites/1\n1.200,PUT,/sites/2\n",
+            "its columns are when, verb, url;",
+        ),
+        (
+            "log.ndjson",
+            "",
+            "{\"when\":1.0,\"verb\":\"PUT\",\"url\":\"/sites/1\",\"ts\":1}\n\
+             {\"when\":1.2,\"verb\":\"PUT\",\"url\":\"/sites/2\",\"ts\":2}\n",
+            "its columns are ts, url, verb, when;",
+        ),
+    ];
+    for (name, header, lines, found) in logs {
+        let file = folder.path().join(name);
+        fs::write(&file, format!("{header}{lines}")).expect("written");
+        let arguments = ["run", &server.url(), "--replay", file.to_str().expect("text"), "-q"];
+        let (code, _, err) = run(&arguments);
+        assert!(code == 2 && err.contains(found) && err.contains("--log-path NAME"), "{code} {err}");
+        let named = ["--log-time", "when", "--log-method", "verb", "--log-path", "url"];
+        let (code, out, err) = run(&[&arguments[..], &named].concat());
+        assert!(code == 3 && out.contains("PUT /sites/{id}"), "two are too few to judge: {code} {out}{err}");
+        assert_eq!(server.last().line, "PUT /sites/2 HTTP/1.1");
+    }
+    let bare = folder.path().join("bare.csv");
+    fs::write(&bare, "1.0\n1.2\n").expect("written");
+    let (code, _, err) = run(&["run", &server.url(), "--replay", bare.to_str().expect("text"), "-q"]);
+    assert!(code == 2 && err.contains("header such as `time,method,path`"), "{code} {err}");
+}

@@ -32,6 +32,7 @@ async fn a_request_carries_method_path_headers_and_body() {
         format!("host: {}", server.addr),
         "accept: application/json".into(),
         "content-type: text/plain".into(),
+        format!("content-length: {}", seen.body.len()),
     ] {
         assert!(seen.headers.contains(&header), "{header} in {:?}", seen.headers);
     }
@@ -46,6 +47,10 @@ async fn without_routes_the_url_itself_is_asked() {
     let report = load(target, 10.0).await;
     assert_eq!(server.last().line, "GET /health?deep=1 HTTP/1.1");
     assert_eq!(report.routes[0].route, "GET /health");
+    let target = HttpTarget::new(&format!("{}?x=1", server.url())).expect("url");
+    let report = load(target, 10.0).await;
+    assert_eq!(server.last().line, "GET /?x=1 HTTP/1.1");
+    assert_eq!(report.routes[0].route, "GET /");
 }
 
 #[tokio::test]
@@ -135,6 +140,12 @@ fn targets_that_cannot_be_are_refused_without_their_secrets() {
     let target = HttpTarget::new("http://localhost").expect("url");
     let target = target.header("authorization", "Bearer hunter2").expect("header");
     assert!(!format!("{target:?}").contains("hunter2"));
-    assert!(target.header("x-bad", "line\nbreak").is_err());
+    let target = |name, value| HttpTarget::new("http://localhost").expect("url").header(name, value);
+    assert!(target("x-bad", "line\nbreak").is_err());
+    for framing in ["Content-Length", "transfer-encoding"] {
+        let error = target(framing, "12").expect_err("refused").to_string();
+        assert!(error.contains(framing) && error.contains("follows from the body"), "{error}");
+        assert!(HttpRoute::post("/").body("{}").header(framing, "2").is_err());
+    }
     assert!(HttpRoute::new("NOT A METHOD", "/").is_err());
 }

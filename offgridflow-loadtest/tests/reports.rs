@@ -7,7 +7,8 @@ use std::{
 };
 
 use offgridflow_loadtest::{
-    LoadTest, ProgressLines, Rate, Report, ReportError, Reporter, SCHEMA, ThresholdStatus, workload_fn,
+    FailKind, LoadTest, ProgressLines, Rate, Report, ReportError, Reporter, SCHEMA, TargetError,
+    ThresholdStatus, workload_fn,
 };
 use tokio::time::sleep;
 
@@ -105,4 +106,67 @@ async fn a_reporter_that_fails_is_noted_and_costs_no_result() {
     let report = test.reporter(Full).run_here().await.expect("runs");
     assert_eq!(report.notes, ["disk could not deliver the report: no space left"]);
     assert!(report.verdict.is_valid());
+}
+
+/// What operations and routes are called is up to the workload: the table stays a table, the verdict one line.
+#[tokio::test(start_paused = true)]
+async fn any_text_keeps_the_report_in_its_columns() {
+    let work = workload_fn(|op| async move {
+        match op.index() % 3 {
+            0 => op.route(&format!("GET /{}", "排出量".repeat(20))),
+            1 => op.route("POST /two\nlines\u{1b}[31m"),
+            _ => op.route("GET /short"),
+        }
+        Err::<(), _>(TargetError::unanswered(
+            FailKind::Connect,
+            format!("first\nsecond {}", "long ".repeat(90)),
+        ))
+    });
+    let rate = Rate::constant(100.0, Duration::from_secs(4));
+    let report = LoadTest::new(work).rate(rate).run_here().await.expect("runs");
+    let text = report.to_string();
+    assert_eq!(report.verdict.name(), "TargetDown");
+    assert!(text.trim_end().lines().last().expect("lines").contains("first\\nsecond long"), "{text}");
+    assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text}");
+    let rows = |name: &str| text.lines().filter(|line| line.starts_with(name)).collect::<Vec<_>>();
+    let (wide, short) = (rows("GET /排出量"), rows("GET /short"));
+    let columns = |line: &str| line.chars().map(|c| 1 + usize::from(c > '\u{2E80}')).sum::<usize>();
+    assert_eq!((wide.len(), short.len()), (1, 1), "{text}");
+    assert_eq!(columns(wide[0]), columns(short[0]), "{text}");
+    let ledger = text.lines().skip_while(|line| *line != "errors").skip(1).take(3).collect::<Vec<_>>();
+    assert!(ledger.iter().all(|line| line.contains("connect") && columns(line) <= 170), "{text}");
+}
+
+/// A writer that others can look into.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("lock").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn progress_past_the_end_of_the_plan_is_called_draining() {
+    let lines = Lines::default();
+    let work = workload_fn(|op| {
+        sleep(Duration::from_millis(if op.index() < 150 { 10 } else { 3_000 + op.index() * 10 }))
+    });
+    let test = LoadTest::new(work).rate(Rate::constant(100.0, Duration::from_secs(3)));
+    test.reporter(ProgressLines::to(lines.clone())).run_here().await.expect("runs");
+    let text = String::from_utf8(lines.0.lock().expect("lock").clone()).expect("text");
+    assert!(
+        text.contains(" 3 s / 3 s  offered 100/s") && text.contains(" 3 s + 3.0 s draining  done"),
+        "{text}"
+    );
+    assert!(
+        text.lines().filter(|line| line.contains("draining")).all(|line| !line.contains("offered")),
+        "{text}"
+    );
+    assert!(!text.contains("4 s / 3 s"), "{text}");
 }

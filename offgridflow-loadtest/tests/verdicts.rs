@@ -173,6 +173,36 @@ async fn a_workload_that_never_gives_its_thread_back_does_not_hang_the_run() {
     );
 }
 
+/// What a shard had shown before it got stuck is in the report, and so is what it had in flight.
+#[tokio::test]
+async fn the_windows_of_a_shard_that_got_stuck_are_in_the_report() {
+    let gate = Arc::new((Mutex::new(false), Condvar::new()));
+    let held = Arc::clone(&gate);
+    let work = workload_fn(move |op| {
+        let held = Arc::clone(&held);
+        async move {
+            if op.index() == 199 {
+                std::future::pending::<()>().await; // in flight as the first second ends
+            }
+            if op.index() == 301 {
+                let open = held.0.lock().expect("lock");
+                drop(held.1.wait_while(open, |open| !*open).expect("lock"));
+            }
+        }
+    });
+    let test = LoadTest::new(work).rate(rate(200.0, 2)).timeout(ms(500)).shards(2);
+    let report = test.threshold("failures < 10").run().await.expect("runs");
+    *gate.0.lock().expect("lock") = true;
+    gate.1.notify_all();
+    assert_eq!((report.verdict.name(), report.exit_code()), ("GeneratorBound", 3), "{report}");
+    let cause = report.verdict.cause().unwrap_or_default();
+    assert!(cause.contains("shard 1 stuck since 1.00s: its figures end there, 1 operations"), "{cause}");
+    // All of shard 0, and the first second of shard 1.
+    assert_eq!((report.total.ok, report.total.failed, report.dispatched), (299, 1, 300), "{report}");
+    assert_eq!((&*report.errors[0].cause, report.errors[0].count), ("stopped", 1), "{report}");
+    assert_eq!(report.thresholds[0].status, ThresholdStatus::NotJudged);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_interrupted_run_is_partial_and_passes_nothing() {
     let test =
@@ -202,6 +232,8 @@ async fn what_is_in_flight_at_an_interrupt_is_counted() {
     let report = test.run_here().await.expect("runs");
     assert_eq!(&*report.errors[0].cause, "stopped");
     assert_eq!(report.errors[0].count, report.dispatched);
+    assert_eq!((report.offered, report.dispatched), (51, 51), "without the grace: {report}");
+    assert!(report.elapsed <= ms(5_050), "{report}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -216,7 +248,11 @@ async fn what_waits_for_its_turn_at_an_interrupt_is_counted_and_the_target_is_no
     let report = test.run_here().await.expect("runs");
     assert_eq!(report.verdict.name(), "Inconclusive", "{report}");
     assert_eq!((report.dispatched, report.total.ok), (5, 0), "{report}");
-    assert!((25..=27).contains(&report.total.failed), "each of those due is in the books: {report}");
+    assert_eq!(
+        (report.total.failed, report.offered),
+        (26, 26),
+        "each of those due is in the books: {report}"
+    );
 }
 
 /// A queue that the target cannot empty in time: what it did counts, and what waited in vain as well.

@@ -293,6 +293,11 @@ fn plans_that_cannot_work_out_are_refused_with_the_field_to_change() {
     assert_eq!(field(test().executor(Executor::closed(1, ms(0)))), "duration");
     assert_eq!(field(test().rate(rate(10.0, 1)).threshold("fast please")), "thresholds");
     assert_eq!(field(test().threshold("achieved_rate > 99%")), "thresholds");
+    assert_eq!(field(test().rate(rate(10.0, 1)).threshold("failure_ratio <= 200%")), "thresholds");
+    assert_eq!(field(test().rate(rate(10.0, 1)).threshold("answered >= 11")), "thresholds");
+    let routed = workload_fn(|_| async {}).routed(["read"], |_| 0);
+    let error = LoadTest::new(routed).threshold("p95(response){reed} < 1s").validate().expect_err("refused");
+    assert!(error.field == "thresholds" && error.hint.contains("there are `read`"), "{error}");
     let crowded =
         Settings { requests_per_second: Some(100.0), concurrent_workers: 10, ..Settings::default() };
     let slow = Settings { expected_latency: ms(200), ..crowded.clone() };
@@ -343,6 +348,75 @@ async fn a_boxed_workload_gives_the_same_report() {
     let boxed: BoxWorkload = Box::new(work());
     let boxed = LoadTest::new(boxed).rate(rate).run_here().await.expect("runs");
     assert_eq!(plain, boxed);
+}
+
+/// Two routes in turn; how its sessions open is up to the test.
+struct Turns<F>(F);
+
+impl<F, Fut> Workload for Turns<F>
+where
+    F: Fn(u64) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), TargetError>> + Send,
+{
+    type Session = ();
+    async fn open(&self, ctx: &ShardCtx) -> Result<(), TargetError> {
+        (self.0)(ctx.session()).await
+    }
+    fn routes(&self) -> Vec<String> {
+        vec!["read".into(), "write".into()]
+    }
+    fn pick(&self, op: &Op) -> usize {
+        usize::from(op.index() % 2 == 1)
+    }
+    async fn call(&self, (): &mut (), op: &mut Op) -> Outcome {
+        assert_eq!(op.picked(), Some(usize::from(op.index() % 2 == 1)));
+        sleep(ms(150)).await;
+        TargetError::unanswered(FailKind::Reset, "cut").into()
+    }
+}
+
+/// Whatever keeps an operation from a session, it fails on its route and breaks the route's threshold.
+#[tokio::test(start_paused = true)]
+async fn operations_that_never_got_a_session_count_on_their_route() {
+    let each = |report: &offgridflow_loadtest::Report| {
+        let failed = |name| report.route(name).map_or(0, |row| row.failed);
+        assert!(report.route("unnamed").is_none(), "{report}");
+        assert!(report.errors.iter().all(|line| !line.route.is_empty()), "{report}");
+        (failed("read"), failed("write"))
+    };
+    // Only the first session opens.
+    let refused = |session| async move {
+        if session == 0 { Ok(()) } else { Err(TargetError::unanswered(FailKind::Connect, "refused")) }
+    };
+    let test = LoadTest::new(Turns(refused)).rate(rate(100.0, 4)).warm_sessions(1);
+    let report = test.threshold("failures{write} < 10").run_here().await.expect("runs");
+    assert_eq!((each(&report), report.verdict.name()), ((200, 200), "TargetDown"), "{report}");
+    assert_eq!(report.thresholds[0].status, offgridflow_loadtest::ThresholdStatus::Broken, "{report}");
+    // No session but the first opens in time.
+    let slow = |session| async move {
+        if session > 0 {
+            sleep(ms(9_000)).await;
+        }
+        Ok(())
+    };
+    let test = LoadTest::new(Turns(slow)).rate(rate(100.0, 4)).warm_sessions(1).timeout(ms(500));
+    assert_eq!(each(&test.run_here().await.expect("runs")), (200, 200));
+    // Refused at the cap, shed after their deadline, still in flight at the end.
+    let fine = |_| async { Ok(()) };
+    let test = LoadTest::new(Turns(fine)).rate(rate(100.0, 4)).max_in_flight(3, OnCap::CountAsFailure);
+    assert_eq!(each(&test.run_here().await.expect("runs")), (200, 200));
+    let test = LoadTest::new(Turns(fine)).rate(rate(100.0, 4)).max_in_flight(3, OnCap::Queue);
+    let test = test.deadline(ms(300), offgridflow_loadtest::Overload::Shed);
+    assert_eq!(each(&test.run_here().await.expect("runs")), (200, 200));
+    let test = LoadTest::new(Turns(fine)).rate(rate(100.0, 60)).max_in_flight(3, OnCap::Queue);
+    let stop = test.stop_handle();
+    tokio::spawn(async move {
+        sleep(ms(2_040)).await;
+        stop.stop();
+    });
+    let report = test.run_here().await.expect("runs");
+    let (read, write) = each(&report);
+    assert!(read.abs_diff(write) <= 1 && read >= 100, "{report}");
 }
 
 /// An operation that is always ready to go on, and never done, is given up all the same.

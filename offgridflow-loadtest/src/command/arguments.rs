@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use clap::{ArgGroup, Args, Parser, Subcommand};
 
 use crate::{
-    ConfigError, Executor, HttpRoute, HttpTarget, LoadTest, LogFormat, OnCap, Overload, Rate, Replay,
+    ConfigError, Executor, Fields, HttpRoute, HttpTarget, LoadTest, LogFormat, OnCap, Overload, Rate, Replay,
     ReplayError, Scenario, Settings, WarmUp, scenario::explain, units::parse_duration,
 };
 
@@ -18,7 +18,7 @@ pub(super) struct Arguments {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 passed, 1 threshold broken or target down, 2 usage or configuration, \
-3 the run is not valid, 4 set-up or preflight, 130 interrupted.";
+3 the run is not valid, 4 set-up, preflight or a report that could not be written, 130 interrupted.";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -65,26 +65,38 @@ pub(super) struct Subject {
     /// How the log is written: clf, csv or ndjson [default: by its extension]
     #[arg(long, requires = "replay")]
     format: Option<LogFormat>,
+    /// The log's column or field with the time [default: time, timestamp, @timestamp or ts]
+    #[arg(long, value_name = "NAME", requires = "replay")]
+    log_time: Option<String>,
+    /// The log's column or field with the method [default: method]
+    #[arg(long, value_name = "NAME", requires = "replay")]
+    log_method: Option<String>,
+    /// The log's column or field with path and query [default: path, in NDJSON also uri]
+    #[arg(long, value_name = "NAME", requires = "replay")]
+    log_path: Option<String>,
     /// How long the full load lasts [default: 30s]
-    #[arg(long = "for", short = 'd', value_name = "DURATION", value_parser = parse_duration)]
+    #[arg(long = "for", short = 'd', value_name = "DURATION", value_parser = parse_duration, allow_hyphen_values = true)]
     duration: Option<Duration>,
     /// Workers of a closed loop; with --rate the most operations in flight [default: 256]
     #[arg(long, short = 'c', value_name = "COUNT")]
     workers: Option<usize>,
     /// Grow from nothing over this long, before [default: 0s]
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, allow_hyphen_values = true)]
     ramp_up: Option<Duration>,
     /// Fall to nothing over this long, after [default: 0s]
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, allow_hyphen_values = true)]
     ramp_down: Option<Duration>,
     /// Rest of a worker after each answer [default: 0s]
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, allow_hyphen_values = true)]
     think_time: Option<Duration>,
+    /// How long an answer is expected to take: refuses what --workers cannot keep in flight at --rate [default: 0s]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, allow_hyphen_values = true)]
+    expected_latency: Option<Duration>,
     /// Give an operation up after this long [default: 10s]
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, allow_hyphen_values = true)]
     timeout: Option<Duration>,
     /// Count an operation as late that is answered later than this after its intended start.
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration, requires = "open")]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, allow_hyphen_values = true, requires = "open")]
     deadline: Option<Duration>,
     /// Do not run an operation whose deadline has passed before it could begin.
     #[arg(long, requires = "deadline")]
@@ -157,7 +169,8 @@ impl Subject {
 
     fn has_url_flags(&self) -> bool {
         let durations = [self.duration, self.ramp_up, self.ramp_down, self.think_time, self.timeout];
-        durations.iter().any(Option::is_some)
+        let durations = durations.into_iter().chain([self.expected_latency]);
+        durations.into_iter().any(|duration| duration.is_some())
             || self.rate.is_some()
             || self.replay.is_some()
             || self.deadline.is_some()
@@ -209,6 +222,7 @@ impl Subject {
             ramp_down: self.ramp_down.unwrap_or(default.ramp_down),
             think_time: self.think_time.unwrap_or(default.think_time),
             timeout: self.timeout.unwrap_or(default.timeout),
+            expected_latency: self.expected_latency.unwrap_or(default.expected_latency),
             ..default
         }
     }
@@ -217,6 +231,12 @@ impl Subject {
     fn replay(&self) -> Result<Option<Arc<Replay>>, ConfigError> {
         let Some(file) = &self.replay else { return Ok(None) };
         let format = self.format.clone().unwrap_or_else(|| LogFormat::of_path(file));
+        let fields = Fields {
+            time: self.log_time.clone(),
+            method: self.log_method.clone(),
+            path: self.log_path.clone(),
+        };
+        let format = format.with_fields(fields).map_err(|error| ConfigError::new("--replay", error.hint))?;
         let builder = Replay::builder(format).speed(self.speed.unwrap_or(1.0));
         let replay = builder.open(file).map_err(|error| match error {
             ReplayError::Config(ConfigError { field, hint, .. }) => {
@@ -239,7 +259,9 @@ impl Subject {
             target = target.header(name.trim(), value.trim())?;
         }
         if let Some(replay) = replay {
-            return target.replaying(Arc::clone(replay));
+            return target
+                .replaying(Arc::clone(replay))
+                .map_err(|error| ConfigError::new("--replay", error.hint));
         }
         if self.method.is_none() && self.body.is_none() {
             return Ok(target);

@@ -1,22 +1,25 @@
 //! The `offgridflow-loadtest` command: `run` and `preflight`.
 //!
 //! Exit codes: 0 passed · 1 a threshold broken, or the target down · 2 usage or configuration · 3 the run is not
-//! valid, so nothing was judged · 4 set-up or preflight · 130 interrupted.
+//! valid, so nothing was judged · 4 set-up or preflight, or a report that could not be written · 130 interrupted.
 
 mod arguments;
+mod hdr_file;
 mod json_file;
 
 use std::{
     fmt::Display,
     io::{self, Write},
+    path::Path,
     process::ExitCode,
     time::Duration,
 };
 
 use clap::Parser;
 
-use crate::{Error, HdrLog, HttpTarget, LoadTest, ProgressLines, Report, StopHandle};
+use crate::{Error, HttpTarget, LoadTest, ProgressLines, Report, StopHandle};
 use arguments::{Arguments, Command, Run};
+use hdr_file::HdrFile;
 use json_file::JsonFile;
 
 const USAGE: u8 = 2;
@@ -65,21 +68,48 @@ fn execute(run: &Run) -> Result<ExitCode, Failure> {
     if run.dry_run {
         return preflight(&test);
     }
+    refuse_one_file_for_both(run).map_err(usage)?;
     let json = run.json.as_ref().map(JsonFile::create).transpose().map_err(usage)?;
+    let mut unlogged = None;
     if let Some(path) = &run.hdr_log {
-        let log = HdrLog::create(path);
-        test = test.reporter(
-            log.map_err(|error| usage(format!("--hdr-log: cannot write {}: {error}", path.display())))?,
-        );
+        let (log, failed) = HdrFile::create(path).map_err(usage)?;
+        (test, unlogged) = (test.reporter(log), Some(failed));
     }
     if !run.quiet {
         test = test.reporter(ProgressLines::stderr());
     }
     let report = runtime()?.block_on(until_interrupted(test))?;
-    let json = json.map_or(Ok(()), |json| json.write(&report).map_err(set_up)); // whatever becomes of standard output
-    say(&report)?;
-    json?;
-    Ok(ExitCode::from(report.exit_code()))
+    // Each is written, whatever becomes of the others.
+    let unlogged = unlogged.and_then(|failed| failed.get().cloned());
+    let unwritten = json.and_then(|json| json.write(&report).err());
+    let unsaid = say(&report).err().map(|failure| failure.message);
+    let failures = [unlogged, unwritten, unsaid];
+    failures.iter().flatten().for_each(|message| eprintln!("error: {message}"));
+    let failed = failures.iter().any(Option::is_some);
+    Ok(ExitCode::from(if failed { report.exit_code().max(SET_UP) } else { report.exit_code() }))
+}
+
+/// Two writers of one file would spoil each other's.
+fn refuse_one_file_for_both(run: &Run) -> Result<(), String> {
+    match (&run.json, &run.hdr_log) {
+        (Some(json), Some(log)) if same_file(json, log) => {
+            Err(format!("--json and --hdr-log: {} can hold one of them only, name two files", json.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether both names lead to one file that keeps what is written, there already or not.
+fn same_file(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| {
+        path.canonicalize().ok().or_else(|| {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            let folder = folder.unwrap_or(Path::new(".")).canonicalize().ok()?;
+            Some(folder.join(path.file_name()?))
+        })
+    };
+    let (one, other) = (real(one), real(other));
+    one.is_some() && one == other && one.as_deref() != Some(Path::new("/dev/null"))
 }
 
 /// Writes to standard output; a reader who has seen enough is no failure.

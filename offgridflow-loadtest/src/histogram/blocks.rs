@@ -50,10 +50,23 @@ impl Blocks {
 
     pub(crate) fn merge(&mut self, other: &Self) {
         for (at, theirs) in other.blocks.iter().enumerate() {
-            if let Some(theirs) = theirs {
+            if let Some(theirs) = theirs.as_ref().filter(|theirs| theirs.count > 0) {
                 let ours = self.block(at);
                 ours.answered.merge(&theirs.answered);
                 ours.count += theirs.count;
+            }
+        }
+    }
+
+    /// Empties it; blocks in use keep their memory, so that what is emptied again and again holds few.
+    pub(crate) fn clear(&mut self) {
+        for slot in &mut self.blocks {
+            match slot {
+                Some(block) if block.count > 0 => {
+                    block.answered.clear();
+                    block.count = 0;
+                }
+                _ => *slot = None,
             }
         }
     }

@@ -9,7 +9,8 @@ const PAGE: usize = 64;
 /// byte a counter, or two, to eight. What is rare, such as a long tail, costs a page for 64 neighbours.
 #[derive(Debug, Clone)]
 pub(crate) struct Counts {
-    pages: Box<[Option<Page>]>,
+    pages: Vec<Option<Page>>, // empty until something is counted
+    most: usize,              // pages
     narrowest: Narrowest,
 }
 
@@ -31,11 +32,14 @@ enum Page {
 impl Counts {
     /// At least so many counters, all zero; no page yet.
     pub(crate) fn new(counters: usize, narrowest: Narrowest) -> Self {
-        Self { pages: vec![None; counters.div_ceil(PAGE)].into(), narrowest }
+        Self { pages: Vec::new(), most: counters.div_ceil(PAGE), narrowest }
     }
 
     /// Adds `n` to a counter. Allocates when a page is first touched or has to grow: a bounded number of times.
     pub(crate) fn add(&mut self, index: usize, n: u64) {
+        if self.pages.is_empty() {
+            self.pages.resize(self.most, None);
+        }
         let page = self.pages[index / PAGE].get_or_insert_with(|| Page::empty(self.narrowest));
         while !page.add(index % PAGE, n) {
             page.widen();
@@ -47,9 +51,15 @@ impl Counts {
         other.iter().for_each(|(index, n)| self.add(index, n));
     }
 
-    /// Sets all to zero; pages are kept for the next use.
+    /// Sets all to zero. Pages are kept for the next use, but for those that were not used since the last time.
     pub(crate) fn clear(&mut self) {
-        self.pages.iter_mut().flatten().for_each(Page::clear);
+        for slot in &mut self.pages {
+            match slot {
+                Some(page) if page.is_empty() => *slot = None,
+                Some(page) => page.clear(),
+                None => {}
+            }
+        }
     }
 
     /// The counters that are not zero, in order.
@@ -98,6 +108,10 @@ impl Page {
             Self::Words(counters) => Self::Doubles(Box::new(array::from_fn(|slot| counters[slot].into()))),
             Self::Doubles(_) => return,
         };
+    }
+
+    fn is_empty(&self) -> bool {
+        (0..PAGE).all(|slot| self.get(slot) == 0)
     }
 
     fn clear(&mut self) {

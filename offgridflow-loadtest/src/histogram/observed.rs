@@ -32,6 +32,12 @@ impl Observed {
         self.blocks.merge(&other.blocks);
     }
 
+    /// Empties it; what was in use keeps its memory.
+    pub(crate) fn clear(&mut self) {
+        self.seen.clear();
+        self.blocks.clear();
+    }
+
     /// The 95 % confidence interval of a quantile, or what it would take.
     pub(crate) fn interval(&self, q: f64) -> Interval {
         let Some(Quantile::Value(at)) = self.seen.empirical(q) else {

@@ -22,6 +22,7 @@ pub(super) const SPEED_UNIT: u64 = 1_000_000;
 const SPEEDS: std::ops::RangeInclusive<f64> = 1e-6..=1e6;
 const MAX_TEXT_BYTES: usize = 512 << 20;
 const EXAMPLES: usize = 5;
+const COLUMNS: usize = 20;
 
 /// How a log is read; from [`Replay::builder`].
 #[derive(Debug, Clone)]
@@ -143,7 +144,12 @@ impl<'a> Reading<'a> {
         let parsed = match &self.settings.format {
             LogFormat::Common => clf::parse(text),
             #[cfg(feature = "serde")]
-            LogFormat::Ndjson(fields) => super::ndjson::parse(text, fields),
+            LogFormat::Ndjson(fields) => {
+                if self.summary.columns.is_empty() {
+                    self.summary.columns = super::ndjson::names(text, COLUMNS);
+                }
+                super::ndjson::parse(text, fields)
+            }
             LogFormat::Csv(fields) => match self.columns(text, fields)? {
                 Some(columns) => columns.parse(text),
                 None => return Ok(()),
@@ -163,6 +169,9 @@ impl<'a> Reading<'a> {
         }
         let (columns, is_header) = Columns::from_first(record, fields)?;
         self.columns = Some(columns);
+        if is_header {
+            self.summary.columns = Columns::names(record, COLUMNS);
+        }
         Ok(self.columns.filter(|_| !is_header))
     }
 

@@ -38,6 +38,12 @@ impl Columns {
         Ok((Self { time, method, path }, true))
     }
 
+    /// What the header calls the columns, at most `most` of them.
+    pub(super) fn names(header: &str, most: usize) -> Vec<String> {
+        let cells = cells(header).unwrap_or_default();
+        cells.iter().take(most).map(|cell| timestamp::short(cell.trim())).collect()
+    }
+
     pub(super) fn parse(self, record: &str) -> Result<Parsed<'_>, String> {
         let mut cells = cells(record)?;
         let count = cells.len();

@@ -30,6 +30,13 @@ pub(super) fn parse<'a>(line: &str, fields: &Fields) -> Result<Parsed<'a>, Strin
     Ok(Parsed { at_ns, method: text(&fields.method, &METHOD), path: text(&fields.path, &PATH) })
 }
 
+/// What the fields of a line are called, at most `most` of them.
+pub(super) fn names(line: &str, most: usize) -> Vec<String> {
+    let value: Value = serde_json::from_str(line).unwrap_or_default();
+    let names = value.as_object().into_iter().flat_map(|fields| fields.keys());
+    names.take(most).map(|name| short(name)).collect()
+}
+
 /// Without the place that the error ends with: its line is always the first.
 fn not_json(error: serde_json::Error) -> String {
     let message = error.to_string();

@@ -64,6 +64,8 @@ pub struct ReplaySummary {
     pub examples: Vec<RefusedLine>,
     /// How many entries have a timestamp before one that stands above them.
     pub out_of_order: u64,
+    /// What the log calls its columns (CSV), or the fields of its first line (NDJSON); the first twenty.
+    pub columns: Vec<String>,
 }
 
 impl Replay {

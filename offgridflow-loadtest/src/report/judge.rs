@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use super::{Ending, ErrorLine, Report, Row, SCHEMA, ThresholdResult, ThresholdStatus, notes::notes, text};
+use super::{
+    Ending, ErrorLine, Report, Row, SCHEMA, ThresholdResult, ThresholdStatus, notes::notes, text, width::fit,
+};
 use crate::{
-    evidence::Evidence,
+    evidence::{Evidence, Stuck},
     generator::Generator,
     histogram::{Distribution, Observed, Quantile, as_f64, min_samples},
     outcome::FailKind,
     plan::Plan,
-    recorder::{Recorder, RouteRecord},
+    recorder::{RouteRecord, Tally},
     route::{RouteId, RouteTable},
     threshold::{Limit, Metric, Series, Statistic, Threshold},
     window::per_sec,
@@ -18,12 +20,12 @@ use crate::{
 /// The merged records of a run, before judgement.
 #[derive(Debug)]
 pub(crate) struct Measured {
-    pub(crate) recorder: Recorder,
+    pub(crate) tally: Tally,
     pub(crate) ending: Ending,
     pub(crate) elapsed: Duration,
     pub(crate) measured_from: Duration,
     pub(crate) offered: u64,
-    pub(crate) stuck_shards: usize,
+    pub(crate) stuck: Vec<Stuck>,
     pub(crate) generator: Generator,
     /// An automatic warm-up ended because the run was steady.
     pub(crate) settled: bool,
@@ -72,20 +74,20 @@ impl Measured {
             planned: plan.executor.duration(),
             elapsed: self.elapsed,
             measured_from: self.measured_from,
-            warm_up: [self.recorder.warm.operations, self.recorder.warm.failed],
+            warm_up: [self.tally.warm.operations, self.tally.warm.failed],
             offered: self.offered,
-            dispatched: self.recorder.dispatched,
-            shed: self.recorder.shed,
-            late: self.recorder.late,
-            held: self.recorder.held,
+            dispatched: self.tally.dispatched,
+            shed: self.tally.shed,
+            late: self.tally.late,
+            held: self.tally.held,
             achieved_share: in_time
                 .filter(|_| self.offered > 0)
                 .map(|count| as_f64(count) / as_f64(self.offered)),
             total: self.row("", &total),
             routes: rows,
-            dispatch_lag: (&self.recorder.lag).into(),
-            admission_wait: (&self.recorder.wait).into(),
-            first_byte: (&self.recorder.first_byte).into(),
+            dispatch_lag: (&self.tally.lag).into(),
+            admission_wait: (&self.tally.wait).into(),
+            first_byte: (&self.tally.first_byte).into(),
             errors: self.errors(names),
             thresholds,
             max_in_flight: u64::try_from(plan.max_in_flight).unwrap_or(u64::MAX),
@@ -101,7 +103,7 @@ impl Measured {
     }
 
     fn routes<'a>(&'a self, names: &RouteTable) -> Vec<(std::sync::Arc<str>, &'a RouteRecord)> {
-        self.recorder.routes().map(|(index, record)| (names.name(index), record)).collect()
+        self.tally.routes().map(|(index, record)| (names.name(index), record)).collect()
     }
 
     /// Answered no later than the fastest response and 1 % of the plan after its end.
@@ -112,7 +114,7 @@ impl Measured {
         }
         let fastest = total.response.seen.answered().min().unwrap_or_default();
         let slack = fastest + (plan.executor.duration() / 100).max(Duration::from_millis(100));
-        let late = &self.recorder.past_end;
+        let late = &self.tally.past_end;
         Some(total.response.seen.answered().count() - (late.count() - late.count_up_to(slack)))
     }
 
@@ -120,14 +122,14 @@ impl Measured {
     /// the way back as much as its lag at that percentile, since an answer waits for the same thread.
     fn inflation(&self) -> Option<Duration> {
         let with = self.responses().answered().quantile(0.95)?;
-        let out = with.saturating_sub(self.recorder.undelayed.quantile(0.95)?);
-        Some((out + self.recorder.lag.seen.answered().quantile(0.95)?).min(with))
+        let out = with.saturating_sub(self.tally.undelayed.quantile(0.95)?);
+        Some((out + self.tally.lag.seen.answered().quantile(0.95)?).min(with))
     }
 
     /// The response times of all routes.
     pub(super) fn responses(&self) -> Distribution {
         let mut all = Distribution::default();
-        self.recorder.routes().for_each(|(_, record)| all.merge(&record.response.seen));
+        self.tally.routes().for_each(|(_, record)| all.merge(&record.response.seen));
         all
     }
 
@@ -142,7 +144,7 @@ impl Measured {
             Finding::TooFew { have, need } => Some((threshold.to_string(), *have, *need)),
             _ => None,
         });
-        let commonest = self.recorder.ledger.lines().iter().filter(|line| line.kind != FailKind::Cap);
+        let commonest = self.tally.ledger.lines().iter().filter(|line| line.kind != FailKind::Cap);
         Evidence {
             generator: self.generator,
             closed: plan.executor.arrivals().is_none(),
@@ -150,21 +152,21 @@ impl Measured {
                 matches!(finding, Finding::BrokenByLag(_)).then(|| threshold.to_string())
             }),
             p95: total.response.seen.answered().quantile(0.95),
-            shed: self.recorder.shed,
-            local: self.recorder.local,
-            offered: if self.ending == Ending::Completed { self.offered } else { self.recorder.dispatched },
-            dispatched: self.recorder.dispatched,
-            capped: self.recorder.capped,
-            waiting: if self.ending == Ending::Completed { self.recorder.waiting } else { 0 },
-            cut: self.recorder.cut,
+            shed: self.tally.shed,
+            local: self.tally.local,
+            offered: if self.ending == Ending::Completed { self.offered } else { self.tally.dispatched },
+            dispatched: self.tally.dispatched,
+            capped: self.tally.capped,
+            waiting: if self.ending == Ending::Completed { self.tally.waiting } else { 0 },
+            cut: self.tally.cut,
             answered: total.response.seen.answered().count(),
             in_time,
-            lag_p99: self.recorder.lag.seen.quantile(0.99).value(),
-            stuck_shards: self.stuck_shards,
+            lag_p99: self.tally.lag.seen.quantile(0.99).value(),
+            stuck: self.stuck.clone(),
             unreachable: self.unreachable.clone(),
             commonest: commonest
                 .max_by_key(|line| line.count)
-                .map(|line| format!("{} ({})", line.kind, line.message)),
+                .map(|line| format!("{} ({})", line.kind, fit(&line.message, SAID))),
             lacking,
         }
     }
@@ -184,7 +186,7 @@ impl Measured {
     }
 
     fn errors(&self, names: &RouteTable) -> Vec<ErrorLine> {
-        let mut lines = self.recorder.ledger.lines().to_vec();
+        let mut lines = self.tally.ledger.lines().to_vec();
         lines.sort_by_key(|line| std::cmp::Reverse(line.count));
         let route = |route: RouteId| {
             if route == RouteId::UNNAMED { String::new() } else { names.name(route.index()).to_string() }
@@ -199,6 +201,8 @@ impl Measured {
     }
 }
 
+/// How much of what a failure said goes into a verdict's cause, in columns.
+const SAID: usize = 120;
 const UNNAMED: &str = "unnamed";
 
 struct Facts<'a> {
@@ -248,7 +252,7 @@ impl Facts<'_> {
             return finding;
         }
         let q = f64::from(thousandths) / 100_000.0;
-        let without = self.measured.recorder.undelayed.quantile(q);
+        let without = self.measured.tally.undelayed.quantile(q);
         let unanswered = self.total.response.seen.unanswered() > 0;
         match without {
             Some(without) if !unanswered && threshold.comparison.holds(without, limit) => {
@@ -269,9 +273,9 @@ impl Facts<'_> {
         match series {
             Series::Response => &record.response,
             Series::Service => &record.service,
-            Series::DispatchLag => &self.measured.recorder.lag,
-            Series::AdmissionWait => &self.measured.recorder.wait,
-            Series::FirstByte => &self.measured.recorder.first_byte,
+            Series::DispatchLag => &self.measured.tally.lag,
+            Series::AdmissionWait => &self.measured.tally.wait,
+            Series::FirstByte => &self.measured.tally.first_byte,
         }
     }
 }

@@ -7,6 +7,7 @@ mod notes;
 #[cfg(feature = "serde")]
 pub(crate) use nanos::optional as opt_nanos;
 pub(crate) mod text;
+pub(crate) mod width;
 
 use std::{fmt, time::Duration};
 
@@ -43,7 +44,7 @@ pub struct Report {
     /// How long the plan was.
     #[cfg_attr(feature = "serde", serde(rename = "planned_ns", with = "nanos"))]
     pub planned: Duration,
-    /// From the start to the end of the plan or the last operation, whichever came later.
+    /// From the start to the end of the plan or the last operation, whichever came later; to the interrupt, if there was one.
     #[cfg_attr(feature = "serde", serde(rename = "elapsed_ns", with = "nanos"))]
     pub elapsed: Duration,
     /// When the measured part begins: what was intended before is warm-up, run but in none of the numbers.

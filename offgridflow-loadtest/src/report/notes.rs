@@ -18,7 +18,7 @@ const NOTABLE_INFLATION: Duration = Duration::from_micros(100);
 /// From which percentile on the response time is mostly the generator's.
 fn own_tail(measured: &Measured) -> Option<String> {
     let response = measured.responses();
-    let recorder = &measured.recorder;
+    let recorder = &measured.tally;
     let own = |q: f64| {
         let with = response.answered().quantile(q)?;
         let added = with.saturating_sub(recorder.undelayed.quantile(q)?);
@@ -34,7 +34,7 @@ fn own_tail(measured: &Measured) -> Option<String> {
 }
 
 pub(super) fn notes(measured: &Measured, plan: &Plan) -> Vec<String> {
-    let (recorder, generator) = (&measured.recorder, &measured.generator);
+    let (recorder, generator) = (&measured.tally, &measured.generator);
     let mut notes = plan.notes.clone();
     if recorder.held > 0 {
         notes.push(format!(

@@ -2,11 +2,18 @@
 
 use std::{fmt, time::Duration};
 
-use super::{Ending, Intervals, Report, Row, Summary, ThresholdStatus};
+use super::{
+    Ending, Intervals, Report, Row, Summary, ThresholdStatus,
+    width::{column, fit, one_line, width as columns_of},
+};
 use crate::histogram::{Interval, Quantile};
 
 /// How many lines of the error ledger are shown; JSON has all.
 const ERRORS_SHOWN: usize = 10;
+/// Columns of the ledger: a cause, a route, what was said.
+const CAUSE: (usize, usize) = (12, 24); // at least, at most
+const ROUTE: (usize, usize) = (14, 40);
+const MESSAGE: usize = 100;
 
 pub(crate) fn write(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     head(report, f)?;
@@ -15,7 +22,7 @@ pub(crate) fn write(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result 
     errors(report, f)?;
     thresholds(report, f)?;
     for note in &report.notes {
-        writeln!(f, "note: {note}")?;
+        writeln!(f, "note: {}", one_line(note))?;
     }
     if report.ending == Ending::Interrupted {
         writeln!(
@@ -24,11 +31,11 @@ pub(crate) fn write(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result 
             short(report.elapsed)
         )?;
     }
-    writeln!(f, "verdict: {}", report.verdict)
+    writeln!(f, "verdict: {}", one_line(&report.verdict.to_string()))
 }
 
 fn head(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    writeln!(f, "target      {}", report.target)?;
+    writeln!(f, "target      {}", one_line(&report.target))?;
     writeln!(f, "load        {}", report.load)?;
     let total = &report.total;
     if let Some(share) = report.achieved_share {
@@ -79,7 +86,8 @@ fn head(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 }
 
 fn tables(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let width = report.routes.iter().map(|row| row.route.chars().count()).max().unwrap_or(0).clamp(14, 40);
+    let longest = report.routes.iter().map(|row| columns_of(&one_line(&row.route))).max();
+    let width = longest.unwrap_or(0).clamp(ROUTE.0, ROUTE.1);
     let columns = |f: &mut fmt::Formatter<'_>, title: &str| {
         writeln!(
             f,
@@ -106,8 +114,7 @@ fn tables(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 }
 
 fn route_line(f: &mut fmt::Formatter<'_>, width: usize, row: &Row) -> fmt::Result {
-    let name: String = row.route.chars().take(width).collect();
-    line(f, width, &name, &row.response)?;
+    line(f, width, &row.route, &row.response)?;
     if row.failed > 0 {
         writeln!(f, "{:width$}   {} of {} failed", "", row.failed, row.ok + row.failed)?;
     }
@@ -117,7 +124,8 @@ fn route_line(f: &mut fmt::Formatter<'_>, width: usize, row: &Row) -> fmt::Resul
 fn line(f: &mut fmt::Formatter<'_>, width: usize, name: &str, seen: &Summary) -> fmt::Result {
     let max = seen.max.map_or("-".into(), quantile);
     let [p50, p95, p99, p999] = [seen.p50, seen.p95, seen.p99, seen.p999].map(quantile);
-    writeln!(f, "{name:<width$} {:>9} {p50:>9} {p95:>9} {p99:>9} {p999:>9} {max:>9}", seen.count)
+    let name = column(name, width);
+    writeln!(f, "{name} {:>9} {p50:>9} {p95:>9} {p99:>9} {p999:>9} {max:>9}", seen.count)
 }
 
 /// The 95 % confidence intervals under their percentiles; where there is none, the samples it would take.
@@ -182,8 +190,10 @@ fn errors(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "\nerrors")?;
     }
     for error in report.errors.iter().take(ERRORS_SHOWN) {
-        let message = if error.message.is_empty() { String::new() } else { format!("  ({})", error.message) };
-        writeln!(f, "{:>9}  {:<12} {}{message}", error.count, error.cause, error.route)?;
+        let message = fit(&error.message, MESSAGE);
+        let message = if message.is_empty() { message } else { format!("  ({message})") };
+        let cause = column(&error.cause, columns_of(&one_line(&error.cause)).clamp(CAUSE.0, CAUSE.1));
+        writeln!(f, "{:>9}  {cause} {}{message}", error.count, fit(&error.route, ROUTE.1))?;
     }
     match report.errors.len().checked_sub(ERRORS_SHOWN) {
         Some(more) if more > 0 => writeln!(f, "           and {more} more kinds"),
@@ -199,7 +209,7 @@ fn thresholds(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             ThresholdStatus::Broken => "BROKEN",
             ThresholdStatus::NotJudged => "not judged",
         };
-        writeln!(f, "{status:<10}  {}  (measured {})", result.threshold, result.measured)?;
+        writeln!(f, "{status:<10}  {}  (measured {})", one_line(&result.threshold), result.measured)?;
     }
     Ok(())
 }

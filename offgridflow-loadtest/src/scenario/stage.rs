@@ -34,6 +34,10 @@ struct Steps {
 
 /// The rate of all stages, one after the other; a fault names its stage.
 pub(super) fn rate_of(stages: &[Stage]) -> Result<Rate, ConfigError> {
+    if stages.is_empty() {
+        let hint = "at least one stage is needed, for example stages = [{ over = \"30s\", to = 100 }]";
+        return Err(ConfigError::new("stages", hint));
+    }
     let mut rate = Rate::default();
     for (index, stage) in stages.iter().enumerate() {
         rate = stage.follow(rate).map_err(|(field, hint)| {

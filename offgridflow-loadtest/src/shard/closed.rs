@@ -11,7 +11,7 @@ impl<W: Workload> Shard<W> {
     pub(super) fn start_workers(self: &Rc<Self>, closed: &Closed) -> Tasks {
         let mine = (self.plan.index..closed.workers).step_by(self.plan.shards);
         let start = |worker| {
-            let slot = Rc::new(Slot::default());
+            let slot = Rc::new(Slot::new(Marks::new(&self.plan.routes)));
             self.slots.borrow_mut().push(Rc::clone(&slot));
             self.in_flight.set(self.in_flight.get() + 1);
             let (from, to) = closed.shift(worker);
@@ -22,15 +22,14 @@ impl<W: Workload> Shard<W> {
 
     /// A worker's life: an operation, a rest, the next.
     async fn work(self: Rc<Self>, slot: Rc<Slot>, from: Duration, to: Duration, think_time: Duration) {
-        let (mut session, mut marks, mut intended, mut burst) =
-            (None, Marks::new(&self.plan.routes), from, 0);
+        let (mut session, mut intended, mut burst) = (None, from, 0);
         while intended < to {
             self.rest_until(intended).await;
             if self.stop.ends() {
                 break;
             }
             let index = self.next_index.replace(self.next_index.get() + as_u64(self.plan.shards));
-            marks = self.operate(&mut session, Job { index, intended, held_since: None }, marks, &slot).await;
+            self.operate(&mut session, Job { index, intended, held_since: None }, &slot).await;
             burst = (burst + 1) % BURST;
             if burst == 0 {
                 tokio::task::yield_now().await; // operations that never wait must not starve the others

@@ -12,7 +12,6 @@ use crate::{
     outcome::{FailKind, Outcome, TargetError},
     pacer::LONGEST_SLEEP,
     recorder::Begun,
-    route::RouteId,
     workload::Workload,
 };
 
@@ -40,7 +39,8 @@ impl<W: Workload> Shard<W> {
     /// Counts what is still in flight as stopped.
     fn give_up(&self) {
         let now = self.clock.now();
-        for running in self.slots.borrow().iter().filter_map(|slot| slot.running.take()) {
+        for slot in self.slots.borrow().iter() {
+            let Some(running) = slot.running.take() else { continue };
             let times = OpTimes {
                 intended: running.job.intended,
                 dispatched: running.dispatched,
@@ -53,7 +53,7 @@ impl<W: Workload> Shard<W> {
             self.occupy(now, -1);
             let begun = Begun {
                 index: running.job.index,
-                route: RouteId::UNNAMED,
+                route: slot.marks.borrow().route(),
                 times: times.ordered(),
                 began: running.began,
                 admitted: false,

@@ -26,7 +26,7 @@ use crate::{
     executor::{Executor, OnCap, Overload},
     feed::Feed,
     generator::ShardUse,
-    op::OpRun,
+    op::{Marks, OpRun},
     opening::{open_sessions, wait_for_start},
     outcome::TargetError,
     pacer::{LONGEST_SLEEP, Pacing},
@@ -77,19 +77,12 @@ pub(crate) struct Links {
     pub(crate) stop: StopHandle,
 }
 
-/// What a shard brings back.
-#[derive(Debug)]
-pub(crate) struct ShardResult {
-    pub(crate) recorder: Recorder,
-    pub(crate) used: ShardUse,
-}
-
-/// Runs a shard to its end. `None` if the run never started.
+/// Runs a shard to its end, its last window included, and says what it used. `None` if the run never started.
 pub(crate) async fn run_shard<W: Workload>(
     workload: Arc<W>,
     plan: ShardPlan,
     links: Links,
-) -> Option<ShardResult> {
+) -> Option<ShardUse> {
     let Links { ready, mut start, windows, spares, measure_from, stop } = links;
     let mut idle = Vec::with_capacity(plan.warm_sessions);
     let opened = open_sessions(&workload, &plan, &mut idle).await;
@@ -109,8 +102,7 @@ pub(crate) async fn run_shard<W: Workload>(
     ticker.abort();
     let last = shard.swap_window(WindowRecord::default(), WindowRecord::LAST);
     let _ = windows.send(last).await;
-    let recorder = shard.recorder.replace(shard.plan.recorder());
-    Some(ShardResult { recorder, used })
+    Some(used)
 }
 
 pub(crate) fn context(plan: &ShardPlan, session: u64) -> ShardCtx {
@@ -138,6 +130,7 @@ struct Shard<W: Workload> {
     slots: RefCell<Vec<Rc<Slot>>>,  // all of them, at most `cap`
     free: RefCell<Vec<Rc<Slot>>>,   // those without work
     freed: Bell,
+    unbegun: Arc<Marks>, // of operations that are only asked for their route
     in_flight: Cell<u64>,
     drained: Bell,
     sessions: Cell<u64>,
@@ -163,6 +156,7 @@ impl<W: Workload> Shard<W> {
             slots: RefCell::default(),
             free: RefCell::new(Vec::with_capacity(plan.cap)),
             freed: Bell::default(),
+            unbegun: Marks::new(&plan.routes),
             in_flight: Cell::new(0),
             drained: Bell::default(),
             sessions: Cell::new(as_u64(plan.warm_sessions)),
@@ -229,10 +223,10 @@ impl<W: Workload> Shard<W> {
                 return;
             }
             self.begin_measuring(*measure_from.borrow());
-            let spare = spares.try_recv().unwrap_or_default();
-            let window = self.swap_window(spare, index.into());
-            if let Err(mpsc::error::TrySendError::Full(window)) = windows.try_send(window) {
-                self.recorder.borrow_mut().restore_window(&window);
+            // Where nobody has room for it, the window goes on.
+            if let Ok(place) = windows.try_reserve() {
+                let spare = spares.try_recv().unwrap_or_default();
+                place.send(self.swap_window(spare, index.into()));
             }
         }
     }

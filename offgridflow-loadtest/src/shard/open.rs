@@ -1,15 +1,21 @@
 //! The open loop: the schedule decides when an operation begins.
 
-use std::{rc::Rc, time::Duration};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::task::spawn_local;
 
 use super::{BURST, Job, Order, Shard, Slot, Tasks, as_u64};
 use crate::{
     executor::{OnCap, Overload},
-    op::Marks,
+    op::{Marks, Op},
     outcome::{FailKind, TargetError},
     pacer::Pacer,
+    route::RouteId,
     schedule::ArrivalProcess,
     workload::Workload,
 };
@@ -26,12 +32,16 @@ impl<W: Workload> Shard<W> {
             }
             // What fell due while the cap held the pacer waited for the cap, not for the pacer.
             let held_since = (intended < held_until).then_some(intended);
-            self.recorder.borrow_mut().held += u64::from(held_since.is_some());
+            if held_since.is_some() {
+                self.recorder.borrow_mut().record_held();
+            }
             let job = Job { index, intended, held_since };
             match self.free_slot(&mut tasks) {
                 Some(slot) => self.hand(&slot, job),
                 None if self.plan.on_cap == OnCap::Queue => {
-                    self.recorder.borrow_mut().held += u64::from(held_since.is_none());
+                    if held_since.is_none() {
+                        self.recorder.borrow_mut().record_held();
+                    }
                     let held_since = Some(held_since.unwrap_or_else(|| self.clock.now()));
                     let Some(slot) = self.wait_for_slot().await else {
                         self.abandon(arrivals, index);
@@ -57,10 +67,15 @@ impl<W: Workload> Shard<W> {
     /// Counts what was due and held by the cap when the run ended: it was offered, and nobody got an answer.
     fn abandon(&self, arrivals: &dyn ArrivalProcess, mut index: u64) {
         let now = self.clock.now();
-        while let Some(intended) = arrivals.intended(index).filter(|&intended| intended <= now) {
+        let was_due = |intended: Duration| {
+            let stopped = self.stop.asked_at().is_some_and(|asked| self.clock.instant(intended) > asked);
+            intended <= now && !stopped
+        };
+        while let Some(intended) = arrivals.intended(index).filter(|&intended| was_due(intended)) {
             let error =
                 TargetError::unanswered(FailKind::Stopped, "still waiting for its turn when the run ended");
-            self.recorder.borrow_mut().record_refused(index, intended, now - intended, error);
+            let job = Job { index, intended, held_since: None };
+            self.count_refused(job, now - intended, error);
             index += as_u64(self.plan.shards);
         }
     }
@@ -91,7 +106,7 @@ impl<W: Workload> Shard<W> {
         if slots.len() >= self.plan.cap {
             return None;
         }
-        let slot = Rc::new(Slot::default());
+        let slot = Rc::new(Slot::new(Marks::new(&self.plan.routes)));
         slots.push(Rc::clone(&slot));
         tasks.push(spawn_local(Rc::clone(self).serve(Rc::clone(&slot))));
         Some(slot)
@@ -111,7 +126,26 @@ impl<W: Workload> Shard<W> {
     fn refuse(&self, job: Job) {
         let lateness = self.clock.now().saturating_sub(job.intended);
         let error = TargetError::unanswered(FailKind::Cap, "as many operations as allowed were in flight");
-        self.recorder.borrow_mut().record_refused(job.index, job.intended, lateness, error);
+        self.count_refused(job, lateness, error);
+    }
+
+    /// Counts, on its route, an operation that is not begun.
+    fn count_refused(&self, job: Job, lateness: Duration, error: TargetError) {
+        let route = self.route_of(job);
+        self.recorder.borrow_mut().record_refused(route, job.index, job.intended, lateness, error);
+    }
+
+    /// The route of an operation that is not begun, where the workload knows it.
+    fn route_of(&self, job: Job) -> RouteId {
+        let known = self.plan.routes.known();
+        if known.is_empty() {
+            return RouteId::UNNAMED;
+        }
+        let given_up = self.clock.now() + self.plan.timeout;
+        let marks = Arc::clone(&self.unbegun);
+        let op = Op::new(&self.op_run(), job.index, job.intended, self.deadline(job, given_up), marks);
+        let picked = catch_unwind(AssertUnwindSafe(|| self.workload.pick(&op)));
+        picked.ok().and_then(|picked| known.get(picked).copied()).unwrap_or(RouteId::UNNAMED)
     }
 
     /// Whether an operation came so late that it is not to be run; counts it then.
@@ -124,18 +158,17 @@ impl<W: Workload> Shard<W> {
         }
         let error = TargetError::unanswered(FailKind::Shed, "its deadline had passed before it could begin");
         let lag = job.held_since.unwrap_or(now).saturating_sub(job.intended);
-        let mut recorder = self.recorder.borrow_mut();
-        recorder.record_lag(job.index, job.intended, lag);
-        recorder.record_refused(job.index, job.intended, lateness, error);
+        self.recorder.borrow_mut().record_lag(job.index, job.intended, lag);
+        self.count_refused(job, lateness, error);
         true
     }
 
     /// A slot's life: operations one after the other on one session.
     async fn serve(self: Rc<Self>, slot: Rc<Slot>) {
-        let (mut session, mut marks) = (None, Marks::new(&self.plan.routes));
+        let mut session = None;
         while let Order::Run(job) = slot.next().await {
             if !self.sheds(job) {
-                marks = self.operate(&mut session, job, marks, &slot).await;
+                self.operate(&mut session, job, &slot).await;
             }
             self.leave();
             self.rest_until(self.clock.now() + self.plan.think_time).await;

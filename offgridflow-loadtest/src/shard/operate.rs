@@ -6,7 +6,7 @@ use super::{Job, Running, Shard, Slot};
 use crate::{
     clock::OpTimes,
     guard::guarded,
-    op::{Marks, Op},
+    op::Op,
     outcome::{Outcome, TargetError},
     recorder::Begun,
     workload::Workload,
@@ -14,13 +14,7 @@ use crate::{
 
 impl<W: Workload> Shard<W> {
     /// Runs an operation on a session, opened where needed, and counts it.
-    pub(super) async fn operate(
-        &self,
-        session: &mut Option<W::Session>,
-        job: Job,
-        marks: Arc<Marks>,
-        slot: &Slot,
-    ) -> Arc<Marks> {
+    pub(super) async fn operate(&self, session: &mut Option<W::Session>, job: Job, slot: &Slot) {
         let began = self.clock.now();
         let dispatched = job.held_since.unwrap_or(began);
         slot.running.set(Some(Running { job, dispatched, began }));
@@ -32,9 +26,10 @@ impl<W: Workload> Shard<W> {
             job.index,
             job.intended,
             self.deadline(job, given_up),
-            Arc::clone(&marks),
+            Arc::clone(&slot.marks.borrow()),
         );
         let result = guarded(self.clock.instant(given_up), async {
+            self.pick_route(&mut op);
             let session = match session {
                 Some(session) => session,
                 None => session.insert(self.open().await?),
@@ -51,6 +46,7 @@ impl<W: Workload> Shard<W> {
         if matches!(outcome, Outcome::Failed(TargetError { answered: false, .. })) {
             *session = None;
         }
+        let mut marks = slot.marks.borrow_mut();
         let times = OpTimes {
             intended: job.intended,
             dispatched,
@@ -61,11 +57,19 @@ impl<W: Workload> Shard<W> {
         let (route, admitted) = (marks.route(), admitted.get().is_some());
         let begun = Begun { index: job.index, route, times: times.ordered(), began, admitted };
         self.recorder.borrow_mut().record(&begun, &outcome);
-        marks.renew()
+        marks.renew();
+    }
+
+    /// Decides the route before anything can go wrong, where the workload knows its routes.
+    fn pick_route(&self, op: &mut Op) {
+        let known = self.plan.routes.known();
+        if !known.is_empty() {
+            op.take_route(self.workload.pick(op), known);
+        }
     }
 
     /// From when on an answer is worth nothing.
-    fn deadline(&self, job: Job, given_up: Duration) -> Duration {
+    pub(super) fn deadline(&self, job: Job, given_up: Duration) -> Duration {
         self.plan.deadline.map_or(given_up, |(deadline, _)| given_up.min(job.intended + deadline))
     }
 }

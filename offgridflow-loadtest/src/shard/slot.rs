@@ -1,12 +1,15 @@
 //! A place for one operation in flight, handed work by its shard without lock, channel or allocation.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     fmt,
     future::poll_fn,
+    sync::Arc,
     task::{Poll, Waker},
     time::Duration,
 };
+
+use crate::op::Marks;
 
 /// One arrival, for a slot to run.
 #[derive(Debug, Clone, Copy)]
@@ -25,12 +28,14 @@ pub(super) enum Order {
 }
 
 /// A mailbox of one order. All on one thread.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Slot {
     order: Cell<Option<Order>>,
     bell: Bell,
     /// What it is doing, for a run that is stopped.
     pub(super) running: Cell<Option<Running>>,
+    /// What the operation in it marks.
+    pub(super) marks: RefCell<Arc<Marks>>,
 }
 
 /// An operation in progress.
@@ -42,6 +47,15 @@ pub(super) struct Running {
 }
 
 impl Slot {
+    pub(super) fn new(marks: Arc<Marks>) -> Self {
+        Self {
+            order: Cell::default(),
+            bell: Bell::default(),
+            running: Cell::default(),
+            marks: RefCell::new(marks),
+        }
+    }
+
     pub(super) fn give(&self, order: Order) {
         self.order.set(Some(order));
         self.bell.ring();

@@ -1,6 +1,6 @@
 //! Workloads chosen at run time.
 
-use std::{any::Any, pin::Pin};
+use std::{any::Any, pin::Pin, time::Duration};
 
 use super::{ShardCtx, Workload};
 use crate::{
@@ -32,11 +32,20 @@ pub trait DynWorkload: Send + Sync {
     /// As [`Workload::call`], on a session of this workload.
     fn call_boxed<'a>(&'a self, session: &'a mut BoxSession, op: &'a mut Op) -> BoxFuture<'a, Outcome>;
 
+    /// As [`Workload::routes`].
+    fn routes_boxed(&self) -> Vec<String>;
+
+    /// As [`Workload::pick`].
+    fn pick_boxed(&self, op: &Op) -> usize;
+
     /// As [`Workload::close`].
     fn close_boxed(&self, session: BoxSession) -> BoxFuture<'_, ()>;
 
     /// As [`Workload::check`].
     fn check_boxed(&self) -> BoxFuture<'_, Result<String, String>>;
+
+    /// As [`Workload::cost`].
+    fn cost_boxed(&self) -> Option<Duration>;
 
     /// As [`Workload::open_files`].
     fn open_files_boxed(&self) -> u64;
@@ -65,6 +74,14 @@ impl<W: Workload<Session: 'static>> DynWorkload for W {
         })
     }
 
+    fn routes_boxed(&self) -> Vec<String> {
+        self.routes()
+    }
+
+    fn pick_boxed(&self, op: &Op) -> usize {
+        self.pick(op)
+    }
+
     fn close_boxed(&self, session: BoxSession) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             if let Ok(session) = session.0.downcast::<W::Session>() {
@@ -75,6 +92,10 @@ impl<W: Workload<Session: 'static>> DynWorkload for W {
 
     fn check_boxed(&self) -> BoxFuture<'_, Result<String, String>> {
         Box::pin(self.check())
+    }
+
+    fn cost_boxed(&self) -> Option<Duration> {
+        self.cost()
     }
 
     fn open_files_boxed(&self) -> u64 {
@@ -97,12 +118,24 @@ impl Workload for BoxWorkload {
         (**self).call_boxed(session, op).await
     }
 
+    fn routes(&self) -> Vec<String> {
+        (**self).routes_boxed()
+    }
+
+    fn pick(&self, op: &Op) -> usize {
+        (**self).pick_boxed(op)
+    }
+
     async fn close(&self, session: BoxSession) {
         (**self).close_boxed(session).await;
     }
 
     async fn check(&self) -> Result<String, String> {
         (**self).check_boxed().await
+    }
+
+    fn cost(&self) -> Option<Duration> {
+        (**self).cost_boxed()
     }
 
     fn open_files(&self) -> u64 {

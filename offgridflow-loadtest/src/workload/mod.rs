@@ -2,7 +2,7 @@
 
 mod dynamic;
 
-use std::{future::Future, marker::PhantomData, sync::Arc};
+use std::{future::Future, marker::PhantomData, sync::Arc, time::Duration};
 
 pub use dynamic::{BoxFuture, BoxSession, BoxWorkload, DynWorkload};
 
@@ -70,6 +70,20 @@ pub trait Workload: Send + Sync + 'static {
     /// Runs one operation to its end.
     fn call(&self, session: &mut Self::Session, op: &mut Op) -> impl Future<Output = Outcome> + Send;
 
+    /// The names of all routes, where they are known before the run; thresholds are checked against them. Empty, the
+    /// default: operations name theirs as they go ([`Op::route`]), and one that fails before it did so has none.
+    fn routes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Which of [`routes`](Self::routes) an operation takes, as their index. Asked before anything else happens to the operation,
+    /// so that one that is refused, shed, or never gets a session counts on its route too; [`call`](Self::call) finds
+    /// it in [`Op::picked`]. Draw from [`Op::rng`], so that the choice is the same in every run. Not asked without routes.
+    fn pick(&self, op: &Op) -> usize {
+        let _ = op;
+        0
+    }
+
     /// Ends a session in good order; errors are its own affair. Bounded by the run's time-out.
     fn close(&self, session: Self::Session) -> impl Future<Output = ()> + Send {
         async move { drop(session) }
@@ -82,6 +96,13 @@ pub trait Workload: Send + Sync + 'static {
     /// A sentence for people.
     fn check(&self) -> impl Future<Output = Result<String, String>> + Send {
         std::future::ready(Ok(String::new()))
+    }
+
+    /// What one operation takes of the thread that sends it, in CPU time, for the check before the run: measured on this machine in
+    /// at most 200 ms, without the target. Called on a thread of its own outside
+    /// any runtime, so it may block. `None`, the default: not known.
+    fn cost(&self) -> Option<Duration> {
+        None
     }
 
     /// How many file descriptors a session holds, for the check before the run.
@@ -107,12 +128,24 @@ impl<W: Workload> Workload for Arc<W> {
         (**self).call(session, op)
     }
 
+    fn routes(&self) -> Vec<String> {
+        (**self).routes()
+    }
+
+    fn pick(&self, op: &Op) -> usize {
+        (**self).pick(op)
+    }
+
     fn close(&self, session: W::Session) -> impl Future<Output = ()> + Send {
         (**self).close(session)
     }
 
     fn check(&self) -> impl Future<Output = Result<String, String>> + Send {
         (**self).check()
+    }
+
+    fn cost(&self) -> Option<Duration> {
+        (**self).cost()
     }
 
     fn open_files(&self) -> u64 {
@@ -128,8 +161,12 @@ impl<W: Workload> Workload for Arc<W> {
 pub struct WorkloadFn<F, R> {
     call: F,
     name: String,
+    routes: Vec<String>,
+    pick: Option<Pick>,
     returns: PhantomData<fn() -> R>,
 }
+
+type Pick = Box<dyn Fn(&Op) -> usize + Send + Sync>;
 
 /// Any asynchronous closure as a [`Workload`].
 ///
@@ -151,7 +188,7 @@ where
     Fut: Future<Output = R> + Send,
     R: IntoOutcome + Send + 'static,
 {
-    WorkloadFn { call, name: "closure".into(), returns: PhantomData }
+    WorkloadFn { call, name: "closure".into(), routes: Vec::new(), pick: None, returns: PhantomData }
 }
 
 impl<F, R> WorkloadFn<F, R> {
@@ -159,6 +196,33 @@ impl<F, R> WorkloadFn<F, R> {
     #[must_use]
     pub fn named(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
+        self
+    }
+
+    /// Its routes, and which of them (an index) an operation takes, decided before it begins: one that is refused at the
+    /// cap or shed counts on its route too, and thresholds on other routes are refused before the run. The closure
+    /// finds the choice in [`Op::picked`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use {offgridflow_loadtest::{LoadTest, Rate, workload_fn}, std::time::Duration};
+    /// let work = workload_fn(|op| async move {
+    ///     let wait = [1, 2][op.picked().unwrap_or(0)];
+    ///     tokio::time::sleep(Duration::from_millis(wait)).await;
+    /// });
+    /// let work = work.routed(["read", "write"], |op| usize::from(op.rng().chance(0.1)));
+    /// let report = LoadTest::new(work).rate(Rate::constant(1_000.0, Duration::from_millis(300))).run().await?;
+    /// assert_eq!(report.route("read").map(|row| row.ok) > report.route("write").map(|row| row.ok), true);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn routed<N: Into<String>>(
+        mut self,
+        names: impl IntoIterator<Item = N>,
+        pick: impl Fn(&Op) -> usize + Send + Sync + 'static,
+    ) -> Self {
+        self.routes = names.into_iter().map(Into::into).collect();
+        self.pick = Some(Box::new(pick));
         self
     }
 }
@@ -179,6 +243,14 @@ where
 
     async fn open(&self, _: &ShardCtx) -> Result<(), TargetError> {
         Ok(())
+    }
+
+    fn routes(&self) -> Vec<String> {
+        self.routes.clone()
+    }
+
+    fn pick(&self, op: &Op) -> usize {
+        self.pick.as_ref().map_or(0, |pick| pick(op))
     }
 
     async fn call(&self, (): &mut (), op: &mut Op) -> Outcome {

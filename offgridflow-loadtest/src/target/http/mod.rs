@@ -1,6 +1,7 @@
 //! An HTTP/1.1 service under load: keep-alive connections, weighted routes.
 
 mod connection;
+mod rehearsal;
 mod replayed;
 mod route;
 
@@ -10,6 +11,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
@@ -19,7 +21,6 @@ use crate::{
     op::{Op, Phase},
     outcome::{FailKind, Outcome, TargetError},
     replay::Replay,
-    route::RouteId,
     workload::{ShardCtx, Workload},
 };
 use connection::{Connection, Lost};
@@ -58,11 +59,10 @@ pub struct HttpTarget {
     next_address: AtomicUsize,
 }
 
-/// A connection and the table of routes.
+/// A connection, once there is one.
 #[derive(Debug)]
 pub struct HttpSession {
     connection: Option<Connection>,
-    routes: Vec<RouteId>,
 }
 
 impl HttpTarget {
@@ -97,7 +97,8 @@ impl HttpTarget {
                 .ok_or_else(|| wrong("the port is not a number from 1 to 65535"))?,
         };
         let target = uri.path_and_query().map_or("/", |path| path.as_str());
-        let single = HttpRoute::get(target);
+        let slash = if target.starts_with('?') { "/" } else { "" }; // `http://host?query`
+        let single = HttpRoute::get(format!("{slash}{target}"));
         single.check()?;
         Ok(Self {
             authority: format!("{}:{port}", authority.host()),
@@ -115,7 +116,7 @@ impl HttpTarget {
     /// A header of every request. Values never appear in reports or logs.
     ///
     /// # Errors
-    /// A name or value that HTTP does not allow.
+    /// A name or value that HTTP does not allow; `content-length` and `transfer-encoding`, which follow from the body.
     pub fn header(mut self, name: &str, value: &str) -> Result<Self, ConfigError> {
         let (name, value) = header_pair(name, value)?;
         self.headers.append(name, value);
@@ -143,7 +144,7 @@ impl HttpTarget {
     /// [`MAX_ROUTES`](crate::MAX_ROUTES) the rarest are counted as `other`.
     ///
     /// # Errors
-    /// A method that HTTP does not allow.
+    /// A log in which no entry has a path, with the columns it has; a method that HTTP does not allow.
     pub fn replaying(mut self, replay: impl Into<Arc<Replay>>) -> Result<Self, ConfigError> {
         let (replayed, routes) = Replayed::new(replay.into())?;
         (self.routes, self.weights, self.replayed) = (routes, 0, Some(replayed));
@@ -156,8 +157,8 @@ impl HttpTarget {
         self.routes[0].template().to_owned()
     }
 
-    /// Which route an operation takes: drawn from its own random numbers, by weight.
-    fn pick(&self, op: &Op) -> usize {
+    /// Which route an operation takes: the log's, or drawn from its own random numbers by weight.
+    fn draw(&self, op: &Op) -> usize {
         if let Some(replayed) = &self.replayed {
             return replayed.route(op.index());
         }
@@ -254,16 +255,25 @@ impl HttpTarget {
 impl Workload for HttpTarget {
     type Session = HttpSession;
 
-    async fn open(&self, ctx: &ShardCtx) -> Result<HttpSession, TargetError> {
-        let connection = Some(self.connect().await?);
-        let routes = self.routes.iter().map(|route| ctx.route(route.name())).collect();
-        Ok(HttpSession { connection, routes })
+    async fn open(&self, _: &ShardCtx) -> Result<HttpSession, TargetError> {
+        Ok(HttpSession { connection: Some(self.connect().await?) })
+    }
+
+    fn routes(&self) -> Vec<String> {
+        self.routes.iter().map(|route| route.name().to_owned()).collect()
+    }
+
+    fn pick(&self, op: &Op) -> usize {
+        self.draw(op)
     }
 
     async fn call(&self, session: &mut HttpSession, op: &mut Op) -> Outcome {
-        let index = self.pick(op);
-        op.set_route(session.routes[index]);
-        let route = &self.routes[index];
+        let picked = op.picked().and_then(|picked| self.routes.get(picked));
+        let route = picked.unwrap_or_else(|| {
+            let route = &self.routes[self.draw(op)]; // called by a workload that has routes of its own
+            op.route(route.name());
+            route
+        });
         let request = match self.request(route, op) {
             Ok(request) => request,
             Err(error) => return error.into(),
@@ -278,6 +288,10 @@ impl Workload for HttpTarget {
     async fn check(&self) -> Result<String, String> {
         let address = self.resolve().await.map_err(|error| error.message.into_owned())?;
         Ok(format!("{} is {address}", self.authority))
+    }
+
+    fn cost(&self) -> Option<Duration> {
+        rehearsal::cost()
     }
 
     fn open_files(&self) -> u64 {
@@ -301,6 +315,9 @@ fn header_pair(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Con
     let field = || format!("headers.{name}");
     let parsed = HeaderName::try_from(name)
         .map_err(|_| ConfigError::new(field(), "this is not a valid header name"))?;
+    if parsed == header::CONTENT_LENGTH || parsed == header::TRANSFER_ENCODING {
+        return Err(ConfigError::new(field(), "it follows from the body of each request: leave it out"));
+    }
     let mut value = HeaderValue::from_str(value)
         .map_err(|_| ConfigError::new(field(), "the value holds characters that HTTP does not allow"))?;
     value.set_sensitive(true); // never in Debug output

@@ -25,6 +25,9 @@ pub(super) struct Replayed {
 impl Replayed {
     /// With the routes it counts under: the most frequent templates, and one for the rest where there is one.
     pub(super) fn new(replay: Arc<Replay>) -> Result<(Self, Vec<HttpRoute>), ConfigError> {
+        if replay.distinct().iter().all(|entry| entry.path().is_none()) {
+            return Err(no_path(&replay.summary().columns));
+        }
         let templates = replay.distinct().iter().map(template).collect::<Result<Vec<_>, _>>()?;
         let mut counts = HashMap::<&str, u64>::new();
         for id in (0..replay.operations()).filter_map(|k| replay.entry_id(k)) {
@@ -64,6 +67,19 @@ impl Replayed {
     fn turn(&self, k: u64) -> u64 {
         k % self.replay.operations().max(1)
     }
+}
+
+fn no_path(columns: &[String]) -> ConfigError {
+    let hint = if columns.is_empty() {
+        "the log says of no entry which path it asked for: begin a CSV file with a header such as `time,method,path`".into()
+    } else {
+        format!(
+            "the log says of no entry which path it asked for: its columns are {}; say which one it is \
+             (--log-path NAME, or path = \"NAME\" beside the file; likewise for method and time)",
+            columns.join(", ")
+        )
+    };
+    ConfigError::new("replay", hint)
 }
 
 fn method(entry: &Entry) -> Result<Method, ConfigError> {

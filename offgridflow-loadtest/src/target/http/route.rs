@@ -86,7 +86,7 @@ impl HttpRoute {
         self
     }
 
-    /// The body of every request.
+    /// The body of every request; its length is sent as `content-length`.
     #[must_use]
     pub fn body(mut self, body: impl Into<Bytes>) -> Self {
         let body = body.into();
@@ -104,7 +104,7 @@ impl HttpRoute {
     /// A header of this route, in place of the target's of that name.
     ///
     /// # Errors
-    /// A name or value that HTTP does not allow.
+    /// A name or value that HTTP does not allow; `content-length` and `transfer-encoding`, which follow from the body.
     pub fn header(mut self, name: &str, value: &str) -> Result<Self, ConfigError> {
         let (name, value) = header_pair(name, value)?;
         self.headers.insert(name, value);
