@@ -66,7 +66,8 @@ where
         self
     }
 
-    /// Version of the value's wire format: values of another version count as misses. Default: 1.
+    /// Version of the value's wire format. Nodes of several versions may share a namespace, as they do while a new one is rolled out:
+    /// each reads and fills values of its own, and what one of them invalidates is invalid in all. Default: 1.
     pub fn schema(mut self, schema: u32) -> Self {
         self.schema = schema;
         self
@@ -194,7 +195,18 @@ where
         let name = self.namespace.clone();
         let wire = match (self.shared, self.codec, self.wire_key) {
             (Some(backend), Some(codec), Some(key)) => {
-                Some(Wire { backend, codec, key, namespace: self.namespace.into(), schema: self.schema })
+                let (namespace, schema) = (self.namespace.into(), self.schema);
+                #[cfg(feature = "sim")]
+                let mutant = self.settings.probe.mutant;
+                Some(Wire {
+                    backend,
+                    codec,
+                    key,
+                    namespace,
+                    schema,
+                    #[cfg(feature = "sim")]
+                    mutant,
+                })
             }
             _ => None,
         };

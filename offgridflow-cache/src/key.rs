@@ -6,26 +6,29 @@ use xxhash_rust::xxh3::xxh3_128;
 /// Names longer than this are replaced by their 128-bit hash; the frame then carries the name, and is checked against it.
 const LONGEST: usize = 200;
 
-/// A key as a shared tier sees it: a namespace and bytes. `Debug` never shows the bytes.
+/// A key as a shared tier sees it: a namespace, bytes, and the schema of the values that its reader writes. `Debug` never shows the bytes.
+///
+/// The schema is no part of the name: what is removed is removed in every schema.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Key {
     namespace: Arc<str>,
     name: Arc<[u8]>,
+    schema: u32,
     long: Option<Arc<[u8]>>, // what `name` is the hash of
 }
 
 impl Key {
     pub(crate) fn new<K: CacheKey + ?Sized>(namespace: &Arc<str>, schema: u32, key: &K) -> Self {
-        let mut parts = KeyParts(schema.to_be_bytes().to_vec());
+        let mut parts = KeyParts(Vec::new());
         key.parts(&mut parts);
         let namespace = Arc::clone(namespace);
         if parts.0.len() <= LONGEST {
-            return Self { namespace, name: parts.0.into(), long: None };
+            return Self { namespace, name: parts.0.into(), schema, long: None };
         }
         // No part is so long that its length begins with this byte: hashed and other names do not meet.
         let hash = xxh3_128(&parts.0).to_be_bytes();
-        let name = [schema.to_be_bytes().as_slice(), &[0xFF], &hash].concat();
-        Self { namespace, name: name.into(), long: Some(parts.0.into()) }
+        let name = [[0xFF].as_slice(), &hash].concat();
+        Self { namespace, name: name.into(), schema, long: Some(parts.0.into()) }
     }
 
     /// All of a name that was too long, to be compared with the one that a frame was written for.
@@ -45,10 +48,23 @@ impl Key {
         &self.namespace
     }
 
-    /// The name within the namespace: at most 200 bytes, schema first.
+    /// The name within the namespace: at most 200 bytes, the same in every schema. Removals and their fences go by it.
     #[must_use]
     pub fn name(&self) -> &[u8] {
         &self.name
+    }
+
+    /// Which version of values its reader writes and can read: values and leases go by name and schema.
+    #[must_use]
+    pub const fn schema(&self) -> u32 {
+        self.schema
+    }
+
+    /// With the schema in the name, so that nodes of another one do not hear of its removals.
+    #[cfg(feature = "sim")]
+    pub(crate) fn apart(mut self) -> Self {
+        self.name = [self.schema.to_be_bytes().as_slice(), &self.name].concat().into();
+        self
     }
 }
 
@@ -150,8 +166,9 @@ mod tests {
         fn names_are_short_and_the_long_ones_are_kept_beside(text in ".{0,300}") {
             let key = key(&text);
             prop_assert!(key.name().len() <= LONGEST);
-            prop_assert_eq!(key.long_name().is_some(), text.len() + 12 > LONGEST);
-            prop_assert!(key.name().starts_with(&1_u32.to_be_bytes()));
+            prop_assert_eq!(key.long_name().is_some(), text.len() + 8 > LONGEST);
+            let other = Key::new(&"test".into(), 2, &text);
+            prop_assert!(other.name() == key.name() && other != key);
         }
     }
 }

@@ -65,7 +65,7 @@ async fn trusted(node: &Node) {
 
 /// How many values there are.
 fn stored(redis: &Redis) -> String {
-    let count = "local n = 0 for _, k in ipairs(redis.call('KEYS', '*:k:*')) do n = n + redis.call('HEXISTS', k, 'v') end return n";
+    let count = "local n = 0 for _, k in ipairs(redis.call('KEYS', '*:k:*')) do n = n + redis.call('HEXISTS', k, 'v1') end return n";
     redis.cli(&["EVAL", count, "0"]).unwrap().trim().to_owned()
 }
 

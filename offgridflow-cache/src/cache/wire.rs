@@ -17,11 +17,18 @@ pub(crate) struct Wire<K, V> {
     pub(crate) key: WireKey<K>,
     pub(crate) namespace: Arc<str>,
     pub(crate) schema: u32,
+    #[cfg(feature = "sim")]
+    pub(crate) mutant: Option<crate::sim::Mutant>,
 }
 
 impl<K, V> Wire<K, V> {
     pub(super) fn key(&self, key: &K) -> Key {
-        (self.key)(&self.namespace, self.schema, key)
+        let key = (self.key)(&self.namespace, self.schema, key);
+        #[cfg(feature = "sim")]
+        if self.mutant == Some(crate::sim::Mutant::SchemasApart) {
+            return key.apart();
+        }
+        key
     }
 }
 

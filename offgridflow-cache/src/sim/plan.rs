@@ -27,6 +27,7 @@ pub(super) struct Shape {
     pub(super) soft_timeout: Option<u64>,
     pub(super) retry_after: u64,
     pub(super) suspects: bool, // Δ is given up while the store is away
+    pub(super) schemas: bool,  // every second node writes values of another schema
 }
 
 /// What happens in episodes, beside the update.
@@ -122,6 +123,7 @@ impl Shape {
             soft_timeout: (revalidate + on_error > 0 && dice.percent(50)).then_some(20),
             retry_after: [0, 30][dice.index(2)],
             suspects: dice.percent(12),
+            schemas: !calm && dice.percent(25),
         }
     }
 }

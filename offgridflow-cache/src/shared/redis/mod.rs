@@ -39,7 +39,7 @@ const MESSAGES: usize = 1_024;
 /// The shared tier over Redis (6.2 or newer), by the `fred` client. Clones share the connection.
 ///
 /// All keys of a namespace carry the hash tag `{namespace}`, so that one script may touch them; a namespace lives in one slot of a
-/// cluster. Values, their expiry and the lease are fields of one hash a key. Names used: `ogf:{namespace}:clock`, `:tags`, `:log`
+/// cluster. Values, their expiry and the lease are fields of one hash a key, for each schema its own. Names used: `ogf:{namespace}:clock`, `:tags`, `:log`
 /// and `:k:…`.
 ///
 /// A user without the right to run scripts only reads: what others store and remove is seen, nothing is filled, and removals fail, which
@@ -195,8 +195,9 @@ impl RedisBackend {
             let mut names = own_keys(keys[0].namespace(), ["clock", "tags", "log"]);
             names.extend(keys.iter().map(slot));
             let early = Value::Integer(i64::from(terms.early));
+            let schema = text(keys[0].schema().to_string());
             let arguments =
-                vec![text(self.tokens.next()), millis(terms.lease), early, millis(terms.patience)];
+                vec![text(self.tokens.next()), millis(terms.lease), early, millis(terms.patience), schema];
             match self.call(&self.scripts.look, names, arguments).await {
                 Err(_) if self.scripts_denied() => {}
                 answer => {
@@ -260,7 +261,8 @@ fn protocol(what: &'static str) -> BackendError {
 impl CacheBackend for RedisBackend {
     async fn get_or_lease(&self, keys: &[Key], terms: &Terms) -> Result<Vec<Lookup>, BackendError> {
         let mut lookups = Vec::with_capacity(keys.len());
-        for portion in keys.chunks(KEYS_A_CALL) {
+        let of_a_schema = keys.chunk_by(|one, next| one.schema() == next.schema());
+        for portion in of_a_schema.flat_map(|keys| keys.chunks(KEYS_A_CALL)) {
             lookups.extend(self.look_up(portion, terms).await?);
         }
         Ok(lookups)
@@ -279,10 +281,10 @@ impl CacheBackend for RedisBackend {
         for portion in portions(&fills, self.max_value_bytes) {
             let mut keys = vec![own(portion[0].key.namespace(), "clock")];
             keys.extend(portion.iter().map(|fill| slot(&fill.key)));
-            let mut arguments = Vec::with_capacity(portion.len() * 7);
-            for Fill { lease, with, .. } in portion {
+            let mut arguments = Vec::with_capacity(portion.len() * 8);
+            for Fill { key, lease, with } in portion {
                 let born = Value::Integer(i64::try_from(lease.born).unwrap_or(i64::MAX));
-                arguments.extend([raw(&lease.token), born]);
+                arguments.extend([text(key.schema().to_string()), raw(&lease.token), born]);
                 arguments.extend(match with {
                     FillWith::Entry(entry) => [
                         Value::Bytes(entry.frame.clone()),
