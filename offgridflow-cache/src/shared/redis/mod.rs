@@ -338,7 +338,8 @@ impl CacheBackend for RedisBackend {
 
     async fn news(&self, namespace: &str, seen: Option<Position>) -> Result<News, BackendError> {
         let since = seen.as_ref().map_or(-1, |seen| i64::try_from(seen.sequence).unwrap_or(i64::MAX));
-        let arguments = vec![text(self.tokens.next()), Value::Integer(since)];
+        let life = raw(seen.as_ref().map_or(&[][..], |seen| &seen.epoch));
+        let arguments = vec![text(self.tokens.next()), Value::Integer(since), life];
         let keys = own_keys(namespace, ["clock", "log", "tags"]);
         let answer = match self.call(&self.scripts.news, keys, arguments).await {
             Err(_) if self.scripts_denied() => {
