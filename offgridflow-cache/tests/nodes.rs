@@ -187,6 +187,47 @@ async fn messages_hurry_an_invalidation() {
     }
 }
 
+/// Redis is away for longer than any command may take, or does not let the node in, when its cache is built.
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_begin_whenever_redis_does() {
+    let mut redis = Redis::start().unwrap();
+    redis.cli(&["SAVE"]).unwrap();
+    redis.kill();
+    let source = Source::default();
+    let staleness = Duration::from_secs(300);
+    let [a, b] = [(); 2]
+        .map(|()| node_behind(staleness, "late", RedisBackend::connect(&redis.url()).unwrap(), &source));
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!((a.stats().shared.unheard, b.stats().shared.unheard), (1, 1), "it is seen in the statistics");
+    redis.restart().unwrap();
+    eventually("both are heard", Duration::from_secs(20), async || {
+        a.stats().shared.unheard + b.stats().shared.unheard == 0
+    })
+    .await;
+    let _ = a.invalidate(&"k".to_owned()).await; // the message hurries b's first successful look, and with it its trust
+    warmed(&b, "k").await;
+    eventually("the other node hears of it", Duration::from_secs(20), async || {
+        let _ = a.invalidate(&"k".to_owned()).await;
+        sleep(Duration::from_millis(200)).await;
+        b.peek(&"k".to_owned()).is_none()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_dropped_leaves_no_connection() {
+    let redis = Redis::start().unwrap();
+    let clients =
+        || redis.cli(&["CLIENT", "LIST"]).unwrap().lines().filter(|line| line.contains("id=")).count();
+    let before = clients();
+    let source = Source::default();
+    let cache = node("dropped", RedisBackend::connect(&redis.url()).unwrap(), &source);
+    warmed(&cache, "k").await;
+    eventually("it has two", Duration::from_secs(5), async || clients() == before + 2).await;
+    drop(cache);
+    eventually("none is left", Duration::from_secs(5), async || clients() == before).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_load_that_began_before_another_nodes_invalidation_does_not_fill_the_shared_tier() {
     on_both(async |space, shared| {

@@ -13,13 +13,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use fred::clients::Client;
-use fred::interfaces::{ClientLike, LuaInterface};
+use fred::interfaces::LuaInterface;
 use fred::types::config::{Config, ReconnectPolicy, UnresponsiveConfig};
 use fred::types::scripts::Script;
 use fred::types::{Builder, Key as RedisKey, Value};
 use tokio::sync::watch;
 
-use self::messages::Messages;
+use self::messages::{Connection, Messages};
 use self::wire::{change, hashes, lookup, millis, names, own, own_keys, raw, slot, text};
 use super::{
     BackendStats, CacheBackend, Caps, Change, Fill, FillWith, Filled, Lookup, News, Position, Scope, Terms,
@@ -51,6 +51,8 @@ pub struct RedisBackend {
     tokens: Arc<Tokens>,
     counts: Arc<Counts>,
     messages: Arc<Messages>,
+    #[expect(dead_code, reason = "dropped with the last clone, which closes it")]
+    connection: Option<Arc<Connection<Client>>>, // `None`: the client is its owner's
     denied: Arc<AtomicBool>, // scripts, to this user
     max_value_bytes: usize,
 }
@@ -89,7 +91,8 @@ impl fmt::Debug for RedisBackend {
 
 impl RedisBackend {
     /// A client of the server at `url` (`redis://`, `redis-cluster://`, `redis-sentinel://`), which connects in the background
-    /// and again whenever the connection is lost. A server that is down is no error here: reads go on without it.
+    /// and again whenever the connection is lost, until the last clone is dropped. A server that is down is no error here: reads go on
+    /// without it.
     ///
     /// # Errors
     /// When the address cannot be read.
@@ -124,12 +127,12 @@ impl RedisBackend {
             .set_policy(ReconnectPolicy::new_exponential(0, 50, 2_000, 2))
             .build()
             .map_err(address)?;
-        let _connecting = client.connect();
-        Ok(Self::over(client))
+        let connection = Some(Arc::new(Connection::open(&client)));
+        Ok(Self { connection, ..Self::over(client) })
     }
 
     /// Over a client that is connected, or will be: TLS, users, cluster and sentinel are its own to configure. It should have a
-    /// command timeout.
+    /// command timeout. It stays connected when the store is dropped.
     #[must_use]
     pub fn over(client: Client) -> Self {
         let scripts = Scripts {
@@ -147,6 +150,7 @@ impl RedisBackend {
             tokens: Arc::new(tokens),
             counts: Arc::default(),
             messages,
+            connection: None,
             denied: Arc::default(),
             max_value_bytes: VALUE_BYTES,
         }
@@ -375,6 +379,7 @@ impl CacheBackend for RedisBackend {
             commands: counts.commands.load(Ordering::Relaxed),
             errors: counts.errors.load(Ordering::Relaxed),
             too_long: counts.too_long.load(Ordering::Relaxed),
+            unheard: self.messages.unheard(),
             ..BackendStats::default()
         }
     }
