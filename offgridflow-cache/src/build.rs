@@ -97,7 +97,8 @@ where
         self
     }
 
-    /// Loads under way at once; more wait. Default: 256.
+    /// Loads under way at once; more wait. What a loader reads from a cache, this one or another, is loaded in its own turn: it would
+    /// wait for itself otherwise. A batch is one load. Default: 256.
     pub fn max_loads(mut self, loads: usize) -> Self {
         self.settings.max_loads = loads;
         self

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
 pub use self::lease::PutLease;
@@ -63,6 +63,7 @@ pub(crate) struct Inner<K, V, L: Loader<K, V>> {
     trust: Trust,
     watch: Watch,
     loads: Semaphore,
+    hurry: Notify, // a load waits for a flight: who waits for a turn looks whether it is theirs
     failures: Failures<K, Error<L::Error>>,
     typical_cost: AtomicU64, // of a load, in nanoseconds
     half_delta: u64,         // of Δ, in nanoseconds
@@ -147,6 +148,7 @@ where
             trust,
             watch: Watch::start(),
             loads: Semaphore::new(settings.max_loads),
+            hurry: Notify::new(),
             failures: Failures::default(),
             typical_cost: AtomicU64::new(0),
             half_delta: nanos(settings.max_staleness / 2),
@@ -385,6 +387,10 @@ where
             match self.flights.board(key, &self.clock, |born, began| self.is_joinable(key, born, began)) {
                 Boarding::Joined(ticket) => {
                     self.counters.coalesced.add(1);
+                    if nested::is_nested() {
+                        ticket.hurry();
+                        self.hurry.notify_waiters();
+                    }
                     tickets.push(ticket);
                 }
                 Boarding::Opened(landing, ticket) => {

@@ -18,28 +18,37 @@ type Waiting<V, E> = Arc<Board<V, E>>;
 
 /// Where the answer of a flight is written up, once. Who waits is woken in the order of arrival.
 struct Board<V, E> {
-    answer: Mutex<Option<Answer<V, E>>>,
+    state: Mutex<State<V, E>>,
     written: Notify,
 }
 
+struct State<V, E> {
+    answer: Option<Answer<V, E>>,
+    hurried: bool, // a load waits for it
+}
+
 impl<V, E> Board<V, E> {
+    fn new(answer: Option<Answer<V, E>>) -> Arc<Self> {
+        Arc::new(Self { state: Mutex::new(State { answer, hurried: false }), written: Notify::new() })
+    }
+
     fn write(&self, answer: Answer<V, E>) {
-        self.answer().get_or_insert(answer);
+        self.state().answer.get_or_insert(answer);
         self.written.notify_waiters();
     }
 
     async fn read(&self) -> Answer<V, E> {
         loop {
             let written = self.written.notified(); // counts from here on, so that nothing is missed in between
-            if let Some(answer) = self.answer().clone() {
+            if let Some(answer) = self.state().answer.clone() {
                 return answer;
             }
             written.await;
         }
     }
 
-    fn answer(&self) -> MutexGuard<'_, Option<Answer<V, E>>> {
-        self.answer.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State<V, E>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -89,7 +98,12 @@ pub(crate) struct Landing<K: Hash + Eq, V, E> {
 impl<V, E> Ticket<V, E> {
     /// A place in a flight that has landed already.
     pub(crate) fn answered(answer: Answer<V, E>) -> Self {
-        Self { board: Arc::new(Board { answer: Mutex::new(Some(answer)), written: Notify::new() }), at: 0 }
+        Self { board: Board::new(Some(answer)), at: 0 }
+    }
+
+    /// A load waits for this flight: it must not wait for what that load holds.
+    pub(crate) fn hurry(&self) {
+        self.board.state().hurried = true;
     }
 }
 
@@ -129,7 +143,7 @@ impl<K: Hash + Eq + Clone, V, E> Flights<K, V, E> {
         key: &K,
         born: u64,
     ) -> (Landing<K, V, E>, Ticket<V, E>) {
-        let board = Arc::new(Board { answer: Mutex::new(None), written: Notify::new() });
+        let board = Board::new(None);
         let began = Instant::now();
         let flight = Flight { born, began, board: Arc::clone(&board) };
         shard.flights.insert(key.clone(), flight);
@@ -205,6 +219,11 @@ impl<K: Hash + Eq, V, E> Landing<K, V, E> {
         if shard.flights.get(&self.key).is_some_and(|flight| Arc::ptr_eq(&flight.board, &self.board)) {
             work(&self.key);
         }
+    }
+
+    /// Whether a load waits for it.
+    pub(crate) fn is_hurried(&self) -> bool {
+        self.board.state().hurried
     }
 
     /// Ends the flight: `keep` runs only if the key was not invalidated meanwhile; the waiters get `answer` in either case,

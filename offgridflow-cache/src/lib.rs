@@ -83,6 +83,7 @@ macro_rules! event {
     ($($ignored:tt)*) => {};
 }
 
+mod batch;
 mod build;
 mod cache;
 mod codec;

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::load::load;
 use super::{Inner, Wire, nested};
 use crate::flight::Landing;
+use crate::loader::Fate;
 use crate::near::nanos;
 use crate::{Entry, Error, Key, Lease, Loaded, Loader, Lookup, Terms};
 
@@ -187,7 +188,7 @@ where
             return Some(one);
         };
         self.counters.shared_hits.add(1);
-        let loaded = Loaded { value, unchanged: false, ttl: Some(entry.left), tags: entry.tags.clone() };
+        let loaded = Loaded { value, fate: Fate::Loaded, ttl: Some(entry.left), tags: entry.tags.clone() };
         self.land(&one, loaded, one.landing.began, self.typical_cost());
         None
     }
@@ -201,7 +202,7 @@ where
             return;
         }
         let Some(value) = one.wire.as_ref().and_then(|key| wire.decode(key, &entry.frame)) else { return };
-        let loaded = Loaded { value, unchanged: false, ttl: None, tags: entry.tags.clone() };
+        let loaded = Loaded { value, fate: Fate::Loaded, ttl: None, tags: entry.tags.clone() };
         let held = self.held(one, loaded, fresh, one.landing.began, Duration::ZERO);
         one.landing.meanwhile(|key| self.near.insert(key.clone(), Arc::new(held)));
     }
