@@ -123,7 +123,7 @@ where
         self
     }
 
-    /// For how long after its ttl a value is still served at once, while it is loaded again behind its reader's back. Never one
+    /// For how long after its ttl a value, near or in the shared tier, is still served at once, while it is loaded again behind its reader's back. Never one
     /// that was invalidated. Default: zero.
     pub fn stale_while_revalidate(mut self, grace: Duration) -> Self {
         self.settings.stale_while_revalidate = grace;
@@ -137,7 +137,8 @@ where
         self
     }
 
-    /// How long a read that has a stale value to fall back on waits for the load, which goes on. Default: as long as it takes.
+    /// How long a read, or a batch of them, that has a stale value to fall back on waits for the load, which goes on. Needs
+    /// [`stale_on_error`](Self::stale_on_error). Default: as long as it takes.
     pub fn soft_timeout(mut self, wait: Duration) -> Self {
         self.settings.soft_timeout = Some(wait);
         self

@@ -195,13 +195,14 @@ where
     pub async fn get_many(&self, keys: &[K]) -> Vec<Result<Option<Arc<V>>, Error<L::Error>>> {
         let near: Vec<_> = keys.iter().map(|key| self.inner.near_hit(key)).collect();
         let missing = keys.iter().zip(&near).filter(|(_, value)| value.is_none()).map(|(key, _)| key);
+        let patience = self.inner.patience(); // one for all
         let mut tickets = self.inner.board(missing).into_iter();
         let mut answers = Vec::with_capacity(keys.len());
         for (key, value) in keys.iter().zip(near) {
             answers.push(match value {
                 Some(value) => Ok(value),
                 None => match tickets.next() {
-                    Some(ticket) => self.inner.arrive(key, ticket).await,
+                    Some(ticket) => self.inner.arrive(key, ticket, patience).await,
                     None => Err(Error::Closed),
                 },
             });
@@ -408,8 +409,9 @@ where
 
     /// Joins or opens the flight of `key`, and waits for its answer.
     async fn fly(self: &Arc<Self>, key: &K) -> Result<Option<Arc<V>>, Error<L::Error>> {
+        let patience = self.patience();
         let ticket = self.board(std::iter::once(key)).pop().ok_or(Error::Closed)?;
-        self.arrive(key, ticket).await
+        self.arrive(key, ticket, patience).await
     }
 
     /// The answer of a flight, unless what it brought was invalidated between its start and this read's: its tags are known only
@@ -418,13 +420,14 @@ where
         self: &Arc<Self>,
         key: &K,
         ticket: Ticket<V, L::Error>,
+        patience: Option<Instant>,
     ) -> Result<Option<Arc<V>>, Error<L::Error>> {
         let at = ticket.at;
-        let held = self.answer(key, ticket).await?;
+        let held = self.answer(key, ticket, patience).await?;
         if held.born >= at || mutated!(self, JoinAny) || self.clock.allows(held.born, held.name, &held.tags) {
             return Ok(held.value().cloned());
         }
         let ticket = self.board(std::iter::once(key)).pop().ok_or(Error::Closed)?;
-        Ok(self.answer(key, ticket).await?.value().cloned())
+        Ok(self.answer(key, ticket, patience).await?.value().cloned())
     }
 }

@@ -24,12 +24,16 @@ struct Board<V, E> {
 
 struct State<V, E> {
     answer: Option<Answer<V, E>>,
-    hurried: bool, // a load waits for it
+    stale: Option<Arc<Held<V>>>, // to be had while the flight goes on
+    hurried: bool,               // a load waits for it
 }
 
 impl<V, E> Board<V, E> {
     fn new(answer: Option<Answer<V, E>>) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::new(State { answer, hurried: false }), written: Notify::new() })
+        Arc::new(Self {
+            state: Mutex::new(State { answer, stale: None, hurried: false }),
+            written: Notify::new(),
+        })
     }
 
     fn write(&self, answer: Answer<V, E>) {
@@ -37,11 +41,18 @@ impl<V, E> Board<V, E> {
         self.written.notify_waiters();
     }
 
-    async fn read(&self) -> Answer<V, E> {
+    async fn read(&self, serves: impl Fn(&Held<V>) -> bool) -> Word<V, E> {
         loop {
             let written = self.written.notified(); // counts from here on, so that nothing is missed in between
-            if let Some(answer) = self.state().answer.clone() {
-                return answer;
+            let (answer, stale) = {
+                let state = self.state();
+                (state.answer.clone(), state.stale.clone())
+            };
+            if let Some(answer) = answer {
+                return Word::Last(answer);
+            }
+            if let Some(stale) = stale.filter(|stale| serves(stale)) {
+                return Word::Stale(stale);
             }
             written.await;
         }
@@ -50,6 +61,14 @@ impl<V, E> Board<V, E> {
     fn state(&self) -> MutexGuard<'_, State<V, E>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a flight says.
+pub(crate) enum Word<V, E> {
+    /// Its answer.
+    Last(Answer<V, E>),
+    /// A value past its time, while it goes on.
+    Stale(Arc<Held<V>>),
 }
 
 /// The table of flights.
@@ -221,6 +240,18 @@ impl<K: Hash + Eq, V, E> Landing<K, V, E> {
         }
     }
 
+    /// Offers a value past its time to who would rather have that than wait; whether it is the first.
+    pub(crate) fn offer(&self, stale: Arc<Held<V>>) -> bool {
+        let first = self.board.state().stale.replace(stale).is_none();
+        self.board.written.notify_waiters();
+        first
+    }
+
+    /// Whether it offered a value past its time.
+    pub(crate) fn has_offered(&self) -> bool {
+        self.board.state().stale.is_some()
+    }
+
     /// Whether a load waits for it.
     pub(crate) fn is_hurried(&self) -> bool {
         self.board.state().hurried
@@ -243,8 +274,18 @@ impl<K: Hash + Eq, V, E> Drop for Landing<K, V, E> {
 }
 
 /// Waits for a flight's answer.
+#[cfg(loom)]
 pub(crate) async fn answer_of<V, E>(ticket: Ticket<V, E>) -> Answer<V, E> {
-    ticket.board.read().await
+    loop {
+        if let Word::Last(answer) = ticket.board.read(|_| false).await {
+            return answer;
+        }
+    }
+}
+
+/// Waits for a flight's answer, or for a value past its time that `serves`.
+pub(crate) async fn word_of<V, E>(ticket: Ticket<V, E>, serves: impl Fn(&Held<V>) -> bool) -> Word<V, E> {
+    ticket.board.read(serves).await
 }
 
 impl<K, V, E> fmt::Debug for Flights<K, V, E> {

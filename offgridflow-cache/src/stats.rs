@@ -65,7 +65,7 @@ counters! {
     coalesced,
     /// Reads that found nothing near, and opened a flight.
     misses,
-    /// Flights answered by the shared tier.
+    /// Flights of reads answered by the shared tier.
     shared_hits,
     /// Keys loaded.
     loads,

@@ -153,7 +153,73 @@ async fn a_slow_load_is_waited_for_so_long_and_goes_on() {
     assert_eq!(began.elapsed(), SECOND / 10);
     sleep(SECOND).await;
     assert_eq!((read(&node).await, source.loads()), (2, 2), "the load went on");
-    assert!(builder().soft_timeout(SECOND).build(source).is_err(), "there would be nothing to fall back on");
+    let useless = builder().soft_timeout(SECOND).stale_while_revalidate(TTL).build(source.clone()).map(drop);
+    assert_eq!(useless.unwrap_err().setting, "soft_timeout", "there would be nothing to fall back on");
+    let year = SECOND * 400 * 86_400;
+    let long = builder().stale_while_revalidate(year).build(source.clone()).map(drop);
+    assert_eq!(long.unwrap_err().setting, "stale_while_revalidate");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_waits_for_slow_loads_once() {
+    let (node, source) = node(builder().stale_on_error(TTL).soft_timeout(SECOND / 10));
+    let keys: Vec<u64> = (1..=20).collect();
+    node.get_many(&keys).await;
+    source.take(4 * SECOND);
+    advance(TTL + SECOND).await;
+    let began = Instant::now();
+    assert!(node.get_many(&keys).await.into_iter().all(|answer| answer.is_ok()));
+    assert_eq!(began.elapsed(), SECOND / 10);
+}
+
+/// A node that was just started finds a stale value in the shared tier.
+#[tokio::test(start_paused = true)]
+async fn a_new_node_serves_a_stale_value_of_the_shared_tier_at_once() {
+    let store = InProcess::new();
+    let source = Source::default();
+    let node = |builder: CacheBuilder<u64, u64>| {
+        builder.shared(store.clone(), Json).max_staleness(4 * SECOND).build(source.clone()).unwrap()
+    };
+    let first = node(builder().stale_while_revalidate(TTL));
+    settle().await;
+    assert_eq!(read(&first).await, 1);
+    drop(first);
+    source.take(SECOND / 4);
+    sleep(TTL + SECOND).await;
+    let [fresh, beside] = [(); 2].map(|()| node(builder().stale_while_revalidate(TTL)));
+    settle().await;
+    let began = Instant::now();
+    assert_eq!((read(&fresh).await, read(&beside).await), (1, 1), "one has the lease, the other none");
+    assert_eq!(began.elapsed(), Duration::ZERO, "nobody waited");
+    assert_eq!((fresh.stats().stale_hits, fresh.stats().shared_hits), (1, 1));
+    sleep(2 * SECOND).await;
+    assert_eq!((read(&fresh).await, source.loads()), (2, 2), "it was loaded behind their backs, once");
+    assert!(fresh.stats().hit_ratio().unwrap() <= 1.0);
+
+    assert_eq!(fresh.invalidate(&1).await, Delivery::Delivered);
+    let began = Instant::now();
+    assert_eq!(read(&fresh).await, 3);
+    assert_eq!(began.elapsed(), SECOND / 4, "what was removed is not served");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_node_falls_back_on_a_stale_value_of_the_shared_tier_after_the_soft_time_out() {
+    let store = InProcess::new();
+    let source = Source::default();
+    let node = || {
+        let builder = builder().shared(store.clone(), Json).stale_on_error(TTL).soft_timeout(SECOND / 10);
+        builder.build(source.clone()).unwrap()
+    };
+    let first = node();
+    settle().await;
+    assert_eq!(read(&first).await, 1);
+    source.take(SECOND);
+    sleep(TTL + SECOND).await;
+    let fresh = node();
+    settle().await;
+    let began = Instant::now();
+    assert_eq!(read(&fresh).await, 1);
+    assert_eq!(began.elapsed(), SECOND / 10);
 }
 
 #[tokio::test(start_paused = true)]

@@ -198,7 +198,7 @@ where
         let landing = self.flights.replace(&key, &self.clock, || self.near.remove(&key));
         note_fence!(self, &key);
         let wire = self.wire.as_ref().map(|wire| wire.key(&key));
-        let mut one = Flying { landing, wire, lease: None };
+        let mut one = Flying { landing, wire, lease: None, purpose: Purpose::Refresh };
         if let Some((wire, name)) = self.readable().zip(one.wire.clone()).filter(|_| !one.landing.skip_shared)
         {
             let lookup =

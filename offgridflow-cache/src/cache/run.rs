@@ -22,6 +22,7 @@ pub(super) struct Flying<K: Hash + Eq, V, E> {
     pub(super) landing: Landing<K, V, E>,
     pub(super) wire: Option<Key>,
     pub(super) lease: Option<Lease>,
+    pub(super) purpose: Purpose,
 }
 
 /// Why keys are loaded.
@@ -61,7 +62,7 @@ pub(super) async fn run<K, V, L>(
     // Once for who loads, and once for who takes the lease over.
     let deadline = Instant::now() + inner.settings.lease_wait * 2;
     let wire_key = |landing: &Landing<K, V, L::Error>| inner.wire.as_ref().map(|wire| wire.key(&landing.key));
-    let flying = |landing| Flying { wire: wire_key(&landing), landing, lease: None };
+    let flying = |landing| Flying { wire: wire_key(&landing), landing, lease: None, purpose: errand.purpose };
     let flying: Vec<_> = landings.into_iter().map(flying).collect();
     let (to_load, busy) = inner.ask(flying, errand.purpose).await;
     if !busy.is_empty() {
@@ -187,13 +188,18 @@ where
             event!(WARN, self, "a frame of the shared tier is damaged, another's, or cannot be decoded");
             return Some(one);
         };
-        self.counters.shared_hits.add(1);
+        self.count_shared_hit(&one, !one.landing.has_offered());
         let loaded = Loaded { value, fate: Fate::Loaded, ttl: Some(entry.left), tags: entry.tags.clone() };
         self.land(&one, loaded, one.landing.began, self.typical_cost());
         None
     }
 
-    /// Keeps a stale value of the shared tier near, to be served for as long as it may: until the flight lands, or if it cannot.
+    /// A refresh is no read, and a flight is one hit at most.
+    fn count_shared_hit(&self, one: &Flying<K, V, L::Error>, first: bool) {
+        self.counters.shared_hits.add(u64::from(first && one.purpose == Purpose::Read));
+    }
+
+    /// Offers a stale value of the shared tier to who waits, and keeps it near, to be served for as long as it may: until the flight lands, or if it cannot.
     fn set_aside(&self, wire: &Wire<K, V>, one: &Flying<K, V, L::Error>, entry: &Entry) {
         let fresh = (self.watch.exact() + nanos(entry.left)).saturating_sub(nanos(entry.stale));
         let mut fresher = false;
@@ -201,9 +207,15 @@ where
         if fresher || self.settings.grace() <= entry.stale {
             return;
         }
-        let Some(value) = one.wire.as_ref().and_then(|key| wire.decode(key, &entry.frame)) else { return };
+        let Some(value) = one.wire.as_ref().and_then(|key| wire.decode(key, &entry.frame)) else {
+            self.counters.decode_errors.add(1);
+            return;
+        };
         let loaded = Loaded { value, fate: Fate::Loaded, ttl: None, tags: entry.tags.clone() };
-        let held = self.held(one, loaded, fresh, one.landing.began, Duration::ZERO);
-        one.landing.meanwhile(|key| self.near.insert(key.clone(), Arc::new(held)));
+        let held = Arc::new(self.held(one, loaded, fresh, one.landing.began, Duration::ZERO));
+        one.landing.meanwhile(|key| self.near.insert(key.clone(), Arc::clone(&held)));
+        let usable = entry.stale < self.settings.stale_while_revalidate;
+        let first = one.landing.offer(held);
+        self.count_shared_hit(one, first && usable);
     }
 }

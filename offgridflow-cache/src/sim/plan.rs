@@ -120,7 +120,7 @@ impl Shape {
             ttl: if calm { 60_000 } else { [150, 600, 60_000][dice.index(3)] },
             revalidate,
             on_error,
-            soft_timeout: (revalidate + on_error > 0 && dice.percent(50)).then_some(20),
+            soft_timeout: (on_error > 0 && dice.percent(50)).then_some(20),
             retry_after: [0, 30][dice.index(2)],
             suspects: dice.percent(12),
             schemas: !calm && dice.percent(25),
