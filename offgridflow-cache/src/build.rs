@@ -197,11 +197,13 @@ where
         let name = self.namespace.clone();
         let wire = match (self.shared, self.codec, self.wire_key) {
             (Some(backend), Some(codec), Some(key)) => {
+                let name = backend.caps().name;
                 let (namespace, schema) = (self.namespace.into(), self.schema);
                 #[cfg(feature = "sim")]
                 let mutant = self.settings.probe.mutant;
                 Some(Wire {
                     backend,
+                    name,
                     codec,
                     key,
                     namespace,

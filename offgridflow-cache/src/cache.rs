@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
@@ -11,6 +12,7 @@ pub use self::lease::PutLease;
 pub use self::settings::Outage;
 pub(crate) use self::settings::Settings;
 pub(crate) use self::wire::{Wire, WireKey};
+use crate::caught::caught_within;
 use crate::failures::Failures;
 use crate::flight::{Boarding, Flights, Ticket};
 use crate::near::{Watch, nanos};
@@ -26,11 +28,13 @@ mod invalidate;
 mod lease;
 mod load;
 mod nested;
+mod outage;
 mod run;
 mod settings;
 mod wire;
 
 use self::fresh::Judged;
+use self::outage::Outages;
 use self::run::{Errand, Purpose};
 
 /// A typed cache in front of a loader. Clones share it.
@@ -69,6 +73,7 @@ pub(crate) struct Inner<K, V, L: Loader<K, V>> {
     half_delta: u64,         // of Δ, in nanoseconds
     counters: Counters,
     recovery: Mutex<Recovery<K>>,
+    outages: Outages,
     blind: AtomicBool, // a removal of tags or of everything is deferred: the shared tier is passed by
     down: AtomicBool, // the shared tier did not answer a read: it is passed by until it answers the next look for news
     draws: AtomicU64,
@@ -154,6 +159,7 @@ where
             half_delta: nanos(settings.max_staleness / 2),
             counters: Counters::default(),
             recovery: Mutex::default(),
+            outages: Outages::default(),
             blind: AtomicBool::new(false),
             down: AtomicBool::new(false),
             draws: AtomicU64::new(0),
@@ -177,7 +183,7 @@ where
     /// Reads of one key that meet share one load, which runs to its end even if all of them go away.
     ///
     /// # Errors
-    /// When it had to be loaded and that failed; every waiter gets the same error.
+    /// When it had to be loaded and that failed; every waiter gets the same error. Outside a tokio runtime, unless it is near.
     ///
     /// # Cancel safety
     /// Dropping the future leaves the load to the others, and its value to the cache.
@@ -217,6 +223,9 @@ where
     /// waited for: write the source first, and where several write the same key, invalidate instead or take a
     /// [`lease`](Self::lease).
     ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    ///
     /// # Cancel safety
     /// Dropping the future does not stop it.
     pub async fn put(&self, key: &K, value: impl Into<Loaded<V>>) -> Delivery {
@@ -251,6 +260,9 @@ where
     /// Removes `key` here and, through the shared tier, everywhere. A read that starts after this returned never sees what was
     /// there, and a load that began before keeps nothing.
     ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    ///
     /// # Cancel safety
     /// Dropping the future does not stop the invalidation.
     pub async fn invalidate(&self, key: &K) -> Delivery {
@@ -260,6 +272,9 @@ where
 
     /// Removes everything that carries `tag`, here and everywhere. Costs the same for one entry and for a million.
     ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    ///
     /// # Cancel safety
     /// Dropping the future does not stop the invalidation.
     pub async fn invalidate_tag(&self, tag: impl Into<Arc<str>>) -> Delivery {
@@ -268,6 +283,9 @@ where
     }
 
     /// Removes everything in the namespace, here and everywhere.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     ///
     /// # Cancel safety
     /// Dropping the future does not stop the invalidation.
@@ -281,7 +299,7 @@ where
     pub fn stats(&self) -> Stats {
         let shared = self.inner.wire.as_ref().map_or_else(BackendStats::default, |wire| wire.backend.stats());
         let deferred = self.inner.recovery().waiting() as u64;
-        self.inner.counters.stats(self.inner.near.len(), deferred, shared)
+        self.inner.counters.stats(self.inner.near.len(), deferred, self.inner.outages.reason(), shared)
     }
 
     /// Hands the figures to the `metrics` facade: call it before they are scraped. Hits cost nothing for it.
@@ -291,9 +309,18 @@ where
         crate::stats::record(&self.inner.name, &self.stats());
     }
 
-    /// Runs `work` in a task of its own, so that a caller who goes away does not stop it half-way.
+    /// Runs `work` in a task of its own, so that a caller who goes away does not stop it half-way. If it panics, the namespace is removed
+    /// as a whole, and that is deferred.
     async fn detached(&self, work: impl Future<Output = Delivery> + Send + 'static) -> Delivery {
-        tokio::spawn(work).await.unwrap_or(Delivery::Deferred)
+        let inner = Arc::clone(&self.inner);
+        let guarded = async move {
+            let done = caught_within(|| work).await;
+            done.unwrap_or_else(|| {
+                inner.defer_all();
+                Delivery::Deferred
+            })
+        };
+        tokio::spawn(guarded).await.unwrap_or(Delivery::Deferred)
     }
 }
 
@@ -379,9 +406,12 @@ where
         K: 'k,
     {
         let (mut tickets, mut opened) = (Vec::new(), Vec::new());
+        let runtime = Handle::try_current();
         for key in keys {
-            let refused = self.awaits_itself(key).then_some(Error::Reentrant);
+            let reentrant = self.awaits_itself(key).then_some(Error::Reentrant);
+            let refused = runtime.is_err().then_some(Error::NoRuntime).or(reentrant);
             if let Some(error) = refused.or_else(|| self.failures.recent(key)) {
+                self.counters.refused.add(1);
                 tickets.push(Ticket::answered(Err(error)));
                 continue;
             }
@@ -401,8 +431,8 @@ where
                 }
             }
         }
-        if !opened.is_empty() {
-            tokio::spawn(run::run(Arc::clone(self), opened, Errand::here(Purpose::Read)));
+        if let Some(runtime) = runtime.ok().filter(|_| !opened.is_empty()) {
+            runtime.spawn(run::run(Arc::clone(self), opened, Errand::here(Purpose::Read)));
         }
         tickets
     }

@@ -104,7 +104,8 @@ pub(crate) struct Ticket<V, E> {
     pub(crate) at: u64,
 }
 
-/// The running end of a flight. Dropped without landing, it answers every waiter with [`Error::Closed`].
+/// The running end of a flight. Dropped without landing, it answers every waiter with [`Error::Closed`], or
+/// [`Error::Panicked`] where a panic dropped it.
 pub(crate) struct Landing<K: Hash + Eq, V, E> {
     flights: Arc<Flights<K, V, E>>,
     pub(crate) key: K,
@@ -269,7 +270,7 @@ impl<K: Hash + Eq, V, E> Landing<K, V, E> {
 impl<K: Hash + Eq, V, E> Drop for Landing<K, V, E> {
     fn drop(&mut self) {
         self.flights.end(&self.key, &self.board, || {});
-        self.board.write(Err(Error::Closed));
+        self.board.write(Err(if std::thread::panicking() { Error::Panicked } else { Error::Closed }));
     }
 }
 

@@ -86,6 +86,7 @@ macro_rules! event {
 mod batch;
 mod build;
 mod cache;
+mod caught;
 mod codec;
 #[cfg(feature = "conformance")]
 #[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]

@@ -42,6 +42,8 @@ pub struct Held<V> {
 pub enum Error<E> {
     /// It was given up.
     Closed,
+    /// Something panicked.
+    Panicked,
     /// Its load failed.
     Load(Arc<E>),
 }
@@ -50,6 +52,7 @@ impl<E> Clone for Error<E> {
     fn clone(&self) -> Self {
         match self {
             Self::Closed => Self::Closed,
+            Self::Panicked => Self::Panicked,
             Self::Load(error) => Self::Load(Arc::clone(error)),
         }
     }

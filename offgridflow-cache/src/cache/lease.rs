@@ -39,6 +39,9 @@ where
     /// Invalidates the key, and keeps `value` in its place unless anybody, here or on another node, invalidated it since the lease
     /// was taken: whoever did so wrote the source meanwhile, and nobody can tell who was last. Costs four trips to the shared tier.
     ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    ///
     /// # Cancel safety
     /// Dropping the future does not stop it.
     pub async fn put(self, value: impl Into<Loaded<V>>) -> Delivery {
@@ -57,8 +60,8 @@ where
         let revoked = self.flights.revoked(key);
         let seen = match self.readable() {
             Some(wire) => {
-                let asked = wire.backend.news(&wire.namespace, None);
-                self.ask_shared(asked).await.map(|news| news.position)
+                let asked = || wire.backend.news(&wire.namespace, None);
+                self.ask_shared(wire, asked).await.map(|news| news.position)
             }
             None => None,
         };
@@ -71,7 +74,7 @@ where
         let (key, lenient) = (&lease.key, mutated!(self, PutUnleased));
         let least = if lenient { self.flights.revoked(key) } else { lease.revoked };
         let born = self.clock.now();
-        let Some(revoked) = self.flights.revoke_if(key, least, || self.near.remove(key)) else {
+        let Some(revoked) = self.flights.revoke_if(key, least, || self.drop_near(key)) else {
             return self.invalidate(key).await;
         };
         note_fence!(self, key);
@@ -118,14 +121,15 @@ where
             }
             None => FillWith::Release,
         };
-        let filled = self.ask_shared(wire.backend.fill_if(vec![Fill::new(name.clone(), lease, with)])).await;
+        let filled =
+            self.ask_shared(wire, || wire.backend.fill_if(vec![Fill::new(name.clone(), lease, with)])).await;
         alone && filled.is_some_and(|filled| filled == [Filled::Stored])
     }
 
     /// Whether the removal just sent is the only one since `seen` that may concern the key.
     async fn removed_alone(&self, wire: &Wire<K, V>, name: &Key, seen: &Position) -> bool {
-        let asked = wire.backend.news(&wire.namespace, Some(seen.clone()));
-        let Some(news) = self.ask_shared(asked).await else { return false };
+        let asked = || wire.backend.news(&wire.namespace, Some(seen.clone()));
+        let Some(news) = self.ask_shared(wire, asked).await else { return false };
         let Some(changes) = news.changes.filter(|_| news.position.epoch == seen.epoch) else { return false };
         let concerns = |change: &&Change| !matches!(change, Change::Key(other) if *other != name.name());
         changes.iter().filter(concerns).count() == 1
@@ -146,7 +150,7 @@ where
             name,
             tags: marks(&value.tags),
         };
-        let kept = self.flights.revoke_if(key, revoked, || self.near.insert(key.clone(), Arc::new(held)));
+        let kept = self.flights.revoke_if(key, revoked, || self.keep_near(key, Arc::new(held)));
         if kept.is_none() {
             self.counters.fenced.add(1);
         }

@@ -54,7 +54,7 @@ where
         let held = Arc::new(self.held(one, loaded, fresh, asked, cost));
         self.failures.forget(&one.landing.key);
         let key = one.landing.key.clone();
-        let keep = || self.near.insert(key.clone(), Arc::clone(&held));
+        let keep = || self.keep_near(&key, Arc::clone(&held));
         let kept = one.landing.land(Ok(Arc::clone(&held)), keep);
         if !kept && mutated!(self, LandRevoked) {
             keep();
@@ -188,14 +188,14 @@ where
 
     async fn fill(&self, fills: Vec<Fill>) {
         if let Some(wire) = self.wire.as_ref().filter(|_| !fills.is_empty()) {
-            self.ask_shared(wire.backend.fill_if(fills)).await;
+            self.ask_shared(wire, || wire.backend.fill_if(fills)).await;
         }
     }
 
     /// Fills a key whose invalidation has just ended. The lease in the shared tier is asked for before the flight lands: whoever
     /// invalidates the key later takes it away, and whoever did so earlier took the flight.
     pub(super) async fn put(self: &Arc<Self>, key: K, value: Loaded<V>) {
-        let landing = self.flights.replace(&key, &self.clock, || self.near.remove(&key));
+        let landing = self.flights.replace(&key, &self.clock, || self.drop_near(&key));
         note_fence!(self, &key);
         let wire = self.wire.as_ref().map(|wire| wire.key(&key));
         let mut one = Flying { landing, wire, lease: None, purpose: Purpose::Refresh };

@@ -165,7 +165,7 @@ where
     ) -> Option<Vec<Lookup>> {
         let terms = Terms::new(self.settings.lease()).patience(self.settings.lease_wait);
         let terms = Terms { early: purpose == Purpose::Refresh, ..terms };
-        let Some(lookups) = self.ask_shared(wire.backend.get_or_lease(keys, &terms)).await else {
+        let Some(lookups) = self.ask_shared(wire, || wire.backend.get_or_lease(keys, &terms)).await else {
             self.down.store(true, Ordering::Release);
             return None;
         };
@@ -213,7 +213,7 @@ where
         };
         let loaded = Loaded { value, fate: Fate::Loaded, ttl: None, tags: entry.tags.clone() };
         let held = Arc::new(self.held(one, loaded, fresh, one.landing.began, Duration::ZERO));
-        one.landing.meanwhile(|key| self.near.insert(key.clone(), Arc::clone(&held)));
+        one.landing.meanwhile(|key| self.keep_near(key, Arc::clone(&held)));
         let usable = entry.stale < self.settings.stale_while_revalidate;
         let first = one.landing.offer(held);
         self.count_shared_hit(one, first && usable);

@@ -13,6 +13,7 @@ pub(crate) type WireKey<K> = fn(&Arc<str>, u32, &K) -> Key;
 /// What is needed to speak with a shared tier.
 pub(crate) struct Wire<K, V> {
     pub(crate) backend: Arc<dyn CacheBackend>,
+    pub(crate) name: &'static str, // the backend's
     pub(crate) codec: Arc<dyn Codec<V>>,
     pub(crate) key: WireKey<K>,
     pub(crate) namespace: Arc<str>,
