@@ -110,7 +110,8 @@ where
         self
     }
 
-    /// How long a read waits for another node's load before it loads itself. Default: 500 ms.
+    /// How long a read waits for other nodes' loads before it loads itself. A node that has been loading for half of it is taken over by
+    /// one of those that wait. Default: 1 s.
     pub fn lease_wait(mut self, wait: Duration) -> Self {
         self.settings.lease_wait = wait;
         self

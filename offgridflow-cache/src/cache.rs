@@ -15,6 +15,7 @@ pub(crate) use self::wire::{Wire, WireKey};
 use crate::caught::caught_within;
 use crate::failures::Failures;
 use crate::flight::{Boarding, Flights, Ticket};
+use crate::loader::Fate;
 use crate::near::{Watch, nanos};
 use crate::recovery::Recovery;
 use crate::stats::Counters;
@@ -217,7 +218,7 @@ where
     }
 
     /// Makes `value` the value of `key`, here and in the shared tier: an invalidation, a lease, and a fill. Takes a value, or a
-    /// [`Loaded`] with tags and a ttl of its own.
+    /// [`Loaded`] with tags and a ttl of its own; [`Loaded::not_modified`] carries no value, and only invalidates.
     ///
     /// The last to arrive wins, and an invalidation that comes meanwhile wins over the value. Other writers of the source are not
     /// waited for: write the source first, and where several write the same key, invalidate instead or take a
@@ -232,7 +233,9 @@ where
         let (inner, key, value) = (Arc::clone(&self.inner), key.clone(), value.into());
         self.detached(async move {
             let delivery = inner.invalidate(&key).await;
-            inner.put(key, value).await;
+            if value.fate != Fate::Unchanged {
+                inner.put(key, value).await;
+            }
             delivery
         })
         .await

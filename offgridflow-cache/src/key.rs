@@ -116,9 +116,68 @@ impl CacheKey for String {
     }
 }
 
-impl<K: CacheKey + ?Sized> CacheKey for Arc<K> {
+macro_rules! pointers {
+    ($($pointer:ty),+) => {$(
+        impl<K: CacheKey + ?Sized> CacheKey for $pointer {
+            fn parts(&self, parts: &mut KeyParts) {
+                (**self).parts(parts);
+            }
+        }
+    )+};
+}
+pointers!(&K, Arc<K>, Box<K>);
+
+impl CacheKey for [u8] {
     fn parts(&self, parts: &mut KeyParts) {
-        (**self).parts(parts);
+        parts.push(self);
+    }
+}
+
+impl CacheKey for Vec<u8> {
+    fn parts(&self, parts: &mut KeyParts) {
+        parts.push(self);
+    }
+}
+
+impl<const N: usize> CacheKey for [u8; N] {
+    fn parts(&self, parts: &mut KeyParts) {
+        parts.push(self);
+    }
+}
+
+impl CacheKey for bool {
+    fn parts(&self, parts: &mut KeyParts) {
+        u8::from(*self).parts(parts);
+    }
+}
+
+impl CacheKey for char {
+    fn parts(&self, parts: &mut KeyParts) {
+        u32::from(*self).parts(parts);
+    }
+}
+
+/// As `u64`, whatever the machine.
+impl CacheKey for usize {
+    fn parts(&self, parts: &mut KeyParts) {
+        (*self as u64).parts(parts);
+    }
+}
+
+/// As `i64`, whatever the machine.
+impl CacheKey for isize {
+    fn parts(&self, parts: &mut KeyParts) {
+        (*self as i64).parts(parts);
+    }
+}
+
+/// A part that says whether there is one, then those of what there is.
+impl<K: CacheKey> CacheKey for Option<K> {
+    fn parts(&self, parts: &mut KeyParts) {
+        self.is_some().parts(parts);
+        if let Some(key) = self {
+            key.parts(parts);
+        }
     }
 }
 
@@ -142,6 +201,7 @@ macro_rules! tuples {
         }
     };
 }
+tuples!(A 0);
 tuples!(A 0, B 1);
 tuples!(A 0, B 1, C 2);
 tuples!(A 0, B 1, C 2, D 3);
@@ -156,7 +216,25 @@ mod tests {
         Key::new(&"test".into(), 1, parts)
     }
 
+    #[test]
+    fn keys_of_common_types_are_written_alike_everywhere() {
+        assert_eq!(key(&7_usize), key(&7_u64));
+        assert_eq!(key(&-7_isize), key(&-7_i64));
+        assert_eq!(key(&"text"), key(&"text".to_owned()));
+        assert_eq!(key(&Box::<str>::from("text")), key(&"text"));
+        assert_eq!(key(&vec![1_u8, 2]), key(&[1_u8, 2]));
+        assert_eq!(key(&(7_u8,)), key(&7_u8));
+        assert_ne!(key(&true), key(&false));
+        assert_ne!(key(&'a'), key(&'b'));
+        assert_ne!(key(&None::<u8>), key(&Some(0_u8)));
+    }
+
     proptest! {
+        #[test]
+        fn optional_parts_do_not_run_into_each_other(a: (Option<u8>, Option<u8>), b: (Option<u8>, Option<u8>)) {
+            prop_assert_eq!(key(&a) == key(&b), a == b);
+        }
+
         #[test]
         fn different_parts_are_different_names(a: (String, String), b: (String, String)) {
             prop_assert_eq!(key(&a) == key(&b), a == b);

@@ -97,6 +97,8 @@ counters! {
     gaps,
     /// Frames from the shared tier that are damaged, another's, or cannot be decoded.
     decode_errors,
+    /// Values that could not be encoded for the shared tier, and live near only.
+    encode_errors,
     /// Calls that the shared tier failed or did not answer in time.
     shared_errors,
     /// Times that the shared tier began to fail; the reason is told by an event, and by `outage`.

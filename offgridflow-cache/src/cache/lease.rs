@@ -10,6 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::run::Purpose;
 use super::{Cache, Delivery, Inner, Wire};
+use crate::loader::Fate;
 use crate::near::nanos;
 use crate::recovery::Kept;
 use crate::tags::marks;
@@ -37,7 +38,8 @@ where
     L: Loader<K, V>,
 {
     /// Invalidates the key, and keeps `value` in its place unless anybody, here or on another node, invalidated it since the lease
-    /// was taken: whoever did so wrote the source meanwhile, and nobody can tell who was last. Costs four trips to the shared tier.
+    /// was taken: whoever did so wrote the source meanwhile, and nobody can tell who was last. [`Loaded::not_modified`] carries no value, and
+    /// only invalidates. Costs four trips to the shared tier.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -72,6 +74,9 @@ where
     /// who came before it is seen in the sequence, who comes after it takes the lease away.
     async fn put_leased(&self, lease: &PutLease<K, V, L>, value: Loaded<V>) -> Delivery {
         let (key, lenient) = (&lease.key, mutated!(self, PutUnleased));
+        if value.fate == Fate::Unchanged {
+            return self.invalidate(key).await; // there is no value in it
+        }
         let least = if lenient { self.flights.revoked(key) } else { lease.revoked };
         let born = self.clock.now();
         let Some(revoked) = self.flights.revoke_if(key, least, || self.drop_near(key)) else {
@@ -114,12 +119,13 @@ where
         let lookup = self.look_up(wire, std::slice::from_ref(name), Purpose::Refresh).await;
         let Some(Lookup::Miss(lease)) = lookup.and_then(|mut lookups| lookups.pop()) else { return false };
         let alone = self.removed_alone(wire, name, seen).await || mutated!(self, PutUnleased);
-        let (frame, left) = (wire.encode(name, value.value.as_deref()), value.ttl.unwrap_or_default());
-        let with = match frame.filter(|_| alone && !left.is_zero()) {
-            Some(frame) => {
-                FillWith::Entry(Entry::new(frame, left, value.tags.clone()).with_grace(self.settings.grace()))
-            }
-            None => FillWith::Release,
+        let left = value.ttl.unwrap_or_default();
+        let with = if alone && !left.is_zero() {
+            let entry = |frame| Entry::new(frame, left, value.tags.clone()).with_grace(self.settings.grace());
+            let frame = wire.encode(name, value.value.as_deref());
+            frame.map_or_else(|| self.not_encoded(), |frame| FillWith::Entry(entry(frame)))
+        } else {
+            FillWith::Release
         };
         let filled =
             self.ask_shared(wire, || wire.backend.fill_if(vec![Fill::new(name.clone(), lease, with)])).await;

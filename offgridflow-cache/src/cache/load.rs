@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::Inner;
-use super::run::{Batch, Errand, Flying, Purpose};
+use super::run::{Batch, Errand, Flying, PORTION, Purpose};
 use super::settings::LONGEST_TTL;
 use crate::batch::{Told, one_by_one};
 use crate::loader::{Fate, LOADS_OF_A_BATCH};
@@ -174,8 +174,15 @@ where
                 let entry = Entry::new(frame, left, loaded.tags.clone());
                 FillWith::Entry(Entry { grace: self.settings.grace(), ..entry })
             }
-            None => FillWith::Release,
+            None => self.not_encoded(),
         }
+    }
+
+    /// Others load such a value for themselves.
+    pub(super) fn not_encoded(&self) -> FillWith {
+        self.counters.encode_errors.add(1);
+        event!(WARN, self, "a value cannot be encoded: it is kept near only");
+        FillWith::Release
     }
 
     pub(super) fn fail(&self, one: &Flying<K, V, L::Error>, error: Error<L::Error>) {
@@ -186,9 +193,14 @@ where
         one.landing.land(Err(error), || {});
     }
 
-    async fn fill(&self, fills: Vec<Fill>) {
-        if let Some(wire) = self.wire.as_ref().filter(|_| !fills.is_empty()) {
-            self.ask_shared(wire, || wire.backend.fill_if(fills)).await;
+    async fn fill(&self, mut fills: Vec<Fill>) {
+        let Some(wire) = &self.wire else { return };
+        while !fills.is_empty() {
+            let rest = fills.split_off(PORTION.min(fills.len()));
+            if self.ask_shared(wire, || wire.backend.fill_if(fills)).await.is_none() {
+                return; // the leases of the rest run out
+            }
+            fills = rest;
         }
     }
 

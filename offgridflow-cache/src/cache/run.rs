@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 
 use super::load::load;
 use super::{Inner, Wire, nested};
@@ -16,6 +16,9 @@ use crate::{Entry, Error, Key, Lease, Loaded, Loader, Lookup, Terms};
 
 /// First pause before a busy key is asked for again; it doubles up to the last.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(32));
+
+/// Keys that the shared tier is asked for, or given, at once: each call has a time-out of its own.
+pub(super) const PORTION: usize = 512;
 
 /// A flight, with what the shared tier knows it by.
 pub(super) struct Flying<K: Hash + Eq, V, E> {
@@ -59,8 +62,7 @@ pub(super) async fn run<K, V, L>(
     V: Send + Sync + 'static,
     L: Loader<K, V>,
 {
-    // Once for who loads, and once for who takes the lease over.
-    let deadline = Instant::now() + inner.settings.lease_wait * 2;
+    let deadline = Instant::now() + inner.settings.lease_wait;
     let wire_key = |landing: &Landing<K, V, L::Error>| inner.wire.as_ref().map(|wire| wire.key(&landing.key));
     let flying = |landing| Flying { wire: wire_key(&landing), landing, lease: None, purpose: errand.purpose };
     let flying: Vec<_> = landings.into_iter().map(flying).collect();
@@ -84,7 +86,7 @@ async fn wait<K, V, L>(
 {
     let mut pause = PAUSES.0;
     while !busy.is_empty() && Instant::now() < deadline {
-        sleep(pause).await;
+        sleep_until(deadline.min(Instant::now() + pause)).await;
         pause = (pause * 2).min(PAUSES.1);
         let (to_load, still) = inner.ask(busy, Purpose::Read).await;
         busy = still;
@@ -163,15 +165,20 @@ where
         keys: &[Key],
         purpose: Purpose,
     ) -> Option<Vec<Lookup>> {
-        let terms = Terms::new(self.settings.lease()).patience(self.settings.lease_wait);
+        let terms = Terms::new(self.settings.lease()).patience(self.settings.lease_wait / 2);
         let terms = Terms { early: purpose == Purpose::Refresh, ..terms };
-        let Some(lookups) = self.ask_shared(wire, || wire.backend.get_or_lease(keys, &terms)).await else {
-            self.down.store(true, Ordering::Release);
-            return None;
-        };
-        if lookups.len() != keys.len() {
-            self.counters.shared_errors.add(1);
-            return None;
+        let mut lookups = Vec::with_capacity(keys.len());
+        for portion in keys.chunks(PORTION) {
+            let asked = || wire.backend.get_or_lease(portion, &terms);
+            let Some(found) = self.ask_shared(wire, asked).await else {
+                self.down.store(true, Ordering::Release);
+                return None;
+            };
+            if found.len() != portion.len() {
+                self.counters.shared_errors.add(1);
+                return None;
+            }
+            lookups.extend(found);
         }
         Some(lookups)
     }

@@ -52,7 +52,7 @@ impl Default for Settings {
             load_timeout: Duration::from_secs(5),
             max_loads: 256,
             shared_timeout: Duration::from_millis(500),
-            lease_wait: Duration::from_millis(500),
+            lease_wait: Duration::from_secs(1),
             max_staleness: Duration::from_secs(2),
             stale_while_revalidate: Duration::ZERO,
             stale_on_error: Duration::ZERO,
