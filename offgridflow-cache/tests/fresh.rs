@@ -536,7 +536,7 @@ struct EvenJson;
 
 impl Codec<u64> for EvenJson {
     fn encode(&self, value: &u64) -> Result<Vec<u8>, CodecError> {
-        if value % 2 == 0 { Json.encode(value) } else { Err(CodecError("odd".into())) }
+        if value.is_multiple_of(2) { Json.encode(value) } else { Err(CodecError("odd".into())) }
     }
 
     fn decode(&self, bytes: bytes::Bytes) -> Result<u64, CodecError> {

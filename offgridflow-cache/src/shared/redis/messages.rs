@@ -130,7 +130,10 @@ async fn pass_on(subscriber: SubscriberClient, channels: Weak<Channels>) {
         let channels = channels.lock().unwrap_or_else(PoisonError::into_inner);
         match message {
             Ok(message) => {
-                channels.get(&*message.channel).into_iter().for_each(|channel| channel.heard.send_replace(()))
+                channels
+                    .get(&*message.channel)
+                    .into_iter()
+                    .for_each(|channel| channel.heard.send_replace(()));
             }
             Err(RecvError::Lagged(_)) => channels.values().for_each(|channel| channel.heard.send_replace(())),
             Err(RecvError::Closed) => return,

@@ -44,6 +44,9 @@ const MESSAGES: usize = 1_024;
 ///
 /// A user without the right to run scripts only reads: what others store and remove is seen, nothing is filled, and removals fail, which
 /// the cache defers. `HMGET`, `ZMSCORE`, `ZRANGEBYSCORE`, `EXISTS` and `TIME` are what that takes. Rights that are given later are noticed.
+///
+/// A replica is read from as well, while it follows its primary and may say so (`INFO replication`): nothing is filled there, and removals fail
+/// until it is promoted. What it tells is as old as it is behind, which adds to Δ.
 #[derive(Clone)]
 pub struct RedisBackend {
     client: Client,
@@ -53,7 +56,8 @@ pub struct RedisBackend {
     messages: Arc<Messages>,
     #[expect(dead_code, reason = "dropped with the last clone, which closes it")]
     connection: Option<Arc<Connection<Client>>>, // `None`: the client is its owner's
-    denied: Arc<AtomicBool>, // scripts, to this user
+    denied: Arc<AtomicBool>,  // scripts, to this user
+    replica: Arc<AtomicBool>, // as far as the last look for news told
     max_value_bytes: usize,
 }
 
@@ -152,6 +156,7 @@ impl RedisBackend {
             messages,
             connection: None,
             denied: Arc::default(),
+            replica: Arc::default(),
             max_value_bytes: VALUE_BYTES,
         }
     }
@@ -229,6 +234,11 @@ impl RedisBackend {
         answer.await.map_err(|error| self.failed(error))
     }
 
+    /// Whether fills are of any use: there are scripts, and this is no replica.
+    fn takes_fills(&self) -> bool {
+        !self.scripts_denied() && !self.replica.load(Ordering::Acquire)
+    }
+
     fn scripts_denied(&self) -> bool {
         self.denied.load(Ordering::Acquire)
     }
@@ -273,7 +283,7 @@ impl CacheBackend for RedisBackend {
     }
 
     async fn fill_if(&self, mut fills: Vec<Fill>) -> Result<Vec<Filled>, BackendError> {
-        if self.scripts_denied() {
+        if !self.takes_fills() {
             return Ok(vec![Filled::Fenced; fills.len()]);
         }
         let too_long: Vec<bool> = fills.iter().map(|fill| length(fill) > self.max_value_bytes).collect();
@@ -351,13 +361,14 @@ impl CacheBackend for RedisBackend {
             }
             answer => answer?,
         };
-        let [epoch, sequence, forgotten, changes @ ..] = answer.as_slice() else {
+        let [epoch, sequence, forgotten, replica, changes @ ..] = answer.as_slice() else {
             return Err(protocol("too few fields"));
         };
         let number = |value: &Value| value.as_u64().ok_or_else(|| protocol("no number"));
         let epoch = Bytes::copy_from_slice(epoch.as_bytes().ok_or_else(|| protocol("no epoch"))?);
         let position = Position { epoch, sequence: number(sequence)? };
         let forgotten = number(forgotten)?;
+        self.replica.store(number(replica)? == 1, Ordering::Release);
         let followed = seen.is_some_and(|seen| {
             seen.epoch == position.epoch && seen.sequence >= forgotten && seen.sequence <= position.sequence
         });
@@ -370,7 +381,7 @@ impl CacheBackend for RedisBackend {
     }
 
     fn caps(&self) -> Caps {
-        Caps::new(NAME, !self.scripts_denied())
+        Caps::new(NAME, self.takes_fills())
     }
 
     fn stats(&self) -> BackendStats {
