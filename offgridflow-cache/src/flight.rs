@@ -274,16 +274,6 @@ impl<K: Hash + Eq, V, E> Drop for Landing<K, V, E> {
     }
 }
 
-/// Waits for a flight's answer.
-#[cfg(loom)]
-pub(crate) async fn answer_of<V, E>(ticket: Ticket<V, E>) -> Answer<V, E> {
-    loop {
-        if let Word::Last(answer) = ticket.board.read(|_| false).await {
-            return answer;
-        }
-    }
-}
-
 /// Waits for a flight's answer, or for a value past its time that `serves`.
 pub(crate) async fn word_of<V, E>(ticket: Ticket<V, E>, serves: impl Fn(&Held<V>) -> bool) -> Word<V, E> {
     ticket.board.read(serves).await

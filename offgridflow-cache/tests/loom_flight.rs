@@ -26,7 +26,7 @@ use loom::future::block_on;
 use loom::model::Builder;
 use loom::thread;
 
-use flight::{Boarding, Flights, Landing, answer_of};
+use flight::{Answer, Boarding, Flights, Landing, Ticket, Word, word_of};
 use sync::{AtomicU64, Mutex, Ordering};
 use tags::Clock;
 
@@ -59,6 +59,14 @@ impl<E> Clone for Error<E> {
 }
 
 const KEY: u64 = 1;
+
+/// Waits for a flight's answer; none here offers a value past its time.
+async fn answer_of(ticket: Ticket<u64, ()>) -> Answer<u64, ()> {
+    match word_of(ticket, |_| false).await {
+        Word::Last(answer) => answer,
+        Word::Stale(_) => panic!("nothing was offered"),
+    }
+}
 
 /// A node: a source with versions, a near tier of one key, and the crate's flights.
 struct Node {
