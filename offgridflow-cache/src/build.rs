@@ -66,7 +66,8 @@ where
         self
     }
 
-    /// Version of the value's wire format: values of another version count as misses. Default: 1.
+    /// Version of the value's wire format. Nodes of several versions may share a namespace, as they do while a new one is rolled out:
+    /// each reads and fills values of its own, and what one of them invalidates is invalid in all. Default: 1.
     pub fn schema(mut self, schema: u32) -> Self {
         self.schema = schema;
         self
@@ -96,7 +97,8 @@ where
         self
     }
 
-    /// Loads under way at once; more wait. Default: 256.
+    /// Loads under way at once; more wait. What a loader reads from a cache, this one or another, is loaded in its own turn: it would
+    /// wait for itself otherwise. A batch is one load. Default: 256.
     pub fn max_loads(mut self, loads: usize) -> Self {
         self.settings.max_loads = loads;
         self
@@ -108,7 +110,8 @@ where
         self
     }
 
-    /// How long a read waits for another node's load before it loads itself. Default: 500 ms.
+    /// How long a read waits for other nodes' loads before it loads itself. A node that has been loading for half of it is taken over by
+    /// one of those that wait. Default: 1 s.
     pub fn lease_wait(mut self, wait: Duration) -> Self {
         self.settings.lease_wait = wait;
         self
@@ -121,7 +124,7 @@ where
         self
     }
 
-    /// For how long after its ttl a value is still served at once, while it is loaded again behind its reader's back. Never one
+    /// For how long after its ttl a value, near or in the shared tier, is still served at once, while it is loaded again behind its reader's back. Never one
     /// that was invalidated. Default: zero.
     pub fn stale_while_revalidate(mut self, grace: Duration) -> Self {
         self.settings.stale_while_revalidate = grace;
@@ -135,7 +138,8 @@ where
         self
     }
 
-    /// How long a read that has a stale value to fall back on waits for the load, which goes on. Default: as long as it takes.
+    /// How long a read, or a batch of them, that has a stale value to fall back on waits for the load, which goes on. Needs
+    /// [`stale_on_error`](Self::stale_on_error). Default: as long as it takes.
     pub fn soft_timeout(mut self, wait: Duration) -> Self {
         self.settings.soft_timeout = Some(wait);
         self
@@ -194,7 +198,20 @@ where
         let name = self.namespace.clone();
         let wire = match (self.shared, self.codec, self.wire_key) {
             (Some(backend), Some(codec), Some(key)) => {
-                Some(Wire { backend, codec, key, namespace: self.namespace.into(), schema: self.schema })
+                let name = backend.caps().name;
+                let (namespace, schema) = (self.namespace.into(), self.schema);
+                #[cfg(feature = "sim")]
+                let mutant = self.settings.probe.mutant;
+                Some(Wire {
+                    backend,
+                    name,
+                    codec,
+                    key,
+                    namespace,
+                    schema,
+                    #[cfg(feature = "sim")]
+                    mutant,
+                })
             }
             _ => None,
         };

@@ -4,15 +4,18 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
 pub use self::lease::PutLease;
 pub use self::settings::Outage;
 pub(crate) use self::settings::Settings;
 pub(crate) use self::wire::{Wire, WireKey};
+use crate::caught::caught_within;
 use crate::failures::Failures;
 use crate::flight::{Boarding, Flights, Ticket};
+use crate::loader::Fate;
 use crate::near::{Watch, nanos};
 use crate::recovery::Recovery;
 use crate::stats::Counters;
@@ -26,11 +29,13 @@ mod invalidate;
 mod lease;
 mod load;
 mod nested;
+mod outage;
 mod run;
 mod settings;
 mod wire;
 
 use self::fresh::Judged;
+use self::outage::Outages;
 use self::run::{Errand, Purpose};
 
 /// A typed cache in front of a loader. Clones share it.
@@ -63,11 +68,13 @@ pub(crate) struct Inner<K, V, L: Loader<K, V>> {
     trust: Trust,
     watch: Watch,
     loads: Semaphore,
+    hurry: Notify, // a load waits for a flight: who waits for a turn looks whether it is theirs
     failures: Failures<K, Error<L::Error>>,
     typical_cost: AtomicU64, // of a load, in nanoseconds
     half_delta: u64,         // of Δ, in nanoseconds
     counters: Counters,
     recovery: Mutex<Recovery<K>>,
+    outages: Outages,
     blind: AtomicBool, // a removal of tags or of everything is deferred: the shared tier is passed by
     down: AtomicBool, // the shared tier did not answer a read: it is passed by until it answers the next look for news
     draws: AtomicU64,
@@ -147,11 +154,13 @@ where
             trust,
             watch: Watch::start(),
             loads: Semaphore::new(settings.max_loads),
+            hurry: Notify::new(),
             failures: Failures::default(),
             typical_cost: AtomicU64::new(0),
             half_delta: nanos(settings.max_staleness / 2),
             counters: Counters::default(),
             recovery: Mutex::default(),
+            outages: Outages::default(),
             blind: AtomicBool::new(false),
             down: AtomicBool::new(false),
             draws: AtomicU64::new(0),
@@ -175,7 +184,7 @@ where
     /// Reads of one key that meet share one load, which runs to its end even if all of them go away.
     ///
     /// # Errors
-    /// When it had to be loaded and that failed; every waiter gets the same error.
+    /// When it had to be loaded and that failed; every waiter gets the same error. Outside a tokio runtime, unless it is near.
     ///
     /// # Cancel safety
     /// Dropping the future leaves the load to the others, and its value to the cache.
@@ -193,13 +202,14 @@ where
     pub async fn get_many(&self, keys: &[K]) -> Vec<Result<Option<Arc<V>>, Error<L::Error>>> {
         let near: Vec<_> = keys.iter().map(|key| self.inner.near_hit(key)).collect();
         let missing = keys.iter().zip(&near).filter(|(_, value)| value.is_none()).map(|(key, _)| key);
+        let patience = self.inner.patience(); // one for all
         let mut tickets = self.inner.board(missing).into_iter();
         let mut answers = Vec::with_capacity(keys.len());
         for (key, value) in keys.iter().zip(near) {
             answers.push(match value {
                 Some(value) => Ok(value),
                 None => match tickets.next() {
-                    Some(ticket) => self.inner.arrive(key, ticket).await,
+                    Some(ticket) => self.inner.arrive(key, ticket, patience).await,
                     None => Err(Error::Closed),
                 },
             });
@@ -208,11 +218,14 @@ where
     }
 
     /// Makes `value` the value of `key`, here and in the shared tier: an invalidation, a lease, and a fill. Takes a value, or a
-    /// [`Loaded`] with tags and a ttl of its own.
+    /// [`Loaded`] with tags and a ttl of its own; [`Loaded::not_modified`] carries no value, and only invalidates.
     ///
     /// The last to arrive wins, and an invalidation that comes meanwhile wins over the value. Other writers of the source are not
     /// waited for: write the source first, and where several write the same key, invalidate instead or take a
     /// [`lease`](Self::lease).
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     ///
     /// # Cancel safety
     /// Dropping the future does not stop it.
@@ -220,7 +233,9 @@ where
         let (inner, key, value) = (Arc::clone(&self.inner), key.clone(), value.into());
         self.detached(async move {
             let delivery = inner.invalidate(&key).await;
-            inner.put(key, value).await;
+            if value.fate != Fate::Unchanged {
+                inner.put(key, value).await;
+            }
             delivery
         })
         .await
@@ -248,6 +263,9 @@ where
     /// Removes `key` here and, through the shared tier, everywhere. A read that starts after this returned never sees what was
     /// there, and a load that began before keeps nothing.
     ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    ///
     /// # Cancel safety
     /// Dropping the future does not stop the invalidation.
     pub async fn invalidate(&self, key: &K) -> Delivery {
@@ -257,6 +275,9 @@ where
 
     /// Removes everything that carries `tag`, here and everywhere. Costs the same for one entry and for a million.
     ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    ///
     /// # Cancel safety
     /// Dropping the future does not stop the invalidation.
     pub async fn invalidate_tag(&self, tag: impl Into<Arc<str>>) -> Delivery {
@@ -265,6 +286,9 @@ where
     }
 
     /// Removes everything in the namespace, here and everywhere.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     ///
     /// # Cancel safety
     /// Dropping the future does not stop the invalidation.
@@ -278,7 +302,7 @@ where
     pub fn stats(&self) -> Stats {
         let shared = self.inner.wire.as_ref().map_or_else(BackendStats::default, |wire| wire.backend.stats());
         let deferred = self.inner.recovery().waiting() as u64;
-        self.inner.counters.stats(self.inner.near.len(), deferred, shared)
+        self.inner.counters.stats(self.inner.near.len(), deferred, self.inner.outages.reason(), shared)
     }
 
     /// Hands the figures to the `metrics` facade: call it before they are scraped. Hits cost nothing for it.
@@ -288,9 +312,18 @@ where
         crate::stats::record(&self.inner.name, &self.stats());
     }
 
-    /// Runs `work` in a task of its own, so that a caller who goes away does not stop it half-way.
+    /// Runs `work` in a task of its own, so that a caller who goes away does not stop it half-way. If it panics, the namespace is removed
+    /// as a whole, and that is deferred.
     async fn detached(&self, work: impl Future<Output = Delivery> + Send + 'static) -> Delivery {
-        tokio::spawn(work).await.unwrap_or(Delivery::Deferred)
+        let inner = Arc::clone(&self.inner);
+        let guarded = async move {
+            let done = caught_within(|| work).await;
+            done.unwrap_or_else(|| {
+                inner.defer_all();
+                Delivery::Deferred
+            })
+        };
+        tokio::spawn(guarded).await.unwrap_or(Delivery::Deferred)
     }
 }
 
@@ -376,15 +409,22 @@ where
         K: 'k,
     {
         let (mut tickets, mut opened) = (Vec::new(), Vec::new());
+        let runtime = Handle::try_current();
         for key in keys {
-            let refused = self.awaits_itself(key).then_some(Error::Reentrant);
+            let reentrant = self.awaits_itself(key).then_some(Error::Reentrant);
+            let refused = runtime.is_err().then_some(Error::NoRuntime).or(reentrant);
             if let Some(error) = refused.or_else(|| self.failures.recent(key)) {
+                self.counters.refused.add(1);
                 tickets.push(Ticket::answered(Err(error)));
                 continue;
             }
             match self.flights.board(key, &self.clock, |born, began| self.is_joinable(key, born, began)) {
                 Boarding::Joined(ticket) => {
                     self.counters.coalesced.add(1);
+                    if nested::is_nested() {
+                        ticket.hurry();
+                        self.hurry.notify_waiters();
+                    }
                     tickets.push(ticket);
                 }
                 Boarding::Opened(landing, ticket) => {
@@ -394,16 +434,17 @@ where
                 }
             }
         }
-        if !opened.is_empty() {
-            tokio::spawn(run::run(Arc::clone(self), opened, Errand::here(Purpose::Read)));
+        if let Some(runtime) = runtime.ok().filter(|_| !opened.is_empty()) {
+            runtime.spawn(run::run(Arc::clone(self), opened, Errand::here(Purpose::Read)));
         }
         tickets
     }
 
     /// Joins or opens the flight of `key`, and waits for its answer.
     async fn fly(self: &Arc<Self>, key: &K) -> Result<Option<Arc<V>>, Error<L::Error>> {
+        let patience = self.patience();
         let ticket = self.board(std::iter::once(key)).pop().ok_or(Error::Closed)?;
-        self.arrive(key, ticket).await
+        self.arrive(key, ticket, patience).await
     }
 
     /// The answer of a flight, unless what it brought was invalidated between its start and this read's: its tags are known only
@@ -412,13 +453,14 @@ where
         self: &Arc<Self>,
         key: &K,
         ticket: Ticket<V, L::Error>,
+        patience: Option<Instant>,
     ) -> Result<Option<Arc<V>>, Error<L::Error>> {
         let at = ticket.at;
-        let held = self.answer(key, ticket).await?;
+        let held = self.answer(key, ticket, patience).await?;
         if held.born >= at || mutated!(self, JoinAny) || self.clock.allows(held.born, held.name, &held.tags) {
             return Ok(held.value().cloned());
         }
         let ticket = self.board(std::iter::once(key)).pop().ok_or(Error::Closed)?;
-        Ok(self.answer(key, ticket).await?.value().cloned())
+        Ok(self.answer(key, ticket, patience).await?.value().cloned())
     }
 }

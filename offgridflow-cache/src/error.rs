@@ -31,6 +31,12 @@ pub enum Error<E> {
         "the loader said that nothing has changed, and there is no value; answer so only for keys that `reload_many` was given a value of"
     )]
     NothingHeld,
+    /// Something else that the cache was given panicked: the key's own methods, or the near tier. The message went to the panic hook.
+    #[error("the key or the near tier panicked while the value was on its way")]
+    Panicked,
+    /// There is no tokio runtime here, and the value is not near.
+    #[error("not near, and there is no runtime to load it on; read within a tokio runtime")]
+    NoRuntime,
     /// The runtime is shutting down.
     #[error("the load was abandoned: the runtime is shutting down")]
     Closed,
@@ -45,6 +51,8 @@ impl<E> Clone for Error<E> {
             Self::LoadCount { asked, got } => Self::LoadCount { asked: *asked, got: *got },
             Self::Reentrant => Self::Reentrant,
             Self::NothingHeld => Self::NothingHeld,
+            Self::Panicked => Self::Panicked,
+            Self::NoRuntime => Self::NoRuntime,
             Self::Closed => Self::Closed,
         }
     }
@@ -61,6 +69,8 @@ impl<E: fmt::Debug> fmt::Debug for Error<E> {
             }
             Self::Reentrant => f.write_str("Reentrant"),
             Self::NothingHeld => f.write_str("NothingHeld"),
+            Self::Panicked => f.write_str("Panicked"),
+            Self::NoRuntime => f.write_str("NoRuntime"),
             Self::Closed => f.write_str("Closed"),
         }
     }
@@ -104,6 +114,12 @@ pub enum BackendError {
         /// What it said.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// It panicked; its message went to the panic hook.
+    #[error("{backend} panicked")]
+    Panicked {
+        /// Which backend.
+        backend: &'static str,
     },
     /// Its answer makes no sense.
     #[error("{backend} answered {what}")]

@@ -18,29 +18,57 @@ type Waiting<V, E> = Arc<Board<V, E>>;
 
 /// Where the answer of a flight is written up, once. Who waits is woken in the order of arrival.
 struct Board<V, E> {
-    answer: Mutex<Option<Answer<V, E>>>,
+    state: Mutex<State<V, E>>,
     written: Notify,
 }
 
+struct State<V, E> {
+    answer: Option<Answer<V, E>>,
+    stale: Option<Arc<Held<V>>>, // to be had while the flight goes on
+    hurried: bool,               // a load waits for it
+}
+
 impl<V, E> Board<V, E> {
+    fn new(answer: Option<Answer<V, E>>) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::new(State { answer, stale: None, hurried: false }),
+            written: Notify::new(),
+        })
+    }
+
     fn write(&self, answer: Answer<V, E>) {
-        self.answer().get_or_insert(answer);
+        self.state().answer.get_or_insert(answer);
         self.written.notify_waiters();
     }
 
-    async fn read(&self) -> Answer<V, E> {
+    async fn read(&self, serves: impl Fn(&Held<V>) -> bool) -> Word<V, E> {
         loop {
             let written = self.written.notified(); // counts from here on, so that nothing is missed in between
-            if let Some(answer) = self.answer().clone() {
-                return answer;
+            let (answer, stale) = {
+                let state = self.state();
+                (state.answer.clone(), state.stale.clone())
+            };
+            if let Some(answer) = answer {
+                return Word::Last(answer);
+            }
+            if let Some(stale) = stale.filter(|stale| serves(stale)) {
+                return Word::Stale(stale);
             }
             written.await;
         }
     }
 
-    fn answer(&self) -> MutexGuard<'_, Option<Answer<V, E>>> {
-        self.answer.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State<V, E>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a flight says.
+pub(crate) enum Word<V, E> {
+    /// Its answer.
+    Last(Answer<V, E>),
+    /// A value past its time, while it goes on.
+    Stale(Arc<Held<V>>),
 }
 
 /// The table of flights.
@@ -76,7 +104,8 @@ pub(crate) struct Ticket<V, E> {
     pub(crate) at: u64,
 }
 
-/// The running end of a flight. Dropped without landing, it answers every waiter with [`Error::Closed`].
+/// The running end of a flight. Dropped without landing, it answers every waiter with [`Error::Closed`], or
+/// [`Error::Panicked`] where a panic dropped it.
 pub(crate) struct Landing<K: Hash + Eq, V, E> {
     flights: Arc<Flights<K, V, E>>,
     pub(crate) key: K,
@@ -89,7 +118,12 @@ pub(crate) struct Landing<K: Hash + Eq, V, E> {
 impl<V, E> Ticket<V, E> {
     /// A place in a flight that has landed already.
     pub(crate) fn answered(answer: Answer<V, E>) -> Self {
-        Self { board: Arc::new(Board { answer: Mutex::new(Some(answer)), written: Notify::new() }), at: 0 }
+        Self { board: Board::new(Some(answer)), at: 0 }
+    }
+
+    /// A load waits for this flight: it must not wait for what that load holds.
+    pub(crate) fn hurry(&self) {
+        self.board.state().hurried = true;
     }
 }
 
@@ -129,7 +163,7 @@ impl<K: Hash + Eq + Clone, V, E> Flights<K, V, E> {
         key: &K,
         born: u64,
     ) -> (Landing<K, V, E>, Ticket<V, E>) {
-        let board = Arc::new(Board { answer: Mutex::new(None), written: Notify::new() });
+        let board = Board::new(None);
         let began = Instant::now();
         let flight = Flight { born, began, board: Arc::clone(&board) };
         shard.flights.insert(key.clone(), flight);
@@ -207,6 +241,23 @@ impl<K: Hash + Eq, V, E> Landing<K, V, E> {
         }
     }
 
+    /// Offers a value past its time to who would rather have that than wait; whether it is the first.
+    pub(crate) fn offer(&self, stale: Arc<Held<V>>) -> bool {
+        let first = self.board.state().stale.replace(stale).is_none();
+        self.board.written.notify_waiters();
+        first
+    }
+
+    /// Whether it offered a value past its time.
+    pub(crate) fn has_offered(&self) -> bool {
+        self.board.state().stale.is_some()
+    }
+
+    /// Whether a load waits for it.
+    pub(crate) fn is_hurried(&self) -> bool {
+        self.board.state().hurried
+    }
+
     /// Ends the flight: `keep` runs only if the key was not invalidated meanwhile; the waiters get `answer` in either case,
     /// since they began before the invalidation. Whether it was kept.
     pub(crate) fn land(&self, answer: Answer<V, E>, keep: impl FnOnce()) -> bool {
@@ -219,13 +270,13 @@ impl<K: Hash + Eq, V, E> Landing<K, V, E> {
 impl<K: Hash + Eq, V, E> Drop for Landing<K, V, E> {
     fn drop(&mut self) {
         self.flights.end(&self.key, &self.board, || {});
-        self.board.write(Err(Error::Closed));
+        self.board.write(Err(if std::thread::panicking() { Error::Panicked } else { Error::Closed }));
     }
 }
 
-/// Waits for a flight's answer.
-pub(crate) async fn answer_of<V, E>(ticket: Ticket<V, E>) -> Answer<V, E> {
-    ticket.board.read().await
+/// Waits for a flight's answer, or for a value past its time that `serves`.
+pub(crate) async fn word_of<V, E>(ticket: Ticket<V, E>, serves: impl Fn(&Held<V>) -> bool) -> Word<V, E> {
+    ticket.board.read(serves).await
 }
 
 impl<K, V, E> fmt::Debug for Flights<K, V, E> {

@@ -6,26 +6,29 @@ use xxhash_rust::xxh3::xxh3_128;
 /// Names longer than this are replaced by their 128-bit hash; the frame then carries the name, and is checked against it.
 const LONGEST: usize = 200;
 
-/// A key as a shared tier sees it: a namespace and bytes. `Debug` never shows the bytes.
+/// A key as a shared tier sees it: a namespace, bytes, and the schema of the values that its reader writes. `Debug` never shows the bytes.
+///
+/// The schema is no part of the name: what is removed is removed in every schema.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Key {
     namespace: Arc<str>,
     name: Arc<[u8]>,
+    schema: u32,
     long: Option<Arc<[u8]>>, // what `name` is the hash of
 }
 
 impl Key {
     pub(crate) fn new<K: CacheKey + ?Sized>(namespace: &Arc<str>, schema: u32, key: &K) -> Self {
-        let mut parts = KeyParts(schema.to_be_bytes().to_vec());
+        let mut parts = KeyParts(Vec::new());
         key.parts(&mut parts);
         let namespace = Arc::clone(namespace);
         if parts.0.len() <= LONGEST {
-            return Self { namespace, name: parts.0.into(), long: None };
+            return Self { namespace, name: parts.0.into(), schema, long: None };
         }
         // No part is so long that its length begins with this byte: hashed and other names do not meet.
         let hash = xxh3_128(&parts.0).to_be_bytes();
-        let name = [schema.to_be_bytes().as_slice(), &[0xFF], &hash].concat();
-        Self { namespace, name: name.into(), long: Some(parts.0.into()) }
+        let name = [[0xFF].as_slice(), &hash].concat();
+        Self { namespace, name: name.into(), schema, long: Some(parts.0.into()) }
     }
 
     /// All of a name that was too long, to be compared with the one that a frame was written for.
@@ -45,10 +48,23 @@ impl Key {
         &self.namespace
     }
 
-    /// The name within the namespace: at most 200 bytes, schema first.
+    /// The name within the namespace: at most 200 bytes, the same in every schema. Removals and their fences go by it.
     #[must_use]
     pub fn name(&self) -> &[u8] {
         &self.name
+    }
+
+    /// Which version of values its reader writes and can read: values and leases go by name and schema.
+    #[must_use]
+    pub const fn schema(&self) -> u32 {
+        self.schema
+    }
+
+    /// With the schema in the name, so that nodes of another one do not hear of its removals.
+    #[cfg(feature = "sim")]
+    pub(crate) fn apart(mut self) -> Self {
+        self.name = [self.schema.to_be_bytes().as_slice(), &self.name].concat().into();
+        self
     }
 }
 
@@ -100,9 +116,68 @@ impl CacheKey for String {
     }
 }
 
-impl<K: CacheKey + ?Sized> CacheKey for Arc<K> {
+macro_rules! pointers {
+    ($($pointer:ty),+) => {$(
+        impl<K: CacheKey + ?Sized> CacheKey for $pointer {
+            fn parts(&self, parts: &mut KeyParts) {
+                (**self).parts(parts);
+            }
+        }
+    )+};
+}
+pointers!(&K, Arc<K>, Box<K>);
+
+impl CacheKey for [u8] {
     fn parts(&self, parts: &mut KeyParts) {
-        (**self).parts(parts);
+        parts.push(self);
+    }
+}
+
+impl CacheKey for Vec<u8> {
+    fn parts(&self, parts: &mut KeyParts) {
+        parts.push(self);
+    }
+}
+
+impl<const N: usize> CacheKey for [u8; N] {
+    fn parts(&self, parts: &mut KeyParts) {
+        parts.push(self);
+    }
+}
+
+impl CacheKey for bool {
+    fn parts(&self, parts: &mut KeyParts) {
+        u8::from(*self).parts(parts);
+    }
+}
+
+impl CacheKey for char {
+    fn parts(&self, parts: &mut KeyParts) {
+        u32::from(*self).parts(parts);
+    }
+}
+
+/// As `u64`, whatever the machine.
+impl CacheKey for usize {
+    fn parts(&self, parts: &mut KeyParts) {
+        (*self as u64).parts(parts);
+    }
+}
+
+/// As `i64`, whatever the machine.
+impl CacheKey for isize {
+    fn parts(&self, parts: &mut KeyParts) {
+        (*self as i64).parts(parts);
+    }
+}
+
+/// A part that says whether there is one, then those of what there is.
+impl<K: CacheKey> CacheKey for Option<K> {
+    fn parts(&self, parts: &mut KeyParts) {
+        self.is_some().parts(parts);
+        if let Some(key) = self {
+            key.parts(parts);
+        }
     }
 }
 
@@ -126,6 +201,7 @@ macro_rules! tuples {
         }
     };
 }
+tuples!(A 0);
 tuples!(A 0, B 1);
 tuples!(A 0, B 1, C 2);
 tuples!(A 0, B 1, C 2, D 3);
@@ -140,7 +216,25 @@ mod tests {
         Key::new(&"test".into(), 1, parts)
     }
 
+    #[test]
+    fn keys_of_common_types_are_written_alike_everywhere() {
+        assert_eq!(key(&7_usize), key(&7_u64));
+        assert_eq!(key(&-7_isize), key(&-7_i64));
+        assert_eq!(key(&"text"), key(&"text".to_owned()));
+        assert_eq!(key(&Box::<str>::from("text")), key(&"text"));
+        assert_eq!(key(&vec![1_u8, 2]), key(&[1_u8, 2]));
+        assert_eq!(key(&(7_u8,)), key(&7_u8));
+        assert_ne!(key(&true), key(&false));
+        assert_ne!(key(&'a'), key(&'b'));
+        assert_ne!(key(&None::<u8>), key(&Some(0_u8)));
+    }
+
     proptest! {
+        #[test]
+        fn optional_parts_do_not_run_into_each_other(a: (Option<u8>, Option<u8>), b: (Option<u8>, Option<u8>)) {
+            prop_assert_eq!(key(&a) == key(&b), a == b);
+        }
+
         #[test]
         fn different_parts_are_different_names(a: (String, String), b: (String, String)) {
             prop_assert_eq!(key(&a) == key(&b), a == b);
@@ -150,8 +244,9 @@ mod tests {
         fn names_are_short_and_the_long_ones_are_kept_beside(text in ".{0,300}") {
             let key = key(&text);
             prop_assert!(key.name().len() <= LONGEST);
-            prop_assert_eq!(key.long_name().is_some(), text.len() + 12 > LONGEST);
-            prop_assert!(key.name().starts_with(&1_u32.to_be_bytes()));
+            prop_assert_eq!(key.long_name().is_some(), text.len() + 8 > LONGEST);
+            let other = Key::new(&"test".into(), 2, &text);
+            prop_assert!(other.name() == key.name() && other != key);
         }
     }
 }

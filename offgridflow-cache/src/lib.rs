@@ -83,8 +83,10 @@ macro_rules! event {
     ($($ignored:tt)*) => {};
 }
 
+mod batch;
 mod build;
 mod cache;
+mod caught;
 mod codec;
 #[cfg(feature = "conformance")]
 #[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]

@@ -40,12 +40,20 @@ macro_rules! counters {
             pub near_entries: u64,
             /// Invalidations that wait for the shared tier to answer.
             pub deferred: u64,
+            /// Why the shared tier failed, while it does: until it answers a look for news.
+            pub outage: Option<String>,
             /// What the shared tier did; zero without one.
             pub shared: BackendStats,
         }
 
         impl Counters {
-            pub(crate) fn stats(&self, near_entries: u64, deferred: u64, shared: BackendStats) -> Stats {
+            pub(crate) fn stats(
+                &self,
+                near_entries: u64,
+                deferred: u64,
+                outage: Option<String>,
+                shared: BackendStats,
+            ) -> Stats {
                 Stats {
                     near_hits: self.near_hits.get(),
                     $($name: self.$name.get(),)+
@@ -53,6 +61,7 @@ macro_rules! counters {
                     age_at_serve: self.age_at_serve.get(),
                     near_entries,
                     deferred,
+                    outage,
                     shared,
                 }
             }
@@ -65,7 +74,10 @@ counters! {
     coalesced,
     /// Reads that found nothing near, and opened a flight.
     misses,
-    /// Flights answered by the shared tier.
+    /// Reads that opened none: of a key whose load has just failed, of one that waits for itself, or outside a runtime. They got the
+    /// error, or a stale value.
+    refused,
+    /// Flights of reads answered by the shared tier.
     shared_hits,
     /// Keys loaded.
     loads,
@@ -85,8 +97,14 @@ counters! {
     gaps,
     /// Frames from the shared tier that are damaged, another's, or cannot be decoded.
     decode_errors,
+    /// Values that could not be encoded for the shared tier, and live near only.
+    encode_errors,
     /// Calls that the shared tier failed or did not answer in time.
     shared_errors,
+    /// Times that the shared tier began to fail; the reason is told by an event, and by `outage`.
+    outages,
+    /// Calls of the near tier that panicked, as its weigher may: the value was not kept.
+    near_errors,
     /// Invalidations asked for.
     invalidations,
 }
@@ -113,7 +131,7 @@ impl Stats {
     /// Reads.
     #[must_use]
     pub const fn asked(&self) -> u64 {
-        self.near_hits + self.coalesced + self.misses
+        self.near_hits + self.coalesced + self.misses + self.refused
     }
 }
 

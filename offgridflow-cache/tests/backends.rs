@@ -172,6 +172,48 @@ async fn a_lease_that_a_restart_brings_back_does_not_fill() {
     assert!(matches!(after.ask("k").await, Lookup::Miss(_)), "nor does it keep others from loading");
 }
 
+/// A store over a user who may do everything but what `denied` says.
+fn restricted(redis: &Redis, denied: &str) -> Space {
+    redis.cli(&["ACL", "SETUSER", "limited", "on", ">secret", "~*", "&*", "+@all", denied]).unwrap();
+    let store = over(&redis.url().replace("redis://", "redis://limited:secret@"));
+    Space { store: Arc::new(store), name: "space".to_owned() }
+}
+
+#[tokio::test]
+async fn who_may_not_ask_for_the_run_id_disturbs_nobody_who_may() {
+    let redis = Redis::start().unwrap();
+    let (knows, does_not) = (space(&redis), restricted(&redis, "-info"));
+    knows.set("k", "v", &[]).await;
+    let (mut one, mut other) = (None, None);
+    knows.changes(&mut one).await;
+    does_not.changes(&mut other).await;
+    for _ in 0..3 {
+        assert_eq!(does_not.changes(&mut other).await, Some(Vec::new()), "no other life");
+        assert_eq!(knows.changes(&mut one).await, Some(Vec::new()), "no other life");
+    }
+    assert_eq!(one, other);
+    assert_eq!(knows.value("k").await.as_deref(), Some("v"));
+}
+
+/// S5 without the right to `INFO`: the sequence is behind what this follower has seen.
+#[tokio::test]
+async fn a_restart_is_noticed_by_its_sequence_where_the_run_id_is_not_told() {
+    let mut redis = Redis::start().unwrap();
+    let before = restricted(&redis, "-info");
+    before.set("k", "old", &[]).await;
+    redis.cli(&["SAVE"]).unwrap();
+    before.remove(Scope::Keys(vec![before.key("k")])).await;
+    let mut seen = None;
+    before.changes(&mut seen).await;
+    redis.kill();
+    redis.restart().unwrap();
+    let after = restricted(&redis, "-info");
+    assert_eq!(after.value("k").await.as_deref(), Some("old"), "the control: the old value is there again");
+    assert_eq!(after.changes(&mut seen).await, None, "a look for news finds another life");
+    assert_eq!(after.value("k").await, None);
+    assert_eq!(after.changes(&mut seen).await, Some(Vec::new()), "and it stays the same one");
+}
+
 #[tokio::test]
 async fn scripts_that_redis_forgot_are_sent_again() {
     let redis = Redis::start().unwrap();

@@ -65,7 +65,7 @@ async fn trusted(node: &Node) {
 
 /// How many values there are.
 fn stored(redis: &Redis) -> String {
-    let count = "local n = 0 for _, k in ipairs(redis.call('KEYS', '*:k:*')) do n = n + redis.call('HEXISTS', k, 'v') end return n";
+    let count = "local n = 0 for _, k in ipairs(redis.call('KEYS', '*:k:*')) do n = n + redis.call('HEXISTS', k, 'v1') end return n";
     redis.cli(&["EVAL", count, "0"]).unwrap().trim().to_owned()
 }
 
@@ -118,6 +118,18 @@ async fn a_replica_that_takes_no_writes_defers_removals_until_it_is_promoted() {
         assert_eq!(read(&below, 0).await, value, "not what the replica still has");
     }
     assert!(below.stats().shared_errors > 0, "it says so");
+    let errors = beside.stats().shared_errors;
+    source.value.store(9, Ordering::SeqCst);
+    eventually("what the primary was filled with is on the replica", async || read(&beside, 0).await == 0)
+        .await;
+    assert!(beside.stats().shared_hits > 0, "it is read from");
+    assert_eq!(filler.invalidate(&0).await, Delivery::Delivered);
+    eventually("and its news is followed", async || read(&beside, 0).await == 9).await;
+    trusted(&beside).await;
+    source.value.store(3, Ordering::SeqCst);
+    assert_eq!(filler.invalidate(&0).await, Delivery::Delivered);
+    eventually("again", async || read(&beside, 0).await == 3).await;
+    assert_eq!(beside.stats().shared_errors, errors, "reading costs no errors");
     replica.cli(&["REPLICAOF", "NO", "ONE"]).unwrap();
     eventually("what was deferred is delivered", async || below.stats().deferred == 0).await;
     eventually("who reads the new primary hears of it", async || read(&beside, 0).await == 3).await;

@@ -188,3 +188,19 @@ mod below_a_cache {
         assert_eq!(cache.invalidate(&10).await, Delivery::Deferred, "refused removals are kept");
     }
 }
+
+/// A store whose calls take up to 40 ms each, and all of the batch together longer than any one may.
+#[tokio::test(start_paused = true)]
+async fn a_long_batch_has_a_time_out_for_each_portion() {
+    use offgridflow_cache::{Cache, Json, Loaded, loader_fn};
+    let slow = Faults { slow: 1.0, slow_by: Duration::from_millis(40), ..Faults::default() };
+    let cache = Cache::<u64, u64>::builder("long")
+        .shared(chaos(slow), Json)
+        .shared_timeout(Duration::from_millis(50))
+        .load_timeout(Duration::from_secs(60))
+        .build(loader_fn(|key: u64| async move { Ok::<_, std::convert::Infallible>(Loaded::value(key)) }))
+        .unwrap();
+    let keys: Vec<u64> = (0..20_000).collect();
+    assert!(cache.get_many(&keys).await.into_iter().all(|answer| answer.is_ok()));
+    assert_eq!((cache.stats().shared_errors, cache.stats().outages), (0, 0));
+}

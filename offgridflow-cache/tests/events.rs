@@ -64,4 +64,16 @@ async fn loads_and_troubles_are_told_and_hits_are_not() {
     assert_eq!(cache.invalidate(&1).await, Delivery::Deferred);
     let said = told.take();
     assert!(said.contains("WARN") && said.contains("deferred"), "{said}");
+    assert!(said.contains("WARN") && said.contains("refused by chaos"), "the reason: {said}");
+    let said = |told: &str| told.matches("the shared tier failed").count();
+    let _ = cache.get(&1).await;
+    let _ = cache.invalidate(&2).await;
+    assert_eq!(said(&told.take()), 0, "the outage was said with its first failure");
+    sleep(Duration::from_secs(120)).await;
+    store.rest();
+    sleep(Duration::from_secs(5)).await;
+    assert!(told.take().contains("answers again"));
+    store.resume();
+    assert_eq!(cache.invalidate(&1).await, Delivery::Deferred);
+    assert_eq!(said(&told.take()), 1, "another outage");
 }

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use offgridflow_cache::{
-    Breaker, Cache, CacheBuilder, Chaos, Delivery, Error, Faults, InProcess, Json, Loaded, Loader, Outage,
+    Breaker, Cache, CacheBuilder, Chaos, Codec, CodecError, Delivery, Error, Faults, InProcess, Json, Loaded,
+    Loader, Outage,
 };
 use tokio::time::{Instant, advance, sleep};
 
@@ -153,7 +154,73 @@ async fn a_slow_load_is_waited_for_so_long_and_goes_on() {
     assert_eq!(began.elapsed(), SECOND / 10);
     sleep(SECOND).await;
     assert_eq!((read(&node).await, source.loads()), (2, 2), "the load went on");
-    assert!(builder().soft_timeout(SECOND).build(source).is_err(), "there would be nothing to fall back on");
+    let useless = builder().soft_timeout(SECOND).stale_while_revalidate(TTL).build(source.clone()).map(drop);
+    assert_eq!(useless.unwrap_err().setting, "soft_timeout", "there would be nothing to fall back on");
+    let year = SECOND * 400 * 86_400;
+    let long = builder().stale_while_revalidate(year).build(source.clone()).map(drop);
+    assert_eq!(long.unwrap_err().setting, "stale_while_revalidate");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_waits_for_slow_loads_once() {
+    let (node, source) = node(builder().stale_on_error(TTL).soft_timeout(SECOND / 10));
+    let keys: Vec<u64> = (1..=20).collect();
+    node.get_many(&keys).await;
+    source.take(4 * SECOND);
+    advance(TTL + SECOND).await;
+    let began = Instant::now();
+    assert!(node.get_many(&keys).await.into_iter().all(|answer| answer.is_ok()));
+    assert_eq!(began.elapsed(), SECOND / 10);
+}
+
+/// A node that was just started finds a stale value in the shared tier.
+#[tokio::test(start_paused = true)]
+async fn a_new_node_serves_a_stale_value_of_the_shared_tier_at_once() {
+    let store = InProcess::new();
+    let source = Source::default();
+    let node = |builder: CacheBuilder<u64, u64>| {
+        builder.shared(store.clone(), Json).max_staleness(4 * SECOND).build(source.clone()).unwrap()
+    };
+    let first = node(builder().stale_while_revalidate(TTL));
+    settle().await;
+    assert_eq!(read(&first).await, 1);
+    drop(first);
+    source.take(SECOND / 4);
+    sleep(TTL + SECOND).await;
+    let [fresh, beside] = [(); 2].map(|()| node(builder().stale_while_revalidate(TTL)));
+    settle().await;
+    let began = Instant::now();
+    assert_eq!((read(&fresh).await, read(&beside).await), (1, 1), "one has the lease, the other none");
+    assert_eq!(began.elapsed(), Duration::ZERO, "nobody waited");
+    assert_eq!((fresh.stats().stale_hits, fresh.stats().shared_hits), (1, 1));
+    sleep(2 * SECOND).await;
+    assert_eq!((read(&fresh).await, source.loads()), (2, 2), "it was loaded behind their backs, once");
+    assert!(fresh.stats().hit_ratio().unwrap() <= 1.0);
+
+    assert_eq!(fresh.invalidate(&1).await, Delivery::Delivered);
+    let began = Instant::now();
+    assert_eq!(read(&fresh).await, 3);
+    assert_eq!(began.elapsed(), SECOND / 4, "what was removed is not served");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_node_falls_back_on_a_stale_value_of_the_shared_tier_after_the_soft_time_out() {
+    let store = InProcess::new();
+    let source = Source::default();
+    let node = || {
+        let builder = builder().shared(store.clone(), Json).stale_on_error(TTL).soft_timeout(SECOND / 10);
+        builder.build(source.clone()).unwrap()
+    };
+    let first = node();
+    settle().await;
+    assert_eq!(read(&first).await, 1);
+    source.take(SECOND);
+    sleep(TTL + SECOND).await;
+    let fresh = node();
+    settle().await;
+    let began = Instant::now();
+    assert_eq!(read(&fresh).await, 1);
+    assert_eq!(began.elapsed(), SECOND / 10);
 }
 
 #[tokio::test(start_paused = true)]
@@ -363,7 +430,7 @@ async fn a_load_that_would_wait_for_itself_is_told_so_at_once() {
 async fn who_loads_too_slowly_is_taken_over_by_one() {
     let store = InProcess::new();
     let node = |source: &Source| {
-        let builder = builder().shared(store.clone(), Json).lease_wait(SECOND / 2).load_timeout(5 * SECOND);
+        let builder = builder().shared(store.clone(), Json).lease_wait(SECOND).load_timeout(5 * SECOND);
         builder.build(source.clone()).unwrap()
     };
     let (stuck, source) = (Source::default(), Source::default());
@@ -392,4 +459,97 @@ async fn who_loads_too_slowly_is_taken_over_by_one() {
     let late = node(&source);
     settle().await;
     assert_eq!((read(&late).await, source.loads()), (1, 1), "and its fill stayed");
+}
+
+/// Of two nodes in turn that hold the lease, neither answers.
+#[tokio::test(start_paused = true)]
+async fn a_read_waits_for_other_nodes_loads_no_longer_than_asked() {
+    let store = InProcess::new();
+    let node = |source: &Source| {
+        let builder = builder().shared(store.clone(), Json).lease_wait(SECOND).load_timeout(50 * SECOND);
+        builder.build(source.clone()).unwrap()
+    };
+    let (stuck, quick) = (Source::default(), Source::default());
+    stuck.take(40 * SECOND);
+    let [one, two, late] = [&stuck, &stuck, &quick].map(node);
+    settle().await;
+    let first = tokio::spawn(async move { one.get(&1).await });
+    sleep(SECOND * 2 / 5).await;
+    let second = tokio::spawn(async move { two.get(&1).await }); // takes the lease over a moment later
+    settle().await;
+    let began = Instant::now();
+    assert_eq!(read(&late).await, 1);
+    let waited = began.elapsed();
+    assert!((SECOND / 2..=SECOND).contains(&waited), "{waited:?}");
+    first.abort();
+    second.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn reads_are_counted_whatever_becomes_of_them() {
+    let store = InProcess::new();
+    let (node, source) =
+        node(builder().shared(store.clone(), Json).retry_after(SECOND).refresh_early(1_000.0));
+    settle().await;
+    source.fail(true);
+    for _ in 0..10 {
+        let _ = node.get(&1).await;
+    }
+    assert_eq!((node.stats().asked(), node.stats().misses, node.stats().refused), (10, 1, 9));
+    source.fail(false);
+    sleep(2 * SECOND).await;
+    source.take(SECOND / 10);
+    for _ in 0..200 {
+        let _ = node.get(&1).await; // refreshed again and again behind its readers' backs
+        sleep(SECOND / 50).await;
+    }
+    assert!(node.stats().refreshes > 0);
+    assert_eq!(node.stats().asked(), 210);
+    let other = builder().shared(store, Json).refresh_early(1_000.0).build(source).unwrap();
+    settle().await;
+    for _ in 0..200 {
+        let _ = other.get(&1).await;
+        sleep(SECOND / 50).await;
+    }
+    let ratio = other.stats().hit_ratio().unwrap();
+    assert!(ratio <= 1.0, "{ratio}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_says_that_nothing_changed_puts_nothing() {
+    let (node, _) = node(builder());
+    assert_eq!(read(&node).await, 1);
+    for leased in [false, true] {
+        let delivery = if leased {
+            node.lease(&1).await.put(Loaded::not_modified()).await
+        } else {
+            node.put(&1, Loaded::not_modified()).await
+        };
+        assert_eq!(delivery, Delivery::Delivered);
+        assert_eq!(read(&node).await, 2 + u64::from(leased), "the source decides");
+    }
+}
+
+/// JSON that cannot write odd numbers.
+#[derive(Debug)]
+struct EvenJson;
+
+impl Codec<u64> for EvenJson {
+    fn encode(&self, value: &u64) -> Result<Vec<u8>, CodecError> {
+        if value.is_multiple_of(2) { Json.encode(value) } else { Err(CodecError("odd".into())) }
+    }
+
+    fn decode(&self, bytes: bytes::Bytes) -> Result<u64, CodecError> {
+        Json.decode(bytes)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_that_cannot_be_encoded_is_counted_and_lives_near() {
+    let (node, source) = node(builder().shared(InProcess::new(), EvenJson));
+    settle().await;
+    assert_eq!((read(&node).await, read(&node).await), (1, 1));
+    assert_eq!((source.loads(), node.stats().encode_errors), (1, 1));
+    let _ = node.lease(&1).await.put(7).await;
+    assert_eq!(node.stats().encode_errors, 2);
 }

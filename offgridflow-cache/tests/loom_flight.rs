@@ -26,7 +26,7 @@ use loom::future::block_on;
 use loom::model::Builder;
 use loom::thread;
 
-use flight::{Boarding, Flights, Landing, answer_of};
+use flight::{Answer, Boarding, Flights, Landing, Ticket, Word, word_of};
 use sync::{AtomicU64, Mutex, Ordering};
 use tags::Clock;
 
@@ -42,6 +42,8 @@ pub struct Held<V> {
 pub enum Error<E> {
     /// It was given up.
     Closed,
+    /// Something panicked.
+    Panicked,
     /// Its load failed.
     Load(Arc<E>),
 }
@@ -50,12 +52,21 @@ impl<E> Clone for Error<E> {
     fn clone(&self) -> Self {
         match self {
             Self::Closed => Self::Closed,
+            Self::Panicked => Self::Panicked,
             Self::Load(error) => Self::Load(Arc::clone(error)),
         }
     }
 }
 
 const KEY: u64 = 1;
+
+/// Waits for a flight's answer; none here offers a value past its time.
+async fn answer_of(ticket: Ticket<u64, ()>) -> Answer<u64, ()> {
+    match word_of(ticket, |_| false).await {
+        Word::Last(answer) => answer,
+        Word::Stale(_) => panic!("nothing was offered"),
+    }
+}
 
 /// A node: a source with versions, a near tier of one key, and the crate's flights.
 struct Node {

@@ -187,6 +187,47 @@ async fn messages_hurry_an_invalidation() {
     }
 }
 
+/// Redis is away for longer than any command may take, or does not let the node in, when its cache is built.
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_begin_whenever_redis_does() {
+    let mut redis = Redis::start().unwrap();
+    redis.cli(&["SAVE"]).unwrap();
+    redis.kill();
+    let source = Source::default();
+    let staleness = Duration::from_secs(300);
+    let [a, b] = [(); 2]
+        .map(|()| node_behind(staleness, "late", RedisBackend::connect(&redis.url()).unwrap(), &source));
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!((a.stats().shared.unheard, b.stats().shared.unheard), (1, 1), "it is seen in the statistics");
+    redis.restart().unwrap();
+    eventually("both are heard", Duration::from_secs(20), async || {
+        a.stats().shared.unheard + b.stats().shared.unheard == 0
+    })
+    .await;
+    let _ = a.invalidate(&"k".to_owned()).await; // the message hurries b's first successful look, and with it its trust
+    warmed(&b, "k").await;
+    eventually("the other node hears of it", Duration::from_secs(20), async || {
+        let _ = a.invalidate(&"k".to_owned()).await;
+        sleep(Duration::from_millis(200)).await;
+        b.peek(&"k".to_owned()).is_none()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_dropped_leaves_no_connection() {
+    let redis = Redis::start().unwrap();
+    let clients =
+        || redis.cli(&["CLIENT", "LIST"]).unwrap().lines().filter(|line| line.contains("id=")).count();
+    let before = clients();
+    let source = Source::default();
+    let cache = node("dropped", RedisBackend::connect(&redis.url()).unwrap(), &source);
+    warmed(&cache, "k").await;
+    eventually("it has two", Duration::from_secs(5), async || clients() == before + 2).await;
+    drop(cache);
+    eventually("none is left", Duration::from_secs(5), async || clients() == before).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_load_that_began_before_another_nodes_invalidation_does_not_fill_the_shared_tier() {
     on_both(async |space, shared| {
@@ -353,16 +394,63 @@ async fn frames_of_another_schema_or_damaged_ones_are_misses() {
     warmed(&old, "k").await;
     warmed(&new, "k").await;
     assert_eq!(source.loads(), 2, "each schema has its own");
-    let key = redis.cli(&["KEYS", "*:k:*"]).unwrap();
-    assert_eq!(key.lines().count(), 2);
+    let copied = "for _, k in ipairs(redis.call('KEYS', '*:k:*')) do redis.call('HSET', k, 'v1', redis.call('HGET', k, 'v2')) end return {}";
+    redis.cli(&["EVAL", copied, "0"]).unwrap();
+    let fresh = with_schema(1);
+    eventually("another schema's frame is a counted miss", DELTA * 10, async || {
+        read(&fresh, "k").await == Some(0) && fresh.stats().decode_errors > 0
+    })
+    .await;
     for damage in ["garbage", "OGF1"] {
-        redis.cli(&["EVAL", "for _, k in ipairs(redis.call('KEYS', '*:k:*')) do redis.call('HSET', k, 'v', ARGV[1]) end return {}", "0", damage]).unwrap();
+        redis.cli(&["EVAL", "for _, k in ipairs(redis.call('KEYS', '*:k:*')) do redis.call('HSET', k, 'v1', ARGV[1]) end return {}", "0", damage]).unwrap();
         let fresh = with_schema(1);
         eventually("read past the damage", DELTA * 10, async || read(&fresh, "k").await == Some(0)).await;
     }
     redis.cli(&["EVAL", "for _, k in ipairs(redis.call('KEYS', '*:k:*')) do redis.call('DEL', k) redis.call('SET', k, 'x') end return {}", "0"]).unwrap();
     let fresh = with_schema(1);
     assert_eq!(read(&fresh, "k").await, Some(0), "a key of another type fails itself only");
+}
+
+/// A new version is rolled out: nodes of two schemas share a namespace, each with values of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_node_invalidates_is_invalid_in_every_schema() {
+    on_both(async |space, shared| {
+        let source = Source::default();
+        let node = |schema| {
+            let builder = match shared() {
+                Shared::Mine(store) => Cache::builder(&*space).shared(store, Json),
+                Shared::Redis(redis) => Cache::builder(&*space).shared(redis, Json),
+            };
+            builder.schema(schema).max_staleness(DELTA).build(source.clone()).unwrap()
+        };
+        let [old, new, fresh] = [1, 2, 1].map(node);
+        for (round, kind) in (1_u64..).zip(["key", "tag", "clear"]) {
+            warmed(&old, "k").await;
+            warmed(&new, "k").await;
+            source.set(round);
+            let delivery = match kind {
+                "key" => new.invalidate(&"k".to_owned()).await,
+                "tag" => new.invalidate_tag("tag").await,
+                _ => new.clear().await,
+            };
+            assert_eq!(delivery, Delivery::Delivered, "{kind}");
+            assert_eq!(read(&new, "k").await, Some(round), "{kind}: the invalidating node");
+            sleep(DELTA + Duration::from_millis(100)).await;
+            assert_eq!(read(&old, "k").await, Some(round), "{kind}: a node of the older schema");
+            assert_eq!(read(&fresh, "k").await, Some(round), "{kind}: what the shared tier kept for it");
+        }
+        assert_eq!(
+            old.stats().decode_errors + new.stats().decode_errors,
+            0,
+            "they do not meet each other's frames"
+        );
+        let loads = source.loads();
+        for _ in 0..5 {
+            assert_eq!((read(&old, "k").await, read(&new, "k").await), (Some(3), Some(3)));
+        }
+        assert_eq!(source.loads(), loads, "nor overwrite each other's values");
+    })
+    .await;
 }
 
 #[test]

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::Inner;
+use crate::caught::caught;
 use crate::{Change, Loader, News, Position};
 
 /// Asks for news four times within Δ, and sooner after a message, for as long as the cache lives. The near tier is trusted for Δ from when a question was *sent*
@@ -23,14 +24,17 @@ where
     let (mut seen, mut messages) = (None, None);
     while let Some(inner) = cache.upgrade() {
         let Some(wire) = &inner.wire else { return };
-        let messages = messages.get_or_insert_with(|| wire.backend.messages(&wire.namespace));
+        let messages =
+            messages.get_or_insert_with(|| caught(|| wire.backend.messages(&wire.namespace)).flatten());
         inner.deliver(wire).await;
         messages.iter_mut().for_each(watch::Receiver::mark_unchanged); // what comes from here on may not be in the answer
         let sent = Instant::now();
-        let asked = wire.backend.news(&wire.namespace, seen.clone());
-        let news = inner.ask_shared(asked).await;
+        let news = inner.ask_shared(wire, || wire.backend.news(&wire.namespace, seen.clone())).await;
         inner.down.store(news.is_none(), Ordering::Release);
         if let Some(news) = news {
+            if inner.outages.ends() {
+                event!(INFO, inner, "the shared tier answers again");
+            }
             inner.apply(&news, seen.as_ref());
             seen = Some(news.position);
             inner.trust.extend(inner.watch.at(sent + inner.settings.max_staleness)); // after what it tells was applied

@@ -1,16 +1,17 @@
 //! Near values that are no longer calm: about to end, stale, or in doubt because the shared tier has not been heard of.
 
 use std::hash::Hash;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::run::{Errand, Purpose, run};
 use super::{Inner, Outage};
-use crate::flight::{Answer, Boarding, Ticket, answer_of};
+use crate::flight::{Answer, Boarding, Ticket, Word, word_of};
 use crate::near::nanos;
 use crate::random::share;
 use crate::{Held, Loader};
@@ -101,6 +102,13 @@ where
         }
     }
 
+    /// Whether a value of so much grace may be served at `now`.
+    fn is_usable(&self, held: &Held<V>, now: u64, grace: Duration) -> bool {
+        now < held.fresh.saturating_add(nanos(grace))
+            && (self.trusts(held, now) || self.serves_suspects(now))
+            && (mutated!(self, ServeInvalidated) || self.clock.allows(held.born, held.name, &held.tags))
+    }
+
     /// A value that is past its time and may be served because there is no better one.
     fn last_resort(&self, key: &K) -> Option<Arc<Held<V>>> {
         if self.settings.stale_on_error.is_zero() {
@@ -109,33 +117,53 @@ where
         let now = self.watch.exact();
         let mut found = None;
         self.near.peek(key, &mut |held| {
-            let usable = now < held.fresh.saturating_add(nanos(self.settings.stale_on_error))
-                && (self.trusts(held, now) || self.serves_suspects(now))
-                && (mutated!(self, ServeInvalidated) || self.clock.allows(held.born, held.name, &held.tags));
-            found = usable.then(|| Arc::new(held.clone()));
+            found = self.is_usable(held, now, self.settings.stale_on_error).then(|| Arc::new(held.clone()));
         });
         found
     }
 
-    /// A flight's answer; a stale one if there is one and the load fails or takes too long.
-    pub(super) async fn answer(&self, key: &K, ticket: Ticket<V, L::Error>) -> Answer<V, L::Error> {
-        let resort = self.last_resort(key);
-        let answer = match (self.settings.soft_timeout, &resort) {
-            (Some(wait), Some(held)) => match timeout(wait, answer_of(ticket)).await {
-                Ok(answer) => answer,
-                Err(_) => {
-                    self.counters.stale_hits.add(1);
-                    return Ok(Arc::clone(held));
-                }
-            },
-            _ => answer_of(ticket).await,
+    /// Until when a read that begins now waits for a load, if there is a stale value to fall back on.
+    pub(super) fn patience(&self) -> Option<Instant> {
+        self.settings.soft_timeout.map(|wait| Instant::now() + wait)
+    }
+
+    /// A flight's answer. A stale value, if there is one: at once within `stale_while_revalidate`; within `stale_on_error` when the load
+    /// fails, or once patience is over.
+    pub(super) async fn answer(
+        &self,
+        key: &K,
+        ticket: Ticket<V, L::Error>,
+        patience: Option<Instant>,
+    ) -> Answer<V, L::Error> {
+        let serves = |held: &Held<V>| {
+            let (now, settings) = (self.watch.exact(), &self.settings);
+            let over = patience.is_some_and(|until| until <= Instant::now());
+            self.is_usable(held, now, settings.stale_while_revalidate)
+                || over && self.is_usable(held, now, settings.stale_on_error)
         };
-        match (answer, self.last_resort(key)) {
-            (Err(_), Some(held)) => {
+        let mut flight = pin!(word_of(ticket, serves));
+        let word = match patience {
+            Some(until) => match timeout_at(until, flight.as_mut()).await {
+                Ok(word) => word,
+                Err(_) => match self.last_resort(key) {
+                    Some(held) => Word::Stale(held),
+                    None => flight.await,
+                },
+            },
+            None => flight.await,
+        };
+        let answer = match word {
+            Word::Last(Err(error)) => {
+                self.last_resort(key).map(Word::Stale).unwrap_or(Word::Last(Err(error)))
+            }
+            word => word,
+        };
+        match answer {
+            Word::Last(answer) => answer,
+            Word::Stale(held) => {
                 self.counters.stale_hits.add(1);
                 Ok(held)
             }
-            (answer, _) => answer,
         }
     }
 }

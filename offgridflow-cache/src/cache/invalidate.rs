@@ -9,8 +9,9 @@ use tokio::time::timeout;
 #[cfg(feature = "sim")]
 use super::Cache;
 use super::{Delivery, Inner, Wire};
+use crate::caught::{caught, caught_within};
 use crate::recovery::{Kept, Recovery};
-use crate::{BackendError, Loader, Scope};
+use crate::{BackendError, Held, Loader, Scope};
 
 #[cfg(feature = "sim")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sim")))]
@@ -59,9 +60,40 @@ where
     }
 
     pub(super) fn fence(&self, key: &K) {
-        self.flights.revoke(key, || self.near.remove(key));
+        self.flights.revoke(key, || self.drop_near(key));
         self.failures.forget(key);
         note_fence!(self, key);
+    }
+
+    /// Keeps a value near. A near tier that panics over it keeps nothing of the key.
+    pub(super) fn keep_near(&self, key: &K, held: Arc<Held<V>>) {
+        if caught(|| self.near.insert(key.clone(), held)).is_none() {
+            self.counters.near_errors.add(1);
+            event!(
+                WARN,
+                self,
+                "the near tier, or what it weighs by, panicked over a value, which is not kept"
+            );
+            self.drop_near(key);
+        }
+    }
+
+    /// Forgets what is near. Where the near tier panics, nothing that it has is valid any more.
+    pub(super) fn drop_near(&self, key: &K) {
+        if caught(|| self.near.remove(key)).is_none() {
+            self.counters.near_errors.add(1);
+            event!(WARN, self, "the near tier panicked over a removal: everything near is invalid");
+            self.clock.remove_all();
+        }
+    }
+
+    /// Work on a removal panicked, by a key's own methods: nobody knows how far it got. All of the namespace is removed in its place.
+    pub(super) fn defer_all(&self) {
+        self.fence_all();
+        if self.wire.is_some() {
+            self.keep(Recovery::keep_all);
+            self.fence_all();
+        }
     }
 
     pub(super) fn fence_all(&self) {
@@ -105,21 +137,32 @@ where
     }
 
     pub(super) async fn removed(&self, wire: &Wire<K, V>, scope: Scope) -> bool {
-        self.ask_shared(wire.backend.remove(&wire.namespace, scope)).await.is_some()
+        self.ask_shared(wire, || wire.backend.remove(&wire.namespace, scope)).await.is_some()
     }
 
-    /// The shared tier's answer in time; a failure is counted, and the caller goes on without.
-    pub(super) async fn ask_shared<T>(
+    /// The shared tier's answer in time; a failure or a panic is counted, and the caller goes on without.
+    pub(super) async fn ask_shared<T, F: Future<Output = Result<T, BackendError>>>(
         &self,
-        question: impl Future<Output = Result<T, BackendError>>,
+        wire: &Wire<K, V>,
+        question: impl FnOnce() -> F,
     ) -> Option<T> {
-        let answer = timeout(self.settings.shared_timeout, question).await;
-        let answer = answer.ok().and_then(Result::ok);
-        if answer.is_none() {
-            self.counters.shared_errors.add(1);
-            event!(DEBUG, self, "the shared tier failed, or did not answer in time");
+        let (backend, waited) = (wire.name, self.settings.shared_timeout);
+        let answer = match timeout(waited, caught_within(question)).await {
+            Ok(Some(answer)) => answer,
+            Ok(None) => Err(BackendError::Panicked { backend }),
+            Err(_) => Err(BackendError::Timeout { backend, waited }),
+        };
+        answer.map_err(|error| self.trouble(&error)).ok()
+    }
+
+    fn trouble(&self, error: &BackendError) {
+        self.counters.shared_errors.add(1);
+        let trouble = self.outages.failed(error);
+        self.counters.outages.add(u64::from(trouble.begins));
+        if let Some(reason) = trouble.said {
+            event!(WARN, self, %reason, "the shared tier failed, or did not answer in time");
+            let _ = reason;
         }
-        answer
     }
 
     pub(super) fn recovery(&self) -> MutexGuard<'_, Recovery<K>> {

@@ -10,6 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::run::Purpose;
 use super::{Cache, Delivery, Inner, Wire};
+use crate::loader::Fate;
 use crate::near::nanos;
 use crate::recovery::Kept;
 use crate::tags::marks;
@@ -37,7 +38,11 @@ where
     L: Loader<K, V>,
 {
     /// Invalidates the key, and keeps `value` in its place unless anybody, here or on another node, invalidated it since the lease
-    /// was taken: whoever did so wrote the source meanwhile, and nobody can tell who was last. Costs four trips to the shared tier.
+    /// was taken: whoever did so wrote the source meanwhile, and nobody can tell who was last. [`Loaded::not_modified`] carries no value, and
+    /// only invalidates. Costs four trips to the shared tier.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     ///
     /// # Cancel safety
     /// Dropping the future does not stop it.
@@ -57,8 +62,8 @@ where
         let revoked = self.flights.revoked(key);
         let seen = match self.readable() {
             Some(wire) => {
-                let asked = wire.backend.news(&wire.namespace, None);
-                self.ask_shared(asked).await.map(|news| news.position)
+                let asked = || wire.backend.news(&wire.namespace, None);
+                self.ask_shared(wire, asked).await.map(|news| news.position)
             }
             None => None,
         };
@@ -69,9 +74,12 @@ where
     /// who came before it is seen in the sequence, who comes after it takes the lease away.
     async fn put_leased(&self, lease: &PutLease<K, V, L>, value: Loaded<V>) -> Delivery {
         let (key, lenient) = (&lease.key, mutated!(self, PutUnleased));
+        if value.fate == Fate::Unchanged {
+            return self.invalidate(key).await; // there is no value in it
+        }
         let least = if lenient { self.flights.revoked(key) } else { lease.revoked };
         let born = self.clock.now();
-        let Some(revoked) = self.flights.revoke_if(key, least, || self.near.remove(key)) else {
+        let Some(revoked) = self.flights.revoke_if(key, least, || self.drop_near(key)) else {
             return self.invalidate(key).await;
         };
         note_fence!(self, key);
@@ -111,21 +119,23 @@ where
         let lookup = self.look_up(wire, std::slice::from_ref(name), Purpose::Refresh).await;
         let Some(Lookup::Miss(lease)) = lookup.and_then(|mut lookups| lookups.pop()) else { return false };
         let alone = self.removed_alone(wire, name, seen).await || mutated!(self, PutUnleased);
-        let (frame, left) = (wire.encode(name, value.value.as_deref()), value.ttl.unwrap_or_default());
-        let with = match frame.filter(|_| alone && !left.is_zero()) {
-            Some(frame) => {
-                FillWith::Entry(Entry::new(frame, left, value.tags.clone()).with_grace(self.settings.grace()))
-            }
-            None => FillWith::Release,
+        let left = value.ttl.unwrap_or_default();
+        let with = if alone && !left.is_zero() {
+            let entry = |frame| Entry::new(frame, left, value.tags.clone()).with_grace(self.settings.grace());
+            let frame = wire.encode(name, value.value.as_deref());
+            frame.map_or_else(|| self.not_encoded(), |frame| FillWith::Entry(entry(frame)))
+        } else {
+            FillWith::Release
         };
-        let filled = self.ask_shared(wire.backend.fill_if(vec![Fill::new(name.clone(), lease, with)])).await;
+        let filled =
+            self.ask_shared(wire, || wire.backend.fill_if(vec![Fill::new(name.clone(), lease, with)])).await;
         alone && filled.is_some_and(|filled| filled == [Filled::Stored])
     }
 
     /// Whether the removal just sent is the only one since `seen` that may concern the key.
     async fn removed_alone(&self, wire: &Wire<K, V>, name: &Key, seen: &Position) -> bool {
-        let asked = wire.backend.news(&wire.namespace, Some(seen.clone()));
-        let Some(news) = self.ask_shared(asked).await else { return false };
+        let asked = || wire.backend.news(&wire.namespace, Some(seen.clone()));
+        let Some(news) = self.ask_shared(wire, asked).await else { return false };
         let Some(changes) = news.changes.filter(|_| news.position.epoch == seen.epoch) else { return false };
         let concerns = |change: &&Change| !matches!(change, Change::Key(other) if *other != name.name());
         changes.iter().filter(concerns).count() == 1
@@ -146,7 +156,7 @@ where
             name,
             tags: marks(&value.tags),
         };
-        let kept = self.flights.revoke_if(key, revoked, || self.near.insert(key.clone(), Arc::new(held)));
+        let kept = self.flights.revoke_if(key, revoked, || self.keep_near(key, Arc::new(held)));
         if kept.is_none() {
             self.counters.fenced.add(1);
         }

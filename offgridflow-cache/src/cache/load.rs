@@ -1,16 +1,23 @@
 //! Loads: the loader's answers, near and in the shared tier.
 
+use std::future::pending;
 use std::hash::Hash;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::SemaphorePermit;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until, timeout_at};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::Inner;
-use super::run::{Batch, Errand, Flying, Purpose};
+use super::run::{Batch, Errand, Flying, PORTION, Purpose};
 use super::settings::LONGEST_TTL;
+use crate::batch::{Told, one_by_one};
+use crate::loader::{Fate, LOADS_OF_A_BATCH};
 use crate::near::nanos;
 use crate::random::share;
 use crate::tags::marks;
@@ -47,7 +54,7 @@ where
         let held = Arc::new(self.held(one, loaded, fresh, asked, cost));
         self.failures.forget(&one.landing.key);
         let key = one.landing.key.clone();
-        let keep = || self.near.insert(key.clone(), Arc::clone(&held));
+        let keep = || self.keep_near(&key, Arc::clone(&held));
         let kept = one.landing.land(Ok(Arc::clone(&held)), keep);
         if !kept && mutated!(self, LandRevoked) {
             keep();
@@ -81,37 +88,27 @@ where
         }
     }
 
-    /// Loads `keys` in a task of its own, so that a panic is an answer; bounded in number and, with the wait for its turn, in
-    /// time. Also when it began.
-    async fn load_all(
-        self: &Arc<Self>,
-        keys: Vec<(K, Option<Arc<V>>)>,
+    /// Waits for a turn. A load that another load waits for has that one's: it must not wait for what that one holds.
+    async fn turn(
+        &self,
+        flying: &Batch<K, V, L::Error>,
         errand: &Errand,
-    ) -> Result<(Instant, Answers<V, L::Error>), Error<L::Error>> {
-        let limit = self.settings.load_timeout;
-        let deadline = Instant::now() + limit;
-        let late = |_| Error::LoadTimeout(limit);
-        let turn = timeout_at(deadline, self.loads.acquire()).await.map_err(late)?;
-        let _turn = turn.map_err(|_| Error::Closed)?;
-        self.counters.loads.add(keys.len() as u64);
-        let (inner, asked, began) = (Arc::clone(self), keys.len(), Instant::now());
-        let within = Arc::clone(&errand.within);
-        let mut task = tokio::spawn(async move {
-            let names: Vec<K> = keys.iter().map(|(key, _)| key.clone()).collect();
-            inner.loading(&within, &names, inner.loader.reload_many(keys)).await
-        });
-        let ended = timeout_at(deadline, &mut task).await;
-        let took = began.elapsed();
-        self.counters.load_time.record(took);
-        event!(DEBUG, self, keys = asked, ?took, in_time = ended.is_ok(), "loaded");
-        match ended {
-            Ok(Ok(answers)) if answers.len() == asked => Ok((began, answers)),
-            Ok(Ok(answers)) => Err(Error::LoadCount { asked, got: answers.len() }),
-            Ok(Err(ended)) if ended.is_panic() => Err(Error::LoadPanicked),
-            Ok(Err(_)) => Err(Error::Closed),
-            Err(_) => {
-                task.abort();
-                Err(Error::LoadTimeout(limit))
+        deadline: Instant,
+    ) -> Result<Option<SemaphorePermit<'_>>, Error<L::Error>> {
+        if errand.purpose == Purpose::Read && !errand.within.is_empty() {
+            return Ok(None);
+        }
+        let mut turn = pin!(self.loads.acquire());
+        loop {
+            let hurry = self.hurry.notified(); // counts from here on, so that nothing is missed in between
+            if flying.iter().any(|one| one.landing.is_hurried()) {
+                return Ok(None);
+            }
+            tokio::select! {
+                biased;
+                turn = &mut turn => return turn.map(Some).map_err(|_| Error::Closed),
+                () = hurry => {}
+                () = sleep_until(deadline) => return Err(Error::LoadTimeout(self.settings.load_timeout)),
             }
         }
     }
@@ -125,7 +122,11 @@ where
         began: Instant,
     ) -> FillWith {
         match answer {
-            Ok(loaded) if loaded.unchanged && holds.is_none() => {
+            Ok(loaded) if loaded.fate == Fate::Panicked => {
+                self.fail(one, Error::LoadPanicked);
+                FillWith::Release
+            }
+            Ok(loaded) if loaded.fate == Fate::Unchanged && holds.is_none() => {
                 self.fail(one, Error::NothingHeld);
                 FillWith::Release
             }
@@ -145,10 +146,10 @@ where
 
     /// What is loaded, with the ttl it will have: its own or the cache's, shortened at random.
     pub(super) fn with_ttl(&self, loaded: Loaded<V>, holds: Option<Arc<V>>) -> Loaded<Arc<V>> {
-        let value = if loaded.unchanged { holds } else { loaded.value.map(Arc::new) };
+        let value = if loaded.fate == Fate::Unchanged { holds } else { loaded.value.map(Arc::new) };
         let own = if value.is_some() { self.settings.ttl } else { self.settings.negative_ttl };
         let ttl = self.jittered(loaded.ttl.unwrap_or(own).min(LONGEST_TTL));
-        Loaded { value, unchanged: loaded.unchanged, ttl: Some(ttl), tags: loaded.tags }
+        Loaded { value, fate: loaded.fate, ttl: Some(ttl), tags: loaded.tags }
     }
 
     /// What the cache holds of a key, fresh or not, unless it was invalidated.
@@ -173,8 +174,15 @@ where
                 let entry = Entry::new(frame, left, loaded.tags.clone());
                 FillWith::Entry(Entry { grace: self.settings.grace(), ..entry })
             }
-            None => FillWith::Release,
+            None => self.not_encoded(),
         }
+    }
+
+    /// Others load such a value for themselves.
+    pub(super) fn not_encoded(&self) -> FillWith {
+        self.counters.encode_errors.add(1);
+        event!(WARN, self, "a value cannot be encoded: it is kept near only");
+        FillWith::Release
     }
 
     pub(super) fn fail(&self, one: &Flying<K, V, L::Error>, error: Error<L::Error>) {
@@ -185,19 +193,24 @@ where
         one.landing.land(Err(error), || {});
     }
 
-    async fn fill(&self, fills: Vec<Fill>) {
-        if let Some(wire) = self.wire.as_ref().filter(|_| !fills.is_empty()) {
-            self.ask_shared(wire.backend.fill_if(fills)).await;
+    async fn fill(&self, mut fills: Vec<Fill>) {
+        let Some(wire) = &self.wire else { return };
+        while !fills.is_empty() {
+            let rest = fills.split_off(PORTION.min(fills.len()));
+            if self.ask_shared(wire, || wire.backend.fill_if(fills)).await.is_none() {
+                return; // the leases of the rest run out
+            }
+            fills = rest;
         }
     }
 
     /// Fills a key whose invalidation has just ended. The lease in the shared tier is asked for before the flight lands: whoever
     /// invalidates the key later takes it away, and whoever did so earlier took the flight.
     pub(super) async fn put(self: &Arc<Self>, key: K, value: Loaded<V>) {
-        let landing = self.flights.replace(&key, &self.clock, || self.near.remove(&key));
+        let landing = self.flights.replace(&key, &self.clock, || self.drop_near(&key));
         note_fence!(self, &key);
         let wire = self.wire.as_ref().map(|wire| wire.key(&key));
-        let mut one = Flying { landing, wire, lease: None };
+        let mut one = Flying { landing, wire, lease: None, purpose: Purpose::Refresh };
         if let Some((wire, name)) = self.readable().zip(one.wire.clone()).filter(|_| !one.landing.skip_shared)
         {
             let lookup =
@@ -222,7 +235,16 @@ where
 
 type Answers<V, E> = Vec<Result<Loaded<V>, E>>;
 
-/// Loads the keys of `flying` together, and lands each.
+/// How a batch is loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Together,
+    /// After the loader panicked over all of them.
+    OneByOne,
+}
+
+/// Loads the keys of `flying` in a task of its own, and lands each as soon as its outcome is known: bounded in number and, with the wait
+/// for a turn, in time.
 pub(super) async fn load<K, V, L>(inner: &Arc<Inner<K, V, L>>, flying: Batch<K, V, L::Error>, errand: &Errand)
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
@@ -232,19 +254,153 @@ where
     if flying.is_empty() {
         return;
     }
-    let held: Vec<_> = flying.iter().map(|one| inner.holds(&one.landing.key)).collect();
-    let keys = flying.iter().zip(&held).map(|(one, held)| (one.landing.key.clone(), held.clone())).collect();
-    let fills = match inner.load_all(keys, errand).await {
-        Ok((began, answers)) => {
-            let settled = |((one, answer), held)| fill(one, inner.settle(one, answer, held, began));
-            flying.iter().zip(answers).zip(held).filter_map(settled).collect()
+    let deadline = Instant::now() + inner.settings.load_timeout;
+    match inner.turn(&flying, errand, deadline).await {
+        Ok(_turn) => {
+            let left = Round::new(inner, flying).load(errand, Way::Together, deadline).await;
+            if !left.is_empty() {
+                Round::new(inner, left).load(errand, Way::OneByOne, deadline).await;
+            }
         }
-        Err(error) => {
-            flying.iter().for_each(|one| inner.fail(one, error.clone()));
-            flying.iter().filter_map(|one| fill(one, FillWith::Release)).collect()
+        Err(error) => Round::new(inner, flying).fail_rest(&error).await,
+    }
+}
+
+/// A batch that is being loaded.
+struct Round<'i, K: Hash + Eq, V, L: Loader<K, V>> {
+    inner: &'i Arc<Inner<K, V, L>>,
+    began: Instant,
+    flying: Vec<Option<Flying<K, V, L::Error>>>, // `None`: landed
+    held: Vec<Option<Arc<V>>>,
+    fills: Vec<Fill>,
+}
+
+impl<'i, K, V, L> Round<'i, K, V, L>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    L: Loader<K, V>,
+{
+    fn new(inner: &'i Arc<Inner<K, V, L>>, flying: Batch<K, V, L::Error>) -> Self {
+        let held = flying.iter().map(|one| inner.holds(&one.landing.key)).collect();
+        let flying = flying.into_iter().map(Some).collect();
+        Self { inner, began: Instant::now(), flying, held, fills: Vec::new() }
+    }
+
+    /// Loads them all; gives back those whose loader panicked over all of them together.
+    async fn load(mut self, errand: &Errand, way: Way, deadline: Instant) -> Batch<K, V, L::Error> {
+        let inner = self.inner;
+        let asked = self.flying.len();
+        inner.counters.loads.add(if way == Way::Together { asked as u64 } else { 0 });
+        let (mut task, mut told) = self.start(errand, way);
+        let mut flush = None;
+        let ended = loop {
+            tokio::select! {
+                biased;
+                Some((index, answer)) = told.recv() => {
+                    self.settle(index, answer);
+                    flush = Some(Instant::now() + TOGETHER);
+                }
+                ended = timeout_at(deadline, &mut task) => break ended,
+                () = until(flush) => {
+                    self.send_fills();
+                    flush = None;
+                }
+            }
+        };
+        while let Ok((index, answer)) = told.try_recv() {
+            self.settle(index, answer);
         }
-    };
-    inner.fill(fills).await;
+        let took = self.began.elapsed();
+        inner.counters.load_time.record(took);
+        event!(DEBUG, inner, keys = asked, ?took, in_time = ended.is_ok(), "loaded");
+        match ended {
+            Ok(Ok(answers)) if answers.len() == asked => {
+                answers.into_iter().enumerate().for_each(|(index, answer)| self.settle(index, answer));
+                self.end().await;
+            }
+            Ok(Ok(answers)) => self.fail_rest(&Error::LoadCount { asked, got: answers.len() }).await,
+            Ok(Err(ended)) if ended.is_panic() && asked > 1 && way == Way::Together => {
+                let left = std::mem::take(&mut self.flying).into_iter().flatten().collect();
+                self.end().await;
+                return left;
+            }
+            Ok(Err(ended)) if ended.is_panic() => self.fail_rest(&Error::LoadPanicked).await,
+            Ok(Err(_)) => self.fail_rest(&Error::Closed).await,
+            Err(_) => {
+                task.abort();
+                self.fail_rest(&Error::LoadTimeout(inner.settings.load_timeout)).await;
+            }
+        }
+        Vec::new()
+    }
+
+    /// A task, so that a panic is an answer.
+    #[expect(clippy::type_complexity, reason = "said once")]
+    fn start(
+        &self,
+        errand: &Errand,
+        way: Way,
+    ) -> (JoinHandle<Answers<V, L::Error>>, UnboundedReceiver<Told<V, L::Error>>) {
+        let flying = || self.flying.iter().flatten();
+        let names: Vec<K> = flying().map(|one| one.landing.key.clone()).collect();
+        let keys: Vec<_> = names.iter().cloned().zip(self.held.iter().cloned()).collect();
+        let (inner, within) = (Arc::clone(self.inner), Arc::clone(&errand.within));
+        let (batch, told) = crate::batch::Batch::new();
+        let tell = batch.teller();
+        let task = tokio::spawn(async move {
+            let work = async {
+                match way {
+                    Way::Together => batch.loading(async { inner.loader.reload_many(keys).await }).await,
+                    Way::OneByOne => {
+                        let loads = keys.into_iter().map(|(key, _)| inner.loader.load(key));
+                        one_by_one(LOADS_OF_A_BATCH, loads, tell).await
+                    }
+                }
+            };
+            inner.loading(&within, &names, work).await
+        });
+        (task, told)
+    }
+
+    /// Lands one key, unless it has landed.
+    fn settle(&mut self, index: usize, answer: Result<Loaded<V>, L::Error>) {
+        if answer.as_ref().is_ok_and(|loaded| loaded.fate == Fate::Told) {
+            return;
+        }
+        if let Some(one) = self.flying.get_mut(index).and_then(Option::take) {
+            let with = self.inner.settle(&one, answer, self.held[index].take(), self.began);
+            self.fills.extend(fill(&one, with));
+        }
+    }
+
+    /// Tells the shared tier what has landed so far, while the rest is still being loaded.
+    fn send_fills(&mut self) {
+        let (inner, fills) = (Arc::clone(self.inner), std::mem::take(&mut self.fills));
+        tokio::spawn(async move { inner.fill(fills).await });
+    }
+
+    async fn fail_rest(mut self, error: &Error<L::Error>) {
+        for one in std::mem::take(&mut self.flying).into_iter().flatten() {
+            self.inner.fail(&one, error.clone());
+            self.fills.extend(fill(&one, FillWith::Release));
+        }
+        self.end().await;
+    }
+
+    async fn end(self) {
+        self.inner.fill(self.fills).await;
+    }
+}
+
+/// Outcomes that come within this time of each other go to the shared tier in one call.
+const TOGETHER: Duration = Duration::from_millis(5);
+
+async fn until(when: Option<Instant>) {
+    match when {
+        Some(when) => sleep_until(when).await,
+        None => pending().await,
+    }
 }
 
 fn fill<K: Hash + Eq, V, E>(one: &Flying<K, V, E>, with: FillWith) -> Option<Fill> {

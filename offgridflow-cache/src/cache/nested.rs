@@ -19,6 +19,11 @@ pub(super) fn within() -> Arc<[Load]> {
     WITHIN.try_with(Arc::clone).unwrap_or_default()
 }
 
+/// Whether the current task runs for a load.
+pub(super) fn is_nested() -> bool {
+    WITHIN.try_with(|within| !within.is_empty()).unwrap_or(false)
+}
+
 impl<K, V, L> Inner<K, V, L>
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,

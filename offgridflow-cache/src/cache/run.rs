@@ -5,22 +5,27 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 
 use super::load::load;
 use super::{Inner, Wire, nested};
 use crate::flight::Landing;
+use crate::loader::Fate;
 use crate::near::nanos;
 use crate::{Entry, Error, Key, Lease, Loaded, Loader, Lookup, Terms};
 
 /// First pause before a busy key is asked for again; it doubles up to the last.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(32));
 
+/// Keys that the shared tier is asked for, or given, at once: each call has a time-out of its own.
+pub(super) const PORTION: usize = 512;
+
 /// A flight, with what the shared tier knows it by.
 pub(super) struct Flying<K: Hash + Eq, V, E> {
     pub(super) landing: Landing<K, V, E>,
     pub(super) wire: Option<Key>,
     pub(super) lease: Option<Lease>,
+    pub(super) purpose: Purpose,
 }
 
 /// Why keys are loaded.
@@ -57,10 +62,9 @@ pub(super) async fn run<K, V, L>(
     V: Send + Sync + 'static,
     L: Loader<K, V>,
 {
-    // Once for who loads, and once for who takes the lease over.
-    let deadline = Instant::now() + inner.settings.lease_wait * 2;
+    let deadline = Instant::now() + inner.settings.lease_wait;
     let wire_key = |landing: &Landing<K, V, L::Error>| inner.wire.as_ref().map(|wire| wire.key(&landing.key));
-    let flying = |landing| Flying { wire: wire_key(&landing), landing, lease: None };
+    let flying = |landing| Flying { wire: wire_key(&landing), landing, lease: None, purpose: errand.purpose };
     let flying: Vec<_> = landings.into_iter().map(flying).collect();
     let (to_load, busy) = inner.ask(flying, errand.purpose).await;
     if !busy.is_empty() {
@@ -82,7 +86,7 @@ async fn wait<K, V, L>(
 {
     let mut pause = PAUSES.0;
     while !busy.is_empty() && Instant::now() < deadline {
-        sleep(pause).await;
+        sleep_until(deadline.min(Instant::now() + pause)).await;
         pause = (pause * 2).min(PAUSES.1);
         let (to_load, still) = inner.ask(busy, Purpose::Read).await;
         busy = still;
@@ -161,15 +165,20 @@ where
         keys: &[Key],
         purpose: Purpose,
     ) -> Option<Vec<Lookup>> {
-        let terms = Terms::new(self.settings.lease()).patience(self.settings.lease_wait);
+        let terms = Terms::new(self.settings.lease()).patience(self.settings.lease_wait / 2);
         let terms = Terms { early: purpose == Purpose::Refresh, ..terms };
-        let Some(lookups) = self.ask_shared(wire.backend.get_or_lease(keys, &terms)).await else {
-            self.down.store(true, Ordering::Release);
-            return None;
-        };
-        if lookups.len() != keys.len() {
-            self.counters.shared_errors.add(1);
-            return None;
+        let mut lookups = Vec::with_capacity(keys.len());
+        for portion in keys.chunks(PORTION) {
+            let asked = || wire.backend.get_or_lease(portion, &terms);
+            let Some(found) = self.ask_shared(wire, asked).await else {
+                self.down.store(true, Ordering::Release);
+                return None;
+            };
+            if found.len() != portion.len() {
+                self.counters.shared_errors.add(1);
+                return None;
+            }
+            lookups.extend(found);
         }
         Some(lookups)
     }
@@ -186,13 +195,18 @@ where
             event!(WARN, self, "a frame of the shared tier is damaged, another's, or cannot be decoded");
             return Some(one);
         };
-        self.counters.shared_hits.add(1);
-        let loaded = Loaded { value, unchanged: false, ttl: Some(entry.left), tags: entry.tags.clone() };
+        self.count_shared_hit(&one, !one.landing.has_offered());
+        let loaded = Loaded { value, fate: Fate::Loaded, ttl: Some(entry.left), tags: entry.tags.clone() };
         self.land(&one, loaded, one.landing.began, self.typical_cost());
         None
     }
 
-    /// Keeps a stale value of the shared tier near, to be served for as long as it may: until the flight lands, or if it cannot.
+    /// A refresh is no read, and a flight is one hit at most.
+    fn count_shared_hit(&self, one: &Flying<K, V, L::Error>, first: bool) {
+        self.counters.shared_hits.add(u64::from(first && one.purpose == Purpose::Read));
+    }
+
+    /// Offers a stale value of the shared tier to who waits, and keeps it near, to be served for as long as it may: until the flight lands, or if it cannot.
     fn set_aside(&self, wire: &Wire<K, V>, one: &Flying<K, V, L::Error>, entry: &Entry) {
         let fresh = (self.watch.exact() + nanos(entry.left)).saturating_sub(nanos(entry.stale));
         let mut fresher = false;
@@ -200,9 +214,15 @@ where
         if fresher || self.settings.grace() <= entry.stale {
             return;
         }
-        let Some(value) = one.wire.as_ref().and_then(|key| wire.decode(key, &entry.frame)) else { return };
-        let loaded = Loaded { value, unchanged: false, ttl: None, tags: entry.tags.clone() };
-        let held = self.held(one, loaded, fresh, one.landing.began, Duration::ZERO);
-        one.landing.meanwhile(|key| self.near.insert(key.clone(), Arc::new(held)));
+        let Some(value) = one.wire.as_ref().and_then(|key| wire.decode(key, &entry.frame)) else {
+            self.counters.decode_errors.add(1);
+            return;
+        };
+        let loaded = Loaded { value, fate: Fate::Loaded, ttl: None, tags: entry.tags.clone() };
+        let held = Arc::new(self.held(one, loaded, fresh, one.landing.began, Duration::ZERO));
+        one.landing.meanwhile(|key| self.keep_near(key, Arc::clone(&held)));
+        let usable = entry.stale < self.settings.stale_while_revalidate;
+        let first = one.landing.offer(held);
+        self.count_shared_hit(one, first && usable);
     }
 }

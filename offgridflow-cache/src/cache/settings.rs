@@ -52,7 +52,7 @@ impl Default for Settings {
             load_timeout: Duration::from_secs(5),
             max_loads: 256,
             shared_timeout: Duration::from_millis(500),
-            lease_wait: Duration::from_millis(500),
+            lease_wait: Duration::from_secs(1),
             max_staleness: Duration::from_secs(2),
             stale_while_revalidate: Duration::ZERO,
             stale_on_error: Duration::ZERO,
@@ -82,11 +82,14 @@ impl Settings {
         }
         match self {
             _ if self.ttl.max(self.negative_ttl) > LONGEST_TTL => refuse("ttl", "at most a year"),
-            _ if self.grace() > LONGEST_TTL => refuse("stale_on_error", "at most a year"),
+            _ if self.stale_on_error > LONGEST_TTL => refuse("stale_on_error", "at most a year"),
+            _ if self.stale_while_revalidate > LONGEST_TTL => {
+                refuse("stale_while_revalidate", "at most a year")
+            }
             _ if !(0.0..=1_000.0).contains(&self.refresh_early) => refuse("refresh_early", "from 0 to 1 000"),
-            _ if self.soft_timeout.is_some() && self.grace().is_zero() => refuse(
+            _ if self.soft_timeout.is_some() && self.stale_on_error.is_zero() => refuse(
                 "soft_timeout",
-                "there is nothing to serve without `stale_while_revalidate` or `stale_on_error`",
+                "there is nothing to serve without `stale_on_error`; `stale_while_revalidate` serves at once",
             ),
             _ if self.ttl.is_zero() => refuse("ttl", "must be longer than zero"),
             _ if self.negative_ttl.is_zero() => refuse("negative_ttl", "must be longer than zero"),

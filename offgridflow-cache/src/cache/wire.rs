@@ -13,15 +13,23 @@ pub(crate) type WireKey<K> = fn(&Arc<str>, u32, &K) -> Key;
 /// What is needed to speak with a shared tier.
 pub(crate) struct Wire<K, V> {
     pub(crate) backend: Arc<dyn CacheBackend>,
+    pub(crate) name: &'static str, // the backend's
     pub(crate) codec: Arc<dyn Codec<V>>,
     pub(crate) key: WireKey<K>,
     pub(crate) namespace: Arc<str>,
     pub(crate) schema: u32,
+    #[cfg(feature = "sim")]
+    pub(crate) mutant: Option<crate::sim::Mutant>,
 }
 
 impl<K, V> Wire<K, V> {
     pub(super) fn key(&self, key: &K) -> Key {
-        (self.key)(&self.namespace, self.schema, key)
+        let key = (self.key)(&self.namespace, self.schema, key);
+        #[cfg(feature = "sim")]
+        if self.mutant == Some(crate::sim::Mutant::SchemasApart) {
+            return key.apart();
+        }
+        key
     }
 }
 

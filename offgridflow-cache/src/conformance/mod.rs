@@ -132,6 +132,7 @@ pub const CHECKS: &[Check] = checks! {
     }
     removals {
         removed_keys_are_gone: "a removed key is not read any more",
+        removed_keys_are_gone_in_every_schema: "who removes a key removes what nodes of another schema have of it, and their leases",
         removed_keys_lose_their_leases: "a lease given before its key was removed does not fill",
         removed_tags_are_gone: "what carries a removed tag is not read any more",
         removed_tags_outrun_loads: "a load that began before its tag was removed is not read",

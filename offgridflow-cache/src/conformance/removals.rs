@@ -13,6 +13,28 @@ pub(super) async fn removed_keys_are_gone(space: &Space) -> Verdict {
     Ok(())
 }
 
+pub(super) async fn removed_keys_are_gone_in_every_schema(space: &Space) -> Verdict {
+    for name in ["own", "other"] {
+        space.set(name, space.entry("old", &[])).await?;
+    }
+    let (own, other) = (space.lease("own lease").await?, space.lease("other lease").await?);
+    let keys = ["own", "own lease"].map(|name| space.key_in(1, name));
+    space.remove(Scope::Keys(keys.to_vec())).await?;
+    let keys = ["other", "other lease"].map(|name| space.key_in(2, name));
+    space.remove(Scope::Keys(keys.to_vec())).await?;
+    let filled = space.fill("own lease", own, space.entry("old", &[])).await?;
+    if space.value("own").await?.is_some() || filled == Filled::Stored {
+        return Ok(()); // another check's business
+    }
+    ensure!(space.value("other").await?.is_none(), "a key was read that a node of another schema removed");
+    let filled = space.fill("other lease", other, space.entry("old", &[])).await?;
+    ensure!(
+        filled == Filled::Fenced,
+        "a load filled that began before a node of another schema removed its key"
+    );
+    Ok(())
+}
+
 pub(super) async fn removed_keys_lose_their_leases(space: &Space) -> Verdict {
     let lease = space.lease("k").await?;
     space.remove_key("k").await?;

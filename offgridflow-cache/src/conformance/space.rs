@@ -36,7 +36,11 @@ impl Space {
     }
 
     pub(super) fn key(&self, name: &str) -> Key {
-        Key::of(&self.name, 1, name)
+        self.key_in(1, name)
+    }
+
+    pub(super) fn key_in(&self, schema: u32, name: &str) -> Key {
+        Key::of(&self.name, schema, name)
     }
 
     pub(super) async fn ask_all(&self, keys: &[Key]) -> Result<Vec<Lookup>, Violation> {

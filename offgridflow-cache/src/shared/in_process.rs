@@ -50,7 +50,7 @@ struct Memory {
 struct Space {
     epoch: u64,
     capacity: usize,
-    slots: HashMap<Vec<u8>, Slot>,
+    slots: HashMap<Vec<u8>, Slots>,
     sequence: u64,
     floor: u64,
     tags: HashMap<Arc<str>, u64>,
@@ -80,6 +80,9 @@ impl Listeners {
         self.lock().retain(|listener| listener.send(()).is_ok());
     }
 }
+
+/// What there is of a key, by schema: removed together.
+type Slots = Vec<(u32, Slot)>;
 
 #[derive(Debug, Default)]
 #[cfg_attr(feature = "sim", derive(Clone))]
@@ -228,13 +231,25 @@ fn next_epoch() -> u64 {
     EPOCHS.fetch_add(1, Ordering::Relaxed)
 }
 
+/// The slot of a schema.
+fn slot_of(slots: &mut Slots, schema: u32) -> &mut Slot {
+    let place = slots.iter().position(|(of, _)| *of == schema).unwrap_or_else(|| {
+        slots.push((schema, Slot::default()));
+        slots.len() - 1
+    });
+    &mut slots[place].1
+}
+
 impl Space {
     /// Makes room for one more key. What goes is a miss, and its leases are refused.
     fn make_room(&mut self, now: Instant) {
         if self.slots.len() < self.capacity {
             return;
         }
-        self.slots.retain(|_, slot| slot.lives_at(now));
+        self.slots.retain(|_, slots| {
+            slots.retain(|(_, slot)| slot.lives_at(now));
+            !slots.is_empty()
+        });
         let surplus = (self.slots.len() + 1).saturating_sub(self.capacity);
         if surplus > 0 {
             let many = surplus.max(self.capacity / 8);
@@ -243,12 +258,14 @@ impl Space {
         }
     }
 
-    fn look_up(&mut self, name: &[u8], terms: &Terms, now: Instant) -> Lookup {
-        if !self.slots.contains_key(name) {
+    fn look_up(&mut self, key: &Key, terms: &Terms, now: Instant) -> Lookup {
+        if !self.slots.contains_key(key.name()) {
             self.make_room(now);
         }
         let (floor, tags) = (self.floor, &self.tags);
-        let slot = self.slots.entry(name.to_vec()).or_default();
+        let slots = self.slots.entry(key.name().to_vec()).or_default();
+        slots.retain(|(schema, slot)| *schema == key.schema() || slot.lives_at(now)); // of a version that is no longer run
+        let slot = slot_of(slots, key.schema());
         let valid = slot.stored.as_ref().filter(|stored| {
             let removed = |tag| tags.get(tag).is_some_and(|version| *version > stored.born);
             stored.until > now && stored.born >= floor && !stored.tags.iter().any(removed)
@@ -275,7 +292,8 @@ impl Space {
     }
 
     fn fill(&mut self, fill: Fill, now: Instant) -> Filled {
-        let Some(slot) = self.slots.get_mut(fill.key.name()) else { return Filled::Fenced };
+        let Some(slots) = self.slots.get_mut(fill.key.name()) else { return Filled::Fenced };
+        let slot = slot_of(slots, fill.key.schema());
         if !slot.lease.as_ref().is_some_and(|given| given.token == fill.lease.token && given.until > now) {
             return Filled::Fenced;
         }
@@ -337,7 +355,7 @@ impl CacheBackend for InProcess {
     async fn get_or_lease(&self, keys: &[Key], terms: &Terms) -> Result<Vec<Lookup>, BackendError> {
         let Some(first) = keys.first() else { return Ok(Vec::new()) };
         Ok(self.with(first.namespace(), |space, now| {
-            keys.iter().map(|key| space.look_up(key.name(), terms, now)).collect()
+            keys.iter().map(|key| space.look_up(key, terms, now)).collect()
         }))
     }
 

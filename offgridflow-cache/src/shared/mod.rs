@@ -24,6 +24,10 @@ use crate::{BackendError, Key};
 /// was carried out or not, perhaps later; a lease that nobody uses ends by itself. Losing values or leases at any time is safe;
 /// losing removals is not, unless [`news`](Self::news) shows another [`epoch`](Position::epoch) and what was stored before is
 /// not found again.
+///
+/// A key has a [name](Key::name) and a [schema](Key::schema), of which nodes of several may share a namespace. Removals go by name and
+/// concern every schema. Values and leases are best kept for each schema: who finds a frame of another one can neither read nor replace it,
+/// and loads for itself.
 #[async_trait]
 pub trait CacheBackend: fmt::Debug + Send + Sync + 'static {
     /// Looks up `keys`, all of one namespace, in one round trip, answering in their order; a miss carries a lease.
@@ -281,6 +285,8 @@ pub struct BackendStats {
     pub errors: u64,
     /// Values that were not stored because they are longer than the store takes.
     pub too_long: u64,
+    /// Namespaces whose announcements of removals cannot be heard at the moment: other nodes' removals are found every Δ/4, not sooner.
+    pub unheard: u64,
     /// Calls refused without a command, by a [`Breaker`](crate::Breaker).
     pub shed: u64,
 }

@@ -3,7 +3,7 @@
 //!
 //! One seed is one run: three to five caches, their store behind a network that loses, repeats, delays, reorders and damages
 //! messages, outages, stores that lose or restore their memory, clocks that jump, nodes that stand still or die, loaders that are
-//! slow, fail, panic or never return, callers that go away. The history of the run is then held against every promise of this
+//! slow, fail, panic or never return, callers that go away, nodes of two schemas beside each other. The history of the run is then held against every promise of this
 //! crate. A run that breaks one is shrunk to the steps and mishaps that it takes, and printed.
 //!
 //! ```

@@ -42,11 +42,13 @@ pub enum Mutant {
     LoadAlone,
     /// A shared tier that fails, fails the read.
     FailWithStore,
+    /// The schema is part of a key's name: who removes it removes it in its own schema only.
+    SchemasApart,
 }
 
 impl Mutant {
     /// Every one of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::FenceOnce,
         Self::BornAtLanding,
         Self::OwnSequences,
@@ -62,6 +64,7 @@ impl Mutant {
         Self::LoadWhileBusy,
         Self::LoadAlone,
         Self::FailWithStore,
+        Self::SchemasApart,
     ];
 }
 

@@ -20,8 +20,10 @@ pub(super) enum Node {
 
 impl Node {
     pub(super) fn cache(shape: &Shape, network: Network, source: Source) -> Self {
+        let schema = if shape.schemas { 1 + u32::from(network.node % 2 == 1) } else { 1 };
         let millis = |millis: u64| MS * u32::try_from(millis).unwrap_or(u32::MAX);
         let builder = Cache::<u64, Version>::builder("sim")
+            .schema(schema)
             .near(Map::default())
             .shared(network, Plain)
             .max_staleness(millis(DELTA_MS))

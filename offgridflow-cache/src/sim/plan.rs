@@ -27,6 +27,7 @@ pub(super) struct Shape {
     pub(super) soft_timeout: Option<u64>,
     pub(super) retry_after: u64,
     pub(super) suspects: bool, // Δ is given up while the store is away
+    pub(super) schemas: bool,  // every second node writes values of another schema
 }
 
 /// What happens in episodes, beside the update.
@@ -114,14 +115,15 @@ impl Shape {
             calm,
             theme: [Theme::Updates, Theme::Deaths, Theme::Rollbacks, Theme::Updates][dice.index(4)],
             shared_timeout: if !calm && dice.percent(25) { 1_000 } else { 50 },
-            lease_wait: 60,
+            lease_wait: 120,
             hard_timeout: 300,
             ttl: if calm { 60_000 } else { [150, 600, 60_000][dice.index(3)] },
             revalidate,
             on_error,
-            soft_timeout: (revalidate + on_error > 0 && dice.percent(50)).then_some(20),
+            soft_timeout: (on_error > 0 && dice.percent(50)).then_some(20),
             retry_after: [0, 30][dice.index(2)],
             suspects: dice.percent(12),
+            schemas: !calm && dice.percent(25),
         }
     }
 }

@@ -52,6 +52,7 @@ defects! {
     KeysAsText => "keys_are_bytes",
     NewsOfAllNamespaces => "namespaces_are_apart",
     RemovedKeysStay => "removed_keys_are_gone",
+    SchemasApart => "removed_keys_are_gone_in_every_schema",
     LeasesSurviveRemoval => "removed_keys_lose_their_leases",
     FirstTagOnly => "removed_tags_are_gone",
     BornWhenFilled => "removed_tags_outrun_loads",
@@ -122,6 +123,9 @@ impl Broken {
     fn name(&self, key: &Key) -> Vec<u8> {
         if self.has(Defect::KeysAsText) {
             return String::from_utf8_lossy(key.name()).into_owned().into_bytes();
+        }
+        if self.has(Defect::SchemasApart) {
+            return [key.schema().to_be_bytes().as_slice(), key.name()].concat();
         }
         key.name().to_vec()
     }

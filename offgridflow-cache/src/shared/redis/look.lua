@@ -1,7 +1,7 @@
 -- KEYS: clock, tags, log, then the keys asked for. ARGV: a unique text, the lease in ms, 1 to lease what is fresh as well,
--- the age in ms from which leases are taken over.
+-- the age in ms from which leases are taken over, the schema.
 -- The clock's hash: e epoch, s sequence, f floor, g up to where the log is forgotten, t whether tags were removed, r run id.
--- A key's hash: v frame, b born, x end of its freshness in ms, k of its grace, e epoch, t hashes of its tags, n their names; l lease token, d its deadline, g when it
+-- A key's hash, each field followed by a schema: v frame, b born, x end of its freshness in ms, k of its grace, e epoch, t hashes of its tags, n their names; l lease token, d its deadline, g when it
 -- was given.
 local c = redis.call('HMGET', KEYS[1], 'e', 's', 'f', 't')
 if not c[1] then
@@ -28,9 +28,12 @@ local function removed(hashes, born)
   return false
 end
 
+local s, fields = ARGV[5], {}
+for letter in string.gmatch('vbxetnldkg', '.') do fields[#fields + 1] = letter .. s end
+
 local answers = {}
 for i = 4, #KEYS do
-  local h = redis.pcall('HMGET', KEYS[i], 'v', 'b', 'x', 'e', 't', 'n', 'l', 'd', 'k', 'g')
+  local h = redis.pcall('HMGET', KEYS[i], unpack(fields))
   if h.err then
     answers[#answers + 1] = { 3 }
   else
@@ -46,10 +49,10 @@ for i = 4, #KEYS do
     else
       local token = own .. ARGV[1] .. ':' .. i
       -- Out of memory: no lease is stored, and the fill that comes with the token is refused.
-      local stored = redis.pcall('HSET', KEYS[i], 'l', token, 'd', now + lease, 'g', now)
+      local stored = redis.pcall('HSET', KEYS[i], 'l' .. s, token, 'd' .. s, now + lease, 'g' .. s, now)
       if type(stored) ~= 'table' or not stored.err then
-        if not valid then redis.call('HDEL', KEYS[i], 'v') end
-        if not valid or keep - now < lease then redis.call('PEXPIRE', KEYS[i], lease) end
+        if not valid then redis.call('HDEL', KEYS[i], 'v' .. s) end
+        if redis.call('PTTL', KEYS[i]) < lease then redis.call('PEXPIRE', KEYS[i], lease) end
       end
       answers[#answers + 1] = valid and { 4, h[1], left, h[6], token, tonumber(c[2]) } or { 1, token, tonumber(c[2]) }
     end

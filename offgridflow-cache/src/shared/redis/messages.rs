@@ -1,11 +1,20 @@
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::{Mutex, OnceLock, PoisonError, Weak};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::Duration;
 
 use fred::clients::{Client, SubscriberClient};
 use fred::interfaces::{ClientLike, EventInterface, PubsubInterface};
+use fred::types::ConnectHandle;
+use tokio::runtime::Handle;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+/// First pause before a channel that could not be subscribed to is tried again; it doubles up to the last.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+/// For so long a connection may take to say good-bye.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Where removals of a namespace are announced.
 pub(super) fn channel(namespace: &str) -> String {
@@ -16,11 +25,17 @@ pub(super) fn channel(namespace: &str) -> String {
 pub(super) struct Messages {
     subscriber: SubscriberClient,
     channels: Arc<Channels>,
-    listening: OnceLock<()>,
+    listening: OnceLock<Connection<SubscriberClient>>,
 }
 
 /// Who waits for what, by the channel's name.
-type Channels = Mutex<HashMap<String, watch::Sender<()>>>;
+type Channels = Mutex<HashMap<String, Channel>>;
+
+/// Who waits for a namespace's announcements.
+struct Channel {
+    heard: watch::Sender<()>,
+    subscribed: Arc<AtomicBool>,
+}
 
 impl Messages {
     pub(super) fn over(client: &Client) -> Self {
@@ -38,29 +53,71 @@ impl Messages {
         self.listening.get_or_init(|| self.listen());
         let channel = channel(namespace);
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(sender) = channels.get(&channel) {
-            return sender.subscribe();
+        if let Some(known) = channels.get(&channel) {
+            return known.heard.subscribe();
         }
-        let (sender, receiver) = watch::channel(());
-        channels.insert(channel.clone(), sender);
-        let subscriber = self.subscriber.clone();
-        tokio::spawn(async move { subscriber.subscribe(channel).await });
+        let (heard, receiver) = watch::channel(());
+        let subscribed = Arc::<AtomicBool>::default();
+        channels.insert(channel.clone(), Channel { heard, subscribed: Arc::clone(&subscribed) });
+        tokio::spawn(subscribe(self.subscriber.clone(), channel, subscribed, Arc::downgrade(&self.channels)));
         receiver
     }
 
-    fn listen(&self) {
-        let _connecting = self.subscriber.connect();
+    /// Namespaces that somebody follows and whose announcements cannot be heard at the moment.
+    pub(super) fn unheard(&self) -> u64 {
+        let channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        let connected = self.subscriber.is_connected();
+        let unheard = |channel: &&Channel| !connected || !channel.subscribed.load(Ordering::Acquire);
+        channels.values().filter(unheard).count() as u64
+    }
+
+    fn listen(&self) -> Connection<SubscriberClient> {
+        let connection = Connection::open(&self.subscriber);
         let _subscribing_again = self.subscriber.manage_subscriptions();
         tokio::spawn(pass_on(self.subscriber.clone(), Arc::downgrade(&self.channels)));
+        connection
     }
 }
 
-impl Drop for Messages {
+/// A client that connects, and again whenever it loses its connection, until this is dropped.
+pub(super) struct Connection<C: ClientLike + 'static> {
+    client: C,
+    runtime: Handle,
+    connecting: ConnectHandle,
+}
+
+impl<C: ClientLike + 'static> Connection<C> {
+    /// Panics outside a tokio runtime.
+    pub(super) fn open(client: &C) -> Self {
+        Self { client: client.clone(), runtime: Handle::current(), connecting: client.connect() }
+    }
+}
+
+impl<C: ClientLike + 'static> Drop for Connection<C> {
     fn drop(&mut self) {
-        if let (Some(()), Ok(runtime)) = (self.listening.get(), tokio::runtime::Handle::try_current()) {
-            let subscriber = self.subscriber.clone();
-            runtime.spawn(async move { subscriber.quit().await });
+        let (client, connecting) = (self.client.clone(), self.connecting.abort_handle());
+        self.runtime.spawn(async move {
+            let _farewell = timeout(FAREWELL, client.quit()).await;
+            connecting.abort(); // which ends a client that was never connected
+        });
+    }
+}
+
+/// Until the server agrees, or nobody listens any more. A channel that was subscribed to once is again whenever the connection is lost.
+async fn subscribe(
+    subscriber: SubscriberClient,
+    channel: String,
+    subscribed: Arc<AtomicBool>,
+    listening: Weak<Channels>,
+) {
+    let mut pause = PAUSES.0;
+    while listening.strong_count() > 0 {
+        if subscriber.subscribe(channel.as_str()).await.is_ok() {
+            subscribed.store(true, Ordering::Release);
+            return;
         }
+        sleep(pause).await;
+        pause = (pause * 2).min(PAUSES.1);
     }
 }
 
@@ -72,8 +129,13 @@ async fn pass_on(subscriber: SubscriberClient, channels: Weak<Channels>) {
         let Some(channels) = channels.upgrade() else { return };
         let channels = channels.lock().unwrap_or_else(PoisonError::into_inner);
         match message {
-            Ok(message) => drop(channels.get(&*message.channel).map(|sender| sender.send_replace(()))),
-            Err(RecvError::Lagged(_)) => channels.values().for_each(|sender| sender.send_replace(())),
+            Ok(message) => {
+                channels
+                    .get(&*message.channel)
+                    .into_iter()
+                    .for_each(|channel| channel.heard.send_replace(()));
+            }
+            Err(RecvError::Lagged(_)) => channels.values().for_each(|channel| channel.heard.send_replace(())),
             Err(RecvError::Closed) => return,
         }
     }

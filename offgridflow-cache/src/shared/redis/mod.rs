@@ -13,13 +13,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use fred::clients::Client;
-use fred::interfaces::{ClientLike, LuaInterface};
+use fred::interfaces::LuaInterface;
 use fred::types::config::{Config, ReconnectPolicy, UnresponsiveConfig};
 use fred::types::scripts::Script;
 use fred::types::{Builder, Key as RedisKey, Value};
 use tokio::sync::watch;
 
-use self::messages::Messages;
+use self::messages::{Connection, Messages};
 use self::wire::{change, hashes, lookup, millis, names, own, own_keys, raw, slot, text};
 use super::{
     BackendStats, CacheBackend, Caps, Change, Fill, FillWith, Filled, Lookup, News, Position, Scope, Terms,
@@ -39,11 +39,14 @@ const MESSAGES: usize = 1_024;
 /// The shared tier over Redis (6.2 or newer), by the `fred` client. Clones share the connection.
 ///
 /// All keys of a namespace carry the hash tag `{namespace}`, so that one script may touch them; a namespace lives in one slot of a
-/// cluster. Values, their expiry and the lease are fields of one hash a key. Names used: `ogf:{namespace}:clock`, `:tags`, `:log`
+/// cluster. Values, their expiry and the lease are fields of one hash a key, for each schema its own. Names used: `ogf:{namespace}:clock`, `:tags`, `:log`
 /// and `:k:…`.
 ///
 /// A user without the right to run scripts only reads: what others store and remove is seen, nothing is filled, and removals fail, which
 /// the cache defers. `HMGET`, `ZMSCORE`, `ZRANGEBYSCORE`, `EXISTS` and `TIME` are what that takes. Rights that are given later are noticed.
+///
+/// A replica is read from as well, while it follows its primary and may say so (`INFO replication`): nothing is filled there, and removals fail
+/// until it is promoted. What it tells is as old as it is behind, which adds to Δ.
 #[derive(Clone)]
 pub struct RedisBackend {
     client: Client,
@@ -51,7 +54,10 @@ pub struct RedisBackend {
     tokens: Arc<Tokens>,
     counts: Arc<Counts>,
     messages: Arc<Messages>,
-    denied: Arc<AtomicBool>, // scripts, to this user
+    #[expect(dead_code, reason = "dropped with the last clone, which closes it")]
+    connection: Option<Arc<Connection<Client>>>, // `None`: the client is its owner's
+    denied: Arc<AtomicBool>,  // scripts, to this user
+    replica: Arc<AtomicBool>, // as far as the last look for news told
     max_value_bytes: usize,
 }
 
@@ -89,7 +95,8 @@ impl fmt::Debug for RedisBackend {
 
 impl RedisBackend {
     /// A client of the server at `url` (`redis://`, `redis-cluster://`, `redis-sentinel://`), which connects in the background
-    /// and again whenever the connection is lost. A server that is down is no error here: reads go on without it.
+    /// and again whenever the connection is lost, until the last clone is dropped. A server that is down is no error here: reads go on
+    /// without it.
     ///
     /// # Errors
     /// When the address cannot be read.
@@ -124,12 +131,12 @@ impl RedisBackend {
             .set_policy(ReconnectPolicy::new_exponential(0, 50, 2_000, 2))
             .build()
             .map_err(address)?;
-        let _connecting = client.connect();
-        Ok(Self::over(client))
+        let connection = Some(Arc::new(Connection::open(&client)));
+        Ok(Self { connection, ..Self::over(client) })
     }
 
     /// Over a client that is connected, or will be: TLS, users, cluster and sentinel are its own to configure. It should have a
-    /// command timeout.
+    /// command timeout. It stays connected when the store is dropped.
     #[must_use]
     pub fn over(client: Client) -> Self {
         let scripts = Scripts {
@@ -147,7 +154,9 @@ impl RedisBackend {
             tokens: Arc::new(tokens),
             counts: Arc::default(),
             messages,
+            connection: None,
             denied: Arc::default(),
+            replica: Arc::default(),
             max_value_bytes: VALUE_BYTES,
         }
     }
@@ -195,8 +204,9 @@ impl RedisBackend {
             let mut names = own_keys(keys[0].namespace(), ["clock", "tags", "log"]);
             names.extend(keys.iter().map(slot));
             let early = Value::Integer(i64::from(terms.early));
+            let schema = text(keys[0].schema().to_string());
             let arguments =
-                vec![text(self.tokens.next()), millis(terms.lease), early, millis(terms.patience)];
+                vec![text(self.tokens.next()), millis(terms.lease), early, millis(terms.patience), schema];
             match self.call(&self.scripts.look, names, arguments).await {
                 Err(_) if self.scripts_denied() => {}
                 answer => {
@@ -222,6 +232,11 @@ impl RedisBackend {
     ) -> Result<T, BackendError> {
         self.counts.commands.fetch_add(1, Ordering::Relaxed);
         answer.await.map_err(|error| self.failed(error))
+    }
+
+    /// Whether fills are of any use: there are scripts, and this is no replica.
+    fn takes_fills(&self) -> bool {
+        !self.scripts_denied() && !self.replica.load(Ordering::Acquire)
     }
 
     fn scripts_denied(&self) -> bool {
@@ -260,14 +275,15 @@ fn protocol(what: &'static str) -> BackendError {
 impl CacheBackend for RedisBackend {
     async fn get_or_lease(&self, keys: &[Key], terms: &Terms) -> Result<Vec<Lookup>, BackendError> {
         let mut lookups = Vec::with_capacity(keys.len());
-        for portion in keys.chunks(KEYS_A_CALL) {
+        let of_a_schema = keys.chunk_by(|one, next| one.schema() == next.schema());
+        for portion in of_a_schema.flat_map(|keys| keys.chunks(KEYS_A_CALL)) {
             lookups.extend(self.look_up(portion, terms).await?);
         }
         Ok(lookups)
     }
 
     async fn fill_if(&self, mut fills: Vec<Fill>) -> Result<Vec<Filled>, BackendError> {
-        if self.scripts_denied() {
+        if !self.takes_fills() {
             return Ok(vec![Filled::Fenced; fills.len()]);
         }
         let too_long: Vec<bool> = fills.iter().map(|fill| length(fill) > self.max_value_bytes).collect();
@@ -279,10 +295,10 @@ impl CacheBackend for RedisBackend {
         for portion in portions(&fills, self.max_value_bytes) {
             let mut keys = vec![own(portion[0].key.namespace(), "clock")];
             keys.extend(portion.iter().map(|fill| slot(&fill.key)));
-            let mut arguments = Vec::with_capacity(portion.len() * 7);
-            for Fill { lease, with, .. } in portion {
+            let mut arguments = Vec::with_capacity(portion.len() * 8);
+            for Fill { key, lease, with } in portion {
                 let born = Value::Integer(i64::try_from(lease.born).unwrap_or(i64::MAX));
-                arguments.extend([raw(&lease.token), born]);
+                arguments.extend([text(key.schema().to_string()), raw(&lease.token), born]);
                 arguments.extend(match with {
                     FillWith::Entry(entry) => [
                         Value::Bytes(entry.frame.clone()),
@@ -336,7 +352,8 @@ impl CacheBackend for RedisBackend {
 
     async fn news(&self, namespace: &str, seen: Option<Position>) -> Result<News, BackendError> {
         let since = seen.as_ref().map_or(-1, |seen| i64::try_from(seen.sequence).unwrap_or(i64::MAX));
-        let arguments = vec![text(self.tokens.next()), Value::Integer(since)];
+        let life = raw(seen.as_ref().map_or(&[][..], |seen| &seen.epoch));
+        let arguments = vec![text(self.tokens.next()), Value::Integer(since), life];
         let keys = own_keys(namespace, ["clock", "log", "tags"]);
         let answer = match self.call(&self.scripts.news, keys, arguments).await {
             Err(_) if self.scripts_denied() => {
@@ -344,13 +361,14 @@ impl CacheBackend for RedisBackend {
             }
             answer => answer?,
         };
-        let [epoch, sequence, forgotten, changes @ ..] = answer.as_slice() else {
+        let [epoch, sequence, forgotten, replica, changes @ ..] = answer.as_slice() else {
             return Err(protocol("too few fields"));
         };
         let number = |value: &Value| value.as_u64().ok_or_else(|| protocol("no number"));
         let epoch = Bytes::copy_from_slice(epoch.as_bytes().ok_or_else(|| protocol("no epoch"))?);
         let position = Position { epoch, sequence: number(sequence)? };
         let forgotten = number(forgotten)?;
+        self.replica.store(number(replica)? == 1, Ordering::Release);
         let followed = seen.is_some_and(|seen| {
             seen.epoch == position.epoch && seen.sequence >= forgotten && seen.sequence <= position.sequence
         });
@@ -363,7 +381,7 @@ impl CacheBackend for RedisBackend {
     }
 
     fn caps(&self) -> Caps {
-        Caps::new(NAME, !self.scripts_denied())
+        Caps::new(NAME, self.takes_fills())
     }
 
     fn stats(&self) -> BackendStats {
@@ -372,6 +390,7 @@ impl CacheBackend for RedisBackend {
             commands: counts.commands.load(Ordering::Relaxed),
             errors: counts.errors.load(Ordering::Relaxed),
             too_long: counts.too_long.load(Ordering::Relaxed),
+            unheard: self.messages.unheard(),
             ..BackendStats::default()
         }
     }

@@ -43,7 +43,8 @@ pub(super) async fn look_up(client: &Client, keys: &[Key]) -> Result<Vec<Lookup>
     let time = CustomCommand::new_static("TIME", own(namespace, "clock").as_bytes(), false);
     pipeline.custom::<Value, Value>(time, Vec::new()).await?;
     for key in keys {
-        let fields = ["v", "b", "x", "e", "t", "n"].map(Value::from_static_str);
+        let field = |field| Value::String(format!("{field}{}", key.schema()).into());
+        let fields = ["v", "b", "x", "e", "t", "n"].map(field);
         let arguments = [Value::from(slot(key))].into_iter().chain(fields).collect();
         pipeline.custom::<Value, Value>(command("HMGET"), arguments).await?;
     }

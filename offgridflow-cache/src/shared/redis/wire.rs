@@ -18,6 +18,7 @@ pub(super) fn own_keys(namespace: &str, names: [&str; 3]) -> Vec<RedisKey> {
     names.map(|name| own(namespace, name)).into()
 }
 
+/// The hash of a key, with the values and leases of all schemas.
 pub(super) fn slot(key: &Key) -> RedisKey {
     let name = [b"ogf:{".as_slice(), key.namespace().as_bytes(), b"}:k:", key.name()].concat();
     RedisKey::from(name.as_slice())
