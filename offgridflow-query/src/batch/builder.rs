@@ -50,6 +50,7 @@ pub struct BatchWriterBuilder<R, E> {
     keep_unheard: usize,
     dead_letters: Option<DeadLetters<R>>,
     lock_timeout: Duration,
+    answer_timeout: Duration,
 }
 
 impl<R, E: fmt::Debug> fmt::Debug for BatchWriterBuilder<R, E> {
@@ -85,6 +86,7 @@ impl<R: Send + 'static, E: BatchExecutor> BatchWriterBuilder<R, E> {
             keep_unheard: 1_024,
             dead_letters: None,
             lock_timeout: Duration::from_secs(5),
+            answer_timeout: Duration::from_secs(30),
         }
     }
 
@@ -217,6 +219,14 @@ impl<R: Send + 'static, E: BatchExecutor> BatchWriterBuilder<R, E> {
         self
     }
 
+    /// How long an answer of the server is waited for, a millisecond a row more for statements with rows; a link that is
+    /// silent for longer counts as lost, COMMIT's too, which is then settled. Raise it where triggers, or replicas that
+    /// COMMIT waits for, are slower. SQLite has no link and no such limit. Default: 30 s.
+    pub fn answer_timeout(mut self, timeout: Duration) -> Self {
+        self.answer_timeout = timeout;
+        self
+    }
+
     /// Starts the writer's task.
     ///
     /// # Errors
@@ -244,6 +254,7 @@ impl<R: Send + 'static, E: BatchExecutor> BatchWriterBuilder<R, E> {
     ) -> Worker<R, E> {
         let plan = WritePlan {
             lock_timeout: self.lock_timeout,
+            answer_timeout: self.answer_timeout,
             pooling: self.pooling,
             ..WritePlan::new(self.conflict)
         };
