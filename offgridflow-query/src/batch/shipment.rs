@@ -104,11 +104,17 @@ impl<E: BatchExecutor> Shipper<E> {
             Shipment { parts, plan, started: Instant::now(), failed: 0, looked_up_again: false, doubt: None };
         loop {
             tally.transactions += 1;
-            let error = match self.attempt(&mut shipment).await {
+            let began = Instant::now();
+            let attempt = self.attempt(&mut shipment).await;
+            tally.writing += began.elapsed();
+            let error = match attempt {
                 Ok(wrote) => return Ok(shipment.done(wrote)),
                 Err(error) => error,
             };
-            if let Some(end) = self.judge(&mut shipment, error).await {
+            let failed = Instant::now();
+            let end = self.judge(&mut shipment, error).await;
+            tally.pausing += failed.elapsed();
+            if let Some(end) = end {
                 return end;
             }
             tally.retries += 1;
