@@ -1,9 +1,7 @@
 //! A link that goes silent, and neither answers nor breaks, is given up in time; what became of its COMMIT is asked.
 #![cfg(feature = "postgres")]
 
-use offgridflow_query::{
-    Acquire, BatchWriter, ConnectionPool, GateConfig, Outcome, PgGate, Retry, Tickets, Why, row,
-};
+use offgridflow_query::{BatchWriter, ConnectionPool, GateConfig, Outcome, PgGate, Retry, Tickets, Why, row};
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use std::time::Duration;
 use testkit::Direction;
