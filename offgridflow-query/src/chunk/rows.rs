@@ -168,8 +168,19 @@ mod tests {
         assert!(chunk.push(|w| w.array(|w| w.i64(1))).is_err(), "an element of another kind");
         assert!(chunk.push(|w| w.array(|w| w.array(|_| ()))).is_err(), "an array within an array");
         assert!(chunk.push(|w| w.text("a")).is_err(), "no array at all");
-        chunk.push(|w| w.null()).unwrap();
-        assert_eq!(chunk.push(|w| w.array(|w| w.null())).unwrap(), 2);
+        chunk
+            .push(|w| {
+                w.null();
+            })
+            .unwrap();
+        assert_eq!(
+            chunk
+                .push(|w| w.array(|w| {
+                    w.null();
+                }))
+                .unwrap(),
+            2
+        );
         let seen = |chunk: &Chunk, row| format!("{:?}", chunk.value(row, 0));
         let expected = ["Array([Text(\"a\"), Text(\"bc\")])", "Array([])", "Null", "Array([Null])"];
         assert_eq!([0, 1, 2, 3].map(|row| seen(&chunk, row)), expected);
@@ -188,10 +199,12 @@ mod tests {
         for row in rows.iter().chain(&rows) {
             let put = |w: &mut ChunkWriter<'_>| {
                 w.array(|w| {
-                    row.iter().for_each(|item| match item {
-                        Some(text) => w.text(text),
-                        None => w.null(),
-                    })
+                    for item in row.iter() {
+                        match item {
+                            Some(text) => w.text(text),
+                            None => w.null(),
+                        }
+                    }
                 });
             };
             chunk.push(put).unwrap();

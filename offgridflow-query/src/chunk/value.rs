@@ -64,6 +64,7 @@ impl<'a> Items<'a> {
     }
 
     /// The elements in order.
+    #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Value<'a>> + use<'a> {
         let column = self.column;
         (self.start..self.end).map(move |at| column.value(at))

@@ -86,21 +86,21 @@ mod tests {
             literal(Element::Bool, |to| {
                 to.bool(true);
                 to.null();
-                to.bool(false)
+                to.bool(false);
             }),
             "{t,NULL,f}"
         );
         assert_eq!(
             literal(Element::Int2, |to| {
                 to.i16(i16::MIN);
-                to.i16(7)
+                to.i16(7);
             }),
             "{-32768,7}"
         );
         assert_eq!(
             literal(Element::Float8, |to| {
                 to.f64(1e300);
-                to.f64(f64::NEG_INFINITY)
+                to.f64(f64::NEG_INFINITY);
             }),
             "{1e300,-inf}"
         );
@@ -110,7 +110,7 @@ mod tests {
         assert_eq!(
             literal(Element::Bytes, |to| {
                 to.bytes(&[]);
-                to.bytes(&[0, 255])
+                to.bytes(&[0, 255]);
             }),
             r#"{"\\x","\\x00ff"}"#
         );
