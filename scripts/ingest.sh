@@ -59,7 +59,8 @@ say 'PostgreSQL, psql \copy binary' "$theirs"
 
 ours=$(seconds import "sqlite:$work/ours.db")
 stored "$(sqlite3 "$work/ours.db" 'SELECT count(*) FROM activities')"
-sqlite3 -csv "$work/ours.db" 'SELECT * FROM activities' >"$work/rows.csv"
+# In the order of the file, as the importer had them, and not sorted by key.
+sqlite3 -csv "$work/ours.db" 'SELECT * FROM activities ORDER BY substr(id, 13)' >"$work/rows.csv"
 "$server" migrate up --database-url "sqlite:$work/theirs.db"
 pragmas='PRAGMA synchronous = full'
 sqlite_import() { sqlite3 "$work/theirs.db" -cmd "$pragmas" -cmd '.mode csv' ".import $work/rows.csv activities"; }
