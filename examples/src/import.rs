@@ -26,6 +26,9 @@ pub enum ImportError {
     /// The file is of another shape.
     #[error("{} is not a table of nations by year: {}", .0.display(), .1)]
     Shape(PathBuf, String),
+    /// The file is of another format.
+    #[error("cannot import {}: {}", .0.display(), .1)]
+    Format(PathBuf, String),
     /// The database did not take it all.
     #[error("{0} activities were not stored: {1}")]
     NotStored(usize, String),

@@ -12,5 +12,6 @@ pub mod intake;
 pub mod ledger;
 pub mod serve;
 pub mod store;
+pub mod upload;
 pub mod web;
 pub mod worker;

@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use offgridflow::app::AppError;
 use offgridflow::config::Config;
 use offgridflow::serve::{self, Role};
-use offgridflow::{demo, import, store};
+use offgridflow::{demo, import, store, upload};
 use tracing_subscriber::EnvFilter;
 
 /// Carbon accounting for many tenants: the example server of OffGridFlow.
@@ -30,10 +30,13 @@ enum Command {
     All(Config),
     /// Start a server, load it, and print what was measured on one screen.
     Demo(demo::Options),
-    /// Import a table of nations by year, a column a fuel, into the database.
+    /// Import a file into the database: activities of one tenant, or a table of nations by year, a column a fuel.
     Import {
-        /// The CSV file.
+        /// With `--tenant` activities as the API takes them (`.csv`, `.ndjson`, `.jsonl`), else the table as CSV.
         file: PathBuf,
+        /// Whose activities they are.
+        #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
+        tenant: Option<String>,
         #[command(flatten)]
         config: Config,
     },
@@ -67,7 +70,10 @@ async fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
         Command::Web(config) => serve::run(Role::Web, config).await?,
         Command::All(config) => serve::run(Role::All, config).await?,
         Command::Demo(options) => return Ok(ExitCode::from(demo::run(options).await?)),
-        Command::Import { file, config } => println!("{}", import::run(&file, &config).await?),
+        Command::Import { file, tenant: Some(tenant), config } => {
+            println!("{}", upload::run(&file, &tenant, &config).await?);
+        }
+        Command::Import { file, config, .. } => println!("{}", import::run(&file, &config).await?),
         Command::Migrate { direction, config } if direction == "down" => {
             store::migrate_down(&config.database_url).await?;
         }

@@ -4,7 +4,7 @@ use crate::chunk::Slice;
 use crate::delivery::{TxOutcome, TxToken};
 use crate::error::{Cause, ConfigError};
 use crate::pool::{Acquire, ConnectionPool, Guard, Lane};
-use crate::shape::Shape;
+use crate::shape::{Kind, Shape};
 use crate::strategy::Prepared;
 use crate::write::{WriteError, WritePlan, Wrote};
 use std::future::Future;
@@ -21,6 +21,8 @@ pub struct Limits {
     pub max_bytes: usize,
     /// Rows in one statement; a larger write is several statements of one transaction.
     pub statement_rows: usize,
+    /// Whether a column can hold an array.
+    pub arrays: bool,
 }
 
 impl Limits {
@@ -34,6 +36,13 @@ impl Limits {
         let columns = shape.columns().len();
         if columns > self.max_columns {
             return refuse(format!("{columns} columns, the database takes {}", self.max_columns));
+        }
+        let mut columns = shape.columns().iter();
+        if !self.arrays
+            && let Some(column) = columns.find(|column| matches!(column.kind(), Kind::Array(_)))
+        {
+            let name = column.name();
+            return refuse(format!("column {name:?} is an array, which this database has no type for"));
         }
         let mut names = shape.columns().iter().map(crate::Column::name).chain([shape.table()]);
         match names.find(|name| name.len() > self.max_name_bytes) {

@@ -30,8 +30,8 @@
 mod backend;
 mod batch;
 #[cfg_attr(
-    not(feature = "sqlite"),
-    allow(dead_code, reason = "its text forms are for databases that keep time as text")
+    not(any(feature = "sqlite", feature = "postgres")),
+    allow(dead_code, reason = "its text forms are for databases")
 )]
 mod calendar;
 mod chunk;
@@ -66,7 +66,7 @@ pub use batch::{
     Permit, Receipt, Refused, Rejected, Report, Retry, Returned, Step, StrategyUse, Ticket, Tickets, Why,
     WriterStats, dropped_without_close,
 };
-pub use chunk::{Chunk, ChunkWriter, Slice, Value};
+pub use chunk::{Chunk, ChunkWriter, Items, Slice, Value};
 pub use delivery::{Delivery, LedgerEntry, TxOutcome, TxToken, ledger_table_sql};
 pub use error::{Cause, Class, ConfigError, Error, Holder, PoolError, Scope};
 pub use executor::{BatchConnection, BatchExecutor, DynBatchExecutor, Limits};
@@ -80,7 +80,7 @@ pub use memory::{MemoryConnection, MemoryPool, Stored};
 pub use observe::{Fingerprint, Observation, Observer, ObserverReport, StatementStats, normalize};
 pub use pool::{Acquire, Condition, ConnectionPool, Guard, Lane, Lease, PoolStatus};
 pub use row::{Date, Field, Fields, Json, Numeric, Row, Timestamp, TimestampTz, Uuid};
-pub use shape::{Column, Conflict, Kind, Shape};
+pub use shape::{Column, Conflict, Element, Kind, Shape};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use sqlx;
 pub use strategy::{Prepared, Strategy};

@@ -30,6 +30,8 @@ pub enum Stored {
     Text(String),
     /// Bytes and UUIDs.
     Bytes(Vec<u8>),
+    /// Arrays.
+    List(Vec<Self>),
 }
 
 impl From<Value<'_>> for Stored {
@@ -45,6 +47,7 @@ impl From<Value<'_>> for Stored {
             Value::Text(v) => Self::Text(v.to_owned()),
             Value::Bytes(v) => Self::Bytes(v.to_vec()),
             Value::Uuid(v) => Self::Bytes(v.to_vec()),
+            Value::Array(items) => Self::List(items.iter().map(Self::from).collect()),
         }
     }
 }
@@ -227,7 +230,13 @@ impl BatchConnection for MemoryConnection {
     const DATABASE: &'static str = "memory";
 
     fn limits(_: &Shape) -> Limits {
-        Limits { max_columns: 1_600, max_name_bytes: 63, max_bytes: 1 << 30, statement_rows: usize::MAX }
+        Limits {
+            max_columns: 1_600,
+            max_name_bytes: 63,
+            max_bytes: 1 << 30,
+            statement_rows: usize::MAX,
+            arrays: true,
+        }
     }
 
     async fn write(&mut self, parts: &[Slice<'_>], plan: &WritePlan) -> Result<Wrote, WriteError> {

@@ -1,7 +1,7 @@
 //! How a Rust value becomes a row.
 
 use crate::chunk::ChunkWriter;
-use crate::shape::{Column, Kind, Shape};
+use crate::shape::{Column, Element, Kind, Shape};
 use std::time::{Duration, SystemTime};
 
 /// A type whose values are rows of one table. Usually written by [`row!`](crate::row).
@@ -115,6 +115,18 @@ impl<F: Field> Field for Option<F> {
             Some(value) => value.put(to),
             None => to.null(),
         }
+    }
+}
+
+/// An array; `Vec<Option<F>>` has NULLs among its elements. An array of arrays does not compile.
+impl<F: Field> Field for Vec<F> {
+    const KIND: Kind = match Element::of(F::KIND) {
+        Some(element) => Kind::Array(element),
+        None => panic!("an array of arrays fits no column"),
+    };
+
+    fn put(&self, to: &mut ChunkWriter<'_>) {
+        to.array(|to| self.iter().for_each(|item| item.put(to)));
     }
 }
 

@@ -35,7 +35,51 @@ pub enum Kind {
     Numeric,
     /// JSON carried as text; goes into `json` and `jsonb`.
     Json,
+    /// An array of one dimension, whose elements can be NULL. PostgreSQL only.
+    Array(Element),
 }
+
+macro_rules! elements {
+    ($($kind:ident),+) => {
+        /// What the elements of a [`Kind::Array`] hold: every kind but an array.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Element {
+            $(#[doc = concat!("[`Kind::", stringify!($kind), "`].")] $kind),+
+        }
+
+        impl Element {
+            /// The same as the kind of a column.
+            #[must_use]
+            pub const fn kind(self) -> Kind {
+                match self { $(Self::$kind => Kind::$kind),+ }
+            }
+
+            /// What an array of `kind` holds; `None` for an array of arrays.
+            #[must_use]
+            pub const fn of(kind: Kind) -> Option<Self> {
+                match kind { $(Kind::$kind => Some(Self::$kind),)+ Kind::Array(_) => None }
+            }
+        }
+    };
+}
+
+elements!(
+    Bool,
+    Int2,
+    Int4,
+    Int8,
+    Float4,
+    Float8,
+    Text,
+    Bytes,
+    Uuid,
+    Timestamp,
+    TimestampTz,
+    Date,
+    Numeric,
+    Json
+);
 
 /// One column of a [`Shape`].
 #[derive(Debug, Clone, PartialEq, Eq)]

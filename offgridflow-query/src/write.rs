@@ -39,6 +39,9 @@ pub struct WritePlan {
     pub ending: Ending,
     /// How long a statement may wait for somebody else's lock.
     pub lock_timeout: Duration,
+    /// How long an answer is waited for over a link; statements that carry rows have a millisecond a row more. When it
+    /// is over the link counts as lost.
+    pub answer_timeout: Duration,
     /// How the rows travel; `None` leaves it to the database.
     pub strategy: Option<Strategy>,
     /// What the database said about the table.
@@ -51,13 +54,14 @@ pub struct WritePlan {
 }
 
 impl WritePlan {
-    /// Commits, waits at most 5 s for a lock, leaves the strategy to the database.
+    /// Commits, waits at most 5 s for a lock and 30 s for an answer, leaves the strategy to the database.
     #[must_use]
     pub fn new(conflict: Conflict) -> Self {
         Self {
             conflict,
             ending: Ending::Commit,
             lock_timeout: Duration::from_secs(5),
+            answer_timeout: Duration::from_secs(30),
             strategy: None,
             prepared: Arc::default(),
             pooling: Pooling::default(),

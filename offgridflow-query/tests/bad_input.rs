@@ -136,6 +136,60 @@ async fn a_serialization_failure_is_tried_again() {
     whole(&gate).await;
 }
 
+/// The writer holds row 1 and waits for row 2; whoever holds row 2 asks for row 1. The server gives up the writer, which
+/// waited first.
+#[tokio::test]
+async fn a_deadlock_is_tried_again() {
+    use sqlx::Connection as _;
+    let database = testkit::postgres().create_database("deadlock").unwrap();
+    let gate = open(&database.url());
+    run(&gate, &format!("{TABLE}; INSERT INTO readings VALUES (1, 'old'), (2, 'old')")).await;
+    let mut other = sqlx::PgConnection::connect(&database.url()).await.unwrap();
+    let begin = "SET deadlock_timeout = '60s'; BEGIN; UPDATE readings SET note = 'other' WHERE id = 2";
+    sqlx::raw_sql(begin).execute(&mut other).await.unwrap();
+    let writer = BatchWriter::builder(gate.clone()).conflict(Conflict::Update);
+    let writer = writer.lock_timeout(Duration::from_secs(60)).start().unwrap();
+    let tickets = writer.push_many([1, 2].map(reading)).await.unwrap();
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while sqlx::query(waiting).fetch_one(&mut other).await.unwrap().get::<i64, _>(0) == 0 {
+        tokio::task::yield_now().await;
+    }
+    let end = "UPDATE readings SET note = 'other' WHERE id = 1; COMMIT";
+    sqlx::raw_sql(end).execute(&mut other).await.expect("the writer is the one that is given up");
+    assert!(tickets.outcomes().await.iter().all(Outcome::is_settled));
+    let report = writer.close().await.unwrap();
+    assert!(report.stats.retries >= 1 && report.stats.committed == 2, "{:?}", report.stats);
+    let sql = "SELECT count(*) FROM readings WHERE note LIKE 'x%'";
+    assert_eq!(sqlx::query(sql).fetch_one(&mut other).await.unwrap().get::<i64, _>(0), 2);
+    whole(&gate).await;
+}
+
+/// Rust's text is always UTF-8; a database may keep less.
+#[tokio::test]
+async fn text_that_the_database_s_encoding_lacks_is_rejected_alone() {
+    let server = testkit::postgres().create_database("encodings").unwrap();
+    let name = format!("latin_{}", std::process::id());
+    let admin = open(&server.url());
+    run(&admin, &format!("CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")).await;
+    let gate = open(&server.url().replace(server.name(), &name));
+    run(&gate, TABLE).await;
+    for (strategy, first) in [(Strategy::Unnest, 0), (Strategy::Copy, 10)] {
+        let writer = BatchWriter::builder(gate.clone()).strategy(strategy).start().unwrap();
+        let texts = ["plain", "grüße", "日本", "plain"];
+        let rows = (first..).zip(texts).map(|(id, note)| Reading { id, note: note.to_owned() });
+        let outcomes = writer.push_many(rows).await.unwrap().outcomes().await;
+        let settled: Vec<bool> = outcomes.iter().map(Outcome::is_settled).collect();
+        assert_eq!(settled, [true, true, false, true], "{strategy:?} {outcomes:?}");
+        assert!(
+            matches!(&outcomes[2], Outcome::Rejected(r) if r.cause.class() == Class::Data && r.row.note == "日本")
+        );
+        let _ = writer.close().await.unwrap();
+    }
+    whole(&gate).await;
+    gate.close().await;
+    run(&admin, &format!("DROP DATABASE {name} WITH (FORCE)")).await;
+}
+
 #[tokio::test]
 async fn a_server_that_restarts_in_the_middle_of_copy_loses_nothing() {
     let mut server = testkit::Postgres::start().unwrap();
@@ -233,17 +287,60 @@ async fn a_type_that_does_not_fit_is_a_matter_of_the_schema() {
 /// A file system of a megabyte. Needs the right to mount one.
 #[tokio::test]
 async fn a_full_disk_gives_rows_back_and_takes_them_once_there_is_room() {
+    on_a_small_disk("size=1m", full_disk).await;
+}
+
+#[tokio::test]
+async fn a_full_disk_of_the_server_gives_rows_back_too() {
+    use std::os::unix::fs::MetadataExt as _;
+    let server = testkit::Postgres::start().unwrap();
+    let gate = open(&server.url());
+    let mut conn = gate.acquire(Acquire::default()).await.unwrap();
+    let data: String = sqlx::query("SHOW data_directory").fetch_one(&mut *conn).await.unwrap().get(0);
+    drop(conn);
+    let owner = std::fs::metadata(data).unwrap().uid();
+    on_a_small_disk(&format!("size=2m,mode=700,uid={owner}"), |path| full_server(server, gate, path)).await;
+}
+
+async fn on_a_small_disk<F>(options: &str, test: impl FnOnce(String) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().display().to_string();
     let mounted =
-        std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "tmpfs", &path]).status();
+        std::process::Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs", &path]).status();
     if !mounted.is_ok_and(|status| status.success()) {
         eprintln!("skipped: this user may not mount a small file system");
         return;
     }
-    let result = tokio::spawn(full_disk(path.clone())).await;
+    let result = tokio::spawn(test(path.clone())).await;
     let _ = std::process::Command::new("umount").args(["-l", &path]).status();
     result.unwrap();
+}
+
+/// The table is in a tablespace of two megabytes; the log is elsewhere.
+async fn full_server(_server: testkit::Postgres, gate: PgGate, path: String) {
+    run(&gate, &format!("CREATE TABLESPACE small LOCATION '{path}'")).await;
+    for strategy in [Strategy::Unnest, Strategy::Copy] {
+        run(&gate, "CREATE TABLE readings (id INT8, note TEXT) TABLESPACE small").await;
+        let writer = BatchWriter::builder(gate.clone()).retry(Retry::never()).strategy(strategy);
+        let writer = writer.start().unwrap();
+        let outcomes = writer.push_many((0..30_000).map(reading)).await.unwrap().outcomes().await;
+        let full = outcomes.iter().filter(
+            |outcome| matches!(outcome, Outcome::Returned(r) if class(&r.why) == Some(Class::Resource)),
+        );
+        let (full, settled) = (full.count(), outcomes.iter().filter(|o| o.is_settled()).count());
+        assert!(full > 0, "three megabytes do not fit two");
+        assert_eq!(full + settled, 30_000, "{strategy:?}");
+        let mut conn = gate.acquire(Acquire::default()).await.unwrap();
+        let stored = sqlx::query("SELECT count(*) FROM readings").fetch_one(&mut *conn).await.unwrap();
+        assert_eq!(usize::try_from(stored.get::<i64, _>(0)).unwrap(), settled);
+        drop(conn);
+        let _ = writer.close().await.unwrap();
+        run(&gate, "DROP TABLE readings").await;
+    }
+    whole(&gate).await;
 }
 
 async fn full_disk(path: String) {

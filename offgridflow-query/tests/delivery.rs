@@ -180,7 +180,7 @@ async fn a_server_that_crashed_does_not_vouch_for_ids_from_before() {
 async fn a_transaction_is_committed_aborted_in_progress_or_unknown() {
     let Link { proxy, direct, through, server } = link().await;
     let token = lost_commit(&through, &proxy).await;
-    assert_eq!(direct.outcome(&token).await.unwrap(), TxOutcome::Committed);
+    assert_eq!(settled(&direct, &token).await, TxOutcome::Committed);
     let text = token.to_string();
     let (xid, rest) = (text.split(' ').nth(1).unwrap(), text.split(" of ").nth(1).unwrap());
     // A session of somebody else that is still at work, as the server sees one whose link went silent.

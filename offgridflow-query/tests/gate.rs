@@ -48,7 +48,7 @@ async fn until(gate: &SqliteGate, wanted: impl Fn(&PoolStatus) -> bool) -> PoolS
             if wanted(&status) {
                 return status;
             }
-            tokio::time::sleep(MS).await;
+            tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(Duration::from_secs(30), wait)

@@ -61,7 +61,7 @@ async fn is_whole(gate: &PgGate) {
 async fn until(gate: &PgGate, wanted: impl Fn(&PoolStatus) -> bool) {
     let wait = async {
         while !wanted(&gate.status()) {
-            tokio::time::sleep(MS).await;
+            tokio::task::yield_now().await;
         }
     };
     let ended = tokio::time::timeout(Duration::from_secs(60), wait).await;

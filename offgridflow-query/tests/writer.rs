@@ -361,6 +361,32 @@ async fn a_batched_query_takes_exact_batches_and_hands_bad_rows_back() {
     assert!(matches!(wrong, Err(Error::Config(ConfigError::Shape { .. }))));
 }
 
+/// Time is virtual, so that it is known to the nanosecond where it went.
+#[tokio::test(start_paused = true)]
+async fn a_batched_query_says_where_the_time_went_and_which_rows_were_skipped() {
+    let pool = MemoryPool::new(2);
+    let query = BatchedQuery::new("insert into t (id, watts) values ($1, $2) on conflict (id) do nothing", 4)
+        .retry(Retry { base: Duration::from_secs(2), ..Retry::default() });
+    pool.fail_next(WriteError::failed(Cause::new(Class::Contention, "busy")));
+    pool.stall();
+    let rows = [0, 1, 1, 2, 3, 0].map(|id| (id, 1.0));
+    let resume = async {
+        tokio::time::sleep(Duration::from_secs(7)).await;
+        pool.resume();
+    };
+    let (done, ()) = tokio::join!(query.execute(pool.clone(), rows), resume);
+    let done = done.unwrap();
+    assert_eq!((done.processed, done.committed, done.skipped), (6, 4, 2));
+    assert_eq!((&done.skipped_at[..], done.batches), (&[2, 5][..], 2));
+    assert_eq!((done.transactions, done.retries), (3, 1));
+    assert_eq!((done.encoding, done.writing.as_secs()), (Duration::ZERO, 7));
+    assert!((Duration::from_secs(1)..=Duration::from_secs(3)).contains(&done.pausing), "{done:?}");
+    assert_eq!(done.elapsed, done.writing + done.pausing);
+    let none = Retry { attempts: 0, ..Retry::default() };
+    let wrong = query.retry(none).execute(pool, [(1i64, 1.0)]).await;
+    assert!(matches!(wrong, Err(Error::Config(ConfigError::Setting { setting: "retry.attempts", .. }))));
+}
+
 #[tokio::test]
 async fn a_dropped_batched_query_ends_its_batch_and_takes_no_more() {
     let pool = MemoryPool::new(2);

@@ -8,12 +8,15 @@ const REQUIRED: [&str; 3] = ["category", "quantity", "period"];
 /// Where each of [`COLUMNS`] stands in this file.
 type Layout = [Option<usize>; COLUMNS.len()];
 
-/// A header line, then a row a record. A row of the wrong width costs only itself; a wrong header costs everything.
-pub(super) fn read(body: &[u8]) -> Intake {
+/// A header line, which stands behind `before` others, then a row a record. A row of the wrong width costs only itself; a wrong header costs everything.
+pub(super) fn read(body: &[u8], before: u64) -> Intake {
     let mut reader = ReaderBuilder::new().trim(csv::Trim::All).from_reader(body);
     let mut intake = Intake::default();
     match layout(&mut reader) {
-        Ok(layout) => read_rows(&mut reader, &layout, &mut intake, body),
+        Ok(layout) => {
+            let lines = Lines { body, offset: 0, line: before + 1 };
+            read_rows(&mut reader, &layout, &mut intake, lines);
+        }
         Err(reason) => intake.rejections.push(Rejection { line: 1, column: None, field: None, reason }),
     }
     intake
@@ -37,17 +40,16 @@ fn layout(reader: &mut Reader<&[u8]>) -> Result<Layout, String> {
     missing.map_or(Ok(layout), |name| Err(format!("the header line has no column `{name}`")))
 }
 
-fn read_rows(reader: &mut Reader<&[u8]>, layout: &Layout, intake: &mut Intake, body: &[u8]) {
+fn read_rows(reader: &mut Reader<&[u8]>, layout: &Layout, intake: &mut Intake, mut lines: Lines<'_>) {
     let mut record = ByteRecord::new();
-    let mut lines = Lines { body, offset: 0, line: 1 };
     loop {
         let line = lines.at(reader.position().byte());
         match reader.read_byte_record(&mut record) {
             Ok(false) => return,
             Ok(true) => take(intake, layout, &record, line),
             Err(error) => {
-                let reached = Lines { ..lines }.at(reader.position().byte()) - 1;
-                intake.rejections.push(rejection(&error, line, reached.max(line)));
+                let reached = lines.last(reader.position().byte());
+                intake.rejections.push(rejection(&error, line, reached));
             }
         }
     }
@@ -70,6 +72,13 @@ impl Lines<'_> {
         let passed = self.body[self.offset..target].iter().filter(|byte| **byte == b'\n').count();
         (self.offset, self.line) = (target, self.line + passed as u64);
         self.line
+    }
+
+    /// The line of the last byte before `byte` that is no end of a line.
+    fn last(&self, byte: u64) -> u64 {
+        let end = usize::try_from(byte).unwrap_or(usize::MAX).clamp(self.offset, self.body.len());
+        let row = self.body[self.offset..end].trim_ascii_end();
+        self.line + row.iter().filter(|byte| **byte == b'\n').count() as u64
     }
 }
 

@@ -2,12 +2,14 @@
 
 mod csv;
 mod json;
+mod portions;
 mod wide;
 
 use serde::Serialize;
 
 use crate::carbon::Refusal;
 
+pub use portions::Portions;
 pub use wide::{Mismatch, WideTable};
 
 /// An activity as somebody wrote it, not yet judged.
@@ -92,6 +94,6 @@ pub fn read(format: Format, body: &[u8]) -> Intake {
     match format {
         Format::Json => json::read_array(body),
         Format::Ndjson => json::read_lines(body),
-        Format::Csv => csv::read(body),
+        Format::Csv => csv::read(body, 0),
     }
 }

@@ -1,13 +1,13 @@
 //! Settings of a writer, checked before its task starts.
 
 use crate::batch::controller::{FlightController, SizeController};
-use crate::batch::flush::{Atomicity, Flusher};
+use crate::batch::flush::Atomicity;
 use crate::batch::outcome::Rejected;
 use crate::batch::partition::partitions;
 use crate::batch::pending::Encoder;
 use crate::batch::report::{Counters, Unheard};
 use crate::batch::retry::Retry;
-use crate::batch::shipment::Shipper;
+use crate::batch::setup::Setup;
 use crate::batch::worker::{Pace, Worker};
 use crate::batch::writer::BatchWriter;
 use crate::chunk::ChunkWriter;
@@ -16,7 +16,7 @@ use crate::error::ConfigError;
 use crate::executor::{BatchExecutor, Limits};
 use crate::shape::{Conflict, Shape};
 use crate::strategy::Strategy;
-use crate::write::{Pooling, WritePlan};
+use crate::write::Pooling;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex};
@@ -39,17 +39,10 @@ pub struct BatchWriterBuilder<R, E> {
     in_flight: RangeInclusive<usize>,
     row_bytes: usize,
     queue_rows: usize,
-    conflict: Conflict,
-    strategy: Option<Strategy>,
-    atomicity: Atomicity,
-    delivery: Delivery,
     ledger: Option<String>,
-    pooling: Pooling,
-    retry: Retry,
-    max_rejects: usize,
     keep_unheard: usize,
     dead_letters: Option<DeadLetters<R>>,
-    lock_timeout: Duration,
+    setup: Setup,
 }
 
 impl<R, E: fmt::Debug> fmt::Debug for BatchWriterBuilder<R, E> {
@@ -74,17 +67,10 @@ impl<R: Send + 'static, E: BatchExecutor> BatchWriterBuilder<R, E> {
             in_flight: 1..=1,
             row_bytes: 16 << 20,
             queue_rows: 65_536,
-            conflict: Conflict::Error,
-            strategy: None,
-            atomicity: Atomicity::default(),
-            delivery: Delivery::default(),
             ledger: None,
-            pooling: Pooling::default(),
-            retry: Retry::default(),
-            max_rejects: 1_000,
             keep_unheard: 1_024,
             dead_letters: None,
-            lock_timeout: Duration::from_secs(5),
+            setup: Setup::default(),
         }
     }
 
@@ -125,19 +111,19 @@ impl<R: Send + 'static, E: BatchExecutor> BatchWriterBuilder<R, E> {
 
     /// How the rows travel. Default: whatever is allowed for the table and measures cheapest at the size of the write.
     pub fn strategy(mut self, strategy: Strategy) -> Self {
-        self.strategy = Some(strategy);
+        self.setup.strategy = Some(strategy);
         self
     }
 
     /// What happens to the good rows of a flush that has bad ones. Default: [`Atomicity::Independent`].
     pub fn atomicity(mut self, atomicity: Atomicity) -> Self {
-        self.atomicity = atomicity;
+        self.setup.atomicity = atomicity;
         self
     }
 
     /// What happens when the link breaks at COMMIT. Default: [`Delivery::ExactlyOnce`].
     pub fn delivery(mut self, delivery: Delivery) -> Self {
-        self.delivery = delivery;
+        self.setup.delivery = delivery;
         self
     }
 
@@ -150,7 +136,7 @@ impl<R: Send + 'static, E: BatchExecutor> BatchWriterBuilder<R, E> {
 
     /// What stands between the pool and the server. Default: [`Pooling::Session`].
     pub fn pooling(mut self, pooling: Pooling) -> Self {
-        self.pooling = pooling;
+        self.setup.plan.pooling = pooling;
         self
     }
 
@@ -188,20 +174,20 @@ impl<R: Send + 'static, E: BatchExecutor> BatchWriterBuilder<R, E> {
 
     /// What happens to rows whose key is stored already. Default: [`Conflict::Error`].
     pub fn conflict(mut self, conflict: Conflict) -> Self {
-        self.conflict = conflict;
+        self.setup.plan.conflict = conflict;
         self
     }
 
     /// How transient failures are retried. Default: [`Retry::default`].
     pub fn retry(mut self, retry: Retry) -> Self {
-        self.retry = retry;
+        self.setup.retry = retry;
         self
     }
 
     /// Rejects in one flush after which the rest of it is returned untried, so that a wrong schema does not become
     /// thousands of probes. Default: 1 000.
     pub fn max_rejects(mut self, rows: usize) -> Self {
-        self.max_rejects = rows;
+        self.setup.max_rejects = rows;
         self
     }
 
@@ -213,7 +199,15 @@ impl<R: Send + 'static, E: BatchExecutor> BatchWriterBuilder<R, E> {
 
     /// How long a statement waits for somebody else's lock before the flush is retried. Default: 5 s.
     pub fn lock_timeout(mut self, timeout: Duration) -> Self {
-        self.lock_timeout = timeout;
+        self.setup.plan.lock_timeout = timeout;
+        self
+    }
+
+    /// How long an answer of the server is waited for, a millisecond a row more for statements with rows; a link that is
+    /// silent for longer counts as lost, COMMIT's too, which is then settled. Raise it where triggers, or replicas that
+    /// COMMIT waits for, are slower. SQLite has no link and no such limit. Default: 30 s.
+    pub fn answer_timeout(mut self, timeout: Duration) -> Self {
+        self.setup.plan.answer_timeout = timeout;
         self
     }
 
@@ -242,14 +236,8 @@ impl<R: Send + 'static, E: BatchExecutor> BatchWriterBuilder<R, E> {
         counters: Arc<Counters>,
         limits: &Limits,
     ) -> Worker<R, E> {
-        let plan = WritePlan {
-            lock_timeout: self.lock_timeout,
-            pooling: self.pooling,
-            ..WritePlan::new(self.conflict)
-        };
         let (rows, flights) = (self.flush_rows, self.in_flight);
-        let partitions = partitions(&self.shape, &plan.conflict, *flights.end());
-        let shipper = Shipper::new(self.executor, plan, self.retry, self.delivery, seed());
+        let partitions = partitions(&self.shape, &self.setup.plan.conflict, *flights.end());
         Worker {
             table: self.shape.table().to_owned(),
             shape: Arc::new(self.shape),
@@ -266,19 +254,14 @@ impl<R: Send + 'static, E: BatchExecutor> BatchWriterBuilder<R, E> {
             },
             partitions,
             ledger: self.ledger,
-            flusher: Arc::new(Flusher {
-                shipper: shipper.force(self.strategy),
-                atomicity: self.atomicity,
-                max_rejects: self.max_rejects,
-            }),
+            flusher: Arc::new(self.setup.flusher(self.executor)),
             counters,
             unheard: Unheard::with_room(self.keep_unheard, self.dead_letters),
         }
     }
 
     fn check(&self, limits: &Limits) -> Result<(), ConfigError> {
-        limits.check(&self.shape)?;
-        self.conflict.clause(&self.shape)?;
+        self.setup.check(&self.shape, limits)?;
         if let Some(ledger) = &self.ledger {
             ledger_table_sql(ledger)?;
         }
@@ -300,18 +283,9 @@ impl<R: Send + 'static, E: BatchExecutor> BatchWriterBuilder<R, E> {
         if self.queue_rows == 0 || self.queue_rows > Semaphore::MAX_PERMITS {
             return refuse("queue_rows", self.queue_rows, "it must be at least 1 and fit the semaphore");
         }
-        if self.retry.attempts == 0 {
-            return refuse("retry.attempts", 0, "the first try counts");
-        }
         if self.row_bytes > limits.max_bytes {
             return refuse("max_row_bytes", self.row_bytes, "the database takes less in one transaction");
         }
         Ok(())
     }
-}
-
-/// Differs between processes and writers; only the spread of retries depends on it.
-fn seed() -> u64 {
-    use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(0)
 }

@@ -6,6 +6,7 @@ use crate::batch::shipment::Shipper;
 use crate::chunk::Chunk;
 use crate::executor::BatchExecutor;
 use crate::write::WritePlan;
+use std::time::Duration;
 
 /// What happens to the good rows of a flush that has bad ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -42,6 +43,10 @@ pub(crate) struct Tally {
     pub(crate) transactions: u64,
     pub(crate) retries: u64,
     pub(crate) rejects: usize,
+    /// Time in transactions, waiting for a connection included.
+    pub(crate) writing: Duration,
+    /// Time between them: pauses before another try, and questions about a lost COMMIT.
+    pub(crate) pausing: Duration,
     /// Why nothing more of this flush is tried.
     pub(crate) halted: Option<Why>,
 }

@@ -16,6 +16,7 @@ pub(crate) mod query;
 mod rehearse;
 pub(crate) mod report;
 mod retry;
+mod setup;
 mod shipment;
 mod statement;
 mod ticket;

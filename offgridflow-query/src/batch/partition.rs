@@ -1,13 +1,13 @@
 //! Which flush a row belongs to: one for all, or one of several by its key, so that no two flushes update the same row.
 
 use crate::chunk::Chunk;
-use crate::shape::{Conflict, Kind, Shape};
+use crate::shape::{Conflict, Element, Kind, Shape};
 use std::hash::{BuildHasher, RandomState};
 
 /// How many partitions updates need for `flushes` under way side by side. JSON, which has many texts for one document,
 /// stays in one.
 pub(crate) fn partitions(shape: &Shape, conflict: &Conflict, flushes: usize) -> usize {
-    let vague = |&at: &usize| shape.columns()[at].kind() == Kind::Json;
+    let vague = |&at: &usize| matches!(shape.columns()[at].kind(), Kind::Json | Kind::Array(Element::Json));
     if conflict.updates() && !shape.key_positions().iter().any(vague) { flushes } else { 1 }
 }
 

@@ -1,22 +1,24 @@
 //! The one-shot call: a statement, a batch size, rows.
 
-use crate::batch::flush::{Atomicity, Flushed, Flusher};
+use crate::batch::flush::{Flushed, Flusher};
 use crate::batch::outcome::{Fate, Outcome, Rejected, Returned, Verdict};
 use crate::batch::plan::Unit;
 use crate::batch::retry::Retry;
-use crate::batch::shipment::Shipper;
+use crate::batch::setup::Setup;
 use crate::batch::statement::{Insert, parse};
 use crate::chunk::Chunk;
-use crate::delivery::Delivery;
 use crate::error::{ConfigError, Error};
 use crate::executor::BatchExecutor;
 use crate::finish::Finish;
 use crate::row::{Fields, tuple_shape};
 use crate::shape::Shape;
-use crate::write::WritePlan;
+use crate::write::Pooling;
 use std::fmt;
 use std::time::Duration;
 use tokio::time::Instant;
+
+/// Skipped rows that a report names.
+const NAMED: usize = 65_536;
 
 /// Runs one INSERT for many rows, in batches.
 ///
@@ -41,25 +43,43 @@ use tokio::time::Instant;
 pub struct BatchedQuery {
     sql: String,
     size: usize,
-    retry: Retry,
-    max_rejects: usize,
+    setup: Setup,
 }
 
 impl BatchedQuery {
     /// `sql` for every row, `size` rows a transaction.
     pub fn new(sql: impl Into<String>, size: usize) -> Self {
-        Self { sql: sql.into(), size, retry: Retry::default(), max_rejects: 1_000 }
+        Self { sql: sql.into(), size, setup: Setup::default() }
     }
 
     /// How transient failures are retried. Default: [`Retry::default`].
     pub fn retry(mut self, retry: Retry) -> Self {
-        self.retry = retry;
+        self.setup.retry = retry;
         self
     }
 
     /// Rejects in one batch after which the rest of it is returned untried. Default: 1 000.
     pub fn max_rejects(mut self, rows: usize) -> Self {
-        self.max_rejects = rows;
+        self.setup.max_rejects = rows;
+        self
+    }
+
+    /// How long a statement waits for somebody else's lock before the batch is retried. Default: 5 s.
+    pub fn lock_timeout(mut self, timeout: Duration) -> Self {
+        self.setup.plan.lock_timeout = timeout;
+        self
+    }
+
+    /// How long an answer of the server is waited for; see
+    /// [`BatchWriterBuilder::answer_timeout`](crate::BatchWriterBuilder::answer_timeout). Default: 30 s.
+    pub fn answer_timeout(mut self, timeout: Duration) -> Self {
+        self.setup.plan.answer_timeout = timeout;
+        self
+    }
+
+    /// What stands between the pool and the server. Default: [`Pooling::Session`].
+    pub fn pooling(mut self, pooling: Pooling) -> Self {
+        self.setup.plan.pooling = pooling;
         self
     }
 
@@ -78,20 +98,20 @@ impl BatchedQuery {
         E: BatchExecutor,
         I: IntoIterator<Item = T>,
     {
-        let (shape, plan) = self.plan::<T>(&executor)?;
-        let shipper = Shipper::new(executor, plan, self.retry, Delivery::ExactlyOnce, self.size as u64);
-        let mut flusher =
-            Flusher { shipper, atomicity: Atomicity::Independent, max_rejects: self.max_rejects };
+        let (shape, setup) = self.read::<T>(&executor)?;
+        let mut flusher = setup.flusher(executor);
         let (started, mut report, mut rows) =
             (Instant::now(), BatchedReport::default(), rows.into_iter().fuse());
         let mut chunk = Chunk::new(shape);
         loop {
+            let began = Instant::now();
             let taken: Vec<T> = rows.by_ref().take(self.size).collect();
             if taken.is_empty() {
                 report.elapsed = started.elapsed();
                 return Ok(report);
             }
             let sent = report.encode(&mut chunk, taken);
+            report.encoding += began.elapsed();
             let flushed;
             (flusher, chunk, flushed) = Finish::new(flush(flusher, chunk)).await;
             report.settle(sent, flushed)?;
@@ -99,7 +119,7 @@ impl BatchedQuery {
         }
     }
 
-    fn plan<T: Fields>(&self, executor: &impl BatchExecutor) -> Result<(Shape, WritePlan), ConfigError> {
+    fn read<T: Fields>(&self, executor: &impl BatchExecutor) -> Result<(Shape, Setup), ConfigError> {
         let Insert { schema, table, columns, key, conflict } = parse(&self.sql)?;
         if self.size == 0 {
             return Err(ConfigError::Setting {
@@ -117,9 +137,10 @@ impl BatchedQuery {
         if let Some(schema) = schema {
             shape = shape.in_schema(schema);
         }
-        executor.limits(&shape).check(&shape)?;
-        conflict.clause(&shape)?;
-        Ok((shape, WritePlan::new(conflict)))
+        let mut setup = self.setup.clone();
+        setup.plan.conflict = conflict;
+        setup.check(&shape, &executor.limits(&shape))?;
+        Ok((shape, setup))
     }
 }
 
@@ -141,6 +162,8 @@ pub struct BatchedReport<T> {
     pub superseded: u64,
     /// Rows that the database neither stored nor refused.
     pub skipped: u64,
+    /// Which these are: positions among the rows given, from 0, ascending; the first 65 536 of them.
+    pub skipped_at: Vec<u64>,
     /// Rows that the database refuses.
     pub rejected: Vec<Rejected<T>>,
     /// Rows handed back for no fault of their own.
@@ -151,8 +174,15 @@ pub struct BatchedReport<T> {
     pub transactions: u64,
     /// Transactions tried again after a transient failure.
     pub retries: u64,
-    /// From the first row to the last outcome.
+    /// From the first row to the last outcome. What `encoding`, `writing` and `pausing` leave of it went into sorting
+    /// rows and handing out outcomes.
     pub elapsed: Duration,
+    /// Of it, taking rows from the iterator and encoding them.
+    pub encoding: Duration,
+    /// Of it, in transactions, waiting for a connection included.
+    pub writing: Duration,
+    /// Of it, pauses before another try, and questions about a COMMIT that nobody answered.
+    pub pausing: Duration,
 }
 
 impl<T> Default for BatchedReport<T> {
@@ -168,48 +198,57 @@ impl<T> Default for BatchedReport<T> {
             transactions: 0,
             retries: 0,
             elapsed: Duration::ZERO,
+            skipped_at: Vec::new(),
+            encoding: Duration::ZERO,
+            writing: Duration::ZERO,
+            pausing: Duration::ZERO,
         }
     }
 }
 
 impl<T: Fields> BatchedReport<T> {
-    /// Fills the chunk with the rows that can be encoded; the others are rejected here.
-    fn encode(&mut self, chunk: &mut Chunk, rows: Vec<T>) -> Vec<T> {
+    /// Fills the chunk with the rows that can be encoded, and says where they stood; the others are rejected here.
+    fn encode(&mut self, chunk: &mut Chunk, rows: Vec<T>) -> Vec<(u64, T)> {
         self.batches += 1;
         let mut sent = Vec::with_capacity(rows.len());
         for row in rows {
+            let at = self.processed;
+            self.processed += 1;
             match chunk.push(|writer| row.put(writer)) {
-                Ok(_) => sent.push(row),
-                Err(cause) => {
-                    self.processed += 1;
-                    self.rejected.push(Rejected { row, cause });
-                }
+                Ok(_) => sent.push((at, row)),
+                Err(cause) => self.rejected.push(Rejected { row, cause }),
             }
         }
         sent
     }
 
-    fn settle(&mut self, rows: Vec<T>, flushed: Flushed) -> Result<(), Error> {
+    fn settle(&mut self, rows: Vec<(u64, T)>, flushed: Flushed) -> Result<(), Error> {
         let taken = rows.len() as u64;
         let settled = flushed.verdicts.iter().flatten().count() as u64;
         if taken != settled {
             return Err(Error::Conservation { flush: self.batches, taken, settled });
         }
-        self.processed += taken;
         self.transactions += flushed.tally.transactions;
         self.retries += flushed.tally.retries;
-        for (row, verdict) in rows.into_iter().zip(flushed.verdicts.into_iter().flatten()) {
-            self.count(verdict, row);
+        self.writing += flushed.tally.writing;
+        self.pausing += flushed.tally.pausing;
+        for ((at, row), verdict) in rows.into_iter().zip(flushed.verdicts.into_iter().flatten()) {
+            self.count(verdict, at, row);
         }
         Ok(())
     }
 
-    fn count(&mut self, verdict: Verdict, row: T) {
+    fn count(&mut self, verdict: Verdict, at: u64, row: T) {
         match verdict.attach(row, self.batches) {
             Outcome::Settled(receipt) => match receipt.fate {
                 Fate::Committed => self.committed += 1,
                 Fate::Superseded => self.superseded += 1,
-                Fate::Skipped | Fate::Replayed => self.skipped += 1,
+                Fate::Skipped | Fate::Replayed => {
+                    self.skipped += 1;
+                    if self.skipped_at.len() < NAMED {
+                        self.skipped_at.push(at);
+                    }
+                }
             },
             Outcome::Rejected(rejected) => self.rejected.push(rejected),
             Outcome::Returned(returned) => self.returned.push(returned),
@@ -236,7 +275,12 @@ impl<T> fmt::Debug for BatchedReport<T> {
             .field("rejected", &self.rejected.len())
             .field("returned", &self.returned.len())
             .field("batches", &self.batches)
+            .field("transactions", &self.transactions)
+            .field("retries", &self.retries)
             .field("elapsed", &self.elapsed)
+            .field("encoding", &self.encoding)
+            .field("writing", &self.writing)
+            .field("pausing", &self.pausing)
             .finish_non_exhaustive()
     }
 }

@@ -12,7 +12,7 @@ use crate::strategy::{Prepared, Strategy};
 use crate::write::{Ending, WriteError, WritePlan, Wrote};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// Sends slices to the database, for several flushes at a time.
 #[derive(Debug)]
@@ -104,11 +104,17 @@ impl<E: BatchExecutor> Shipper<E> {
             Shipment { parts, plan, started: Instant::now(), failed: 0, looked_up_again: false, doubt: None };
         loop {
             tally.transactions += 1;
-            let error = match self.attempt(&mut shipment).await {
+            let began = Instant::now();
+            let attempt = self.attempt(&mut shipment).await;
+            tally.writing += began.elapsed();
+            let error = match attempt {
                 Ok(wrote) => return Ok(shipment.done(wrote)),
                 Err(error) => error,
             };
-            if let Some(end) = self.judge(&mut shipment, error).await {
+            let failed = Instant::now();
+            let end = self.judge(&mut shipment, error).await;
+            tally.pausing += failed.elapsed();
+            if let Some(end) = end {
                 return end;
             }
             tally.retries += 1;
@@ -140,7 +146,9 @@ impl<E: BatchExecutor> Shipper<E> {
         if let Some(prepared) = self.known().prepared.clone() {
             return Ok((prepared, false));
         }
-        let prepared = Arc::new(self.executor.prepare(shape, &self.plan).await?);
+        let look = timeout(self.plan.answer_timeout, self.executor.prepare(shape, &self.plan));
+        let silent = |_| Cause::new(Class::Connection, "no answer about the table in time");
+        let prepared = Arc::new(look.await.map_err(silent).map_err(WriteError::failed)??);
         self.known().prepared = Some(Arc::clone(&prepared));
         Ok((prepared, true))
     }
@@ -223,9 +231,9 @@ impl<E: BatchExecutor> Shipper<E> {
         };
         let (patient, started) = (Retry { attempts: u32::MAX, ..self.retry }, Instant::now());
         for asked in 1.. {
-            match self.executor.outcome(token).await {
-                Ok(TxOutcome::InProgress) | Err(_) => {}
-                Ok(outcome) => return outcome,
+            match timeout(self.plan.answer_timeout, self.executor.outcome(token)).await {
+                Ok(Ok(TxOutcome::InProgress) | Err(_)) | Err(_) => {}
+                Ok(Ok(outcome)) => return outcome,
             }
             let pause = {
                 let jitter = &mut self.known().jitter;

@@ -4,6 +4,7 @@ mod catalog;
 mod copy;
 mod errors;
 mod insert;
+mod literal;
 mod nodelay;
 mod numeric;
 mod settle;
@@ -16,7 +17,7 @@ use crate::delivery::{TxOutcome, TxToken};
 use crate::error::{Cause, Class, ConfigError};
 use crate::executor::{BatchConnection, Limits};
 use crate::gate::{Gate, GateConfig};
-use crate::shape::Shape;
+use crate::shape::{Kind, Shape};
 use crate::strategy::{Prepared, Strategy};
 use crate::write::{Ending, WriteError, WritePlan, Wrote};
 use errors::unbuildable;
@@ -47,9 +48,17 @@ impl Gate<Postgres> {
 impl BatchConnection for PgConnection {
     const DATABASE: &'static str = "postgresql";
 
-    fn limits(_: &Shape) -> Limits {
-        // Half of the 1 GiB that one value may have: arrays add four bytes a value.
-        Limits { max_columns: 1_600, max_name_bytes: 63, max_bytes: 1 << 29, statement_rows: usize::MAX }
+    fn limits(shape: &Shape) -> Limits {
+        let arrays = shape.columns().iter().any(|column| matches!(column.kind(), Kind::Array(_)));
+        Limits {
+            max_columns: 1_600,
+            max_name_bytes: 63,
+            // Half of the 1 GiB that one value may have: arrays of columns add four bytes a value. Arrays within a
+            // column may be longer as text than they are counted.
+            max_bytes: if arrays { (1 << 29) / literal::MAX_GROWTH } else { 1 << 29 },
+            statement_rows: usize::MAX,
+            arrays: true,
+        }
     }
 
     async fn prepare(&mut self, shape: &Shape, plan: &WritePlan) -> Result<Prepared, WriteError> {

@@ -11,6 +11,9 @@ use crate::gate::GateDatabase;
 use crate::transaction::Transact;
 use crate::write::{Ending, WriteError, WritePlan, Wrote};
 use sqlx::{Executor, PgConnection, Postgres};
+use std::future::Future;
+use std::time::Duration;
+use tokio::time::timeout;
 
 /// How long the server keeps a transaction whose link went silent; so long may a lost COMMIT stay in progress.
 const IDLE_TIMEOUT_MILLIS: u32 = 10_000;
@@ -46,6 +49,7 @@ impl Transact for PgConnection {
 pub(super) struct Clean<'c> {
     conn: &'c mut PgConnection,
     token: Option<TxToken>,
+    limit: Duration, // for each answer
 }
 
 impl<'c> Clean<'c> {
@@ -57,15 +61,16 @@ impl<'c> Clean<'c> {
         );
         let server = plan.prepared.server.as_ref().filter(|_| plan.ending == Ending::Commit);
         sql.push_str(if server.is_some() { settle::ASK_TOKEN } else { settle::ASK_PORT });
-        match conn.fetch_one(sqlx::raw_sql(built(sql))).await {
+        let limit = plan.answer_timeout;
+        match answered(limit, conn.fetch_one(sqlx::raw_sql(built(sql)))).await {
             Ok(answer) => {
                 if let Some(port) = settle::port_of(&answer) {
                     nodelay::ensure(port);
                 }
                 let token = server.and_then(|server| settle::token_of(&answer, server));
-                Ok(Self { conn, token })
+                Ok(Self { conn, token, limit })
             }
-            Err(error) => Err(undo(conn, failed(&error)).await),
+            Err(error) => Err(undo(conn, failed(&error), limit).await),
         }
     }
 
@@ -74,9 +79,9 @@ impl<'c> Clean<'c> {
         let sql = ledger_insert_sql(&entry.table).map_err(unbuildable)?;
         let rows = i64::try_from(entry.rows).unwrap_or(i64::MAX);
         let query = sqlx::query(built(sql)).bind(entry.batch.clone()).bind(rows).persistent(false);
-        match query.execute(&mut *self.conn).await {
+        match answered(self.limit, query.execute(&mut *self.conn)).await {
             Ok(done) => Ok((self, done.rows_affected() == 1)),
-            Err(error) => Err(undo(self.conn, failed(&error)).await),
+            Err(error) => Err(undo(self.conn, failed(&error), self.limit).await),
         }
     }
 
@@ -87,27 +92,38 @@ impl<'c> Clean<'c> {
         plan: &WritePlan,
         part: usize,
     ) -> Result<(Self, Option<Vec<usize>>), WriteError> {
-        match insert.run(self.conn, slice, plan, part).await {
+        let limit = self.limit + Duration::from_millis(slice.len() as u64);
+        let inserted = match timeout(limit, insert.run(self.conn, slice, plan, part)).await {
+            Ok(inserted) => inserted,
+            Err(_) => Err(failed(&silent(limit))),
+        };
+        match inserted {
             Ok(skipped) => Ok((self, skipped)),
-            Err(error) => Err(undo(self.conn, error).await),
+            Err(error) => Err(undo(self.conn, error, self.limit).await),
         }
     }
 
     pub(super) async fn rollback(self) -> Result<(), WriteError> {
-        self.conn.rollback().await.map_err(in_doubt)
+        match timeout(self.limit, self.conn.rollback()).await {
+            Ok(end) => end.map_err(in_doubt),
+            Err(_) => Err(failed(&silent(self.limit))),
+        }
     }
 
     /// Checks what COMMIT would check, then rolls back.
     pub(super) async fn rehearse(self) -> Result<(), WriteError> {
-        match self.conn.execute(sqlx::raw_sql("SET CONSTRAINTS ALL IMMEDIATE; ROLLBACK")).await {
+        let end = self.conn.execute(sqlx::raw_sql("SET CONSTRAINTS ALL IMMEDIATE; ROLLBACK"));
+        match answered(self.limit, end).await {
             Ok(_) => Ok(()),
-            Err(error) => Err(undo(self.conn, failed(&error)).await),
+            Err(error) => Err(undo(self.conn, failed(&error), self.limit).await),
         }
     }
 
-    /// An error of class 22, 23 or 40 at COMMIT means that the server aborted; a lost link means that nobody knows.
+    /// An error of class 22, 23 or 40 at COMMIT means that the server aborted; a link that is lost, or silent for too
+    /// long, means that nobody knows.
     pub(super) async fn commit(self, wrote: Wrote) -> Result<Wrote, WriteError> {
-        let Err(error) = self.conn.execute(sqlx::raw_sql("COMMIT")).await else { return Ok(wrote) };
+        let commit = self.conn.execute(sqlx::raw_sql("COMMIT"));
+        let Err(error) = answered(self.limit, commit).await else { return Ok(wrote) };
         let cause = Postgres::cause(&error);
         let aborted = cause.code().is_some_and(|code| {
             matches!(code.get(..2), Some("22" | "23" | "40" | "44" | "P0")) && code != "40003"
@@ -127,13 +143,27 @@ fn in_doubt(cause: Cause) -> WriteError {
     WriteError::failed(Cause::new(Class::Connection, format!("cannot roll back: {}", cause.message())))
 }
 
+/// Waits no longer than `limit`; what is late is a link that is lost.
+async fn answered<T>(
+    limit: Duration,
+    answer: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    timeout(limit, answer).await.unwrap_or_else(|_| Err(silent(limit)))
+}
+
+fn silent(limit: Duration) -> sqlx::Error {
+    let what = format!("no answer within {limit:?}");
+    sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, what))
+}
+
 /// Rolls back after an error, and reports the error, or that the connection is in doubt.
-async fn undo(conn: &mut PgConnection, error: WriteError) -> WriteError {
+async fn undo(conn: &mut PgConnection, error: WriteError, limit: Duration) -> WriteError {
     if error.broke_connection() {
         return error;
     }
-    match conn.rollback().await {
-        Ok(()) => error,
-        Err(cause) => in_doubt(cause),
+    match timeout(limit, conn.rollback()).await {
+        Ok(Ok(())) => error,
+        Ok(Err(cause)) => in_doubt(cause),
+        Err(_) => failed(&silent(limit)),
     }
 }

@@ -1,8 +1,8 @@
 //! How values travel: types, arrays of columns, and the binary form of one value.
 
-use super::numeric;
-use crate::chunk::{Slice, Value};
-use crate::shape::Kind;
+use super::{literal, numeric};
+use crate::chunk::{Items, Slice, Value};
+use crate::shape::{Element, Kind};
 use sqlx::encode::{Encode, IsNull};
 use sqlx::error::BoxDynError;
 use sqlx::postgres::types::Oid;
@@ -17,6 +17,11 @@ const JSON: u32 = 114;
 const JSONB: u32 = 3802;
 const VARCHAR: u32 = 1043;
 const NUMERIC: u32 = 1700;
+/// Of types that take a kind besides the one it has: their arrays.
+const JSON_ARRAY: u32 = 199;
+const JSONB_ARRAY: u32 = 3807;
+const VARCHAR_ARRAY: u32 = 1015;
+const NUMERIC_ARRAY: u32 = 1231;
 
 /// How a kind travels in an array: element and array type, the type's name in SQL, and a cast where it travels as text.
 pub(super) struct Wire {
@@ -43,6 +48,26 @@ pub(super) fn wire(kind: Kind) -> Wire {
         Kind::Date => plain(1082, 1182, "date"),
         Kind::Numeric => Wire { cast: "::numeric", ..plain(25, 1009, "text") },
         Kind::Json => Wire { cast: "::json", ..plain(25, 1009, "text") },
+        Kind::Array(element) => Wire { cast: array_cast(element), ..plain(25, 1009, "text") },
+    }
+}
+
+fn array_cast(element: Element) -> &'static str {
+    match element {
+        Element::Bool => "::bool[]",
+        Element::Int2 => "::int2[]",
+        Element::Int4 => "::int4[]",
+        Element::Int8 => "::int8[]",
+        Element::Float4 => "::float4[]",
+        Element::Float8 => "::float8[]",
+        Element::Text => "::text[]",
+        Element::Bytes => "::bytea[]",
+        Element::Uuid => "::uuid[]",
+        Element::Timestamp => "::timestamp[]",
+        Element::TimestampTz => "::timestamptz[]",
+        Element::Date => "::date[]",
+        Element::Numeric => "::numeric[]",
+        Element::Json => "::json[]",
     }
 }
 
@@ -52,7 +77,22 @@ pub(super) fn copies_into(kind: Kind, column: u32) -> bool {
         Kind::Text => [wire(kind).element, VARCHAR].contains(&column),
         Kind::Numeric => column == NUMERIC,
         Kind::Json => [JSON, JSONB].contains(&column),
+        Kind::Array(element) => element_of(column, element).is_some_and(|of| copies_into(element.kind(), of)),
         _ => column == wire(kind).element,
+    }
+}
+
+/// What the array type `column` holds, if arrays of `element` may go there.
+fn element_of(column: u32, element: Element) -> Option<u32> {
+    match column {
+        JSON_ARRAY => Some(JSON),
+        JSONB_ARRAY => Some(JSONB),
+        VARCHAR_ARRAY => Some(VARCHAR),
+        NUMERIC_ARRAY => Some(NUMERIC),
+        _ => {
+            let wire = wire(element.kind());
+            (column == wire.array).then_some(wire.element)
+        }
     }
 }
 
@@ -93,7 +133,7 @@ impl Encode<'_, Postgres> for ColumnArray<'_> {
     }
 }
 
-/// Appends a value with its length in front; numbers as text. `None` if it does not fit.
+/// Appends a value with its length in front; numbers and arrays as text. `None` if it does not fit.
 fn put(out: &mut Vec<u8>, value: Value<'_>) -> Option<()> {
     let mut sized = |bytes: &[u8]| {
         out.extend_from_slice(&i32::try_from(bytes.len()).ok()?.to_be_bytes());
@@ -116,6 +156,7 @@ fn put(out: &mut Vec<u8>, value: Value<'_>) -> Option<()> {
         Value::Uuid(v) => sized(v),
         Value::Micros(v) => sized(&(v - EPOCH_MICROS).to_be_bytes()), // years 1 to 9999: cannot overflow
         Value::Days(v) => sized(&(v - EPOCH_DAYS).to_be_bytes()),
+        Value::Array(items) => literal::put(items, out),
     }
 }
 
@@ -128,12 +169,27 @@ pub(super) fn put_copied(out: &mut Vec<u8>, value: Value<'_>, column: u32) -> Op
             out.extend_from_slice(text.as_bytes());
             Some(())
         }),
+        (Value::Array(items), _) => put_sized(out, |out| put_array(out, items, column)),
         _ => put(out, value),
     }
 }
 
+/// Appends the binary form of an array: dimensions, whether NULLs occur, the element's type, and the elements.
+fn put_array(out: &mut Vec<u8>, items: Items<'_>, column: u32) -> Option<()> {
+    let element = element_of(column, Element::of(items.kind())?)?;
+    let nulls = items.iter().any(|item| item == Value::Null);
+    out.extend(i32::from(!items.is_empty()).to_be_bytes());
+    out.extend(i32::from(nulls).to_be_bytes());
+    out.extend(element.to_be_bytes());
+    if !items.is_empty() {
+        out.extend(i32::try_from(items.len()).ok()?.to_be_bytes());
+        out.extend(1i32.to_be_bytes()); // the first subscript
+    }
+    items.iter().try_for_each(|item| put_copied(out, item, element))
+}
+
 /// Appends what `body` appends, with its length in front.
-fn put_sized(out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>) -> Option<()>) -> Option<()> {
+pub(super) fn put_sized(out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>) -> Option<()>) -> Option<()> {
     let start = out.len();
     out.extend_from_slice(&[0; 4]);
     body(out)?;

@@ -199,6 +199,7 @@ fn bind(arguments: &mut SqliteArguments, value: Value<'_>, kind: Kind) -> Result
         Value::Uuid(v) => arguments.add(v.to_vec()),
         Value::Micros(v) => arguments.add(timestamp_text(v, kind == Kind::TimestampTz)),
         Value::Days(v) => arguments.add(date_text(v)),
+        Value::Array(_) => return Err(Cause::new(Class::Encoding, "SQLite has no arrays")),
     };
     bound.map_err(|error| Cause::new(Class::Encoding, error.to_string()))
 }

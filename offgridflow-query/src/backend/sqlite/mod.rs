@@ -113,6 +113,7 @@ impl BatchConnection for SqliteConnection {
             max_name_bytes: 1 << 20,
             max_bytes: 1 << 30,
             statement_rows: blocks::rows(shape.columns().len()),
+            arrays: false,
         }
     }
 
