@@ -3,6 +3,7 @@
 //! - [`Series`] and [`Series::verdict`] (feature `trend`): readings of memory in, *leak*, *warm-up*, *step*, *stable* or
 //!   *unknown* out, with the slope's interval, a p-value, and a sentence that says why.
 //! - [`MemoryWatch`] (feature `memory`): reads this process's memory and its limit on a thread of its own.
+//! - [`Tracked`] and [`SampledHeap`] (feature `heap`): which sites hold memory, with intervals and ages.
 //! - [`PprofCpu`] (feature `cpu-pprof`): where the CPU time goes, on demand, as a neutral [`Profile`] that becomes
 //!   pprof protobuf, folded stacks, or (feature `flamegraph`) an SVG.
 //!
@@ -23,14 +24,18 @@
 //!
 //! # When this is the wrong tool
 //!
-//! To learn *which* allocation leaks, use a heap profiler; this one says whether memory grows and how sure that is. CPU
-//! profiles come from signals every few milliseconds: for single slow requests use tracing.
-#![forbid(unsafe_code)]
+//! CPU profiles come from signals every few milliseconds: for single slow requests use tracing.
+#![cfg_attr(not(feature = "heap"), forbid(unsafe_code))]
+#![cfg_attr(feature = "heap", deny(unsafe_code))] // an allocator is unsafe by its trait: `heap::tracked` alone
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "cpu-pprof")]
 mod cpu;
 mod error;
+#[cfg(feature = "heap")]
+mod heap;
+#[cfg(any(feature = "trend", feature = "heap"))]
+mod normal;
 mod profile;
 #[cfg(feature = "memory")]
 mod source;
@@ -43,6 +48,9 @@ mod watch;
 #[cfg_attr(docsrs, doc(cfg(feature = "cpu-pprof")))]
 pub use cpu::{CpuCaps, CpuProfiler, CpuSpec, PprofCpu};
 pub use error::ProfileError;
+#[cfg(feature = "heap")]
+#[cfg_attr(docsrs, doc(cfg(feature = "heap")))]
+pub use heap::{AGES, Estimate, HeapCaps, HeapProfiler, HeapSite, HeapSnapshot, Held, SampledHeap, Tracked};
 pub use profile::{Frame, Profile, Stack, ValueKind};
 #[cfg(all(feature = "memory", feature = "sysinfo"))]
 #[cfg_attr(docsrs, doc(cfg(feature = "sysinfo")))]

@@ -2,11 +2,11 @@ use std::time::Duration;
 
 use super::floor::{Beneath, Floor};
 use super::mann_kendall::mann_kendall;
-use super::normal::upper_tail;
 use super::spoken::{Bytes, Rate, Spoken};
 use super::steps::{Step, median, remove_steps, segments};
 use super::theil_sen::{SlopeInterval, median_slope, slope_interval};
 use super::{Point, Series, Shape, TrendOptions, Verdict};
+use crate::normal::upper_tail;
 
 /// Rank autocorrelation of the detrended floor from which a series may be one that merely wanders.
 const WANDERING: f64 = 0.5;

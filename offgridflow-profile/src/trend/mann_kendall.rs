@@ -1,7 +1,7 @@
 use super::Point;
-use super::normal::upper_tail;
 use super::steps::median;
 use super::theil_sen::median_slope_within;
+use crate::normal::upper_tail;
 
 /// Mann–Kendall's test for growth, with a variance that allows for dependence.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -8,7 +8,6 @@ mod family;
 mod flat;
 mod floor;
 mod mann_kendall;
-mod normal;
 #[cfg(feature = "families")]
 mod rival;
 mod sawtooth;

@@ -1,5 +1,5 @@
 use super::Point;
-use super::normal::upper_quantile;
+use crate::normal::upper_quantile;
 
 /// A slope with the range that the readings leave open, in bytes per second.
 #[derive(Debug, Clone, Copy, PartialEq)]

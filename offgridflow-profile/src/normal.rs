@@ -1,6 +1,6 @@
 /// P(Z > z) of the standard normal, to a relative error of 1.2 × 10⁻⁷.
 /// Source: the Chebyshev fit of erfc in Press et al., *Numerical Recipes*, 2nd ed., §6.2.
-pub(super) fn upper_tail(z: f64) -> f64 {
+pub(crate) fn upper_tail(z: f64) -> f64 {
     const FIT: [f64; 10] = [
         -1.265_512_23,
         1.000_023_68,
@@ -21,7 +21,7 @@ pub(super) fn upper_tail(z: f64) -> f64 {
 }
 
 /// The z with P(Z > z) = `tail`, by bisection.
-pub(super) fn upper_quantile(tail: f64) -> f64 {
+pub(crate) fn upper_quantile(tail: f64) -> f64 {
     let (mut low, mut high) = (-10.0_f64, 10.0_f64);
     for _ in 0..60 {
         let middle = f64::midpoint(low, high);

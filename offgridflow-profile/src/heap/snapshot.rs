@@ -1,0 +1,151 @@
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime};
+
+use super::clock;
+use super::estimate::{Estimate, Sums, chance};
+use super::live::{self, Live};
+use super::site::{self, Counted};
+use super::symbols;
+use crate::{Frame, Profile, Stack, ValueKind};
+
+/// Ages that objects in use are counted by: younger than the first, then than the second, …, and older than the last.
+pub const AGES: [Duration; 5] = [
+    Duration::from_secs(1),
+    Duration::from_secs(10),
+    Duration::from_secs(60),
+    Duration::from_secs(600),
+    Duration::from_secs(3_600),
+];
+
+/// Objects, and the bytes they take.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Held {
+    /// How many.
+    pub objects: Estimate,
+    /// How large together, as asked for; what the allocator adds is not in it.
+    pub bytes: Estimate,
+}
+
+/// A place in the program that allocates.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct HeapSite {
+    /// How it is reached, the allocating function first. Empty for what came after 4 095 other sites.
+    pub frames: Vec<Frame>,
+    /// What was allocated here since the start.
+    pub allocated: Held,
+    /// What of it is in use.
+    pub in_use: Held,
+    /// Bytes in use by age, as [`AGES`] says: a leak grows old.
+    pub bytes_by_age: [f64; AGES.len() + 1],
+    /// Samples that the figures of what is in use rest on.
+    pub samples: u64,
+}
+
+/// What holds memory, at one instant.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct HeapSnapshot {
+    /// When.
+    pub taken: SystemTime,
+    /// Mean bytes between samples.
+    pub rate_bytes: u64,
+    /// Sites, by bytes in use, the largest first.
+    pub sites: Vec<HeapSite>,
+    /// All of them together.
+    pub in_use: Held,
+    /// Samples taken since the start.
+    pub samples: u64,
+    /// Samples that found no room; their objects are missing.
+    pub dropped: u64,
+}
+
+impl HeapSnapshot {
+    pub(super) fn take(rate_bytes: u64, samples: u64, dropped: u64) -> Self {
+        let mut by_site = HashMap::<u32, Vec<Live>>::new();
+        live::all().for_each(|live| by_site.entry(live.site).or_default().push(live));
+        let counted: Vec<Counted> = site::all().collect();
+        let addresses = counted.iter().flat_map(|site| site.frames.iter().copied()).collect();
+        let names = symbols::names(addresses);
+        #[expect(clippy::cast_precision_loss, reason = "a rate of megabytes")]
+        let rate = rate_bytes as f64;
+        let mut whole = Use::default();
+        let site = |counted: Counted| {
+            let mut held = Use::default();
+            for live in by_site.get(&counted.index).map_or(&[][..], Vec::as_slice) {
+                held.add(live, rate);
+                whole.add(live, rate);
+            }
+            HeapSite {
+                frames: symbols::frames(&counted.frames, &names),
+                allocated: Held { objects: counted.objects.estimate(), bytes: counted.bytes.estimate() },
+                in_use: held.estimate(),
+                bytes_by_age: held.by_age,
+                samples: held.bytes.samples,
+            }
+        };
+        let mut sites: Vec<HeapSite> = counted.into_iter().map(site).collect();
+        sites.sort_by(|a, b| b.in_use.bytes.value.total_cmp(&a.in_use.bytes.value));
+        Self { taken: SystemTime::now(), rate_bytes, sites, in_use: whole.estimate(), samples, dropped }
+    }
+
+    /// As a profile with the four kinds of Go's heap profile: `alloc_objects`, `alloc_space`, `inuse_objects`, `inuse_space`.
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        reason = "estimates of memory fit"
+    )]
+    pub fn to_profile(&self) -> Profile {
+        let stack = |site: &HeapSite| Stack {
+            frames: site.frames.clone(),
+            values: [site.allocated.objects, site.allocated.bytes, site.in_use.objects, site.in_use.bytes]
+                .iter()
+                .map(|estimate| estimate.value.round() as i64)
+                .collect(),
+            labels: Vec::new(),
+        };
+        let kinds = [
+            ("alloc_objects", "count"),
+            ("alloc_space", "bytes"),
+            ("inuse_objects", "count"),
+            ("inuse_space", "bytes"),
+        ];
+        Profile {
+            kinds: kinds.iter().map(|(name, unit)| ValueKind::new(name, unit)).collect(),
+            stacks: self.sites.iter().map(stack).collect(),
+            began: self.taken,
+            duration: Duration::ZERO,
+            period: self.rate_bytes as i64,
+            period_kind: ValueKind::new("space", "bytes"),
+            comments: vec![
+                format!("{} samples, one in {} bytes on average", self.samples, self.rate_bytes),
+                format!("{} samples found no room", self.dropped),
+            ],
+        }
+    }
+}
+
+#[derive(Default)]
+struct Use {
+    objects: Sums,
+    bytes: Sums,
+    by_age: [f64; AGES.len() + 1],
+}
+
+impl Use {
+    #[expect(clippy::cast_precision_loss, reason = "memory below 2^53 bytes is exact")]
+    fn add(&mut self, live: &Live, rate: f64) {
+        let p = chance(live.size, rate);
+        self.objects.add(1.0, p);
+        self.bytes.add(live.size as f64, p);
+        let age = clock::since(live.born);
+        let class = AGES.iter().position(|limit| age < *limit).unwrap_or(AGES.len());
+        self.by_age[class] += live.size as f64 / p;
+    }
+
+    fn estimate(&self) -> Held {
+        Held { objects: self.objects.estimate(), bytes: self.bytes.estimate() }
+    }
+}

@@ -1,0 +1,190 @@
+#![expect(unsafe_code, reason = "an allocator is unsafe by its trait; each block argues why it is sound")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use super::live::{self, Live};
+use super::site::{self, DEPTH};
+use super::{clock, estimate, local};
+
+/// Sampled objects lie at multiples of this, which hardly any other does: freeing asks the table for those alone, and pays a
+/// comparison for all others.
+const MARK: usize = 4_096;
+/// Samples that found no room in the table.
+static DROPPED: AtomicU64 = AtomicU64::new(0);
+/// Samples taken.
+static SAMPLES: AtomicU64 = AtomicU64::new(0);
+
+/// The program's allocator, with a sample of what it hands out; nothing is sampled before
+/// [`SampledHeap::start`](super::SampledHeap::start).
+///
+/// ```
+/// use std::alloc::System;
+/// use offgridflow_profile::{HeapProfiler, SampledHeap, Tracked};
+///
+/// #[global_allocator]
+/// static ALLOCATOR: Tracked<System> = Tracked::system();
+///
+/// let heap = SampledHeap::start(4 << 10)?; // a sample in 4 KiB, for a short example
+/// let kept: Vec<Vec<u8>> = (0..1_000).map(|_| vec![1; 10_000]).collect();
+/// let snapshot = heap.snapshot()?;
+/// assert!((snapshot.in_use.bytes.value / 1e7 - 1.0).abs() < 0.1, "{:?}", snapshot.in_use);
+/// drop(kept);
+/// # Ok::<(), offgridflow_profile::ProfileError>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct Tracked<A = System> {
+    inner: A,
+}
+
+impl Tracked<System> {
+    /// Around the system's allocator.
+    #[must_use]
+    pub const fn system() -> Self {
+        Self::new(System)
+    }
+}
+
+impl<A> Tracked<A> {
+    /// Around `inner`: jemalloc's or mimalloc's, for example.
+    pub const fn new(inner: A) -> Self {
+        Self { inner }
+    }
+}
+
+pub(super) fn dropped() -> u64 {
+    DROPPED.load(Relaxed)
+}
+
+pub(super) fn samples() -> u64 {
+    SAMPLES.load(Relaxed)
+}
+
+/// The layout of a sampled object; `None` where it would be too large to be one.
+fn marked(layout: Layout) -> Option<Layout> {
+    layout.align_to(MARK).ok()
+}
+
+#[inline]
+fn may_be_sampled(pointer: *mut u8) -> bool {
+    pointer.addr().is_multiple_of(MARK)
+}
+
+impl<A: GlobalAlloc> Tracked<A> {
+    /// A sampled object, if a sample is due. `allocate` is the inner allocator's `alloc` or `alloc_zeroed`.
+    #[inline]
+    fn sampled(&self, layout: Layout, allocate: impl FnOnce(Layout) -> *mut u8) -> Option<*mut u8> {
+        if !local::counts(layout.size()) {
+            return None;
+        }
+        local::due(layout.size(), |rate| self.take(layout, rate, allocate)).flatten()
+    }
+
+    fn take(&self, layout: Layout, rate: f64, allocate: impl FnOnce(Layout) -> *mut u8) -> Option<*mut u8> {
+        let marked = marked(layout)?;
+        let pointer = allocate(marked);
+        if pointer.is_null() {
+            return None; // the caller tries without a mark
+        }
+        let (frames, depth) = stack();
+        let site = site::of(&frames[..depth]);
+        let held = Live { address: pointer.addr(), size: layout.size(), site, born: clock::now_ms() };
+        if !live::insert(held) {
+            DROPPED.fetch_add(1, Relaxed);
+            // SAFETY: it comes from the inner allocator with this layout, and nobody else has it.
+            unsafe { self.inner.dealloc(pointer, marked) };
+            return None;
+        }
+        SAMPLES.fetch_add(1, Relaxed);
+        site::count(site, layout.size(), estimate::chance(layout.size(), rate));
+        Some(pointer)
+    }
+}
+
+/// The calling stack, leaf first.
+#[inline(never)]
+pub(super) fn stack() -> ([usize; DEPTH], usize) {
+    let (mut frames, mut depth) = ([0; DEPTH], 0);
+    // SAFETY: "unsynchronized" concerns backends of other systems; on those we support, tracing has no shared state.
+    unsafe {
+        backtrace::trace_unsynchronized(|frame| {
+            frames[depth] = frame.ip().addr();
+            depth += usize::from(frames[depth] != 0);
+            depth < DEPTH
+        });
+    }
+    (frames, depth)
+}
+
+// SAFETY: every pointer comes from the inner allocator, with the layout that was asked for or, when sampled, with one of the same size
+// and a stricter alignment; the table says which, so that each goes back with the layout it came with. Nothing here unwinds.
+unsafe impl<A: GlobalAlloc> GlobalAlloc for Tracked<A> {
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: a layout of the same size, which the caller vouches is not zero.
+        let sampled = self.sampled(layout, |marked| unsafe { self.inner.alloc(marked) });
+        // SAFETY: the caller's own contract.
+        sampled.unwrap_or_else(|| unsafe { self.inner.alloc(layout) })
+    }
+
+    #[inline]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as in `alloc`.
+        let sampled = self.sampled(layout, |marked| unsafe { self.inner.alloc_zeroed(marked) });
+        // SAFETY: the caller's own contract.
+        sampled.unwrap_or_else(|| unsafe { self.inner.alloc_zeroed(layout) })
+    }
+
+    #[inline]
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        let as_it_came = if may_be_sampled(pointer) { as_it_came(pointer, layout) } else { layout };
+        // SAFETY: the pointer is the caller's to free, and this is the layout it was allocated with.
+        unsafe { self.inner.dealloc(pointer, as_it_came) };
+    }
+
+    /// As a new object of `new_size` bytes and the end of the old one, which is how its bytes are counted.
+    #[inline]
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        if !local::counts(new_size) && !may_be_sampled(pointer) {
+            // SAFETY: the caller's own contract; the pointer came with this very layout.
+            return unsafe { self.inner.realloc(pointer, layout, new_size) };
+        }
+        // SAFETY: the caller vouches that `new_size`, rounded up to the alignment, is a valid size.
+        let new = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
+        // SAFETY: the caller's own contract.
+        unsafe { self.moved(pointer, layout, new) }
+    }
+}
+
+/// Ends a sample, if it was one, and says with which layout the object came.
+#[cold]
+fn as_it_came(pointer: *mut u8, layout: Layout) -> Layout {
+    if live::remove(pointer.addr()) { marked(layout).unwrap_or(layout) } else { layout }
+}
+
+impl<A: GlobalAlloc> Tracked<A> {
+    /// Moves an object that is sampled, or is going to be. Its bytes have been counted.
+    ///
+    /// # Safety
+    /// As for [`GlobalAlloc::realloc`].
+    #[cold]
+    unsafe fn moved(&self, pointer: *mut u8, layout: Layout, new: Layout) -> *mut u8 {
+        // SAFETY: a layout of the new size, which the caller vouches is not zero.
+        let take = |rate| self.take(new, rate, |marked| unsafe { self.inner.alloc(marked) });
+        let sampled = local::due(new.size(), take).flatten();
+        if sampled.is_none() && !may_be_sampled(pointer) {
+            // SAFETY: the caller's own contract; the pointer came with this very layout.
+            return unsafe { self.inner.realloc(pointer, layout, new.size()) };
+        }
+        // SAFETY: the new size is not zero.
+        let moved = sampled.unwrap_or_else(|| unsafe { self.inner.alloc(new) });
+        if !moved.is_null() {
+            // SAFETY: both are at least as long as the shorter, and apart; the old one is the caller's to free.
+            unsafe {
+                std::ptr::copy_nonoverlapping(pointer, moved, layout.size().min(new.size()));
+                self.dealloc(pointer, layout);
+            }
+        }
+        moved
+    }
+}

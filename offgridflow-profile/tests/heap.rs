@@ -1,0 +1,126 @@
+//! The sampling allocator, installed in this very program.
+#![cfg(feature = "heap")]
+#![expect(clippy::vec_box, reason = "many small objects are what is tried")]
+
+use std::alloc::System;
+use std::hint::black_box;
+use std::sync::Mutex;
+
+use offgridflow_profile::{HeapProfiler, HeapSite, ProfileError, SampledHeap, Tracked};
+
+#[global_allocator]
+static ALLOCATOR: Tracked<System> = Tracked::system();
+
+const RATE: u64 = 16 << 10;
+
+/// One test at a time: figures are the process's.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn heap() -> SampledHeap {
+    SampledHeap::start(RATE).unwrap()
+}
+
+fn site(name: &str) -> Option<HeapSite> {
+    let sites = heap().snapshot().unwrap().sites;
+    sites.into_iter().find(|site| site.frames.iter().take(6).any(|frame| frame.function.contains(name)))
+}
+
+#[inline(never)]
+fn leaks_here(count: usize) -> Vec<Box<[u8; 1_000]>> {
+    black_box((0..count).map(|_| black_box(Box::new([7; 1_000]))).collect()) // not a tail call: the frame stays
+}
+
+#[test]
+fn a_site_is_named_and_its_bytes_estimated() {
+    let _alone = ALONE.lock();
+    let heap = heap();
+    let kept = leaks_here(20_000);
+    let snapshot = heap.snapshot().unwrap();
+    let first = &snapshot.sites[0];
+    assert!(
+        first.frames.iter().take(6).any(|frame| frame.function.contains("leaks_here")),
+        "{:?}",
+        first.frames
+    );
+    let bytes = first.in_use.bytes;
+    assert!(bytes.low * 0.9 < 2e7 && 2e7 < bytes.high * 1.1, "{bytes:?}");
+    assert!(first.bytes_by_age.iter().sum::<f64>() > 1e7);
+    let profile = snapshot.to_profile();
+    assert!(profile.total(3) > 10_000_000 && profile.total(1) >= profile.total(3));
+    drop(kept);
+}
+
+/// Every object is sampled here, so nothing is left to chance.
+#[test]
+fn what_is_freed_is_no_longer_in_use() {
+    let _alone = ALONE.lock();
+    let _heap = heap();
+    #[inline(never)]
+    fn large(count: usize) -> Vec<Vec<u8>> {
+        black_box((0..count).map(|_| vec![1_u8; 1 << 20]).collect())
+    }
+    let kept = large(40);
+    let exact = site("what_is_freed_is_no_longer_in_use::large").unwrap();
+    assert!((exact.in_use.bytes.value / (40 << 20) as f64 - 1.0).abs() < 0.01, "{:?}", exact.in_use);
+    drop(kept);
+    let after = site("what_is_freed_is_no_longer_in_use::large").unwrap();
+    assert!(after.in_use.bytes.value < 1.0, "{:?}", after.in_use);
+    assert!(after.allocated.bytes.value >= (40 << 20) as f64 * 0.99);
+}
+
+/// Growing vectors move between sampled and other places; what they hold must not change.
+#[test]
+fn reallocated_objects_keep_their_contents() {
+    let _alone = ALONE.lock();
+    let _heap = heap();
+    let mut grown: Vec<Vec<u32>> = (0..200).map(|_| Vec::new()).collect();
+    for round in 0..5_000_u32 {
+        for (index, vector) in (0..).zip(&mut grown) {
+            vector.push(round ^ index);
+        }
+    }
+    grown.iter_mut().for_each(|vector| vector.truncate(2_500));
+    grown.iter_mut().for_each(Vec::shrink_to_fit);
+    for (index, vector) in (0_u32..).zip(&grown) {
+        assert!((0..).zip(vector).all(|(round, held)| *held == round ^ index));
+    }
+    let zeroed: Vec<Vec<u64>> = (0..200).map(|_| black_box(vec![0_u64; 10_000])).collect();
+    assert!(zeroed.iter().flatten().all(|word| *word == 0));
+}
+
+/// Threads that end free what others allocated, and allocate while they end.
+#[test]
+fn threads_hand_objects_to_each_other() {
+    struct AtTheEnd(Vec<Box<[u8; 700]>>);
+    impl Drop for AtTheEnd {
+        fn drop(&mut self) {
+            self.0 = (0..500).map(|_| Box::new([3; 700])).collect();
+        }
+    }
+    thread_local! { static LAST: std::cell::RefCell<Option<AtTheEnd>> = const { std::cell::RefCell::new(None) }; }
+    let _alone = ALONE.lock();
+    let _heap = heap();
+    let (send, receive) = std::sync::mpsc::channel::<Vec<Box<[u8; 1_000]>>>();
+    let senders: Vec<_> = (0..4)
+        .map(|_| {
+            let send = send.clone();
+            std::thread::spawn(move || {
+                LAST.with(|last| *last.borrow_mut() = Some(AtTheEnd(Vec::new())));
+                (0..50).for_each(|_| send.send(leaks_here(100)).unwrap());
+            })
+        })
+        .collect();
+    drop(send);
+    let received = receive.iter().map(|boxes| boxes.iter().filter(|one| one[0] == 7).count()).sum::<usize>();
+    senders.into_iter().for_each(|sender| sender.join().unwrap());
+    assert_eq!(received, 20_000);
+}
+
+#[test]
+fn a_second_rate_is_refused() {
+    let _alone = ALONE.lock();
+    let _heap = heap();
+    assert!(matches!(SampledHeap::start(RATE * 2), Err(ProfileError::Setting { .. })));
+    assert!(matches!(SampledHeap::start(0), Err(ProfileError::Setting { .. })));
+    assert_eq!(heap().caps().rate_bytes, RATE);
+}
