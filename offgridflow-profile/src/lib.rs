@@ -29,6 +29,7 @@
 #![cfg_attr(feature = "heap", deny(unsafe_code))] // an allocator is unsafe by its trait: `heap::tracked` alone
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod binomial;
 #[cfg(feature = "cpu-pprof")]
 mod cpu;
 mod error;
@@ -51,7 +52,7 @@ pub use error::ProfileError;
 #[cfg(feature = "heap")]
 #[cfg_attr(docsrs, doc(cfg(feature = "heap")))]
 pub use heap::{AGES, Estimate, HeapCaps, HeapProfiler, HeapSite, HeapSnapshot, Held, SampledHeap, Tracked};
-pub use profile::{Frame, Profile, Stack, ValueKind};
+pub use profile::{Change, Counting, Diff, Frame, Profile, Stack, ValueKind};
 #[cfg(all(feature = "memory", feature = "sysinfo"))]
 #[cfg_attr(docsrs, doc(cfg(feature = "sysinfo")))]
 pub use source::SystemSource;

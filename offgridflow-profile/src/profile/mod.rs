@@ -1,9 +1,12 @@
 //! One neutral profile, and the formats it is written in.
 
+mod diff;
 mod folded;
 mod proto;
 #[cfg(feature = "flamegraph")]
 mod svg;
+
+pub use diff::{Change, Counting, Diff};
 
 use std::time::{Duration, SystemTime};
 
