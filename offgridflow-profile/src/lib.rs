@@ -58,7 +58,10 @@ pub use profile::{Change, Counting, Diff, Frame, Profile, Stack, ValueKind};
 pub use source::SystemSource;
 #[cfg(feature = "memory")]
 #[cfg_attr(docsrs, doc(cfg(feature = "memory")))]
-pub use source::{Limit, LimitKind, MemoryReading, MemorySource, ProcSource, memory_source};
+pub use source::{
+    GroupMemory, Limit, LimitKind, MemoryDetail, MemoryReading, MemorySource, Pressure, ProcSource, Resident,
+    Stall, memory_source,
+};
 #[cfg(feature = "trend")]
 #[cfg_attr(docsrs, doc(cfg(feature = "trend")))]
 pub use trend::{

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use offgridflow_profile::{
-    Limit, LimitKind, MemoryReading, MemorySource, MemoryWatch, ProcSource, ProfileError, memory_source,
+    Limit, LimitKind, MemoryDetail, MemoryReading, MemorySource, MemoryWatch, ProcSource, ProfileError,
+    memory_source,
 };
 
 #[test]
@@ -34,10 +35,32 @@ fn the_lowest_limit_wins() {
     assert_eq!(source.limit(), Some(Limit { bytes: 8_000_000 << 10, kind: LimitKind::Machine }));
     fs::write(cgroups.join("api/memory.max"), "1073741824\n").unwrap();
     assert_eq!(source.limit(), Some(Limit { bytes: 1 << 30, kind: LimitKind::Cgroup }));
+    fs::write(cgroups.join("api/memory.high"), "536870912\n").unwrap();
+    assert_eq!(source.limit(), Some(Limit { bytes: 512 << 20, kind: LimitKind::CgroupHigh }));
+    fs::write(proc.join("self/limits"), "Limit                     Soft Limit           Hard Limit           Units     \nMax address space         268435456            unlimited            bytes     \n").unwrap();
+    assert_eq!(source.limit(), Some(Limit { bytes: 256 << 20, kind: LimitKind::AddressSpace }));
     assert!(matches!(source.read(), Err(ProfileError::Read { .. })));
     fs::write(proc.join("self/status"), "Name: x\n").unwrap();
     let error = source.read().unwrap_err().to_string();
     assert!(error.contains("does not name `VmRSS`"), "{error}");
+}
+
+#[test]
+fn what_stands_behind_a_reading_is_shown_where_the_system_shows_it() {
+    let here = ProcSource::new().detail();
+    if let Some(resident) = here.resident {
+        assert!(
+            resident.private_bytes > 0 && resident.proportional_bytes >= resident.private_bytes,
+            "{resident:?}"
+        );
+    }
+    let nothing = tempfile::tempdir().unwrap();
+    assert_eq!(ProcSource::at(nothing.path(), nothing.path()).detail(), MemoryDetail::default());
+    fs::create_dir_all(nothing.path().join("pressure")).unwrap();
+    let line = "avg10=12.00 avg60=0.00 avg300=0.00 total=5";
+    fs::write(nothing.path().join("pressure/memory"), format!("some {line}\nfull {line}\n")).unwrap();
+    let pressure = ProcSource::at(nothing.path(), nothing.path()).detail().machine_pressure.unwrap();
+    assert_eq!(pressure.full.share_10s, 0.12);
 }
 
 /// A source that fails when told to.

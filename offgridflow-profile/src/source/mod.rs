@@ -1,11 +1,14 @@
 //! Where memory readings come from.
 
 mod cgroup;
+mod pressure;
 mod procfs;
 #[cfg(feature = "sysinfo")]
 mod system;
 
-pub use procfs::ProcSource;
+pub use cgroup::GroupMemory;
+pub use pressure::{Pressure, Stall};
+pub use procfs::{MemoryDetail, ProcSource, Resident};
 #[cfg(feature = "sysinfo")]
 pub use system::SystemSource;
 
@@ -56,6 +59,10 @@ pub struct Limit {
 pub enum LimitKind {
     /// `memory.max` of a control group, this process's or one above it: beyond it the process is killed.
     Cgroup,
+    /// `memory.high` of a control group: beyond it the process is slowed down.
+    CgroupHigh,
+    /// The process's own limit of address space (`ulimit -v`): beyond it allocations fail.
+    AddressSpace,
     /// The machine's memory.
     Machine,
 }
