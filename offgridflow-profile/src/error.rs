@@ -49,6 +49,12 @@ pub enum ProfileError {
         /// What was looked for.
         field: &'static str,
     },
+    /// What was read is not a profile.
+    #[error("not a profile: {what}")]
+    Malformed {
+        /// What is wrong with it.
+        what: &'static str,
+    },
     /// The engine failed.
     #[error("the {engine} engine failed")]
     Engine {

@@ -4,6 +4,7 @@
 //!   *unknown* out, with the slope's interval, a p-value, and a sentence that says why.
 //! - [`MemoryWatch`] (feature `memory`): reads this process's memory and its limit on a thread of its own.
 //! - [`Tracked`] and [`SampledHeap`] (feature `heap`): which sites hold memory, with intervals and ages.
+//! - [`Ring`] (feature `ring`): the newest profiles, on disk or in memory, within bounds.
 //! - [`PprofCpu`] (feature `cpu-pprof`): where the CPU time goes, on demand, as a neutral [`Profile`] that becomes
 //!   pprof protobuf, folded stacks, or (feature `flamegraph`) an SVG.
 //!
@@ -38,6 +39,8 @@ mod heap;
 #[cfg(any(feature = "trend", feature = "heap"))]
 mod normal;
 mod profile;
+#[cfg(feature = "ring")]
+mod ring;
 #[cfg(feature = "memory")]
 mod source;
 #[cfg(feature = "trend")]
@@ -53,6 +56,9 @@ pub use error::ProfileError;
 #[cfg_attr(docsrs, doc(cfg(feature = "heap")))]
 pub use heap::{AGES, Estimate, HeapCaps, HeapProfiler, HeapSite, HeapSnapshot, Held, SampledHeap, Tracked};
 pub use profile::{Change, Counting, Diff, Frame, Profile, Stack, ValueKind};
+#[cfg(feature = "ring")]
+#[cfg_attr(docsrs, doc(cfg(feature = "ring")))]
+pub use ring::{Ring, RingStats, Window};
 #[cfg(all(feature = "memory", feature = "sysinfo"))]
 #[cfg_attr(docsrs, doc(cfg(feature = "sysinfo")))]
 pub use source::SystemSource;

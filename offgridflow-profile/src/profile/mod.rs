@@ -3,6 +3,7 @@
 mod diff;
 mod folded;
 mod proto;
+mod read;
 #[cfg(feature = "flamegraph")]
 mod svg;
 

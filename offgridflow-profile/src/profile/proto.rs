@@ -9,97 +9,97 @@ use prost::Message;
 use super::{Frame, Profile, Stack, ValueKind};
 
 /// The messages of github.com/google/pprof/proto/profile.proto, with the fields that are written here.
-mod messages {
+pub(super) mod messages {
     #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct Profile {
+    pub(in crate::profile) struct Profile {
         #[prost(message, repeated, tag = "1")]
-        pub(super) sample_type: Vec<ValueType>,
+        pub(in crate::profile) sample_type: Vec<ValueType>,
         #[prost(message, repeated, tag = "2")]
-        pub(super) sample: Vec<Sample>,
+        pub(in crate::profile) sample: Vec<Sample>,
         #[prost(message, repeated, tag = "3")]
-        pub(super) mapping: Vec<Mapping>,
+        pub(in crate::profile) mapping: Vec<Mapping>,
         #[prost(message, repeated, tag = "4")]
-        pub(super) location: Vec<Location>,
+        pub(in crate::profile) location: Vec<Location>,
         #[prost(message, repeated, tag = "5")]
-        pub(super) function: Vec<Function>,
+        pub(in crate::profile) function: Vec<Function>,
         #[prost(string, repeated, tag = "6")]
-        pub(super) string_table: Vec<String>,
+        pub(in crate::profile) string_table: Vec<String>,
         #[prost(int64, tag = "9")]
-        pub(super) time_nanos: i64,
+        pub(in crate::profile) time_nanos: i64,
         #[prost(int64, tag = "10")]
-        pub(super) duration_nanos: i64,
+        pub(in crate::profile) duration_nanos: i64,
         #[prost(message, optional, tag = "11")]
-        pub(super) period_type: Option<ValueType>,
+        pub(in crate::profile) period_type: Option<ValueType>,
         #[prost(int64, tag = "12")]
-        pub(super) period: i64,
+        pub(in crate::profile) period: i64,
         #[prost(int64, repeated, tag = "13")]
-        pub(super) comment: Vec<i64>,
+        pub(in crate::profile) comment: Vec<i64>,
     }
 
     #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct ValueType {
+    pub(in crate::profile) struct ValueType {
         #[prost(int64, tag = "1")]
-        pub(super) kind: i64,
+        pub(in crate::profile) kind: i64,
         #[prost(int64, tag = "2")]
-        pub(super) unit: i64,
+        pub(in crate::profile) unit: i64,
     }
 
     #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct Sample {
+    pub(in crate::profile) struct Sample {
         #[prost(uint64, repeated, tag = "1")]
-        pub(super) location_id: Vec<u64>,
+        pub(in crate::profile) location_id: Vec<u64>,
         #[prost(int64, repeated, tag = "2")]
-        pub(super) value: Vec<i64>,
+        pub(in crate::profile) value: Vec<i64>,
         #[prost(message, repeated, tag = "3")]
-        pub(super) label: Vec<Label>,
+        pub(in crate::profile) label: Vec<Label>,
     }
 
     #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct Label {
+    pub(in crate::profile) struct Label {
         #[prost(int64, tag = "1")]
-        pub(super) key: i64,
+        pub(in crate::profile) key: i64,
         #[prost(int64, tag = "2")]
-        pub(super) str: i64,
+        pub(in crate::profile) str: i64,
     }
 
     #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct Mapping {
+    pub(in crate::profile) struct Mapping {
         #[prost(uint64, tag = "1")]
-        pub(super) id: u64,
+        pub(in crate::profile) id: u64,
         #[prost(int64, tag = "5")]
-        pub(super) filename: i64,
+        pub(in crate::profile) filename: i64,
         #[prost(bool, tag = "7")]
-        pub(super) has_functions: bool,
+        pub(in crate::profile) has_functions: bool,
     }
 
     #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct Location {
+    pub(in crate::profile) struct Location {
         #[prost(uint64, tag = "1")]
-        pub(super) id: u64,
+        pub(in crate::profile) id: u64,
         #[prost(uint64, tag = "2")]
-        pub(super) mapping_id: u64,
+        pub(in crate::profile) mapping_id: u64,
         #[prost(message, repeated, tag = "4")]
-        pub(super) line: Vec<Line>,
+        pub(in crate::profile) line: Vec<Line>,
     }
 
     #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct Line {
+    pub(in crate::profile) struct Line {
         #[prost(uint64, tag = "1")]
-        pub(super) function_id: u64,
+        pub(in crate::profile) function_id: u64,
         #[prost(int64, tag = "2")]
-        pub(super) line: i64,
+        pub(in crate::profile) line: i64,
     }
 
     #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct Function {
+    pub(in crate::profile) struct Function {
         #[prost(uint64, tag = "1")]
-        pub(super) id: u64,
+        pub(in crate::profile) id: u64,
         #[prost(int64, tag = "2")]
-        pub(super) name: i64,
+        pub(in crate::profile) name: i64,
         #[prost(int64, tag = "3")]
-        pub(super) system_name: i64,
+        pub(in crate::profile) system_name: i64,
         #[prost(int64, tag = "4")]
-        pub(super) filename: i64,
+        pub(in crate::profile) filename: i64,
     }
 }
 

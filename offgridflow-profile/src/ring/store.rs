@@ -1,0 +1,269 @@
+use std::collections::VecDeque;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use super::Window;
+use super::name::{self, UNFINISHED};
+use crate::{Profile, ProfileError};
+
+/// Keeps the newest profiles on disk, or in memory, within bounds of bytes and of age.
+///
+/// A file is written under another name and renamed when it is whole, so a crash leaves whole files only; room is made *before* a file is
+/// written, so the folder is within its bound at every instant. Where the disk is full although there should be room, older
+/// windows make way, and when there are none left the profile is kept in memory. Files of others in the folder are left alone. Each file
+/// is a profile that `go tool pprof` reads.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use offgridflow_profile::Ring;
+/// # use offgridflow_profile::{Frame, Profile, Stack, ValueKind};
+/// # let folder = tempfile::tempdir()?;
+/// # let profile = |began| Profile {
+/// #     kinds: vec![ValueKind::new("samples", "count")],
+/// #     stacks: vec![Stack { frames: vec![Frame { function: "parse".to_owned(), file: None, line: None }], values: vec![7], labels: vec![] }],
+/// #     began, duration: Duration::from_secs(10), period: 1, period_kind: ValueKind::new("samples", "count"), comments: vec![],
+/// # };
+/// let ring = Ring::dir(folder.path(), 64 << 20, Duration::from_secs(24 * 3_600))?;
+/// let now = SystemTime::now();
+/// for window in (0..6).rev() {
+///     ring.push("cpu", &profile(now - Duration::from_secs(10 * window)))?;
+/// }
+/// let minute_before = ring.between("cpu", now - Duration::from_secs(30), now)?.expect("three windows");
+/// assert_eq!(minute_before.total(0), 21);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Ring {
+    folder: Option<PathBuf>,
+    most_bytes: u64,
+    oldest: Duration,
+    held: Mutex<State>,
+}
+
+/// What a ring holds, and what went wrong.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct RingStats {
+    /// Windows held.
+    pub windows: usize,
+    /// What they take.
+    pub bytes: u64,
+    /// Files that could not be written: the disk was full, or not writable; their windows are in memory.
+    pub kept_in_memory: u64,
+    /// Files that could not be read: torn, or changed by somebody.
+    pub unreadable: u64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    windows: VecDeque<Held>, // by their end
+    number: u64,
+    kept_in_memory: u64,
+    unreadable: u64,
+}
+
+#[derive(Debug)]
+struct Held {
+    window: Window,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    File(PathBuf),
+    Memory(Vec<u8>),
+}
+
+impl Ring {
+    /// In memory: at most `most_bytes`, compressed, and none that ended longer than `oldest` before the newest.
+    #[must_use]
+    pub fn memory(most_bytes: u64, oldest: Duration) -> Self {
+        Self { folder: None, most_bytes, oldest, held: Mutex::default() }
+    }
+
+    /// In the folder at `path`, which is made if it is not there; what an earlier process left in it is taken over, within the bounds.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or read.
+    pub fn dir(path: impl AsRef<Path>, most_bytes: u64, oldest: Duration) -> Result<Self, ProfileError> {
+        let folder = path.as_ref().to_owned();
+        let failed = |source| ProfileError::Read { path: folder.display().to_string(), source };
+        fs::create_dir_all(&folder).map_err(failed)?;
+        let mut windows: Vec<Held> = Vec::new();
+        for entry in fs::read_dir(&folder).map_err(failed)?.flatten() {
+            let path = entry.path();
+            if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+                let _ = fs::remove_file(&path); // a crash left it
+            } else if let (Some((what, began, until)), Ok(file)) = (name::parse(&path), entry.metadata()) {
+                let window = Window { what, began, until, bytes: file.len(), on_disk: true };
+                windows.push(Held { window, place: Place::File(path) });
+            }
+        }
+        windows.sort_by_key(|held| held.window.until);
+        let state = State { windows: windows.into(), ..State::default() };
+        let ring = Self { folder: Some(folder), most_bytes, oldest, held: Mutex::new(state) };
+        let newest = ring.state().windows.back().map(|held| held.window.until);
+        if let Some(newest) = newest {
+            ring.make_room(&mut ring.state(), 0, newest);
+        }
+        Ok(ring)
+    }
+
+    /// Keeps a profile of `what` (lower-case letters, digits and `_`). Blocks for the time of writing a file.
+    ///
+    /// # Errors
+    /// [`ProfileError::Setting`] for another name, or when the profile alone is larger than the bound.
+    pub fn push(&self, what: &str, profile: &Profile) -> Result<Window, ProfileError> {
+        let refuse = |setting, value: String, hint| Err(ProfileError::Setting { setting, value, hint });
+        if !name::is_plain(what) {
+            return refuse("what", what.to_owned(), "use 1 to 32 lower-case letters, digits and `_`");
+        }
+        let encoded = profile.to_pprof();
+        let bytes = encoded.len() as u64;
+        if bytes > self.most_bytes {
+            return refuse(
+                "most_bytes",
+                self.most_bytes.to_string(),
+                "the profile is larger than all that may be kept",
+            );
+        }
+        let until = profile.began + profile.duration;
+        let mut window = Window { what: what.to_owned(), began: profile.began, until, bytes, on_disk: false };
+        let mut state = self.state();
+        self.make_room(&mut state, bytes, until);
+        let place = self.place(&mut state, &window, encoded);
+        window.on_disk = matches!(place, Place::File(_));
+        let after = state.windows.partition_point(|held| held.window.until <= until);
+        state.windows.insert(after, Held { window: window.clone(), place });
+        Ok(window)
+    }
+
+    /// What is held, the oldest first.
+    #[must_use]
+    pub fn windows(&self) -> Vec<Window> {
+        self.state().windows.iter().map(|held| held.window.clone()).collect()
+    }
+
+    /// The windows of `what` with some part from `from` on and before `to`, as one profile; `None` when there is none. Files that cannot be read are left
+    /// out, and counted.
+    ///
+    /// # Errors
+    /// [`ProfileError::Malformed`] when windows count different kinds.
+    pub fn between(
+        &self,
+        what: &str,
+        from: SystemTime,
+        to: SystemTime,
+    ) -> Result<Option<Profile>, ProfileError> {
+        let mut state = self.state();
+        let (mut profiles, mut unreadable) = (Vec::new(), 0);
+        for held in
+            state.windows.iter().filter(|held| held.window.what == what && held.window.overlaps(from, to))
+        {
+            match held.place.read().map(|bytes| Profile::from_pprof(&bytes)) {
+                Ok(Ok(profile)) => profiles.push(profile),
+                _ => unreadable += 1,
+            }
+        }
+        state.unreadable += unreadable;
+        drop(state);
+        if profiles.is_empty() {
+            return Ok(None);
+        }
+        let differ = ProfileError::Malformed { what: "the windows count different kinds" };
+        Profile::merged(profiles).map(Some).ok_or(differ)
+    }
+
+    /// What is held, and what went wrong.
+    #[must_use]
+    pub fn stats(&self) -> RingStats {
+        let state = self.state();
+        RingStats {
+            windows: state.windows.len(),
+            bytes: state.bytes(),
+            kept_in_memory: state.kept_in_memory,
+            unreadable: state.unreadable,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets the oldest windows go until `bytes` more are within the bound, and those that ended too long before `newest`.
+    fn make_room(&self, state: &mut State, bytes: u64, newest: SystemTime) {
+        let too_old =
+            |held: &Held| newest.duration_since(held.window.until).is_ok_and(|age| age > self.oldest);
+        while state.bytes() + bytes > self.most_bytes || state.windows.front().is_some_and(too_old) {
+            if !state.let_oldest_go() {
+                return;
+            }
+        }
+    }
+
+    /// Writes the file; while the disk is full, older windows make way.
+    fn place(&self, state: &mut State, window: &Window, encoded: Vec<u8>) -> Place {
+        let Some(folder) = &self.folder else { return Place::Memory(encoded) };
+        state.number += 1;
+        let number = u64::from(std::process::id()) << 32 | state.number & 0xFFFF_FFFF;
+        let name = name::of(&window.what, window.began, window.until, number);
+        loop {
+            match write(folder, &name, &encoded) {
+                Ok(path) => return Place::File(path),
+                Err(error) if is_full(&error) && state.let_oldest_file_go() => {}
+                Err(_) => {
+                    state.kept_in_memory += 1;
+                    return Place::Memory(encoded);
+                }
+            }
+        }
+    }
+}
+
+impl State {
+    fn bytes(&self) -> u64 {
+        self.windows.iter().map(|held| held.window.bytes).sum()
+    }
+
+    fn let_oldest_go(&mut self) -> bool {
+        self.windows.pop_front().map(|held| held.place.remove()).is_some()
+    }
+
+    fn let_oldest_file_go(&mut self) -> bool {
+        let oldest = self.windows.iter().position(|held| matches!(held.place, Place::File(_)));
+        oldest.and_then(|index| self.windows.remove(index)).map(|held| held.place.remove()).is_some()
+    }
+}
+
+impl Place {
+    fn read(&self) -> io::Result<Vec<u8>> {
+        match self {
+            Self::File(path) => fs::read(path),
+            Self::Memory(bytes) => Ok(bytes.clone()),
+        }
+    }
+
+    /// A file that somebody else has removed is gone, too.
+    fn remove(self) {
+        if let Self::File(path) = self {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// Under another name first: a crash leaves no torn file with a whole one's name.
+fn write(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<PathBuf> {
+    let (unfinished, whole) = (folder.join(format!("{UNFINISHED}{name}")), folder.join(name));
+    let written = fs::write(&unfinished, bytes).and_then(|()| fs::rename(&unfinished, &whole));
+    if written.is_err() {
+        let _ = fs::remove_file(&unfinished);
+    }
+    written.map(|()| whole)
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
