@@ -4,6 +4,7 @@
 //!   *unknown* out, with the slope's interval, a p-value, and a sentence that says why.
 //! - [`MemoryWatch`] (feature `memory`): reads this process's memory and its limit on a thread of its own.
 //! - [`Tracked`] and [`SampledHeap`] (feature `heap`): which sites hold memory, with intervals and ages.
+//! - [`Profiled`] and [`wait_site!`] (feature `tasks`): tasks by the place that starts them, waits by the place that waits.
 //! - [`Ring`] (feature `ring`): the newest profiles, on disk or in memory, within bounds.
 //! - [`PprofCpu`] (feature `cpu-pprof`): where the CPU time goes, on demand, as a neutral [`Profile`] that becomes
 //!   pprof protobuf, folded stacks, or (feature `flamegraph`) an SVG.
@@ -43,6 +44,8 @@ mod profile;
 mod ring;
 #[cfg(feature = "memory")]
 mod source;
+#[cfg(feature = "tasks")]
+mod tasks;
 #[cfg(feature = "trend")]
 mod trend;
 #[cfg(feature = "memory")]
@@ -68,6 +71,11 @@ pub use source::{
     GroupMemory, Limit, LimitKind, MemoryDetail, MemoryReading, MemorySource, Pressure, ProcSource, Resident,
     Stall, memory_source,
 };
+#[cfg(feature = "tasks")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tasks")))]
+pub use tasks::{
+    Profiled, ProfiledFuture, TaskSite, WaitGuard, WaitSite, Waited, task_profile, tasks, wait_profile, waits,
+};
 #[cfg(feature = "trend")]
 #[cfg_attr(docsrs, doc(cfg(feature = "trend")))]
 pub use trend::{
@@ -84,6 +92,14 @@ pub mod families {
 #[cfg_attr(docsrs, doc(cfg(feature = "memory")))]
 pub use watch::{MemoryStatus, MemoryWatch, MemoryWatchBuilder};
 
-#[cfg(all(doctest, feature = "memory", feature = "cpu-pprof", feature = "flamegraph"))]
+#[cfg(all(
+    doctest,
+    feature = "memory",
+    feature = "ring",
+    feature = "heap",
+    feature = "tasks",
+    feature = "cpu-pprof",
+    feature = "flamegraph"
+))]
 #[doc = include_str!("../README.md")]
 struct Readme;
