@@ -1,7 +1,6 @@
--- KEYS: clock, then the keys to fill. ARGV, eight a key: schema, lease token, born, frame, ttl in ms
--- (0: release), grace in ms, hashes and names of tags.
-local epoch = redis.call('HGET', KEYS[1], 'e')
-local own = epoch and epoch .. ':' or false
+-- ARGV from the fifth on, eight a key: schema, lease token, born, frame, ttl in ms (0: release), grace in ms, hashes and names of tags.
+local c, rolled_back = read_clock()
+local epoch, own = c[1], c[1] .. ':'
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
@@ -24,11 +23,11 @@ local function others(key, schema)
   return longest
 end
 
-local answers = {}
-for i = 2, #KEYS do
-  local a = (i - 2) * 8
+local answers = { { epoch, tonumber(c[2]), rolled_back } }
+for i = 4, #KEYS do
+  local a = (i - 4) * 8 + 4
   local s, token = ARGV[a + 1], ARGV[a + 2]
-  local held = own and string.sub(token, 1, #own) == own and redis.pcall('HGET', KEYS[i], 'l' .. s)
+  local held = string.sub(token, 1, #own) == own and redis.pcall('HGET', KEYS[i], 'l' .. s)
   if held ~= token then
     answers[#answers + 1] = 0
   else

@@ -1,22 +1,15 @@
--- KEYS: clock, tags, log, then the keys asked for. ARGV: a unique text, the lease in ms, 1 to lease what is fresh as well,
--- the age in ms from which leases are taken over, the schema.
--- The clock's hash: e epoch, s sequence, f floor, g up to where the log is forgotten, t whether tags were removed, r run id.
+-- ARGV from the fifth on: the lease in ms, 1 to lease what is fresh as well, the age in ms from which leases are taken over, the schema.
 -- A key's hash, each field followed by a schema: v frame, b born, x end of its freshness in ms, k of its grace, e epoch, t hashes of its tags, n their names; l lease token, d its deadline, g when it
 -- was given.
-local c = redis.call('HMGET', KEYS[1], 'e', 's', 'f', 't')
-if not c[1] then
-  redis.call('UNLINK', KEYS[2], KEYS[3]) -- left by a clock that is lost
-  redis.call('HSET', KEYS[1], 'e', ARGV[1], 's', 0, 'f', 0, 'g', 0)
-  c = { ARGV[1], '0', '0' }
-end
-if c[4] and redis.call('EXISTS', KEYS[2]) == 0 then -- evicted: any tag may have been removed
+local c, rolled_back = read_clock()
+if c[5] and redis.call('EXISTS', KEYS[2]) == 0 then -- evicted: any tag may have been removed
   c[3] = c[2]
   if type(redis.pcall('HDEL', KEYS[1], 't')) == 'number' then redis.call('HSET', KEYS[1], 'f', c[3]) end
 end
 local floor = tonumber(c[3])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local lease = tonumber(ARGV[2])
+local lease = tonumber(ARGV[5])
 -- A lease belongs to the epoch it was given in: one that a restart brings back is none.
 local own = c[1] .. ':'
 
@@ -28,10 +21,10 @@ local function removed(hashes, born)
   return false
 end
 
-local s, fields = ARGV[5], {}
+local s, fields = ARGV[8], {}
 for letter in string.gmatch('vbxetnldkg', '.') do fields[#fields + 1] = letter .. s end
 
-local answers = {}
+local answers = { { c[1], tonumber(c[2]), rolled_back } }
 for i = 4, #KEYS do
   local h = redis.pcall('HMGET', KEYS[i], unpack(fields))
   if h.err then
@@ -41,8 +34,8 @@ for i = 4, #KEYS do
     local valid = keep and keep > now and tonumber(h[2]) >= floor and not removed(h[5], tonumber(h[2]))
     local left = valid and tonumber(h[3]) - now
     local lives = h[7] and tonumber(h[8]) > now and string.sub(h[7], 1, #own) == own
-    local busy = lives and now - tonumber(h[10] or now) < tonumber(ARGV[4])
-    if valid and left > 0 and (busy or ARGV[3] ~= '1') then
+    local busy = lives and now - tonumber(h[10] or now) < tonumber(ARGV[7])
+    if valid and left > 0 and (busy or ARGV[6] ~= '1') then
       answers[#answers + 1] = { 0, h[1], left, h[6] }
     elseif busy then
       answers[#answers + 1] = valid and { 4, h[1], left, h[6] } or { 2 }

@@ -20,6 +20,17 @@ struct Clock {
     tags_lost: bool,
 }
 
+impl Clock {
+    fn position(self) -> Position {
+        Position { epoch: self.epoch, sequence: self.sequence }
+    }
+}
+
+/// Where nothing was ever stored or removed.
+const fn nowhere() -> Position {
+    Position { epoch: Bytes::new(), sequence: 0 }
+}
+
 /// A value, if nothing that is known without its tags speaks against it.
 struct Candidate {
     entry: Entry,
@@ -36,8 +47,9 @@ fn number(value: &Value) -> u64 {
 }
 
 /// Answers as the script does, in one trip, or two where values carry tags. A lease that comes with a miss fills nothing.
-pub(super) async fn look_up(client: &Client, keys: &[Key]) -> Result<Vec<Lookup>, Error> {
-    let Some(namespace) = keys.first().map(Key::namespace) else { return Ok(Vec::new()) };
+/// Where the clock stands comes with it.
+pub(super) async fn look_up(client: &Client, keys: &[Key]) -> Result<(Position, Vec<Lookup>), Error> {
+    let Some(namespace) = keys.first().map(Key::namespace) else { return Ok((nowhere(), Vec::new())) };
     let pipeline = client.pipeline();
     clock_and_tags(&pipeline, namespace).await?;
     let time = CustomCommand::new_static("TIME", own(namespace, "clock").as_bytes(), false);
@@ -55,9 +67,10 @@ pub(super) async fn look_up(client: &Client, keys: &[Key]) -> Result<Vec<Lookup>
     let found: Vec<_> =
         keys.iter().map(|_| next().map(|fields| candidate(&fields, clock.as_ref(), now))).collect();
     let removed = removed_since(client, namespace, &found).await?;
-    let born = clock.map_or(0, |clock| clock.sequence);
+    let position = clock.map_or_else(nowhere, Clock::position);
+    let born = position.sequence;
     let miss = || Lookup::Miss(Lease::new(Bytes::new(), born));
-    Ok(found
+    let lookups = found
         .into_iter()
         .zip(removed)
         .map(|(found, removed)| match found {
@@ -65,7 +78,8 @@ pub(super) async fn look_up(client: &Client, keys: &[Key]) -> Result<Vec<Lookup>
             Ok(_) => miss(),
             Err(_) => Lookup::Failed,
         })
-        .collect())
+        .collect();
+    Ok((position, lookups))
 }
 
 /// For each candidate whether one of its tags was removed after it was born; one question for all.
@@ -112,7 +126,7 @@ pub(super) async fn news(client: &Client, namespace: &str, seen: Option<&Positio
     let clock = read_clock(next()?, next()?);
     let (log, exists) = (next()?, number(&next()?) == 1);
     let Some(clock) = clock else {
-        let position = Position { epoch: Bytes::new(), sequence: 0 }; // nothing was ever stored or removed here
+        let position = nowhere();
         let same = seen.is_some_and(|seen| *seen == position);
         return Ok(News { position, changes: same.then(Vec::new) });
     };
@@ -122,8 +136,7 @@ pub(super) async fn news(client: &Client, namespace: &str, seen: Option<&Positio
     });
     let changes =
         if let Value::Array(log) = &log { log.iter().map(change).collect() } else { Some(Vec::new()) };
-    let position = Position { epoch: clock.epoch, sequence: clock.sequence };
-    Ok(News { position, changes: changes.filter(|_| followed) })
+    Ok(News { position: clock.position(), changes: changes.filter(|_| followed) })
 }
 
 /// The clock's fields, and whether removed tags are known.

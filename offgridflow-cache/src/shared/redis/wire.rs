@@ -7,7 +7,7 @@ use bytes::Bytes;
 use fred::types::{Key as RedisKey, Value};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::{Change, Entry, Key, Lease, Lookup};
+use crate::{Change, Entry, Key, Lease, Lookup, Position};
 
 /// A name of the namespace's own: the clock, the tags, the log.
 pub(super) fn own(namespace: &str, what: &str) -> RedisKey {
@@ -57,8 +57,21 @@ pub(super) fn tags(mut names: &[u8]) -> Option<Vec<Arc<str>>> {
     names.is_empty().then_some(tags)
 }
 
+/// As Redis takes it.
+pub(super) fn integer(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
 pub(super) fn millis(duration: Duration) -> Value {
     Value::Integer(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX).max(1))
+}
+
+/// The clock that an answer begins with, and whether it got another epoch just then, because it had been rolled back.
+pub(super) fn position(clock: Value) -> Option<(Position, bool)> {
+    let Value::Array(fields) = clock else { return None };
+    let [epoch, sequence, rolled_back] = fields.as_slice() else { return None };
+    let epoch = Bytes::copy_from_slice(epoch.as_bytes()?);
+    Some((Position { epoch, sequence: sequence.as_u64()? }, rolled_back.as_u64()? == 1))
 }
 
 pub(super) fn lookup(answer: Value) -> Option<Lookup> {
