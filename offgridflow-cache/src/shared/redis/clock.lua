@@ -1,6 +1,9 @@
 -- Begins every script. KEYS: clock, tags, log, then what the script is about. ARGV: a unique text, the epoch and the sequence that who asks has
 -- seen ('' and -1: none), 1 to ask for the run id in any case, then the script's own.
+-- A key's hash, each field followed by a schema: v frame, h header (when it was born by the sequence, end of its freshness in ms, of its grace, length of the epoch, of
+-- the hashes of its tags; then these, and the tags' names); l lease token, d its deadline, g when it was given.
 -- The clock's hash: e epoch, s sequence, f floor, g up to where the log is forgotten, t whether tags were removed, r run id.
+local HEADER, HEADER_BYTES = '>I8I8I8I4I4', 32
 
 -- Who may not run INFO does not know the run id.
 local function run_id()

@@ -7,7 +7,7 @@ use fred::error::Error;
 use fred::interfaces::ClientLike;
 use fred::types::{ClusterHash, CustomCommand, Value};
 
-use super::wire::{change, own, slot, tags};
+use super::wire::{Header, change, header as header_of, own, slot, tags};
 use crate::{Entry, Key, Lease, Lookup, News, Position};
 
 /// One clock, and what it says of the namespace.
@@ -56,7 +56,7 @@ pub(super) async fn look_up(client: &Client, keys: &[Key]) -> Result<(Position, 
     pipeline.custom::<Value, Value>(time, Vec::new()).await?;
     for key in keys {
         let field = |field| Value::String(format!("{field}{}", key.schema()).into());
-        let fields = ["v", "b", "x", "e", "t", "n"].map(field);
+        let fields = ["v", "h"].map(field);
         let arguments = [Value::from(slot(key))].into_iter().chain(fields).collect();
         pipeline.custom::<Value, Value>(command("HMGET"), arguments).await?;
     }
@@ -175,13 +175,12 @@ fn read_time(answer: &Value) -> u64 {
 
 fn candidate(fields: &Value, clock: Option<&Clock>, now: u64) -> Option<Candidate> {
     let (Value::Array(fields), Some(clock)) = (fields, clock) else { return None };
-    let [frame, born, expiry, epoch, hashes, names] = fields.as_slice() else { return None };
-    let left = number(expiry).checked_sub(now).filter(|left| *left > 0)?;
-    let (born, names) = (number(born), names.as_bytes()?);
-    if epoch.as_bytes()? != clock.epoch || born < clock.floor || clock.tags_lost && born < clock.sequence {
+    let [frame, header] = fields.as_slice() else { return None };
+    let Header { born, fresh, epoch, hashes, names } = header_of(header.as_bytes()?)?;
+    let left = fresh.checked_sub(now).filter(|left| *left > 0)?;
+    if epoch != clock.epoch || born < clock.floor || clock.tags_lost && born < clock.sequence {
         return None;
     }
-    let hashes = hashes.as_str()?;
     let hashes =
         (0..hashes.len() / 16).filter_map(|n| hashes.get(n * 16..n * 16 + 16)).map(str::to_owned).collect();
     let frame = Bytes::copy_from_slice(frame.as_bytes()?);

@@ -21,7 +21,7 @@ pub(super) fn own_keys(namespace: &str, names: [&str; 3]) -> Vec<RedisKey> {
 /// The hash of a key, with the values and leases of all schemas.
 pub(super) fn slot(key: &Key) -> RedisKey {
     let name = [b"ogf:{".as_slice(), key.namespace().as_bytes(), b"}:k:", key.name()].concat();
-    RedisKey::from(name.as_slice())
+    RedisKey::from(Bytes::from(name))
 }
 
 pub(super) fn text(value: impl Into<String>) -> Value {
@@ -64,6 +64,30 @@ pub(super) fn integer(number: u64) -> i64 {
 
 pub(super) fn millis(duration: Duration) -> Value {
     Value::Integer(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX).max(1))
+}
+
+/// What a value's header says, as `fill.lua` packs it.
+#[derive(Debug)]
+pub(super) struct Header<'h> {
+    pub(super) born: u64,
+    /// Until when, in milliseconds of the server's clock.
+    pub(super) fresh: u64,
+    pub(super) epoch: &'h [u8],
+    pub(super) hashes: &'h str,
+    pub(super) names: &'h [u8],
+}
+
+pub(super) fn header(bytes: &[u8]) -> Option<Header<'_>> {
+    let (born, rest) = bytes.split_first_chunk::<8>()?;
+    let (fresh, rest) = rest.split_first_chunk::<8>()?;
+    let (_kept, rest) = rest.split_first_chunk::<8>()?;
+    let (epoch, rest) = rest.split_first_chunk::<4>()?;
+    let (hashes, rest) = rest.split_first_chunk::<4>()?;
+    let length = |bytes: &[u8; 4]| usize::try_from(u32::from_be_bytes(*bytes)).ok();
+    let (epoch, rest) = rest.split_at_checked(length(epoch)?)?;
+    let (hashes, names) = rest.split_at_checked(length(hashes)?)?;
+    let hashes = std::str::from_utf8(hashes).ok()?;
+    Some(Header { born: u64::from_be_bytes(*born), fresh: u64::from_be_bytes(*fresh), epoch, hashes, names })
 }
 
 /// The clock that an answer begins with, and whether it got another epoch just then, because it had been rolled back.
@@ -129,6 +153,7 @@ mod tests {
         fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
             let _ = tags(&bytes);
             let _ = change(&raw(&bytes));
+            let _ = header(&bytes);
         }
     }
 }
