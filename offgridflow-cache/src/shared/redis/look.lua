@@ -13,28 +13,28 @@ local pcall, sub, unpack_header = redis.pcall, string.sub, struct.unpack -- look
 -- A lease belongs to the epoch it was given in: one that a restart brings back is none.
 local own = epoch .. ':'
 
-local removals = {} -- the last one of each set of tags that was met: keys of a batch often have the same
-local function last_removal(hashes)
-  local last = removals[hashes]
-  if not last then
-    last = -1
-    for at = 1, #hashes, 16 do
-      last = math.max(last, tonumber(redis.call('ZSCORE', KEYS[2], sub(hashes, at, at + 15)) or -1))
-    end
-    removals[hashes] = last
+-- When what carries these tags was last removed, and their names. Keys of a batch often have the same, so each is looked at once.
+local ends = {}
+local function read_end(of_epoch, of_tags, text) -- from the lengths on
+  local tags = 9 + of_epoch
+  local names = tags + of_tags
+  local last = sub(text, 9, tags - 1) == epoch and -1 or math.huge -- of another epoch: removed
+  for at = tags, names - 1, 16 do
+    last = math.max(last, tonumber(redis.call('ZSCORE', KEYS[2], sub(text, at, at + 15)) or -1))
   end
-  return last
+  ends[text] = { removed = last, names = sub(text, names) }
+  return ends[text]
 end
 
 -- How long a value is fresh, and the names of its tags; nothing where it may not be served at all.
 local function judge(head)
   if #head < HEADER_BYTES then return false end
-  local born, fresh, kept, of_epoch, of_tags, at = unpack_header(HEADER, head)
-  local tags = at + of_epoch
-  if kept <= now or born < floor or sub(head, at, tags - 1) ~= epoch then return false end
-  local names = tags + of_tags
-  if last_removal(sub(head, tags, names - 1)) > born then return false end
-  return fresh - now, sub(head, names)
+  local born, fresh, kept, of_epoch, of_tags = unpack_header(HEADER, head)
+  if kept <= now or born < floor then return false end
+  local text = sub(head, HEADER_BYTES - 7)
+  local rest = ends[text] or read_end(of_epoch, of_tags, text)
+  if rest.removed > born then return false end
+  return fresh - now, rest.names
 end
 
 local function is_busy(key)
