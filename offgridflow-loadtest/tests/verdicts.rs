@@ -125,6 +125,31 @@ async fn a_target_slower_than_the_offered_rate_is_the_limit() {
     assert!(report.achieved_share.is_some_and(|share| (0.45..0.56).contains(&share)), "{report}");
 }
 
+/// Every tenth is reset at once: no backlog, nothing late, so its failures decide and not its pace.
+#[tokio::test(start_paused = true)]
+async fn a_target_that_fails_fast_keeps_up_and_its_failures_are_named() {
+    struct Resets;
+    impl Workload for Resets {
+        type Session = ();
+        async fn open(&self, _: &ShardCtx) -> Result<(), TargetError> {
+            Ok(())
+        }
+        async fn call(&self, (): &mut (), op: &mut Op) -> Outcome {
+            sleep(ms(2)).await;
+            if op.index() % 10 == 3 {
+                return TargetError::unanswered(FailKind::Reset, "connection reset").into();
+            }
+            Outcome::ok()
+        }
+    }
+    let test = LoadTest::new(Resets).rate(rate(100.0, 10)).threshold("failure_ratio <= 1%");
+    let report = test.run_here().await.expect("runs");
+    assert_eq!((report.verdict.name(), report.exit_code()), ("Valid", 1), "{report}");
+    assert_eq!(report.achieved_share, Some(0.9), "what was not answered was not achieved");
+    let named = "10.0 % of operations failed, mostly: reset (connection reset)";
+    assert!(report.notes.iter().any(|note| note == named), "{report}");
+}
+
 #[tokio::test]
 async fn a_generator_that_is_blocked_says_so() {
     let work = workload_fn(|op| async move {

@@ -11,7 +11,7 @@ use crate::{
     histogram::{Distribution, Observed, Quantile, as_f64, min_samples},
     outcome::FailKind,
     plan::Plan,
-    recorder::{RouteRecord, Tally},
+    recorder::{RouteRecord, Tally, slack},
     route::{RouteId, RouteTable},
     threshold::{Limit, Metric, Series, Statistic, Threshold},
     window::per_sec,
@@ -113,7 +113,7 @@ impl Measured {
             return None;
         }
         let fastest = total.response.seen.answered().min().unwrap_or_default();
-        let slack = fastest + (plan.executor.duration() / 100).max(Duration::from_millis(100));
+        let slack = fastest + slack(plan.executor.duration());
         let late = &self.tally.past_end;
         Some(total.response.seen.answered().count() - (late.count() - late.count_up_to(slack)))
     }
@@ -144,7 +144,6 @@ impl Measured {
             Finding::TooFew { have, need } => Some((threshold.to_string(), *have, *need)),
             _ => None,
         });
-        let commonest = self.tally.ledger.lines().iter().filter(|line| line.kind != FailKind::Cap);
         Evidence {
             generator: self.generator,
             closed: plan.executor.arrivals().is_none(),
@@ -159,16 +158,23 @@ impl Measured {
             capped: self.tally.capped,
             waiting: if self.ending == Ending::Completed { self.tally.waiting } else { 0 },
             cut: self.tally.cut,
+            broke: self.tally.broke,
             answered: total.response.seen.answered().count(),
             in_time,
             lag_p99: self.tally.lag.seen.quantile(0.99).value(),
             stuck: self.stuck.clone(),
             unreachable: self.unreachable.clone(),
-            commonest: commonest
-                .max_by_key(|line| line.count)
-                .map(|line| format!("{} ({})", line.kind, fit(&line.message, SAID))),
+            commonest: self.commonest(),
             lacking,
         }
+    }
+
+    /// The commonest failure but the cap's own, and what it said.
+    pub(super) fn commonest(&self) -> Option<String> {
+        let lines = self.tally.ledger.lines().iter().filter(|line| line.kind != FailKind::Cap);
+        lines
+            .max_by_key(|line| line.count)
+            .map(|line| format!("{} ({})", line.kind, fit(&line.message, SAID)))
     }
 
     fn row(&self, name: &str, record: &RouteRecord) -> Row {

@@ -12,6 +12,8 @@ use crate::{
 
 /// The share of the host's time from which on stealing is worth a note.
 const NOTABLE_STEAL: f64 = 0.02;
+/// One failure in so many operations is worth a note.
+const NOTABLE_FAILURES: u64 = 100;
 /// The inflation of p95 from which on it is worth a note.
 const NOTABLE_INFLATION: Duration = Duration::from_micros(100);
 
@@ -33,6 +35,19 @@ fn own_tail(measured: &Measured) -> Option<String> {
     ))
 }
 
+/// What share failed, if it is worth a word, and how.
+fn failures(measured: &Measured) -> Option<String> {
+    let (failed, all) = measured
+        .tally
+        .routes()
+        .fold((0, 0), |(failed, all), (_, route)| (failed + route.failed, all + route.ok + route.failed));
+    let commonest = measured.commonest()?;
+    (failed * NOTABLE_FAILURES >= all).then(|| {
+        let share = as_f64(failed) * 100.0 / as_f64(all);
+        format!("{share:.1} % of operations failed, mostly: {commonest}")
+    })
+}
+
 pub(super) fn notes(measured: &Measured, plan: &Plan) -> Vec<String> {
     let (recorder, generator) = (&measured.tally, &measured.generator);
     let mut notes = plan.notes.clone();
@@ -43,6 +58,7 @@ pub(super) fn notes(measured: &Measured, plan: &Plan) -> Vec<String> {
         ));
     }
     notes.extend(own_tail(measured));
+    notes.extend(failures(measured));
     if plan.warm_up == WarmUp::Auto && !measured.settled {
         notes.push(
             "the response times did not become steady in the first half: the second was measured".into(),
