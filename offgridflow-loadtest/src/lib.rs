@@ -123,7 +123,7 @@ pub use {
     stop::StopHandle,
     threshold::Threshold,
     units::parse_duration,
-    verdict::{Limit, MAX_INFLATION, MAX_LAG_P99, MIN_OPERATIONS, NEGLIGIBLE_INFLATION, Validity, Verdict},
+    verdict::{Limit, MAX_INFLATION, MAX_LAG_P99, MIN_OPERATIONS, NEGLIGIBLE_LAG, Validity, Verdict},
     warm_up::WarmUp,
     window::Window,
     workload::{

@@ -303,3 +303,22 @@ async fn a_closed_loop_is_judged_too() {
     assert!((4_000..=5_000).contains(&report.total.ok), "{report}");
     assert_eq!(report.achieved_share, None);
 }
+
+/// What is assumed of the way back never claims the target's own part.
+#[tokio::test]
+async fn the_generators_share_of_p95_leaves_the_target_its_own() {
+    let work = workload_fn(|op| async move {
+        if op.index() % 20 < 2 {
+            std::thread::sleep(Duration::from_micros(1_200)); // lag for those behind it
+        }
+        sleep(ms(1)).await;
+    });
+    let report = LoadTest::new(work).rate(rate(1_000.0, 1)).shards(1).run().await.expect("runs");
+    let used = &report.generator;
+    let share = used.inflation_p95.expect("measured") + used.unseen_p95.expect("assumed");
+    let (p95, own) = (report.total.response.p95.value(), report.total.service.p50.value());
+    assert!(
+        Some(share + own.expect("measured")) <= p95 || used.unseen_p95 == Some(Duration::ZERO),
+        "{report}"
+    );
+}

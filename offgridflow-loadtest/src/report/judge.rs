@@ -48,7 +48,7 @@ enum Finding {
 impl Measured {
     /// Judges the run. Verdict first: thresholds of an invalid or interrupted run are not judged.
     pub(crate) fn report(mut self, plan: &Plan, names: &RouteTable) -> Report {
-        self.generator.inflation_p95 = self.inflation();
+        (self.generator.inflation_p95, self.generator.unseen_p95) = self.inflation().unzip();
         let routes = self.routes(names);
         let mut total = RouteRecord::default();
         routes.iter().for_each(|(_, record)| total.merge(record));
@@ -118,12 +118,21 @@ impl Measured {
         Some(total.response.seen.answered().count() - (late.count() - late.count_up_to(slack)))
     }
 
-    /// By how much the generator raised the 95th percentile: on the way out what its lag added, by measurement; on
-    /// the way back as much as its lag at that percentile, since an answer waits for the same thread.
-    fn inflation(&self) -> Option<Duration> {
+    /// What the generator's lag added to the 95th percentile: on the way out, by measurement, and on the way back at most,
+    /// by assumption: an answer waits for the same thread, but not within the target's own part.
+    fn inflation(&self) -> Option<(Duration, Duration)> {
         let with = self.responses().answered().quantile(0.95)?;
         let out = with.saturating_sub(self.tally.undelayed.quantile(0.95)?);
-        Some((out + self.tally.lag.seen.answered().quantile(0.95)?).min(with))
+        let lag = self.tally.lag.seen.answered().quantile(0.95)?;
+        let own = self.services().answered().quantile(0.5).unwrap_or_default();
+        Some((out, lag.min(with.saturating_sub(own + out))))
+    }
+
+    /// The service times of all routes.
+    fn services(&self) -> Distribution {
+        let mut all = Distribution::default();
+        self.tally.routes().for_each(|(_, record)| all.merge(&record.service.seen));
+        all
     }
 
     /// The response times of all routes.
@@ -161,6 +170,7 @@ impl Measured {
             broke: self.tally.broke,
             answered: total.response.seen.answered().count(),
             in_time,
+            lag_p95: self.tally.lag.seen.answered().quantile(0.95),
             lag_p99: self.tally.lag.seen.quantile(0.99).value(),
             stuck: self.stuck.clone(),
             unreachable: self.unreachable.clone(),
