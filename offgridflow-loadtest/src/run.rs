@@ -37,6 +37,8 @@ use crate::{
 
 /// Operations a second that one shard is given at most, before the default number of shards grows.
 const RATE_PER_SHARD: f64 = 10_000.0;
+/// The share of operations that may fail where nothing else is said.
+const DEFAULT_FAILURES: f64 = 0.01;
 /// The most operations in flight that a plan may ask for.
 const MAX_IN_FLIGHT: usize = 1_000_000;
 /// Sessions opened before an open-loop run, if nothing else is asked for.
@@ -83,13 +85,15 @@ pub struct LoadTest<W> {
     clock: ClockSource,
     calibrate: bool,
     thresholds: Vec<Result<Threshold, ConfigError>>,
+    default_gate: bool, // on failures, unless they are judged otherwise
     settings: Result<(), ConfigError>,
     reporters: Vec<Box<dyn Reporter>>,
     stop: StopHandle,
 }
 
 impl<W: Workload> LoadTest<W> {
-    /// A test of `workload`: one worker in a closed loop for 30 s, until told otherwise.
+    /// A test of `workload`: one worker in a closed loop for 30 s, until told otherwise. It passes with at most 1 % of
+    /// failures, panics included: see [`default_failure_gate`](Self::default_failure_gate).
     pub fn new(workload: W) -> Self {
         Self {
             workload: Arc::new(workload),
@@ -109,6 +113,7 @@ impl<W: Workload> LoadTest<W> {
             clock: ClockSource::Monotonic,
             calibrate: true,
             thresholds: Vec::new(),
+            default_gate: true,
             settings: Ok(()),
             reporters: Vec::new(),
             stop: StopHandle::default(),
@@ -134,6 +139,7 @@ impl<W: Workload> LoadTest<W> {
         self.timeout = settings.timeout;
         self.think_time = settings.think_time;
         self.expected_latency = settings.expected_latency;
+        self.default_gate = false;
         self.thresholds.extend(settings.judged_share().map(|share| Ok(Threshold::failure_ratio(share))));
         self
     }
@@ -161,6 +167,13 @@ impl<W: Workload> LoadTest<W> {
     /// [`validate`](Self::validate) and [`run`](Self::run).
     pub fn threshold(mut self, threshold: impl AsRef<str>) -> Self {
         self.thresholds.push(threshold.as_ref().parse());
+        self
+    }
+
+    /// Whether `failure_ratio <= 1%` is judged where nothing else is said of failures. Default: yes; a `failure_ratio` or
+    /// `failures` threshold on the whole run takes its place, and so do [`settings`](Self::settings).
+    pub fn default_failure_gate(mut self, judged: bool) -> Self {
+        self.default_gate = judged;
         self
     }
 
@@ -458,7 +471,10 @@ impl<W: Workload> LoadTest<W> {
     }
 
     fn checked_thresholds(&self) -> Result<Vec<Threshold>, ConfigError> {
-        let thresholds: Vec<_> = self.thresholds.iter().cloned().collect::<Result<_, _>>()?;
+        let mut thresholds: Vec<_> = self.thresholds.iter().cloned().collect::<Result<_, _>>()?;
+        if self.default_gate && !thresholds.iter().any(Threshold::judges_failures) {
+            thresholds.push(Threshold::failure_ratio(DEFAULT_FAILURES));
+        }
         let closed = matches!(self.executor, Executor::Closed(_));
         if closed && thresholds.iter().any(|threshold| threshold.metric == Metric::AchievedRate) {
             return Err(ConfigError::new(
