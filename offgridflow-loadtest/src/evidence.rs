@@ -19,8 +19,11 @@ const MAX_RESIDUAL: f64 = 0.05;
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Stuck {
     pub(crate) shard: usize,
-    /// The end of the last window that came from it.
+    /// When its thread last ran the engine.
     pub(crate) since: Duration,
+    /// The end of the last window that came from it.
+    pub(crate) until: Duration,
+    /// By `since`.
     pub(crate) in_flight: u64,
 }
 
@@ -86,10 +89,11 @@ impl Evidence {
         let others = if more.is_empty() { String::new() } else { format!(" (and {} more)", more.len()) };
         let lost: u64 = self.stuck.iter().map(|stuck| stuck.in_flight).sum();
         Some(format!(
-            "shard {}{others} stuck since {}: its figures end there, {lost} operations in flight count as unfinished; \
+            "shard {}{others} stuck since {}: its figures end at {}, {lost} operations in flight count as unfinished; \
              the workload blocks its thread, use non-blocking calls",
             first.shard,
             short(first.since),
+            short(first.until),
         ))
     }
 

@@ -39,6 +39,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
+mod audience;
 #[cfg(all(test, target_os = "linux"))]
 mod bounded;
 mod calibrate;
@@ -61,6 +62,7 @@ mod outcome;
 mod pacer;
 mod plan;
 mod preflight;
+mod pulse;
 mod rate;
 mod recorder;
 mod replay;

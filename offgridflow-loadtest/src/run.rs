@@ -10,6 +10,7 @@ use tokio::{
 };
 
 use crate::{
+    audience::Audience,
     calibrate::calibrate,
     capacity::Capacity,
     clock::ClockSource,
@@ -21,6 +22,7 @@ use crate::{
     outcome::{FailKind, TargetError},
     plan::{Plan, Spin},
     preflight::Check,
+    pulse::Pulse,
     rate::Rate,
     report::Report,
     reporter::Reporter,
@@ -332,7 +334,9 @@ impl<W: Workload> LoadTest<W> {
             let _ = done.send(self.conduct(plan, start).await);
         };
         on_a_thread("load-conductor", conducting).map_err(Error::Start)?;
-        is_done.await.unwrap_or_else(|_| Err(Error::Start(io::Error::other("a reporter panicked"))))
+        is_done
+            .await
+            .unwrap_or_else(|_| Err(Error::Start(io::Error::other("the thread that conducts it died"))))
     }
 
     /// Runs it as one shard on the calling thread and runtime. Under tokio's paused clock the whole run takes
@@ -365,10 +369,10 @@ impl<W: Workload> LoadTest<W> {
             plan.notes =
                 checks.into_iter().filter(|check| check.worrying).map(|check| check.finding).collect();
         }
-        let mut reporters = std::mem::take(&mut self.reporters);
+        let mut audience = Audience::new(std::mem::take(&mut self.reporters));
         #[cfg(feature = "tracing")]
         tracing::info!(target = %plan.target, load = %plan.load(), shards = plan.shards, "load test starts");
-        reporters.iter_mut().for_each(|reporter| reporter.on_start(&plan));
+        audience.start(&plan);
         let _stop = StopOnDrop(self.stop.clone());
         let names = Arc::new(RouteTable::knowing(&self.workload.routes()));
         let calibration = if self.calibrate { calibrate().await } else { Calibration::default() };
@@ -376,7 +380,8 @@ impl<W: Workload> LoadTest<W> {
         let (go, going) = watch::channel(None);
         let (measure_from, measuring) = watch::channel(None);
         let (mut readies, mut results, mut all_spares) = (Vec::new(), Vec::new(), Vec::new());
-        for index in 0..plan.shards {
+        let pulses: Vec<_> = (0..plan.shards).map(|_| Arc::new(Pulse::default())).collect();
+        for (index, pulse) in pulses.iter().enumerate() {
             let (ready, is_ready) = oneshot::channel();
             let (result, has_result) = oneshot::channel();
             let (spare, spares) = mpsc::channel(WINDOWS_WAITING);
@@ -387,6 +392,7 @@ impl<W: Workload> LoadTest<W> {
                 spares,
                 measure_from: measuring.clone(),
                 stop: self.stop.clone(),
+                pulse: Arc::clone(pulse),
             };
             let shard = plan.shard(index, &names);
             start(Start { workload: Arc::clone(&self.workload), plan: shard, links, result })?;
@@ -395,8 +401,8 @@ impl<W: Workload> LoadTest<W> {
             all_spares.push(spare);
         }
         drop(windows);
-        let lines = Lines { windows: from_shards, spares: all_spares, measure_from };
-        let mut conductor = Conductor::new(plan, self.stop.clone(), reporters, lines, calibration);
+        let lines = Lines { windows: from_shards, spares: all_spares, measure_from, pulses };
+        let mut conductor = Conductor::new(plan, self.stop.clone(), audience, lines, calibration);
         let measured = conductor.measure(readies, results, go).await;
         let mut report = measured.report(&conductor.plan, &names);
         #[cfg(feature = "tracing")]

@@ -198,6 +198,31 @@ async fn a_workload_that_never_gives_its_thread_back_does_not_hang_the_run() {
     );
 }
 
+#[tokio::test]
+async fn a_shard_stuck_before_its_first_window_tells_when_and_with_how_much() {
+    let gate = Arc::new((Mutex::new(false), Condvar::new()));
+    let held = Arc::clone(&gate);
+    let work = workload_fn(move |op| {
+        let held = Arc::clone(&held);
+        async move {
+            if op.index() == 120 {
+                let open = held.0.lock().expect("lock");
+                drop(held.1.wait_while(open, |open| !*open).expect("lock"));
+            }
+        }
+    });
+    let test = LoadTest::new(work).rate(rate(200.0, 1)).timeout(ms(100)).shards(1);
+    let report = test.run().await.expect("runs");
+    *gate.0.lock().expect("lock") = true;
+    gate.1.notify_all();
+    let cause = report.verdict.cause().unwrap_or_default();
+    assert!(
+        cause.contains("stuck since 6") && cause.contains("ms: its figures end at 0ns, 1 operations"),
+        "{cause}"
+    );
+    assert_eq!((report.dispatched, report.total.failed), (1, 1), "{report}");
+}
+
 /// What a shard had shown before it got stuck is in the report, and so is what it had in flight.
 #[tokio::test]
 async fn the_windows_of_a_shard_that_got_stuck_are_in_the_report() {
@@ -221,7 +246,8 @@ async fn the_windows_of_a_shard_that_got_stuck_are_in_the_report() {
     gate.1.notify_all();
     assert_eq!((report.verdict.name(), report.exit_code()), ("GeneratorBound", 3), "{report}");
     let cause = report.verdict.cause().unwrap_or_default();
-    assert!(cause.contains("shard 1 stuck since 1.00s: its figures end there, 1 operations"), "{cause}");
+    assert!(cause.contains("shard 1 stuck since 1.5"), "{cause}");
+    assert!(cause.contains("its figures end at 1.00s, 1 operations in flight"), "{cause}");
     // All of shard 0, and the first second of shard 1.
     assert_eq!((report.total.ok, report.total.failed, report.dispatched), (299, 1, 300), "{report}");
     assert_eq!((&*report.errors[0].cause, report.errors[0].count), ("stopped", 1), "{report}");
@@ -321,4 +347,20 @@ async fn the_generators_share_of_p95_leaves_the_target_its_own() {
         Some(share + own.expect("measured")) <= p95 || used.unseen_p95 == Some(Duration::ZERO),
         "{report}"
     );
+}
+
+/// A reporter's panic costs nobody the run.
+#[tokio::test]
+async fn a_reporter_that_panics_is_dropped_and_the_run_goes_on() {
+    struct Panics;
+    impl offgridflow_loadtest::Reporter for Panics {
+        fn on_window(&mut self, _: &offgridflow_loadtest::Window) {
+            panic!("no terminal");
+        }
+    }
+    let test = LoadTest::new(workload_fn(|_| sleep(ms(1)))).rate(rate(200.0, 3)).shards(1).reporter(Panics);
+    let report = test.run().await.expect("the results are there");
+    assert_eq!(report.total.ok, 600, "{report}");
+    let notes: Vec<_> = report.notes.iter().filter(|note| note.contains("panicked")).collect();
+    assert_eq!(notes, ["a reporter panicked and was told no more: no terminal"], "{report}");
 }
