@@ -45,6 +45,7 @@ pub(crate) struct Evidence {
     pub(crate) broke: u64,
     /// Failed because this machine ran out of descriptors or ports.
     pub(crate) local: u64,
+    pub(crate) ok: u64,
     pub(crate) answered: u64,
     /// Answered no later than the fastest response and 1 % of the plan after its end (open loop).
     pub(crate) in_time: Option<u64>,
@@ -81,7 +82,16 @@ impl Evidence {
             .or_else(|| self.throttled())
             .or_else(|| self.inflated())
             .or_else(|| self.saturated());
-        found.map(Validity::GeneratorBound)
+        found.map(|cause| Validity::GeneratorBound(cause + &self.nothing_succeeded()))
+    }
+
+    /// What the generator's fault must not hide.
+    fn nothing_succeeded(&self) -> String {
+        if self.ok > 0 || self.dispatched == 0 {
+            return String::new();
+        }
+        let commonest = self.commonest.as_deref().map(|kind| format!(", mostly: {kind}")).unwrap_or_default();
+        format!("; and none of {} operations succeeded{commonest}", self.dispatched)
     }
 
     fn stuck(&self) -> Option<String> {
@@ -256,6 +266,7 @@ mod tests {
         Evidence {
             offered: 10_000,
             dispatched: 10_000,
+            ok: 10_000,
             answered: 10_000,
             in_time: Some(10_000),
             lag_p95: Some(Duration::from_micros(70)),
@@ -276,10 +287,14 @@ mod tests {
     fn every_reason_has_its_verdict_and_its_cause() {
         let ms = Duration::from_millis;
         type Case = (&'static str, &'static str, fn(&mut Evidence));
-        let cases: [Case; 17] = [
+        let cases: [Case; 18] = [
             ("Valid", "", |_| {}),
             ("GeneratorBound", "blocks its thread", |e| e.stuck = vec![Stuck::default()]),
             ("GeneratorBound", "paused", |e| e.lag_p99 = Some(Duration::from_millis(11))),
+            ("GeneratorBound", "; and none of 10000 operations succeeded, mostly: status 503", |e| {
+                (e.lag_p99, e.ok) = (Some(Duration::from_millis(11)), 0);
+                e.commonest = Some("status 503".into());
+            }),
             ("GeneratorBound", "sent only 9000", |e| e.dispatched = 9_000),
             ("GeneratorBound", "quota", |e| e.generator.throttled_share = Some(0.03)),
             (

@@ -252,10 +252,11 @@ impl<W: Workload> LoadTest<W> {
         self.settings.clone()?;
         self.executor.validate()?;
         positive("timeout", self.timeout)?;
-        if self.max_in_flight == 0 || self.shards == Some(0) {
+        self.deadline.map_or(Ok(()), |(deadline, _)| positive("deadline", deadline))?;
+        if self.max_in_flight == 0 {
             return Err(ConfigError::new(
                 "concurrent_workers",
-                "at least one operation must be allowed in flight, on at least one shard",
+                "at least one operation must be allowed in flight",
             ));
         }
         if self.busiest() > MAX_IN_FLIGHT {
@@ -268,7 +269,7 @@ impl<W: Workload> LoadTest<W> {
         if let Executor::Open(arrivals) = &self.executor {
             littles_law(arrivals.peak_rate(), self.expected_latency + self.think_time, max_in_flight)?;
         }
-        let shards = self.shards.unwrap_or_else(|| self.default_shards()).min(max_in_flight);
+        let shards = self.checked_shards(max_in_flight)?;
         Ok(Plan {
             target: self.workload.describe(),
             executor: self.executor.clone(),
@@ -425,6 +426,18 @@ impl<W: Workload> LoadTest<W> {
             Executor::Closed(closed) => closed.workers,
         };
         wanted.clamp(1, (cores / 2).max(1))
+    }
+
+    fn checked_shards(&self, max_in_flight: usize) -> Result<usize, ConfigError> {
+        match self.shards {
+            Some(0) => Err(ConfigError::new("shards", "at least one thread has to send")),
+            Some(shards) if shards > max_in_flight => Err(ConfigError::new(
+                "shards",
+                format!("{shards} threads cannot share {max_in_flight} operations in flight: ask for fewer"),
+            )),
+            Some(shards) => Ok(shards),
+            None => Ok(self.default_shards().min(max_in_flight)),
+        }
     }
 
     fn default_warm_sessions(&self) -> usize {

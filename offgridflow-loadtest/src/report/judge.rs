@@ -168,6 +168,7 @@ impl Measured {
             waiting: if self.ending == Ending::Completed { self.tally.waiting } else { 0 },
             cut: self.tally.cut,
             broke: self.tally.broke,
+            ok: total.ok,
             answered: total.response.seen.answered().count(),
             in_time,
             lag_p95: self.tally.lag.seen.answered().quantile(0.95),

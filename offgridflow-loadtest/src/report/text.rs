@@ -17,7 +17,9 @@ const MESSAGE: usize = 100;
 
 pub(crate) fn write(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     head(report, f)?;
-    tables(report, f)?;
+    if report.ending != Ending::NotStarted {
+        tables(report, f)?;
+    }
     generator(report, f)?;
     errors(report, f)?;
     thresholds(report, f)?;
