@@ -80,6 +80,7 @@ pub(crate) async fn rehearse<W: Workload>(
         spares: no_spares,
         measure_from: from_the_start,
         stop: StopHandle::default(),
+        pulse: Arc::default(),
     };
     let used = LocalSet::new().run_until(run_shard(workload, plan(workers, span), links)).await?;
     drop((start, is_ready));

@@ -1,6 +1,6 @@
 //! Following the shards of a run, from their start to their results.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -8,15 +8,16 @@ use tokio::{
 };
 
 use crate::{
+    audience::Audience,
     clock::ClockSource,
     evidence::Stuck,
     generator::{Calibration, Generator, MachineUse, ShardUse},
     opening::OPENERS,
     outcome::TargetError,
     plan::Plan,
+    pulse::Pulse,
     recorder::{Recorder, Tally, WindowRecord},
     report::{Ending, Measured, Report},
-    reporter::Reporter,
     shard::{GRACE, WINDOW},
     span::{Span, due},
     stop::StopHandle,
@@ -38,12 +39,13 @@ pub(crate) struct Lines {
     pub(crate) windows: mpsc::Receiver<WindowRecord>,
     pub(crate) spares: Vec<mpsc::Sender<WindowRecord>>, // by shard
     pub(crate) measure_from: watch::Sender<Option<Duration>>,
+    pub(crate) pulses: Vec<Arc<Pulse>>, // by shard
 }
 
 pub(crate) struct Conductor {
     pub(crate) plan: Plan,
     stop: StopHandle,
-    reporters: Vec<Box<dyn Reporter>>,
+    audience: Audience,
     lines: Lines,
     calibration: Calibration,
     steadiness: Steadiness,
@@ -58,7 +60,8 @@ pub(crate) struct Conductor {
 #[derive(Debug, Clone, Copy, Default)]
 struct Heard {
     until: Duration, // the end of its last window
-    in_flight: u64,  // by then
+    beats: u64,      // of its pulse, at the last tick
+    silent: u32,     // ticks without one
     over: bool,      // it came to its end
 }
 
@@ -66,7 +69,7 @@ impl Conductor {
     pub(crate) fn new(
         plan: Plan,
         stop: StopHandle,
-        reporters: Vec<Box<dyn Reporter>>,
+        audience: Audience,
         lines: Lines,
         calibration: Calibration,
     ) -> Self {
@@ -76,7 +79,7 @@ impl Conductor {
             heard: vec![Heard::default(); plan.shards],
             plan,
             stop,
-            reporters,
+            audience,
             lines,
             calibration,
             window: WindowRecord::default(),
@@ -123,13 +126,7 @@ impl Conductor {
 
     /// Tells the end, and notes who could not be told.
     pub(crate) fn tell(&mut self, report: &mut Report) {
-        for reporter in &mut self.reporters {
-            if let Err(error) = reporter.on_end(report) {
-                let cause =
-                    std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-                report.notes.push(format!("{error}{cause}"));
-            }
-        }
+        self.audience.end(report);
     }
 
     /// Shows windows until all shards are done or overdue.
@@ -149,7 +146,12 @@ impl Conductor {
                         stopping = true;
                         deadline = deadline.min(Instant::now() + GRACE + OVERDUE);
                     }
-                    if Instant::now() > deadline {
+                    let now = Instant::now();
+                    if self.only_silence() && now > origin + self.plan.executor.duration() {
+                        self.stop.give_up(); // for those that wake after all
+                        break;
+                    }
+                    if now > deadline {
                         if stopping {
                             break;
                         }
@@ -168,15 +170,31 @@ impl Conductor {
         self.flush(Instant::now().saturating_duration_since(origin));
     }
 
+    /// Whether all shards that are not over have shown no sign of life for a time-out and more. Counted in ticks, so that a pause of the
+    /// whole process is nobody's silence.
+    fn only_silence(&mut self) -> bool {
+        let patience = (OVERDUE + self.plan.timeout).as_millis() / TICK.as_millis();
+        let mut all = true;
+        for (heard, pulse) in self.heard.iter_mut().zip(&self.lines.pulses).filter(|(heard, _)| !heard.over) {
+            let beats = pulse.beats();
+            heard.silent = if beats == heard.beats { heard.silent.saturating_add(1) } else { 0 };
+            heard.beats = beats;
+            all &= u128::from(heard.silent) > patience;
+        }
+        all && self.plan.clock == ClockSource::Monotonic && self.heard.iter().any(|heard| !heard.over)
+    }
+
     /// What shards that did not come back had in flight when they were last heard of is lost.
     fn count_lost(&mut self) -> Vec<Stuck> {
         let mut lost = self.empty();
         let mut stuck = Vec::new();
         for (shard, heard) in self.heard.iter().enumerate().filter(|(_, heard)| !heard.over) {
-            let Heard { until, in_flight, .. } = *heard;
+            let Heard { until, .. } = *heard;
+            let pulse = &self.lines.pulses[shard];
+            let (since, in_flight) = (pulse.at().max(until), pulse.in_flight());
             let due = self.plan.executor.arrivals().map_or(0, |arrivals| due(&**arrivals, until));
             lost.record_lost(in_flight, due.saturating_sub(1), until);
-            stuck.push(Stuck { shard, since: until, in_flight });
+            stuck.push(Stuck { shard, since, until, in_flight });
         }
         self.tally.merge(&lost.into_tally());
         stuck
@@ -187,7 +205,7 @@ impl Conductor {
         let over = window.index == WindowRecord::LAST;
         if let Some(heard) = self.heard.get_mut(window.shard) {
             let until = if over { heard.until } else { window_end(window.index) };
-            *heard = Heard { until, in_flight: window.in_flight, over };
+            *heard = Heard { until, over, ..*heard };
         }
         if over {
             return self.window.merge_counts(&window);
@@ -233,7 +251,7 @@ impl Conductor {
             lag_p99: seen.lag.quantile(0.99),
             response: seen.response,
         };
-        self.reporters.iter_mut().for_each(|reporter| reporter.on_window(&window));
+        self.audience.window(&window);
     }
 
     fn measured(&mut self, stuck: Vec<Stuck>, generator: Generator, ended: Duration) -> Measured {
@@ -273,7 +291,7 @@ impl Conductor {
             elapsed: Duration::ZERO,
             measured_from: Duration::ZERO,
             offered: 0,
-            stuck: (0..stuck).map(|shard| Stuck { shard, since, in_flight: 0 }).collect(),
+            stuck: (0..stuck).map(|shard| Stuck { shard, since, until: since, in_flight: 0 }).collect(),
             generator: self.calibration.generator(),
             settled: true,
             trend: None,

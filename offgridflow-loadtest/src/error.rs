@@ -77,8 +77,8 @@ pub enum Error {
     #[error(transparent)]
     Target(#[from] TargetError),
     /// The system refused a thread, a runtime or a timer.
-    #[error("could not start the load generator")]
-    Start(#[source] std::io::Error),
+    #[error("could not start the load generator: {0}")]
+    Start(std::io::Error),
 }
 
 /// Whether a duration is usable as a limit.

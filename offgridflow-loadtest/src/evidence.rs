@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     generator::Generator,
     report::text::short,
-    verdict::{Limit, MAX_INFLATION, MAX_LAG_P99, MIN_OPERATIONS, NEGLIGIBLE_INFLATION, Validity, Verdict},
+    verdict::{Limit, MAX_INFLATION, MAX_LAG_P99, MIN_OPERATIONS, NEGLIGIBLE_LAG, Validity, Verdict},
 };
 
 /// The share of the run that a CPU quota may take before the numbers are the quota's.
@@ -19,8 +19,11 @@ const MAX_RESIDUAL: f64 = 0.05;
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Stuck {
     pub(crate) shard: usize,
-    /// The end of the last window that came from it.
+    /// When its thread last ran the engine.
     pub(crate) since: Duration,
+    /// The end of the last window that came from it.
+    pub(crate) until: Duration,
+    /// By `since`.
     pub(crate) in_flight: u64,
 }
 
@@ -38,11 +41,15 @@ pub(crate) struct Evidence {
     pub(crate) waiting: u64,
     /// Begun, and ended by the run, not by the target or a time-out.
     pub(crate) cut: u64,
+    /// Failed without an answer, but no later than answers may come: neither late nor a backlog.
+    pub(crate) broke: u64,
     /// Failed because this machine ran out of descriptors or ports.
     pub(crate) local: u64,
+    pub(crate) ok: u64,
     pub(crate) answered: u64,
     /// Answered no later than the fastest response and 1 % of the plan after its end (open loop).
     pub(crate) in_time: Option<u64>,
+    pub(crate) lag_p95: Option<Duration>,
     pub(crate) lag_p99: Option<Duration>,
     pub(crate) p95: Option<Duration>,
     pub(crate) generator: Generator,
@@ -75,7 +82,16 @@ impl Evidence {
             .or_else(|| self.throttled())
             .or_else(|| self.inflated())
             .or_else(|| self.saturated());
-        found.map(Validity::GeneratorBound)
+        found.map(|cause| Validity::GeneratorBound(cause + &self.nothing_succeeded()))
+    }
+
+    /// What the generator's fault must not hide.
+    fn nothing_succeeded(&self) -> String {
+        if self.ok > 0 || self.dispatched == 0 {
+            return String::new();
+        }
+        let commonest = self.commonest.as_deref().map(|kind| format!(", mostly: {kind}")).unwrap_or_default();
+        format!("; and none of {} operations succeeded{commonest}", self.dispatched)
     }
 
     fn stuck(&self) -> Option<String> {
@@ -83,10 +99,11 @@ impl Evidence {
         let others = if more.is_empty() { String::new() } else { format!(" (and {} more)", more.len()) };
         let lost: u64 = self.stuck.iter().map(|stuck| stuck.in_flight).sum();
         Some(format!(
-            "shard {}{others} stuck since {}: its figures end there, {lost} operations in flight count as unfinished; \
+            "shard {}{others} stuck since {}: its figures end at {}, {lost} operations in flight count as unfinished; \
              the workload blocks its thread, use non-blocking calls",
             first.shard,
             short(first.since),
+            short(first.until),
         ))
     }
 
@@ -116,14 +133,15 @@ impl Evidence {
                 self.because()
             ));
         }
-        let (inflation, p95) = (self.generator.inflation_p95?, self.p95?);
+        // Both measured on the way out; what the way back added is anybody's guess and decides nothing.
+        let (lag, p95) = (self.lag_p95?, self.p95?);
         let much = self.dispatched >= MIN_OPERATIONS
-            && inflation > NEGLIGIBLE_INFLATION
-            && inflation.as_secs_f64() > MAX_INFLATION * p95.as_secs_f64();
+            && lag > NEGLIGIBLE_LAG
+            && lag.as_secs_f64() > MAX_INFLATION * p95.as_secs_f64();
         much.then(|| {
             format!(
-                "its own lag makes up about {} of the {} of the response time's p95: {}",
-                short(inflation),
+                "dispatch lag p95 {} is more than a tenth of the response time's p95 of {}: {}",
+                short(lag),
                 short(p95),
                 self.because()
             )
@@ -222,7 +240,7 @@ impl Evidence {
         }
         let shed = if self.shed > 0 { format!(" ({} were shed)", self.shed) } else { String::new() };
         match self.in_time {
-            Some(in_time) if below(in_time, self.offered, 99) => Limit::TargetBound(format!(
+            Some(in_time) if below(in_time + self.broke, self.offered, 99) => Limit::TargetBound(format!(
                 "{in_time} of {} operations were answered by the end of the schedule{shed}: the target did not keep up, so percentiles depend on how long the run was",
                 self.offered
             )),
@@ -248,8 +266,10 @@ mod tests {
         Evidence {
             offered: 10_000,
             dispatched: 10_000,
+            ok: 10_000,
             answered: 10_000,
             in_time: Some(10_000),
+            lag_p95: Some(Duration::from_micros(70)),
             lag_p99: Some(Duration::from_micros(90)),
             p95: Some(Duration::from_millis(5)),
             ..Evidence::default()
@@ -267,20 +287,29 @@ mod tests {
     fn every_reason_has_its_verdict_and_its_cause() {
         let ms = Duration::from_millis;
         type Case = (&'static str, &'static str, fn(&mut Evidence));
-        let cases: [Case; 16] = [
+        let cases: [Case; 18] = [
             ("Valid", "", |_| {}),
             ("GeneratorBound", "blocks its thread", |e| e.stuck = vec![Stuck::default()]),
             ("GeneratorBound", "paused", |e| e.lag_p99 = Some(Duration::from_millis(11))),
+            ("GeneratorBound", "; and none of 10000 operations succeeded, mostly: status 503", |e| {
+                (e.lag_p99, e.ok) = (Some(Duration::from_millis(11)), 0);
+                e.commonest = Some("status 503".into());
+            }),
             ("GeneratorBound", "sent only 9000", |e| e.dispatched = 9_000),
             ("GeneratorBound", "quota", |e| e.generator.throttled_share = Some(0.03)),
-            ("GeneratorBound", "of the 5.00ms", |e| {
-                e.generator.inflation_p95 = Some(Duration::from_millis(3));
-            }),
+            (
+                "GeneratorBound",
+                "lag p95 3.00ms is more than a tenth of the response time's p95 of 5.00ms",
+                |e| {
+                    e.lag_p95 = Some(Duration::from_millis(3));
+                },
+            ),
             ("GeneratorBound", "alone", |e| e.blamed = Some("p99(response) < 1ms".into())),
             ("CapBound", "cap on operations", |e| (e.dispatched, e.capped) = (9_900, 100)),
             ("CapBound", "on this machine", |e| e.local = 100),
             ("Inconclusive", "contradict", |e| e.generator.littles_residual = Some(0.06)),
             ("TargetBound", "did not keep up", |e| e.in_time = Some(9_800)),
+            ("Valid", "", |e| (e.answered, e.in_time, e.broke) = (9_000, Some(9_000), 1_000)),
             ("TargetBound", "200 were shed", |e| {
                 (e.dispatched, e.shed, e.answered, e.in_time) = (9_800, 200, 9_800, Some(9_800));
             }),
@@ -291,7 +320,7 @@ mod tests {
             }),
             ("Inconclusive", "at least", |e| {
                 (e.offered, e.dispatched, e.answered, e.in_time) = (1, 1, 1, Some(1));
-                e.generator.inflation_p95 = Some(Duration::from_millis(5));
+                e.lag_p95 = Some(Duration::from_millis(5));
             }),
         ];
         for (verdict, cause, change) in cases {
@@ -300,9 +329,14 @@ mod tests {
             assert!(said.contains(cause), "{said:?} does not say {cause:?}");
         }
         let slight = |e: &mut Evidence| {
-            (e.p95, e.generator.inflation_p95) = (Some(ms(5)), Some(Duration::from_micros(1_900)));
+            (e.p95, e.lag_p95) = (Some(ms(5)), Some(Duration::from_micros(1_900)));
+            e.generator.unseen_p95 = Some(ms(3));
         };
-        assert_eq!(name(slight).0, "Valid", "two milliseconds are a coarse timer's own");
+        assert_eq!(
+            name(slight).0,
+            "Valid",
+            "two milliseconds are a coarse timer's own, and guesses decide nothing"
+        );
     }
 
     #[test]

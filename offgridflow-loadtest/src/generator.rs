@@ -52,10 +52,17 @@ pub struct Generator {
     pub throttled_share: Option<f64>,
     /// The share of all cores' time that the host took away.
     pub stolen_share: Option<f64>,
-    /// By how much the generator probably raised the 95th percentile of the response time: what its lag added on
-    /// the way out, and as much as its lag at that percentile for the way back.
+    /// By how much the generator raised the 95th percentile of the response time on the way out, by measurement: that of
+    /// `done − intended` less that of `done − dispatched`.
     #[cfg_attr(feature = "serde", serde(rename = "inflation_p95_ns", with = "crate::report::opt_nanos"))]
     pub inflation_p95: Option<Duration>,
+    /// How much more it may have added on the way back, where an answer waits for the same thread unseen: at most its lag
+    /// at that percentile, and no more than is left beside the median service time. An assumption that decides nothing.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "unseen_p95_ns", default, with = "crate::report::opt_nanos")
+    )]
+    pub unseen_p95: Option<Duration>,
     /// The median lag of this machine's timer with nothing else to do, measured before the run.
     #[cfg_attr(feature = "serde", serde(rename = "timer_lag_p50_ns", with = "crate::report::opt_nanos"))]
     pub timer_lag_p50: Option<Duration>,

@@ -45,8 +45,9 @@ fn panicked(panic: &(dyn Any + Send)) -> TargetError {
     TargetError::unanswered(FailKind::Panic, message(panic))
 }
 
-fn message(panic: &(dyn Any + Send)) -> String {
+/// What a panic said.
+pub(crate) fn message(panic: &(dyn Any + Send)) -> String {
     let text =
         panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("the workload panicked").to_owned()
+    text.unwrap_or("it panicked").to_owned()
 }

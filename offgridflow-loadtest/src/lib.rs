@@ -39,6 +39,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
+mod audience;
 #[cfg(all(test, target_os = "linux"))]
 mod bounded;
 mod calibrate;
@@ -61,6 +62,7 @@ mod outcome;
 mod pacer;
 mod plan;
 mod preflight;
+mod pulse;
 mod rate;
 mod recorder;
 mod replay;
@@ -123,7 +125,7 @@ pub use {
     stop::StopHandle,
     threshold::Threshold,
     units::parse_duration,
-    verdict::{Limit, MAX_INFLATION, MAX_LAG_P99, MIN_OPERATIONS, NEGLIGIBLE_INFLATION, Validity, Verdict},
+    verdict::{Limit, MAX_INFLATION, MAX_LAG_P99, MIN_OPERATIONS, NEGLIGIBLE_LAG, Validity, Verdict},
     warm_up::WarmUp,
     window::Window,
     workload::{

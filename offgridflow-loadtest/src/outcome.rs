@@ -97,6 +97,13 @@ impl Outcome {
         matches!(self, Self::Failed(TargetError { kind: FailKind::Stopped, .. }))
     }
 
+    /// Ended without an answer, and not for want of time: reset, refused, panicked.
+    pub(crate) fn is_break(&self) -> bool {
+        use FailKind::{Cap, Shed, Stopped, Timeout};
+        matches!(self, Self::Failed(TargetError { kind, answered: false, .. })
+            if !matches!(kind, Cap | Shed | Stopped | Timeout))
+    }
+
     /// Answered well, nothing to count.
     #[must_use]
     pub fn ok() -> Self {

@@ -156,7 +156,13 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "target      {}", self.target)?;
         writeln!(f, "load        {}", self.load())?;
-        writeln!(f, "in flight   at most {} ({:?})", self.max_in_flight, self.on_cap)?;
+        if self.executor.arrivals().is_some() {
+            let beyond = match self.on_cap {
+                OnCap::CountAsFailure => "what is due beyond that fails",
+                OnCap::Queue => "what is due beyond that waits",
+            };
+            writeln!(f, "in flight   at most {}, {beyond}", self.max_in_flight)?;
+        }
         writeln!(f, "time-out    {:?}", self.timeout)?;
         if let Some((deadline, overload)) = self.deadline {
             writeln!(f, "deadline    {deadline:?} ({overload:?})")?;

@@ -140,6 +140,7 @@ pub(crate) struct Tally {
     pub(crate) waiting: u64, // due, and without a turn when the run ended
     pub(crate) cut: u64,     // begun, and in flight when the run ended
     pub(crate) local: u64,   // failures of this machine, not the target's
+    pub(crate) broke: u64,   // failed without an answer but in time: no time-out, no backlog
     pub(crate) late: u64,    // answered after their deadline
     pub(crate) held: u64,    // waited for the cap
     pub(crate) warm: Warm,
@@ -178,6 +179,7 @@ impl Tally {
         self.waiting += other.waiting;
         self.cut += other.cut;
         self.local += other.local;
+        self.broke += other.broke;
         self.late += other.late;
         self.held += other.held;
         self.warm.operations += other.warm.operations;
@@ -195,9 +197,14 @@ impl Tally {
         self.undelayed.clear();
         self.past_end.clear();
         (self.dispatched, self.capped, self.shed, self.waiting, self.cut) = (0, 0, 0, 0, 0);
-        (self.local, self.late, self.held, self.busy_ns) = (0, 0, 0, 0);
+        (self.local, self.broke, self.late, self.held, self.busy_ns) = (0, 0, 0, 0, 0);
         (self.ledger, self.warm, self.last_done) = Default::default();
     }
+}
+
+/// How long after a plan of this length an operation may end and still have ended by its end, the fastest response aside.
+pub(crate) fn slack(planned: Duration) -> Duration {
+    (planned / 100).max(Duration::from_millis(100))
 }
 
 /// What a shard records into: the window it is in.
@@ -238,6 +245,8 @@ impl Recorder {
         let tally = &mut self.window.tally;
         tally.dispatched += 1;
         tally.cut += u64::from(outcome.is_cut());
+        tally.broke +=
+            u64::from(outcome.is_break() && times.done <= self.span.end() + slack(self.span.end()));
         tally.lag.record(block, times.dispatch_lag());
         if begun.admitted {
             tally.wait.record(block, times.admission_wait());

@@ -10,6 +10,7 @@ use tokio::{
 };
 
 use crate::{
+    audience::Audience,
     calibrate::calibrate,
     capacity::Capacity,
     clock::ClockSource,
@@ -21,6 +22,7 @@ use crate::{
     outcome::{FailKind, TargetError},
     plan::{Plan, Spin},
     preflight::Check,
+    pulse::Pulse,
     rate::Rate,
     report::Report,
     reporter::Reporter,
@@ -37,6 +39,8 @@ use crate::{
 
 /// Operations a second that one shard is given at most, before the default number of shards grows.
 const RATE_PER_SHARD: f64 = 10_000.0;
+/// The share of operations that may fail where nothing else is said.
+const DEFAULT_FAILURES: f64 = 0.01;
 /// The most operations in flight that a plan may ask for.
 const MAX_IN_FLIGHT: usize = 1_000_000;
 /// Sessions opened before an open-loop run, if nothing else is asked for.
@@ -83,13 +87,15 @@ pub struct LoadTest<W> {
     clock: ClockSource,
     calibrate: bool,
     thresholds: Vec<Result<Threshold, ConfigError>>,
+    default_gate: bool, // on failures, unless they are judged otherwise
     settings: Result<(), ConfigError>,
     reporters: Vec<Box<dyn Reporter>>,
     stop: StopHandle,
 }
 
 impl<W: Workload> LoadTest<W> {
-    /// A test of `workload`: one worker in a closed loop for 30 s, until told otherwise.
+    /// A test of `workload`: one worker in a closed loop for 30 s, until told otherwise. It passes with at most 1 % of
+    /// failures, panics included: see [`default_failure_gate`](Self::default_failure_gate).
     pub fn new(workload: W) -> Self {
         Self {
             workload: Arc::new(workload),
@@ -109,6 +115,7 @@ impl<W: Workload> LoadTest<W> {
             clock: ClockSource::Monotonic,
             calibrate: true,
             thresholds: Vec::new(),
+            default_gate: true,
             settings: Ok(()),
             reporters: Vec::new(),
             stop: StopHandle::default(),
@@ -134,6 +141,7 @@ impl<W: Workload> LoadTest<W> {
         self.timeout = settings.timeout;
         self.think_time = settings.think_time;
         self.expected_latency = settings.expected_latency;
+        self.default_gate = false;
         self.thresholds.extend(settings.judged_share().map(|share| Ok(Threshold::failure_ratio(share))));
         self
     }
@@ -161,6 +169,13 @@ impl<W: Workload> LoadTest<W> {
     /// [`validate`](Self::validate) and [`run`](Self::run).
     pub fn threshold(mut self, threshold: impl AsRef<str>) -> Self {
         self.thresholds.push(threshold.as_ref().parse());
+        self
+    }
+
+    /// Whether `failure_ratio <= 1%` is judged where nothing else is said of failures. Default: yes; a `failure_ratio` or
+    /// `failures` threshold on the whole run takes its place, and so do [`settings`](Self::settings).
+    pub fn default_failure_gate(mut self, judged: bool) -> Self {
+        self.default_gate = judged;
         self
     }
 
@@ -237,10 +252,11 @@ impl<W: Workload> LoadTest<W> {
         self.settings.clone()?;
         self.executor.validate()?;
         positive("timeout", self.timeout)?;
-        if self.max_in_flight == 0 || self.shards == Some(0) {
+        self.deadline.map_or(Ok(()), |(deadline, _)| positive("deadline", deadline))?;
+        if self.max_in_flight == 0 {
             return Err(ConfigError::new(
                 "concurrent_workers",
-                "at least one operation must be allowed in flight, on at least one shard",
+                "at least one operation must be allowed in flight",
             ));
         }
         if self.busiest() > MAX_IN_FLIGHT {
@@ -253,7 +269,7 @@ impl<W: Workload> LoadTest<W> {
         if let Executor::Open(arrivals) = &self.executor {
             littles_law(arrivals.peak_rate(), self.expected_latency + self.think_time, max_in_flight)?;
         }
-        let shards = self.shards.unwrap_or_else(|| self.default_shards()).min(max_in_flight);
+        let shards = self.checked_shards(max_in_flight)?;
         Ok(Plan {
             target: self.workload.describe(),
             executor: self.executor.clone(),
@@ -319,7 +335,9 @@ impl<W: Workload> LoadTest<W> {
             let _ = done.send(self.conduct(plan, start).await);
         };
         on_a_thread("load-conductor", conducting).map_err(Error::Start)?;
-        is_done.await.unwrap_or_else(|_| Err(Error::Start(io::Error::other("a reporter panicked"))))
+        is_done
+            .await
+            .unwrap_or_else(|_| Err(Error::Start(io::Error::other("the thread that conducts it died"))))
     }
 
     /// Runs it as one shard on the calling thread and runtime. Under tokio's paused clock the whole run takes
@@ -352,10 +370,10 @@ impl<W: Workload> LoadTest<W> {
             plan.notes =
                 checks.into_iter().filter(|check| check.worrying).map(|check| check.finding).collect();
         }
-        let mut reporters = std::mem::take(&mut self.reporters);
+        let mut audience = Audience::new(std::mem::take(&mut self.reporters));
         #[cfg(feature = "tracing")]
         tracing::info!(target = %plan.target, load = %plan.load(), shards = plan.shards, "load test starts");
-        reporters.iter_mut().for_each(|reporter| reporter.on_start(&plan));
+        audience.start(&plan);
         let _stop = StopOnDrop(self.stop.clone());
         let names = Arc::new(RouteTable::knowing(&self.workload.routes()));
         let calibration = if self.calibrate { calibrate().await } else { Calibration::default() };
@@ -363,7 +381,8 @@ impl<W: Workload> LoadTest<W> {
         let (go, going) = watch::channel(None);
         let (measure_from, measuring) = watch::channel(None);
         let (mut readies, mut results, mut all_spares) = (Vec::new(), Vec::new(), Vec::new());
-        for index in 0..plan.shards {
+        let pulses: Vec<_> = (0..plan.shards).map(|_| Arc::new(Pulse::default())).collect();
+        for (index, pulse) in pulses.iter().enumerate() {
             let (ready, is_ready) = oneshot::channel();
             let (result, has_result) = oneshot::channel();
             let (spare, spares) = mpsc::channel(WINDOWS_WAITING);
@@ -374,6 +393,7 @@ impl<W: Workload> LoadTest<W> {
                 spares,
                 measure_from: measuring.clone(),
                 stop: self.stop.clone(),
+                pulse: Arc::clone(pulse),
             };
             let shard = plan.shard(index, &names);
             start(Start { workload: Arc::clone(&self.workload), plan: shard, links, result })?;
@@ -382,8 +402,8 @@ impl<W: Workload> LoadTest<W> {
             all_spares.push(spare);
         }
         drop(windows);
-        let lines = Lines { windows: from_shards, spares: all_spares, measure_from };
-        let mut conductor = Conductor::new(plan, self.stop.clone(), reporters, lines, calibration);
+        let lines = Lines { windows: from_shards, spares: all_spares, measure_from, pulses };
+        let mut conductor = Conductor::new(plan, self.stop.clone(), audience, lines, calibration);
         let measured = conductor.measure(readies, results, go).await;
         let mut report = measured.report(&conductor.plan, &names);
         #[cfg(feature = "tracing")]
@@ -406,6 +426,18 @@ impl<W: Workload> LoadTest<W> {
             Executor::Closed(closed) => closed.workers,
         };
         wanted.clamp(1, (cores / 2).max(1))
+    }
+
+    fn checked_shards(&self, max_in_flight: usize) -> Result<usize, ConfigError> {
+        match self.shards {
+            Some(0) => Err(ConfigError::new("shards", "at least one thread has to send")),
+            Some(shards) if shards > max_in_flight => Err(ConfigError::new(
+                "shards",
+                format!("{shards} threads cannot share {max_in_flight} operations in flight: ask for fewer"),
+            )),
+            Some(shards) => Ok(shards),
+            None => Ok(self.default_shards().min(max_in_flight)),
+        }
     }
 
     fn default_warm_sessions(&self) -> usize {
@@ -458,7 +490,10 @@ impl<W: Workload> LoadTest<W> {
     }
 
     fn checked_thresholds(&self) -> Result<Vec<Threshold>, ConfigError> {
-        let thresholds: Vec<_> = self.thresholds.iter().cloned().collect::<Result<_, _>>()?;
+        let mut thresholds: Vec<_> = self.thresholds.iter().cloned().collect::<Result<_, _>>()?;
+        if self.default_gate && !thresholds.iter().any(Threshold::judges_failures) {
+            thresholds.push(Threshold::failure_ratio(DEFAULT_FAILURES));
+        }
         let closed = matches!(self.executor, Executor::Closed(_));
         if closed && thresholds.iter().any(|threshold| threshold.metric == Metric::AchievedRate) {
             return Err(ConfigError::new(

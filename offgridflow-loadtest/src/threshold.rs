@@ -113,6 +113,11 @@ impl Threshold {
             limit: Limit::Percent(share * 100.0),
         }
     }
+
+    /// Whether it is a condition on the failures of the whole run.
+    pub(crate) fn judges_failures(&self) -> bool {
+        self.route.is_none() && matches!(self.metric, Metric::FailureRatio | Metric::Failures)
+    }
 }
 
 impl Comparison {

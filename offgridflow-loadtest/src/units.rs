@@ -33,6 +33,9 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         ));
     }
     let scale = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, scale)| *scale);
+    if scale.is_none() && unit.contains(|c: char| c.is_ascii_digit()) {
+        return Err(format!("`{text}` has more than one unit: write one, for example \"90m\" for 1h30m"));
+    }
     let scale = scale.ok_or_else(|| format!("`{unit}` is not a unit of time: use ns, us, ms, s, m or h"))?;
     let number: f64 = number
         .parse()

@@ -4,10 +4,10 @@ use std::{fmt, time::Duration};
 
 /// The longest dispatch lag at its 99th percentile with which a run is still the target's measurement.
 pub const MAX_LAG_P99: Duration = Duration::from_millis(10);
-/// The largest share of the 95th percentile that the generator's own lag may make up ...
+/// The largest share of the response time's 95th percentile that the dispatch lag's may be ...
 pub const MAX_INFLATION: f64 = 0.1;
-/// ... once it is more than this: a millisecond each way, as coarse timers have it.
-pub const NEGLIGIBLE_INFLATION: Duration = Duration::from_millis(2);
+/// ... once it is more than this, which coarse timers have of themselves.
+pub const NEGLIGIBLE_LAG: Duration = Duration::from_millis(2);
 /// The fewest operations a run is judged by: what a p99 needs.
 pub const MIN_OPERATIONS: u64 = 299;
 

@@ -149,7 +149,7 @@ fn a_log_that_cannot_be_written_exits_4_and_the_rest_is_written() {
 fn wrong_usage_exits_2_in_a_sentence() {
     let folder = tempfile::tempdir().expect("folder");
     let missing = folder.path().join("none/run.json");
-    let cases: [(&[&str], &str); 12] = [
+    let cases: [(&[&str], &str); 20] = [
         (&["run"], "SCENARIO"),
         (&["run", "http://127.0.0.1:99999"], "the port is not a number"),
         (&["run", "http://127.0.0.1:http/"], "the port is not a number"),
@@ -163,6 +163,17 @@ fn wrong_usage_exits_2_in_a_sentence() {
             "keeps 50 operations busy at a time, more than the 40 allowed",
         ),
         (&["run", "http://127.0.0.1:1", "-t", "p95 < 1s"], "not a metric"),
+        (&["run", "http://127.0.0.1:1", "-r", "9", "--deadline", "0s"], "deadline: must be longer than zero"),
+        (&["run", "http://127.0.0.1:1", "-r", "9", "--speed", "2"], "--speed: is about a log: add --replay"),
+        (&["run", "http://127.0.0.1:1", "-r", "9", "--log-time", "t"], "--log-time: is about a log"),
+        (&["run", "http://127.0.0.1:1", "-r", "9", "--shards", "0"], "shards: at least one thread"),
+        (
+            &["run", "http://127.0.0.1:1", "-r", "9", "--shards", "1000"],
+            "shards: 1000 threads cannot share 256",
+        ),
+        (&["run", "127.0.0.1:18080", "-r", "9"], "did you mean http://127.0.0.1:18080?"),
+        (&["run", "http://127.0.0.1:1", "-X", "CONNECT"], "CONNECT is for proxies"),
+        (&["run", "http://127.0.0.1:1", "--for", "1h30m"], "90m"),
         (&["run", "missing.toml"], "cannot read missing.toml"),
         (&["run", "http://127.0.0.1:1", "--json", missing.to_str().expect("text")], "--json: cannot write"),
     ];

@@ -125,6 +125,31 @@ async fn a_target_slower_than_the_offered_rate_is_the_limit() {
     assert!(report.achieved_share.is_some_and(|share| (0.45..0.56).contains(&share)), "{report}");
 }
 
+/// Every tenth is reset at once: no backlog, nothing late, so its failures decide and not its pace.
+#[tokio::test(start_paused = true)]
+async fn a_target_that_fails_fast_keeps_up_and_its_failures_are_named() {
+    struct Resets;
+    impl Workload for Resets {
+        type Session = ();
+        async fn open(&self, _: &ShardCtx) -> Result<(), TargetError> {
+            Ok(())
+        }
+        async fn call(&self, (): &mut (), op: &mut Op) -> Outcome {
+            sleep(ms(2)).await;
+            if op.index() % 10 == 3 {
+                return TargetError::unanswered(FailKind::Reset, "connection reset").into();
+            }
+            Outcome::ok()
+        }
+    }
+    let test = LoadTest::new(Resets).rate(rate(100.0, 10)).threshold("failure_ratio <= 1%");
+    let report = test.run_here().await.expect("runs");
+    assert_eq!((report.verdict.name(), report.exit_code()), ("Valid", 1), "{report}");
+    assert_eq!(report.achieved_share, Some(0.9), "what was not answered was not achieved");
+    let named = "10.0 % of operations failed, mostly: reset (connection reset)";
+    assert!(report.notes.iter().any(|note| note == named), "{report}");
+}
+
 #[tokio::test]
 async fn a_generator_that_is_blocked_says_so() {
     let work = workload_fn(|op| async move {
@@ -173,6 +198,31 @@ async fn a_workload_that_never_gives_its_thread_back_does_not_hang_the_run() {
     );
 }
 
+#[tokio::test]
+async fn a_shard_stuck_before_its_first_window_tells_when_and_with_how_much() {
+    let gate = Arc::new((Mutex::new(false), Condvar::new()));
+    let held = Arc::clone(&gate);
+    let work = workload_fn(move |op| {
+        let held = Arc::clone(&held);
+        async move {
+            if op.index() == 120 {
+                let open = held.0.lock().expect("lock");
+                drop(held.1.wait_while(open, |open| !*open).expect("lock"));
+            }
+        }
+    });
+    let test = LoadTest::new(work).rate(rate(200.0, 1)).timeout(ms(100)).shards(1);
+    let report = test.run().await.expect("runs");
+    *gate.0.lock().expect("lock") = true;
+    gate.1.notify_all();
+    let cause = report.verdict.cause().unwrap_or_default();
+    assert!(
+        cause.contains("stuck since 6") && cause.contains("ms: its figures end at 0ns, 1 operations"),
+        "{cause}"
+    );
+    assert_eq!((report.dispatched, report.total.failed), (1, 1), "{report}");
+}
+
 /// What a shard had shown before it got stuck is in the report, and so is what it had in flight.
 #[tokio::test]
 async fn the_windows_of_a_shard_that_got_stuck_are_in_the_report() {
@@ -196,7 +246,8 @@ async fn the_windows_of_a_shard_that_got_stuck_are_in_the_report() {
     gate.1.notify_all();
     assert_eq!((report.verdict.name(), report.exit_code()), ("GeneratorBound", 3), "{report}");
     let cause = report.verdict.cause().unwrap_or_default();
-    assert!(cause.contains("shard 1 stuck since 1.00s: its figures end there, 1 operations"), "{cause}");
+    assert!(cause.contains("shard 1 stuck since 1.5"), "{cause}");
+    assert!(cause.contains("its figures end at 1.00s, 1 operations in flight"), "{cause}");
     // All of shard 0, and the first second of shard 1.
     assert_eq!((report.total.ok, report.total.failed, report.dispatched), (299, 1, 300), "{report}");
     assert_eq!((&*report.errors[0].cause, report.errors[0].count), ("stopped", 1), "{report}");
@@ -277,4 +328,39 @@ async fn a_closed_loop_is_judged_too() {
     assert_eq!(report.verdict.name(), "Valid", "{report}");
     assert!((4_000..=5_000).contains(&report.total.ok), "{report}");
     assert_eq!(report.achieved_share, None);
+}
+
+/// What is assumed of the way back never claims the target's own part.
+#[tokio::test]
+async fn the_generators_share_of_p95_leaves_the_target_its_own() {
+    let work = workload_fn(|op| async move {
+        if op.index() % 20 < 2 {
+            std::thread::sleep(Duration::from_micros(1_200)); // lag for those behind it
+        }
+        sleep(ms(1)).await;
+    });
+    let report = LoadTest::new(work).rate(rate(1_000.0, 1)).shards(1).run().await.expect("runs");
+    let used = &report.generator;
+    let share = used.inflation_p95.expect("measured") + used.unseen_p95.expect("assumed");
+    let (p95, own) = (report.total.response.p95.value(), report.total.service.p50.value());
+    assert!(
+        Some(share + own.expect("measured")) <= p95 || used.unseen_p95 == Some(Duration::ZERO),
+        "{report}"
+    );
+}
+
+/// A reporter's panic costs nobody the run.
+#[tokio::test]
+async fn a_reporter_that_panics_is_dropped_and_the_run_goes_on() {
+    struct Panics;
+    impl offgridflow_loadtest::Reporter for Panics {
+        fn on_window(&mut self, _: &offgridflow_loadtest::Window) {
+            panic!("no terminal");
+        }
+    }
+    let test = LoadTest::new(workload_fn(|_| sleep(ms(1)))).rate(rate(200.0, 3)).shards(1).reporter(Panics);
+    let report = test.run().await.expect("the results are there");
+    assert_eq!(report.total.ok, 600, "{report}");
+    let notes: Vec<_> = report.notes.iter().filter(|note| note.contains("panicked")).collect();
+    assert_eq!(notes, ["a reporter panicked and was told no more: no terminal"], "{report}");
 }

@@ -31,6 +31,34 @@ async fn a_panic_is_one_failed_operation() {
     assert_eq!((report.total.ok, report.total.failed), (900, 100), "{report}");
     assert_eq!((&*report.errors[0].cause, report.errors[0].count), ("panic", 100));
     assert_eq!(report.errors[0].message, "the third of ten");
+    assert_eq!(
+        (report.verdict.name(), report.exit_code()),
+        ("Valid", 1),
+        "bugs do not pass by default: {report}"
+    );
+    let said = "the workload panicked in 100 operations, a fault of its own: the third of ten";
+    assert!(report.notes.iter().any(|note| note == said), "{report}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_are_judged_by_default_unless_something_else_is_said_of_them() {
+    let test = || {
+        let work = workload_fn(|op| async move { if op.index() % 20 == 0 { Err("no") } else { Ok(()) } });
+        LoadTest::new(work).rate(rate(100.0, 10))
+    };
+    let judged = |report: &offgridflow_loadtest::Report| {
+        report.thresholds.iter().map(|result| result.threshold.clone()).collect::<Vec<_>>()
+    };
+    let report = test().run_here().await.expect("runs");
+    assert_eq!(
+        (judged(&report), report.exit_code()),
+        (vec!["failure_ratio <= 1%".to_owned()], 1),
+        "{report}"
+    );
+    let report = test().threshold("failure_ratio < 10%").run_here().await.expect("runs");
+    assert_eq!((judged(&report).len(), report.exit_code()), (1, 0), "{report}");
+    let report = test().default_failure_gate(false).run_here().await.expect("runs");
+    assert_eq!((judged(&report).len(), report.exit_code()), (0, 0), "{report}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -186,6 +214,7 @@ async fn errors_of_any_type_reach_the_ledger_by_route() {
     });
     let test = LoadTest::new(work).rate(rate(100.0, 10)).threshold("failure_ratio{even} < 10%");
     let report = test
+        .default_failure_gate(false)
         .threshold("failure_ratio{odd} < 10%")
         .threshold("failures{none} < 10")
         .run_here()

@@ -152,6 +152,14 @@ impl Subject {
     }
 
     fn scenario(&self) -> Result<LoadTest<HttpTarget>, ConfigError> {
+        let looks_like_host = self
+            .what
+            .rsplit_once(':')
+            .is_some_and(|(_, rest)| rest.starts_with(|c: char| c.is_ascii_digit()));
+        if looks_like_host && !std::path::Path::new(&self.what).exists() {
+            let hint = format!("`{0}` is no file: did you mean http://{0}?", self.what);
+            return Err(ConfigError::new("", hint));
+        }
         if self.has_url_flags() {
             return Err(ConfigError::new(
                 "",
@@ -185,6 +193,7 @@ impl Subject {
     }
 
     fn quick(&self) -> Result<LoadTest<HttpTarget>, ConfigError> {
+        self.replays()?;
         let settings = self.settings();
         settings.validate()?;
         let (seed, replay) = (self.seed.unwrap_or(0), self.replay()?);
@@ -210,6 +219,21 @@ impl Subject {
             Some(shards) => test.shards(shards),
             None => test,
         })
+    }
+
+    /// Refuses what says something of a log where there is none. (The parser waives `requires` where --rate excludes --replay.)
+    fn replays(&self) -> Result<(), ConfigError> {
+        let said = [
+            (self.speed.is_some(), "--speed"),
+            (self.format.is_some(), "--format"),
+            (self.log_time.is_some(), "--log-time"),
+            (self.log_method.is_some(), "--log-method"),
+            (self.log_path.is_some(), "--log-path"),
+        ];
+        match said.into_iter().find(|&(said, _)| said && self.replay.is_none()) {
+            Some((_, flag)) => Err(ConfigError::new(flag, "is about a log: add --replay LOG")),
+            None => Ok(()),
+        }
     }
 
     fn settings(&self) -> Settings {

@@ -11,7 +11,7 @@ use crate::{
     histogram::{Distribution, Observed, Quantile, as_f64, min_samples},
     outcome::FailKind,
     plan::Plan,
-    recorder::{RouteRecord, Tally},
+    recorder::{RouteRecord, Tally, slack},
     route::{RouteId, RouteTable},
     threshold::{Limit, Metric, Series, Statistic, Threshold},
     window::per_sec,
@@ -48,7 +48,7 @@ enum Finding {
 impl Measured {
     /// Judges the run. Verdict first: thresholds of an invalid or interrupted run are not judged.
     pub(crate) fn report(mut self, plan: &Plan, names: &RouteTable) -> Report {
-        self.generator.inflation_p95 = self.inflation();
+        (self.generator.inflation_p95, self.generator.unseen_p95) = self.inflation().unzip();
         let routes = self.routes(names);
         let mut total = RouteRecord::default();
         routes.iter().for_each(|(_, record)| total.merge(record));
@@ -113,17 +113,26 @@ impl Measured {
             return None;
         }
         let fastest = total.response.seen.answered().min().unwrap_or_default();
-        let slack = fastest + (plan.executor.duration() / 100).max(Duration::from_millis(100));
+        let slack = fastest + slack(plan.executor.duration());
         let late = &self.tally.past_end;
         Some(total.response.seen.answered().count() - (late.count() - late.count_up_to(slack)))
     }
 
-    /// By how much the generator raised the 95th percentile: on the way out what its lag added, by measurement; on
-    /// the way back as much as its lag at that percentile, since an answer waits for the same thread.
-    fn inflation(&self) -> Option<Duration> {
+    /// What the generator's lag added to the 95th percentile: on the way out, by measurement, and on the way back at most,
+    /// by assumption: an answer waits for the same thread, but not within the target's own part.
+    fn inflation(&self) -> Option<(Duration, Duration)> {
         let with = self.responses().answered().quantile(0.95)?;
         let out = with.saturating_sub(self.tally.undelayed.quantile(0.95)?);
-        Some((out + self.tally.lag.seen.answered().quantile(0.95)?).min(with))
+        let lag = self.tally.lag.seen.answered().quantile(0.95)?;
+        let own = self.services().answered().quantile(0.5).unwrap_or_default();
+        Some((out, lag.min(with.saturating_sub(own + out))))
+    }
+
+    /// The service times of all routes.
+    fn services(&self) -> Distribution {
+        let mut all = Distribution::default();
+        self.tally.routes().for_each(|(_, record)| all.merge(&record.service.seen));
+        all
     }
 
     /// The response times of all routes.
@@ -144,7 +153,6 @@ impl Measured {
             Finding::TooFew { have, need } => Some((threshold.to_string(), *have, *need)),
             _ => None,
         });
-        let commonest = self.tally.ledger.lines().iter().filter(|line| line.kind != FailKind::Cap);
         Evidence {
             generator: self.generator,
             closed: plan.executor.arrivals().is_none(),
@@ -159,16 +167,25 @@ impl Measured {
             capped: self.tally.capped,
             waiting: if self.ending == Ending::Completed { self.tally.waiting } else { 0 },
             cut: self.tally.cut,
+            broke: self.tally.broke,
+            ok: total.ok,
             answered: total.response.seen.answered().count(),
             in_time,
+            lag_p95: self.tally.lag.seen.answered().quantile(0.95),
             lag_p99: self.tally.lag.seen.quantile(0.99).value(),
             stuck: self.stuck.clone(),
             unreachable: self.unreachable.clone(),
-            commonest: commonest
-                .max_by_key(|line| line.count)
-                .map(|line| format!("{} ({})", line.kind, fit(&line.message, SAID))),
+            commonest: self.commonest(),
             lacking,
         }
+    }
+
+    /// The commonest failure but the cap's own, and what it said.
+    pub(super) fn commonest(&self) -> Option<String> {
+        let lines = self.tally.ledger.lines().iter().filter(|line| line.kind != FailKind::Cap);
+        lines
+            .max_by_key(|line| line.count)
+            .map(|line| format!("{} ({})", line.kind, fit(&line.message, SAID)))
     }
 
     fn row(&self, name: &str, record: &RouteRecord) -> Row {

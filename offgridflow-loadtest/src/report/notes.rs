@@ -5,13 +5,16 @@ use std::time::Duration;
 use super::{Measured, text::short};
 use crate::{
     histogram::as_f64,
+    outcome::FailKind,
     plan::Plan,
-    verdict::{MAX_INFLATION, NEGLIGIBLE_INFLATION},
+    verdict::{MAX_INFLATION, NEGLIGIBLE_LAG},
     warm_up::WarmUp,
 };
 
 /// The share of the host's time from which on stealing is worth a note.
 const NOTABLE_STEAL: f64 = 0.02;
+/// One failure in so many operations is worth a note.
+const NOTABLE_FAILURES: u64 = 100;
 /// The inflation of p95 from which on it is worth a note.
 const NOTABLE_INFLATION: Duration = Duration::from_micros(100);
 
@@ -22,7 +25,7 @@ fn own_tail(measured: &Measured) -> Option<String> {
     let own = |q: f64| {
         let with = response.answered().quantile(q)?;
         let added = with.saturating_sub(recorder.undelayed.quantile(q)?);
-        Some(added > NEGLIGIBLE_INFLATION && added.as_secs_f64() > MAX_INFLATION * with.as_secs_f64())
+        Some(added > NEGLIGIBLE_LAG && added.as_secs_f64() > MAX_INFLATION * with.as_secs_f64())
     };
     let tails = [(0.99, "p99"), (0.999, "p99.9"), (1.0, "maximum")];
     let from = tails.into_iter().find(|&(q, _)| own(q) == Some(true)).map(|(_, name)| name)?;
@@ -31,6 +34,27 @@ fn own_tail(measured: &Measured) -> Option<String> {
         "the generator itself was up to {} late: response times from the {from} on are partly its own",
         short(lag)
     ))
+}
+
+/// What share failed, if it is worth a word, and how.
+fn failures(measured: &Measured) -> Option<String> {
+    let (failed, all) = measured
+        .tally
+        .routes()
+        .fold((0, 0), |(failed, all), (_, route)| (failed + route.failed, all + route.ok + route.failed));
+    let commonest = measured.commonest()?;
+    (failed * NOTABLE_FAILURES >= all).then(|| {
+        let share = as_f64(failed) * 100.0 / as_f64(all);
+        format!("{share:.1} % of operations failed, mostly: {commonest}")
+    })
+}
+
+/// Panics are faults of the workload, whatever the target did.
+fn panics(measured: &Measured) -> Option<String> {
+    let lines = || measured.tally.ledger.lines().iter().filter(|line| line.kind == FailKind::Panic);
+    let first = lines().next()?;
+    let count: u64 = lines().map(|line| line.count).sum();
+    Some(format!("the workload panicked in {count} operations, a fault of its own: {}", first.message))
 }
 
 pub(super) fn notes(measured: &Measured, plan: &Plan) -> Vec<String> {
@@ -43,6 +67,8 @@ pub(super) fn notes(measured: &Measured, plan: &Plan) -> Vec<String> {
         ));
     }
     notes.extend(own_tail(measured));
+    notes.extend(failures(measured));
+    notes.extend(panics(measured));
     if plan.warm_up == WarmUp::Auto && !measured.settled {
         notes.push(
             "the response times did not become steady in the first half: the second was measured".into(),
@@ -55,8 +81,11 @@ pub(super) fn notes(measured: &Measured, plan: &Plan) -> Vec<String> {
         notes.push(format!("the host took {:.1} % of this machine's CPU time away", share * 100.0));
     }
     if let Some(inflation) = generator.inflation_p95.filter(|&inflation| inflation > NOTABLE_INFLATION) {
+        let unseen = generator.unseen_p95.map_or_else(String::new, |unseen| {
+            format!("; up to {} more may have come on the way back, which nobody measured", short(unseen))
+        });
         notes.push(format!(
-            "the generator's own lag raised the p95 of the response time by about {}",
+            "the generator's own lag raised the p95 of the response time by {}{unseen}",
             short(inflation)
         ));
     }

@@ -17,7 +17,9 @@ const MESSAGE: usize = 100;
 
 pub(crate) fn write(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     head(report, f)?;
-    tables(report, f)?;
+    if report.ending != Ending::NotStarted {
+        tables(report, f)?;
+    }
     generator(report, f)?;
     errors(report, f)?;
     thresholds(report, f)?;
@@ -177,7 +179,10 @@ fn generator(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, ", could have sent {headroom:.1}×")?;
     }
     if let Some(inflation) = used.inflation_p95 {
-        write!(f, ", raised p95 by about {}", short(inflation))?;
+        write!(f, ", raised p95 by {} on the way out", short(inflation))?;
+    }
+    if let Some(unseen) = used.unseen_p95 {
+        write!(f, " and up to {} on the way back", short(unseen))?;
     }
     if let Some(floor) = used.timer_lag_p50 {
         write!(f, ", timer alone lags {}", short(floor))?;

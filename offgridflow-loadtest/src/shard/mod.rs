@@ -30,6 +30,7 @@ use crate::{
     opening::{open_sessions, wait_for_start},
     outcome::TargetError,
     pacer::{LONGEST_SLEEP, Pacing},
+    pulse::Pulse,
     recorder::{Recorder, WindowRecord},
     route::RouteTable,
     span::Span,
@@ -75,6 +76,7 @@ pub(crate) struct Links {
     /// From when on is measured, once an automatic warm-up is over.
     pub(crate) measure_from: watch::Receiver<Option<Duration>>,
     pub(crate) stop: StopHandle,
+    pub(crate) pulse: Arc<Pulse>,
 }
 
 /// Runs a shard to its end, its last window included, and says what it used. `None` if the run never started.
@@ -83,13 +85,13 @@ pub(crate) async fn run_shard<W: Workload>(
     plan: ShardPlan,
     links: Links,
 ) -> Option<ShardUse> {
-    let Links { ready, mut start, windows, spares, measure_from, stop } = links;
+    let Links { ready, mut start, windows, spares, measure_from, stop, pulse } = links;
     let mut idle = Vec::with_capacity(plan.warm_sessions);
     let opened = open_sessions(&workload, &plan, &mut idle).await;
     ready.send(opened).ok()?;
     let origin = (*start.wait_for(Option::is_some).await.ok()?)?;
     wait_for_start(origin, plan.clock).await;
-    let shard = Rc::new(Shard::new(workload, plan, origin, idle, stop));
+    let shard = Rc::new(Shard::new(workload, plan, origin, idle, stop, pulse));
     let mut used = ShardUse::begin();
     let ticker = spawn_local(Rc::clone(&shard).tick(windows.clone(), spares, measure_from));
     let tasks = match shard.plan.executor.clone() {
@@ -125,6 +127,7 @@ struct Shard<W: Workload> {
     plan: ShardPlan,
     clock: RunClock,
     stop: StopHandle,
+    pulse: Arc<Pulse>,
     recorder: RefCell<Recorder>,
     idle: RefCell<Vec<W::Session>>, // opened, not yet in a slot
     slots: RefCell<Vec<Rc<Slot>>>,  // all of them, at most `cap`
@@ -149,6 +152,7 @@ impl<W: Workload> Shard<W> {
         origin: Instant,
         idle: Vec<W::Session>,
         stop: StopHandle,
+        pulse: Arc<Pulse>,
     ) -> Self {
         Self {
             clock: RunClock::starting_at(origin),
@@ -168,6 +172,7 @@ impl<W: Workload> Shard<W> {
             workload,
             plan,
             stop,
+            pulse,
         }
     }
 
@@ -196,12 +201,14 @@ impl<W: Workload> Shard<W> {
         let span = at.saturating_sub(self.changed.replace(at)).as_nanos();
         self.occupied.set(self.occupied.get() + span * u128::from(self.running.get()));
         self.running.set(self.running.get().saturating_add_signed(change));
+        self.pulse.beat(at, self.running.get());
     }
 
     /// Sleeps until `at`, or until the run is stopped.
     async fn rest_until(&self, at: Duration) {
         loop {
             let now = self.clock.now();
+            self.pulse.beat(now, self.running.get());
             if now >= at || self.stop.ends() {
                 return;
             }

@@ -41,11 +41,17 @@ impl HttpRoute {
     /// Any method.
     ///
     /// # Errors
-    /// A method that HTTP does not allow.
+    /// A method that HTTP does not allow, and `CONNECT` and `TRACE`.
     pub fn new(method: &str, path: impl Into<String>) -> Result<Self, ConfigError> {
         let method = method
             .parse()
             .map_err(|_| ConfigError::new("method", format!("`{method}` is not an HTTP method")))?;
+        if matches!(method, Method::CONNECT | Method::TRACE) {
+            return Err(ConfigError::new(
+                "method",
+                format!("{method} is for proxies and not for a load test"),
+            ));
+        }
         Ok(Self::with(method, path))
     }
 
