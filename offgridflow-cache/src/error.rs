@@ -121,6 +121,12 @@ pub enum BackendError {
         /// Which backend.
         backend: &'static str,
     },
+    /// It is behind what was seen of it: it came back with an older memory, from which nothing is taken.
+    #[error("{backend} came back with an older memory than it had")]
+    RolledBack {
+        /// Which backend.
+        backend: &'static str,
+    },
     /// Its answer makes no sense.
     #[error("{backend} answered {what}")]
     Protocol {

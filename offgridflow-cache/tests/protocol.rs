@@ -7,13 +7,18 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use gated::{DELTA, Gated, Node, Source, read, reading};
-use offgridflow_cache::sim::{Mutant, Store};
+use offgridflow_cache::sim::{Mutant, Notice, Store};
 use offgridflow_cache::{Cache, Delivery, InProcess, Json};
 use tokio::time::sleep;
 
 fn node(shared: &Gated, source: &Source, mutant: Option<Mutant>, patience: Duration) -> Node {
     let builder = Cache::builder("schedules").shared(shared.clone(), Json).mutant(mutant);
     builder.max_staleness(DELTA).shared_timeout(patience).build(source.clone()).unwrap()
+}
+
+/// The store as a node has it that remembers how far its sequence had come.
+fn connected(store: &InProcess) -> Gated {
+    Gated { link: store.connect(), ..Gated::over(store) }
 }
 
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -96,18 +101,49 @@ async fn s4_what_nobody_vouches_for_is_not_served_however_the_polling_task_fares
 async fn s5_what_a_restart_brings_back_is_not_served() {
     with_and_without(Mutant::TrustRollback, async |mutant| {
         let (store, source) = (InProcess::new(), Source::new());
-        let a = node(&Gated::over(&store), &source, None, PATIENCE);
+        let a = node(&connected(&store), &source, None, PATIENCE);
         assert_eq!(read(&a).await, 0);
         sleep(DELTA).await; // it is filled
         store.save();
         source.set(1);
         assert_eq!(a.invalidate(&1).await, Delivery::Delivered);
-        store.restart(mutant.is_some());
-        let b = node(&Gated::over(&store), &source, None, PATIENCE);
+        store.restart(if mutant.is_some() { Notice::Never } else { Notice::ByAll });
+        let b = node(&connected(&store), &source, None, PATIENCE);
         sleep(DELTA).await;
         read(&b).await == 1 && read(&a).await == 1
     })
     .await;
+}
+
+/// S5, before anybody has looked for news: the node that removed the key asks for it at once. Its look may have been sent before the
+/// restart, and be answered after it.
+#[tokio::test(start_paused = true)]
+async fn s5_what_a_restart_brings_back_is_not_served_to_who_removed_it_before_news_either() {
+    for sent_before in [false, true] {
+        with_and_without(Mutant::BelieveLooks, async |mutant| {
+            let (store, source) = (InProcess::new(), Source::new());
+            let shared = connected(&store);
+            let a = node(&shared, &source, None, DELTA * 10);
+            assert_eq!(read(&a).await, 0);
+            sleep(DELTA).await; // it is filled
+            store.save();
+            source.set(1);
+            assert_eq!(a.invalidate(&1).await, Delivery::Delivered);
+            shared.news.close();
+            let restart = || store.restart(if mutant.is_some() { Notice::ByNews } else { Notice::ByAll });
+            if sent_before {
+                shared.ask.close();
+                let early = reading(&a);
+                shared.ask.reached().await;
+                restart();
+                shared.ask.release();
+                return early.await.unwrap() == 1;
+            }
+            restart();
+            read(&a).await == 1
+        })
+        .await;
+    }
 }
 
 /// S6: a node writes, another writes after it and invalidates, and the first puts what it wrote.

@@ -14,6 +14,8 @@ use super::{
     BackendStats, CacheBackend, Caps, Change, Entry, Fill, FillWith, Filled, Lease, Lookup, News, Position,
     Scope, Terms,
 };
+#[cfg(feature = "sim")]
+use crate::sim::Notice;
 use crate::{BackendError, Key};
 
 /// Removals remembered a namespace; who is further behind starts over.
@@ -40,7 +42,11 @@ struct Memory {
     epoch: u64,
     spaces: HashMap<String, Space>,
     #[cfg(feature = "sim")]
-    saved: (u64, HashMap<String, Space>),
+    run: u64, // of the store; another after each restart
+    #[cfg(feature = "sim")]
+    notice: Notice,
+    #[cfg(feature = "sim")]
+    saved: HashMap<String, Space>,
     #[cfg(feature = "sim")]
     skew: Duration,
 }
@@ -49,6 +55,8 @@ struct Memory {
 #[cfg_attr(feature = "sim", derive(Clone))]
 struct Space {
     epoch: u64,
+    #[cfg(feature = "sim")]
+    run: u64, // in which the epoch was minted
     capacity: usize,
     slots: HashMap<Vec<u8>, Slots>,
     sequence: u64,
@@ -155,7 +163,15 @@ impl InProcess {
         self.commands.fetch_add(1, Ordering::Relaxed);
         let mut memory = self.memory();
         let (epoch, now) = (memory.epoch, memory.now());
-        let empty = || Space { epoch, capacity: self.capacity, ..Space::default() };
+        #[cfg(feature = "sim")]
+        let run = memory.run;
+        let empty = || Space {
+            epoch,
+            #[cfg(feature = "sim")]
+            run,
+            capacity: self.capacity,
+            ..Space::default()
+        };
         work(memory.spaces.entry(namespace.to_owned()).or_insert_with(empty), now)
     }
 
@@ -174,21 +190,38 @@ impl InProcess {
 
     pub(crate) fn save_memory(&self) {
         let mut memory = self.memory();
-        memory.saved = (memory.epoch, memory.spaces.clone());
+        memory.saved = memory.spaces.clone();
     }
 
-    /// What was saved is there again: the sequence, the log, the tags, and under another epoch none of the values.
-    pub(crate) fn restore_memory(&self, unnoticed: bool) {
+    /// What was saved is there again, values and epochs included, until [`notice`](Self::notice) says so.
+    pub(crate) fn restore_memory(&self, notice: Notice) {
         let mut memory = self.memory();
-        (memory.epoch, memory.spaces) = memory.saved.clone();
-        if !unnoticed {
-            memory.epoch = next_epoch();
-            let epoch = memory.epoch;
-            for space in memory.spaces.values_mut() {
-                space.epoch = epoch;
-                space.slots.clear();
-            }
+        memory.spaces = memory.saved.clone();
+        (memory.epoch, memory.run, memory.notice) = (next_epoch(), next_epoch(), notice);
+    }
+
+    /// Gives the namespace another epoch, in which nothing is stored, if it was rolled back and who asks can know: by what it has `seen`,
+    /// or by the run where it `checks` that, or does not know the epoch.
+    pub(crate) fn notice(&self, namespace: &str, seen: Option<&Position>, checks: bool) {
+        let mut memory = self.memory();
+        let (run, notice) = (memory.run, memory.notice);
+        let Some(space) = memory.spaces.get_mut(namespace) else { return };
+        let now = space.position();
+        let known = seen.filter(|seen| seen.epoch == now.epoch);
+        let behind = known.is_some_and(|seen| seen.sequence > now.sequence);
+        let rolled_back = match notice {
+            Notice::ByAll => behind || (checks || known.is_none()) && run != space.run,
+            Notice::ByNews => checks && run != space.run,
+            Notice::Never => false,
+        };
+        if rolled_back {
+            (space.epoch, space.run) = (next_epoch(), run);
+            space.slots.clear();
         }
+    }
+
+    pub(crate) fn position(&self, namespace: &str) -> Position {
+        self.with(namespace, |space, _| space.position())
     }
 
     pub(crate) fn jump_clock(&self, millis: i64) {
@@ -205,7 +238,11 @@ impl Default for Memory {
             epoch: next_epoch(),
             spaces: HashMap::new(),
             #[cfg(feature = "sim")]
-            saved: (next_epoch(), HashMap::new()),
+            run: next_epoch(),
+            #[cfg(feature = "sim")]
+            notice: Notice::ByAll,
+            #[cfg(feature = "sim")]
+            saved: HashMap::new(),
             #[cfg(feature = "sim")]
             skew: Duration::from_secs(3_600), // so that it can jump back as well
         }
@@ -241,6 +278,10 @@ fn slot_of(slots: &mut Slots, schema: u32) -> &mut Slot {
 }
 
 impl Space {
+    fn position(&self) -> Position {
+        Position { epoch: Bytes::copy_from_slice(&self.epoch.to_be_bytes()), sequence: self.sequence }
+    }
+
     /// Makes room for one more key. What goes is a miss, and its leases are refused.
     fn make_room(&mut self, now: Instant) {
         if self.slots.len() < self.capacity {
@@ -340,13 +381,13 @@ impl Space {
     }
 
     fn news(&self, seen: Option<&Position>) -> News {
-        let epoch = Bytes::copy_from_slice(&self.epoch.to_be_bytes());
+        let position = self.position();
         let known = |since: u64| self.sequence == since || self.log.contains_key(&(since + 1));
-        let whole = seen.filter(|seen| seen.epoch == epoch && known(seen.sequence));
+        let whole = seen.filter(|seen| seen.epoch == position.epoch && known(seen.sequence));
         let since = |seen: &Position| {
             self.log.range(seen.sequence + 1..).flat_map(|(_, changes)| changes.clone()).collect()
         };
-        News { position: Position { epoch, sequence: self.sequence }, changes: whole.map(since) }
+        News { changes: whole.map(since), position }
     }
 }
 

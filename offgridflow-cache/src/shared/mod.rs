@@ -285,6 +285,8 @@ pub struct BackendStats {
     pub errors: u64,
     /// Values that were not stored because they are longer than the store takes.
     pub too_long: u64,
+    /// Times that it was found with an older memory than it had: started again from a file, or taken over from.
+    pub rolled_back: u64,
     /// Namespaces whose announcements of removals cannot be heard at the moment: other nodes' removals are found every Δ/4, not sooner.
     pub unheard: u64,
     /// Calls refused without a command, by a [`Breaker`](crate::Breaker).

@@ -27,6 +27,7 @@
 mod check;
 #[cfg(feature = "moka")]
 mod composition;
+mod connected;
 mod dice;
 mod history;
 mod mutant;
@@ -49,7 +50,7 @@ pub use self::mutant::Mutant;
 pub(crate) use self::mutant::Probe;
 use self::plan::Shape;
 use self::play::{Plan, play};
-pub use self::store::Store;
+pub use self::store::{Notice, Store};
 use self::world::Mishaps;
 
 /// How a run is made.

@@ -22,6 +22,8 @@ pub enum Mutant {
     TickedTrust,
     /// S5: a shared tier that came back with an older memory is believed.
     TrustRollback,
+    /// S5: what a shared tier that came back with an older memory answers is believed until somebody looks for news.
+    BelieveLooks,
     /// S6: what is put is kept whether or not the key was invalidated after its lease was taken.
     PutUnleased,
     /// A flight keeps what it brings although the key was invalidated meanwhile.
@@ -48,12 +50,13 @@ pub enum Mutant {
 
 impl Mutant {
     /// Every one of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::FenceOnce,
         Self::BornAtLanding,
         Self::OwnSequences,
         Self::TickedTrust,
         Self::TrustRollback,
+        Self::BelieveLooks,
         Self::PutUnleased,
         Self::LandRevoked,
         Self::FillUnleased,

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
+use super::connected::SENT;
 use super::plan::MS;
 use super::world::{Site, World};
 use crate::{
@@ -137,7 +139,7 @@ impl Network {
     /// The request goes its way whether or not its sender still waits.
     async fn send(&self, request: Request) -> Result<Reply, BackendError> {
         let (network, fate) = (self.clone(), self.fate(&request));
-        tokio::spawn(async move { network.carry(request, fate).await })
+        tokio::spawn(SENT.scope(Instant::now(), async move { network.carry(request, fate).await }))
             .await
             .unwrap_or_else(|_| Err(self.lost()))
     }
@@ -179,7 +181,8 @@ impl Network {
     /// A message that arrives twice.
     fn repeat(&self, request: Request, after: u64) {
         let network = self.clone();
-        tokio::spawn(async move {
+        let sent = SENT.try_with(|sent| *sent).unwrap_or_else(|_| Instant::now());
+        tokio::spawn(SENT.scope(sent, async move {
             network.world.linger(after).await;
             if network.world.reaches(network.node) {
                 let what = request.to_string();
@@ -187,7 +190,7 @@ impl Network {
                 let node = network.node;
                 network.world.note(|| format!("node {node}: the {what} arrives again: {}", said(&answer)));
             }
-        });
+        }));
     }
 
     /// A message that somebody removed something: it hurries a look for news, and is lost like any other.

@@ -13,7 +13,7 @@ use super::network::Network;
 use super::node::Node;
 use super::plan::{Act, DELTA_MS, KEYS, Reach, Shape, Step};
 use super::source::Source;
-use super::store::Store;
+use super::store::{Notice, Store};
 use super::unfenced::{Bus, OwnSequences, Unfenced};
 use super::world::{Mishaps, World};
 use crate::CacheBackend;
@@ -166,7 +166,11 @@ impl<S: Store> Fleet<S> {
             }
             Act::Empty => self.store.empty(),
             Act::Save => self.store.save(),
-            Act::Restart => self.store.restart(self.subject.mutant() == Some(Mutant::TrustRollback)),
+            Act::Restart => self.store.restart(match self.subject.mutant() {
+                Some(Mutant::TrustRollback) => Notice::Never,
+                Some(Mutant::BelieveLooks) => Notice::ByNews,
+                _ => Notice::ByAll,
+            }),
             Act::Jump { millis } => {
                 world.jumped();
                 self.store.jump(millis);

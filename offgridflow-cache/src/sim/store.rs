@@ -1,6 +1,20 @@
 use std::sync::Arc;
 
+use super::connected::Connected;
 use crate::{CacheBackend, InProcess};
+
+/// Who notices that a store came back with an older memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// Who looks for news or removes something, and who asks for values having seen a removal that the store knows nothing of, or not having
+    /// seen the epoch: it is in another life from then on. That is the protocol.
+    ByAll,
+    /// Who looks for news or removes something: [`Mutant::BelieveLooks`](super::Mutant::BelieveLooks).
+    ByNews,
+    /// Nobody: [`Mutant::TrustRollback`](super::Mutant::TrustRollback).
+    Never,
+}
 
 /// A store that the nodes of a simulation share.
 ///
@@ -16,10 +30,9 @@ pub trait Store: Send + Sync + 'static {
     /// Writes its memory to a file.
     fn save(&self) {}
 
-    /// Ends, and starts again with what was last saved. Who looks for news then finds another life, unless `unnoticed`: that is
-    /// what [`Mutant::TrustRollback`](super::Mutant::TrustRollback) is about.
-    fn restart(&self, unnoticed: bool) {
-        let _ = unnoticed;
+    /// Ends, and starts again with what was last saved, values and all, until somebody notices.
+    fn restart(&self, notice: Notice) {
+        let _ = notice;
     }
 
     /// Its wall clock jumps by so many milliseconds.
@@ -30,7 +43,7 @@ pub trait Store: Send + Sync + 'static {
 
 impl Store for InProcess {
     fn connect(&self) -> Arc<dyn CacheBackend> {
-        Arc::new(self.clone())
+        Arc::new(Connected::to(self))
     }
 
     fn empty(&self) {
@@ -41,8 +54,8 @@ impl Store for InProcess {
         self.save_memory();
     }
 
-    fn restart(&self, unnoticed: bool) {
-        self.restore_memory(unnoticed);
+    fn restart(&self, notice: Notice) {
+        self.restore_memory(notice);
     }
 
     fn jump(&self, millis: i64) {

@@ -57,19 +57,31 @@ pub(crate) async fn until(mut holds: impl FnMut() -> bool) {
 #[derive(Debug, Clone)]
 pub(crate) struct Gated {
     pub(crate) store: InProcess,
+    pub(crate) link: Arc<dyn CacheBackend>, // to it
     pub(crate) ask: Gate,
     pub(crate) told: Gate,
     pub(crate) fill: Gate,
     pub(crate) remove: Gate,
+    pub(crate) news: Gate,
     pub(crate) silent: Arc<AtomicBool>,
     pub(crate) asked: Arc<AtomicU64>,
 }
 
 impl Gated {
     pub(crate) fn over(store: &InProcess) -> Self {
-        let gate = Gate::open;
+        let (link, gate) = (Arc::new(store.clone()), Gate::open);
         let (store, silent, asked) = (store.clone(), Arc::default(), Arc::default());
-        Self { store, ask: gate(), told: gate(), fill: gate(), remove: gate(), silent, asked }
+        Self {
+            store,
+            link,
+            ask: gate(),
+            told: gate(),
+            fill: gate(),
+            remove: gate(),
+            news: gate(),
+            silent,
+            asked,
+        }
     }
 
     async fn unless_silent(&self) {
@@ -85,7 +97,7 @@ impl CacheBackend for Gated {
         self.asked.fetch_add(1, Ordering::SeqCst);
         self.unless_silent().await;
         self.ask.pass().await;
-        let answer = self.store.get_or_lease(keys, terms).await;
+        let answer = self.link.get_or_lease(keys, terms).await;
         self.told.pass().await;
         answer
     }
@@ -93,18 +105,19 @@ impl CacheBackend for Gated {
     async fn fill_if(&self, fills: Vec<Fill>) -> Result<Vec<Filled>, BackendError> {
         self.unless_silent().await;
         self.fill.pass().await;
-        self.store.fill_if(fills).await
+        self.link.fill_if(fills).await
     }
 
     async fn remove(&self, namespace: &str, scope: Scope) -> Result<(), BackendError> {
         self.unless_silent().await;
         self.remove.pass().await;
-        self.store.remove(namespace, scope).await
+        self.link.remove(namespace, scope).await
     }
 
     async fn news(&self, namespace: &str, seen: Option<Position>) -> Result<News, BackendError> {
         self.unless_silent().await;
-        self.store.news(namespace, seen).await
+        self.news.pass().await;
+        self.link.news(namespace, seen).await
     }
 
     fn caps(&self) -> Caps {

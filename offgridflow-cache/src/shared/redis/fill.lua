@@ -1,34 +1,34 @@
--- KEYS: clock, then the keys to fill. ARGV, eight a key: schema, lease token, born, frame, ttl in ms
--- (0: release), grace in ms, hashes and names of tags.
-local epoch = redis.call('HGET', KEYS[1], 'e')
-local own = epoch and epoch .. ':' or false
+-- ARGV from the fifth on, eight a key: schema, lease token, born, frame, ttl in ms (0: release), grace in ms, hashes and names of tags.
+local c, rolled_back = read_clock()
+local epoch, own = c[1], c[1] .. ':'
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 -- What other schemas have of the key: how long that is still needed; what is not, goes.
 local function others(key, schema)
   local longest = 0
-  if redis.call('HLEN', key) <= 7 then return longest end
+  if redis.call('HLEN', key) <= 2 then return longest end
   for _, field in ipairs(redis.call('HKEYS', key)) do
     local kind, of = string.sub(field, 1, 1), string.sub(field, 2)
-    if (kind == 'b' or kind == 'l') and of ~= schema then
-      local ends = redis.call('HMGET', key, 'k' .. of, 'd' .. of)
-      local last = math.max(tonumber(ends[1] or 0), tonumber(ends[2] or 0)) - now
+    if (kind == 'h' or kind == 'l') and of ~= schema then
+      local found = redis.call('HMGET', key, 'h' .. of, 'd' .. of)
+      local kept = #(found[1] or '') >= HEADER_BYTES and select(3, struct.unpack(HEADER, found[1])) or 0
+      local last = math.max(kept, tonumber(found[2] or 0)) - now
       if last > 0 then
         longest = math.max(longest, last)
       else
-        for letter in string.gmatch('vbxketnldg', '.') do redis.call('HDEL', key, letter .. of) end
+        redis.call('HDEL', key, 'v' .. of, 'h' .. of, 'l' .. of, 'd' .. of, 'g' .. of)
       end
     end
   end
   return longest
 end
 
-local answers = {}
-for i = 2, #KEYS do
-  local a = (i - 2) * 8
+local answers = { { epoch, tonumber(c[2]), rolled_back } }
+for i = 4, #KEYS do
+  local a = (i - 4) * 8 + 4
   local s, token = ARGV[a + 1], ARGV[a + 2]
-  local held = own and string.sub(token, 1, #own) == own and redis.pcall('HGET', KEYS[i], 'l' .. s)
+  local held = string.sub(token, 1, #own) == own and redis.pcall('HGET', KEYS[i], 'l' .. s)
   if held ~= token then
     answers[#answers + 1] = 0
   else
@@ -36,8 +36,9 @@ for i = 2, #KEYS do
     local ttl = tonumber(ARGV[a + 5])
     if ttl > 0 then
       local keep = ttl + tonumber(ARGV[a + 6])
-      redis.call('HSET', KEYS[i], 'v' .. s, ARGV[a + 4], 'b' .. s, ARGV[a + 3], 'x' .. s, now + ttl, 'k' .. s, now + keep,
-        'e' .. s, epoch, 't' .. s, ARGV[a + 7], 'n' .. s, ARGV[a + 8])
+      local hashes, names = ARGV[a + 7], ARGV[a + 8]
+      local header = struct.pack(HEADER, ARGV[a + 3], now + ttl, now + keep, #epoch, #hashes) .. epoch .. hashes .. names
+      redis.call('HSET', KEYS[i], 'v' .. s, ARGV[a + 4], 'h' .. s, header)
       redis.call('PEXPIRE', KEYS[i], math.max(keep, others(KEYS[i], s)))
     end
     answers[#answers + 1] = 1

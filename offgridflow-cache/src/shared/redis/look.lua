@@ -1,61 +1,69 @@
--- KEYS: clock, tags, log, then the keys asked for. ARGV: a unique text, the lease in ms, 1 to lease what is fresh as well,
--- the age in ms from which leases are taken over, the schema.
--- The clock's hash: e epoch, s sequence, f floor, g up to where the log is forgotten, t whether tags were removed, r run id.
--- A key's hash, each field followed by a schema: v frame, b born, x end of its freshness in ms, k of its grace, e epoch, t hashes of its tags, n their names; l lease token, d its deadline, g when it
--- was given.
-local c = redis.call('HMGET', KEYS[1], 'e', 's', 'f', 't')
-if not c[1] then
-  redis.call('UNLINK', KEYS[2], KEYS[3]) -- left by a clock that is lost
-  redis.call('HSET', KEYS[1], 'e', ARGV[1], 's', 0, 'f', 0, 'g', 0)
-  c = { ARGV[1], '0', '0' }
-end
-if c[4] and redis.call('EXISTS', KEYS[2]) == 0 then -- evicted: any tag may have been removed
+-- ARGV from the fifth on: the lease in ms, 1 to lease what is fresh as well, the age in ms from which leases are taken over, the schema.
+local c, rolled_back = read_clock()
+if c[5] and redis.call('EXISTS', KEYS[2]) == 0 then -- evicted: any tag may have been removed
   c[3] = c[2]
   if type(redis.pcall('HDEL', KEYS[1], 't')) == 'number' then redis.call('HSET', KEYS[1], 'f', c[3]) end
 end
-local floor = tonumber(c[3])
+local epoch, sequence, floor = c[1], tonumber(c[2]), tonumber(c[3])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local lease = tonumber(ARGV[2])
+local lease, early, patience = tonumber(ARGV[5]), ARGV[6] == '1', tonumber(ARGV[7])
+local value, header, token, deadline, given = 'v' .. ARGV[8], 'h' .. ARGV[8], 'l' .. ARGV[8], 'd' .. ARGV[8], 'g' .. ARGV[8]
+local pcall, sub, unpack_header = redis.pcall, string.sub, struct.unpack -- looked up once, not for each key
 -- A lease belongs to the epoch it was given in: one that a restart brings back is none.
-local own = c[1] .. ':'
+local own = epoch .. ':'
 
-local function removed(hashes, born)
-  for at = 1, #hashes, 16 do
-    local version = redis.call('ZSCORE', KEYS[2], string.sub(hashes, at, at + 15))
-    if version and tonumber(version) > born then return true end
+-- When what carries these tags was last removed, and their names. Keys of a batch often have the same, so each is looked at once.
+local ends = {}
+local function read_end(of_epoch, of_tags, text) -- from the lengths on
+  local tags = 9 + of_epoch
+  local names = tags + of_tags
+  local last = sub(text, 9, tags - 1) == epoch and -1 or math.huge -- of another epoch: removed
+  for at = tags, names - 1, 16 do
+    last = math.max(last, tonumber(redis.call('ZSCORE', KEYS[2], sub(text, at, at + 15)) or -1))
   end
-  return false
+  ends[text] = { removed = last, names = sub(text, names) }
+  return ends[text]
 end
 
-local s, fields = ARGV[5], {}
-for letter in string.gmatch('vbxetnldkg', '.') do fields[#fields + 1] = letter .. s end
+-- How long a value is fresh, and the names of its tags; nothing where it may not be served at all.
+local function judge(head)
+  if #head < HEADER_BYTES then return false end
+  local born, fresh, kept, of_epoch, of_tags = unpack_header(HEADER, head)
+  if kept <= now or born < floor then return false end
+  local text = sub(head, HEADER_BYTES - 7)
+  local rest = ends[text] or read_end(of_epoch, of_tags, text)
+  if rest.removed > born then return false end
+  return fresh - now, rest.names
+end
 
-local answers = {}
+local function is_busy(key)
+  local l = redis.call('HMGET', key, token, deadline, given)
+  local lives = l[1] and tonumber(l[2]) > now and sub(l[1], 1, #own) == own
+  return lives and now - tonumber(l[3] or now) < patience
+end
+
+local answers = { { epoch, sequence, rolled_back } }
 for i = 4, #KEYS do
-  local h = redis.pcall('HMGET', KEYS[i], unpack(fields))
-  if h.err then
-    answers[#answers + 1] = { 3 }
+  local key = KEYS[i]
+  local found = pcall('HMGET', key, value, header)
+  local left, names = false, nil
+  if found[1] and found[2] then left, names = judge(found[2]) end
+  if found.err then
+    answers[i - 2] = { 3 }
+  elseif left and left > 0 and not early then
+    answers[i - 2] = { 0, found[1], left, names }
+  elseif is_busy(key) then
+    answers[i - 2] = not left and { 2 } or { left > 0 and 0 or 4, found[1], left, names }
   else
-    local keep = h[1] and h[4] == c[1] and tonumber(h[9] or h[3]) -- until when the value may be served at all
-    local valid = keep and keep > now and tonumber(h[2]) >= floor and not removed(h[5], tonumber(h[2]))
-    local left = valid and tonumber(h[3]) - now
-    local lives = h[7] and tonumber(h[8]) > now and string.sub(h[7], 1, #own) == own
-    local busy = lives and now - tonumber(h[10] or now) < tonumber(ARGV[4])
-    if valid and left > 0 and (busy or ARGV[3] ~= '1') then
-      answers[#answers + 1] = { 0, h[1], left, h[6] }
-    elseif busy then
-      answers[#answers + 1] = valid and { 4, h[1], left, h[6] } or { 2 }
-    else
-      local token = own .. ARGV[1] .. ':' .. i
-      -- Out of memory: no lease is stored, and the fill that comes with the token is refused.
-      local stored = redis.pcall('HSET', KEYS[i], 'l' .. s, token, 'd' .. s, now + lease, 'g' .. s, now)
-      if type(stored) ~= 'table' or not stored.err then
-        if not valid then redis.call('HDEL', KEYS[i], 'v' .. s) end
-        if redis.call('PTTL', KEYS[i]) < lease then redis.call('PEXPIRE', KEYS[i], lease) end
-      end
-      answers[#answers + 1] = valid and { 4, h[1], left, h[6], token, tonumber(c[2]) } or { 1, token, tonumber(c[2]) }
+    local mine = own .. ARGV[1] .. ':' .. i
+    -- Out of memory: no lease is stored, and the fill that comes with the token is refused.
+    local stored = pcall('HSET', key, token, mine, deadline, now + lease, given, now)
+    if type(stored) ~= 'table' or not stored.err then
+      if not left then redis.call('HDEL', key, value, header) end
+      if redis.call('PTTL', key) < lease then redis.call('PEXPIRE', key, lease) end
     end
+    answers[i - 2] = left and { 4, found[1], left, names, mine, sequence } or { 1, mine, sequence }
   end
 end
 return answers

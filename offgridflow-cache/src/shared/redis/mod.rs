@@ -1,26 +1,28 @@
 //! The shared tier over Redis.
 
+mod calls;
 mod messages;
 mod plain;
+mod scripts;
+mod seen;
 mod wire;
 
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use fred::clients::Client;
-use fred::interfaces::LuaInterface;
 use fred::types::config::{Config, ReconnectPolicy, UnresponsiveConfig};
-use fred::types::scripts::Script;
 use fred::types::{Builder, Key as RedisKey, Value};
 use tokio::sync::watch;
 
+use self::calls::Call;
 use self::messages::{Connection, Messages};
-use self::wire::{change, hashes, lookup, millis, names, own, own_keys, raw, slot, text};
+use self::scripts::{Scripts, Tokens};
+use self::seen::{Seen, farther};
+use self::wire::{change, hashes, integer, lookup, millis, names, raw, slot, text};
 use super::{
     BackendStats, CacheBackend, Caps, Change, Fill, FillWith, Filled, Lookup, News, Position, Scope, Terms,
 };
@@ -54,6 +56,7 @@ pub struct RedisBackend {
     tokens: Arc<Tokens>,
     counts: Arc<Counts>,
     messages: Arc<Messages>,
+    seen: Arc<Seen>,
     #[expect(dead_code, reason = "dropped with the last clone, which closes it")]
     connection: Option<Arc<Connection<Client>>>, // `None`: the client is its owner's
     denied: Arc<AtomicBool>,  // scripts, to this user
@@ -66,25 +69,7 @@ struct Counts {
     commands: AtomicU64,
     errors: AtomicU64,
     too_long: AtomicU64,
-}
-
-struct Scripts {
-    look: Script,
-    fill: Script,
-    remove: Script,
-    news: Script,
-}
-
-/// Unique texts: random a process, numbered within it.
-struct Tokens {
-    process: u64,
-    next: AtomicU64,
-}
-
-impl Tokens {
-    fn next(&self) -> String {
-        format!("{:016x}{:x}", self.process, self.next.fetch_add(1, Ordering::Relaxed))
-    }
+    rolled_back: AtomicU64,
 }
 
 impl fmt::Debug for RedisBackend {
@@ -139,21 +124,14 @@ impl RedisBackend {
     /// command timeout. It stays connected when the store is dropped.
     #[must_use]
     pub fn over(client: Client) -> Self {
-        let scripts = Scripts {
-            look: Script::from_lua(include_str!("look.lua")),
-            fill: Script::from_lua(include_str!("fill.lua")),
-            remove: Script::from_lua(include_str!("remove.lua")),
-            news: Script::from_lua(include_str!("news.lua")),
-        };
-        let tokens =
-            Tokens { process: RandomState::new().hash_one(std::process::id()), next: AtomicU64::new(0) };
         let messages = Arc::new(Messages::over(&client));
         Self {
             client,
-            scripts: Arc::new(scripts),
-            tokens: Arc::new(tokens),
+            scripts: Arc::new(Scripts::new()),
+            tokens: Arc::new(Tokens::new()),
             counts: Arc::default(),
             messages,
+            seen: Arc::default(),
             connection: None,
             denied: Arc::default(),
             replica: Arc::default(),
@@ -169,55 +147,28 @@ impl RedisBackend {
         self
     }
 
-    async fn call(
-        &self,
-        script: &Script,
-        keys: Vec<RedisKey>,
-        arguments: Vec<Value>,
-    ) -> Result<Vec<Value>, BackendError> {
-        self.counts.commands.fetch_add(1, Ordering::Relaxed);
-        let mut answer: Result<Value, _> =
-            script.evalsha(&self.client, keys.clone(), arguments.clone()).await;
-        if answer.as_ref().is_err_and(|error| error.details().starts_with("NOSCRIPT"))
-            && let Some(source) = script.lua()
-        {
-            self.counts.commands.fetch_add(1, Ordering::Relaxed);
-            answer = self.client.eval(source.clone(), keys, arguments).await; // which loads it as well
-        }
-        match answer {
-            Ok(Value::Array(answer)) => {
-                self.denied.store(false, Ordering::Release);
-                Ok(answer)
-            }
-            Ok(_) => Err(protocol("no array")),
-            Err(error) => {
-                if error.details().starts_with("NOPERM") {
-                    self.denied.store(true, Ordering::Release);
-                }
-                Err(self.failed(error))
-            }
-        }
-    }
-
     async fn look_up(&self, keys: &[Key], terms: &Terms) -> Result<Vec<Lookup>, BackendError> {
+        let namespace = keys[0].namespace();
         if !self.scripts_denied() {
-            let mut names = own_keys(keys[0].namespace(), ["clock", "tags", "log"]);
-            names.extend(keys.iter().map(slot));
             let early = Value::Integer(i64::from(terms.early));
             let schema = text(keys[0].schema().to_string());
-            let arguments =
-                vec![text(self.tokens.next()), millis(terms.lease), early, millis(terms.patience), schema];
-            match self.call(&self.scripts.look, names, arguments).await {
+            let call = Call {
+                keys: keys.iter().map(slot).collect(),
+                arguments: vec![millis(terms.lease), early, millis(terms.patience), schema],
+                ..Call::of(namespace)
+            };
+            match self.call(&self.scripts.look, call).await {
                 Err(_) if self.scripts_denied() => {}
                 answer => {
-                    return Ok(answer?
-                        .into_iter()
-                        .map(|one| lookup(one).unwrap_or(Lookup::Failed))
-                        .collect());
+                    let answers = answer?.1.into_iter();
+                    return Ok(answers.map(|one| lookup(one).unwrap_or(Lookup::Failed)).collect());
                 }
             }
         }
-        self.plainly(plain::look_up(&self.client, keys)).await
+        let seen = self.seen.of(namespace);
+        let (told, lookups) = self.plainly(plain::look_up(&self.client, keys)).await?;
+        self.takes_in(namespace, seen.as_ref(), &told)?;
+        Ok(lookups)
     }
 
     fn failed(&self, error: fred::error::Error) -> BackendError {
@@ -293,11 +244,10 @@ impl CacheBackend for RedisBackend {
         }
         let mut filled = Vec::with_capacity(fills.len());
         for portion in portions(&fills, self.max_value_bytes) {
-            let mut keys = vec![own(portion[0].key.namespace(), "clock")];
-            keys.extend(portion.iter().map(|fill| slot(&fill.key)));
+            let keys = portion.iter().map(|fill| slot(&fill.key)).collect();
             let mut arguments = Vec::with_capacity(portion.len() * 8);
             for Fill { key, lease, with } in portion {
-                let born = Value::Integer(i64::try_from(lease.born).unwrap_or(i64::MAX));
+                let born = Value::Integer(integer(lease.born));
                 arguments.extend([text(key.schema().to_string()), raw(&lease.token), born]);
                 arguments.extend(match with {
                     FillWith::Entry(entry) => [
@@ -310,7 +260,8 @@ impl CacheBackend for RedisBackend {
                     FillWith::Release => [text(""), Value::Integer(0), Value::Integer(0), text(""), text("")],
                 });
             }
-            let answer = self.call(&self.scripts.fill, keys, arguments).await?;
+            let call = Call { keys, arguments, ..Call::of(portion[0].key.namespace()) };
+            let (_, answer) = self.call(&self.scripts.fill, call).await?;
             filled.extend(
                 answer
                     .iter()
@@ -322,51 +273,48 @@ impl CacheBackend for RedisBackend {
     }
 
     async fn remove(&self, namespace: &str, scope: Scope) -> Result<(), BackendError> {
-        let own_keys = || own_keys(namespace, ["clock", "log", "tags"]);
-        let epoch = text(self.tokens.next());
         let channel = text(messages::channel(namespace));
-        let calls: Vec<(Vec<RedisKey>, Vec<Value>)> = match &scope {
-            Scope::Keys(keys) => keys
-                .chunks(KEYS_A_CALL)
-                .map(|portion| {
-                    let names = portion.iter().map(|key| raw(&[b"k".as_slice(), key.name()].concat()));
-                    (
-                        own_keys().into_iter().chain(portion.iter().map(slot)).collect(),
-                        [epoch.clone(), channel.clone(), text("k")].into_iter().chain(names).collect(),
-                    )
-                })
-                .collect(),
-            Scope::Tags(tags) => {
-                let pairs = tags
-                    .iter()
-                    .flat_map(|tag| [text(format!("t{tag}")), text(hashes(std::slice::from_ref(tag)))]);
-                vec![(own_keys(), [epoch, channel, text("t")].into_iter().chain(pairs).collect())]
-            }
-            Scope::Namespace => vec![(own_keys(), vec![epoch, channel, text("n"), text("n")])],
+        let call = |kind: &str, keys: Vec<RedisKey>, members: Vec<Value>| {
+            let arguments = [channel.clone(), text(kind)].into_iter().chain(members).collect();
+            Call { check: true, keys, arguments, ..Call::of(namespace) }
         };
-        for (keys, arguments) in calls {
-            self.call(&self.scripts.remove, keys, arguments).await?;
+        let calls: Vec<Call<'_>> = match &scope {
+            Scope::Keys(keys) => {
+                let name = |key: &Key| raw(&[b"k".as_slice(), key.name()].concat());
+                let portion = |keys: &[Key]| {
+                    call("k", keys.iter().map(slot).collect(), keys.iter().map(name).collect())
+                };
+                keys.chunks(KEYS_A_CALL).map(portion).collect()
+            }
+            Scope::Tags(tags) => {
+                let pair = |tag| [text(format!("t{tag}")), text(hashes(std::slice::from_ref(tag)))];
+                vec![call("t", Vec::new(), tags.iter().flat_map(pair).collect())]
+            }
+            Scope::Namespace => vec![call("n", Vec::new(), vec![text("n")])],
+        };
+        for call in calls {
+            self.call(&self.scripts.remove, call).await?;
         }
         Ok(())
     }
 
     async fn news(&self, namespace: &str, seen: Option<Position>) -> Result<News, BackendError> {
-        let since = seen.as_ref().map_or(-1, |seen| i64::try_from(seen.sequence).unwrap_or(i64::MAX));
-        let life = raw(seen.as_ref().map_or(&[][..], |seen| &seen.epoch));
-        let arguments = vec![text(self.tokens.next()), Value::Integer(since), life];
-        let keys = own_keys(namespace, ["clock", "log", "tags"]);
-        let answer = match self.call(&self.scripts.news, keys, arguments).await {
+        let since = seen.as_ref().map_or(-1, |seen| integer(seen.sequence));
+        let arguments = vec![Value::Integer(since)];
+        let call = Call { seen: seen.as_ref(), check: true, arguments, ..Call::of(namespace) };
+        let (position, answer) = match self.call(&self.scripts.news, call).await {
             Err(_) if self.scripts_denied() => {
-                return self.plainly(plain::news(&self.client, namespace, seen.as_ref())).await;
+                let asked = farther(self.seen.of(namespace), seen.as_ref());
+                let news = self.plainly(plain::news(&self.client, namespace, seen.as_ref())).await?;
+                self.takes_in(namespace, asked.as_ref(), &news.position)?;
+                return Ok(news);
             }
             answer => answer?,
         };
-        let [epoch, sequence, forgotten, replica, changes @ ..] = answer.as_slice() else {
+        let [forgotten, replica, changes @ ..] = answer.as_slice() else {
             return Err(protocol("too few fields"));
         };
         let number = |value: &Value| value.as_u64().ok_or_else(|| protocol("no number"));
-        let epoch = Bytes::copy_from_slice(epoch.as_bytes().ok_or_else(|| protocol("no epoch"))?);
-        let position = Position { epoch, sequence: number(sequence)? };
         let forgotten = number(forgotten)?;
         self.replica.store(number(replica)? == 1, Ordering::Release);
         let followed = seen.is_some_and(|seen| {
@@ -390,6 +338,7 @@ impl CacheBackend for RedisBackend {
             commands: counts.commands.load(Ordering::Relaxed),
             errors: counts.errors.load(Ordering::Relaxed),
             too_long: counts.too_long.load(Ordering::Relaxed),
+            rolled_back: counts.rolled_back.load(Ordering::Relaxed),
             unheard: self.messages.unheard(),
             ..BackendStats::default()
         }

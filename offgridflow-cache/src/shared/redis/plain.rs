@@ -7,7 +7,7 @@ use fred::error::Error;
 use fred::interfaces::ClientLike;
 use fred::types::{ClusterHash, CustomCommand, Value};
 
-use super::wire::{change, own, slot, tags};
+use super::wire::{Header, change, header as header_of, own, slot, tags};
 use crate::{Entry, Key, Lease, Lookup, News, Position};
 
 /// One clock, and what it says of the namespace.
@@ -18,6 +18,17 @@ struct Clock {
     forgotten: u64,
     /// Tags were removed, and which is no longer known.
     tags_lost: bool,
+}
+
+impl Clock {
+    fn position(self) -> Position {
+        Position { epoch: self.epoch, sequence: self.sequence }
+    }
+}
+
+/// Where nothing was ever stored or removed.
+const fn nowhere() -> Position {
+    Position { epoch: Bytes::new(), sequence: 0 }
 }
 
 /// A value, if nothing that is known without its tags speaks against it.
@@ -36,15 +47,16 @@ fn number(value: &Value) -> u64 {
 }
 
 /// Answers as the script does, in one trip, or two where values carry tags. A lease that comes with a miss fills nothing.
-pub(super) async fn look_up(client: &Client, keys: &[Key]) -> Result<Vec<Lookup>, Error> {
-    let Some(namespace) = keys.first().map(Key::namespace) else { return Ok(Vec::new()) };
+/// Where the clock stands comes with it.
+pub(super) async fn look_up(client: &Client, keys: &[Key]) -> Result<(Position, Vec<Lookup>), Error> {
+    let Some(namespace) = keys.first().map(Key::namespace) else { return Ok((nowhere(), Vec::new())) };
     let pipeline = client.pipeline();
     clock_and_tags(&pipeline, namespace).await?;
     let time = CustomCommand::new_static("TIME", own(namespace, "clock").as_bytes(), false);
     pipeline.custom::<Value, Value>(time, Vec::new()).await?;
     for key in keys {
         let field = |field| Value::String(format!("{field}{}", key.schema()).into());
-        let fields = ["v", "b", "x", "e", "t", "n"].map(field);
+        let fields = ["v", "h"].map(field);
         let arguments = [Value::from(slot(key))].into_iter().chain(fields).collect();
         pipeline.custom::<Value, Value>(command("HMGET"), arguments).await?;
     }
@@ -55,9 +67,10 @@ pub(super) async fn look_up(client: &Client, keys: &[Key]) -> Result<Vec<Lookup>
     let found: Vec<_> =
         keys.iter().map(|_| next().map(|fields| candidate(&fields, clock.as_ref(), now))).collect();
     let removed = removed_since(client, namespace, &found).await?;
-    let born = clock.map_or(0, |clock| clock.sequence);
+    let position = clock.map_or_else(nowhere, Clock::position);
+    let born = position.sequence;
     let miss = || Lookup::Miss(Lease::new(Bytes::new(), born));
-    Ok(found
+    let lookups = found
         .into_iter()
         .zip(removed)
         .map(|(found, removed)| match found {
@@ -65,7 +78,8 @@ pub(super) async fn look_up(client: &Client, keys: &[Key]) -> Result<Vec<Lookup>
             Ok(_) => miss(),
             Err(_) => Lookup::Failed,
         })
-        .collect())
+        .collect();
+    Ok((position, lookups))
 }
 
 /// For each candidate whether one of its tags was removed after it was born; one question for all.
@@ -112,7 +126,7 @@ pub(super) async fn news(client: &Client, namespace: &str, seen: Option<&Positio
     let clock = read_clock(next()?, next()?);
     let (log, exists) = (next()?, number(&next()?) == 1);
     let Some(clock) = clock else {
-        let position = Position { epoch: Bytes::new(), sequence: 0 }; // nothing was ever stored or removed here
+        let position = nowhere();
         let same = seen.is_some_and(|seen| *seen == position);
         return Ok(News { position, changes: same.then(Vec::new) });
     };
@@ -122,8 +136,7 @@ pub(super) async fn news(client: &Client, namespace: &str, seen: Option<&Positio
     });
     let changes =
         if let Value::Array(log) = &log { log.iter().map(change).collect() } else { Some(Vec::new()) };
-    let position = Position { epoch: clock.epoch, sequence: clock.sequence };
-    Ok(News { position, changes: changes.filter(|_| followed) })
+    Ok(News { position: clock.position(), changes: changes.filter(|_| followed) })
 }
 
 /// The clock's fields, and whether removed tags are known.
@@ -162,13 +175,12 @@ fn read_time(answer: &Value) -> u64 {
 
 fn candidate(fields: &Value, clock: Option<&Clock>, now: u64) -> Option<Candidate> {
     let (Value::Array(fields), Some(clock)) = (fields, clock) else { return None };
-    let [frame, born, expiry, epoch, hashes, names] = fields.as_slice() else { return None };
-    let left = number(expiry).checked_sub(now).filter(|left| *left > 0)?;
-    let (born, names) = (number(born), names.as_bytes()?);
-    if epoch.as_bytes()? != clock.epoch || born < clock.floor || clock.tags_lost && born < clock.sequence {
+    let [frame, header] = fields.as_slice() else { return None };
+    let Header { born, fresh, epoch, hashes, names } = header_of(header.as_bytes()?)?;
+    let left = fresh.checked_sub(now).filter(|left| *left > 0)?;
+    if epoch != clock.epoch || born < clock.floor || clock.tags_lost && born < clock.sequence {
         return None;
     }
-    let hashes = hashes.as_str()?;
     let hashes =
         (0..hashes.len() / 16).filter_map(|n| hashes.get(n * 16..n * 16 + 16)).map(str::to_owned).collect();
     let frame = Bytes::copy_from_slice(frame.as_bytes()?);

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use fred::types::{Key as RedisKey, Value};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::{Change, Entry, Key, Lease, Lookup};
+use crate::{Change, Entry, Key, Lease, Lookup, Position};
 
 /// A name of the namespace's own: the clock, the tags, the log.
 pub(super) fn own(namespace: &str, what: &str) -> RedisKey {
@@ -21,7 +21,7 @@ pub(super) fn own_keys(namespace: &str, names: [&str; 3]) -> Vec<RedisKey> {
 /// The hash of a key, with the values and leases of all schemas.
 pub(super) fn slot(key: &Key) -> RedisKey {
     let name = [b"ogf:{".as_slice(), key.namespace().as_bytes(), b"}:k:", key.name()].concat();
-    RedisKey::from(name.as_slice())
+    RedisKey::from(Bytes::from(name))
 }
 
 pub(super) fn text(value: impl Into<String>) -> Value {
@@ -57,8 +57,45 @@ pub(super) fn tags(mut names: &[u8]) -> Option<Vec<Arc<str>>> {
     names.is_empty().then_some(tags)
 }
 
+/// As Redis takes it.
+pub(super) fn integer(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
 pub(super) fn millis(duration: Duration) -> Value {
     Value::Integer(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX).max(1))
+}
+
+/// What a value's header says, as `fill.lua` packs it.
+#[derive(Debug)]
+pub(super) struct Header<'h> {
+    pub(super) born: u64,
+    /// Until when, in milliseconds of the server's clock.
+    pub(super) fresh: u64,
+    pub(super) epoch: &'h [u8],
+    pub(super) hashes: &'h str,
+    pub(super) names: &'h [u8],
+}
+
+pub(super) fn header(bytes: &[u8]) -> Option<Header<'_>> {
+    let (born, rest) = bytes.split_first_chunk::<8>()?;
+    let (fresh, rest) = rest.split_first_chunk::<8>()?;
+    let (_kept, rest) = rest.split_first_chunk::<8>()?;
+    let (epoch, rest) = rest.split_first_chunk::<4>()?;
+    let (hashes, rest) = rest.split_first_chunk::<4>()?;
+    let length = |bytes: &[u8; 4]| usize::try_from(u32::from_be_bytes(*bytes)).ok();
+    let (epoch, rest) = rest.split_at_checked(length(epoch)?)?;
+    let (hashes, names) = rest.split_at_checked(length(hashes)?)?;
+    let hashes = std::str::from_utf8(hashes).ok()?;
+    Some(Header { born: u64::from_be_bytes(*born), fresh: u64::from_be_bytes(*fresh), epoch, hashes, names })
+}
+
+/// The clock that an answer begins with, and whether it got another epoch just then, because it had been rolled back.
+pub(super) fn position(clock: Value) -> Option<(Position, bool)> {
+    let Value::Array(fields) = clock else { return None };
+    let [epoch, sequence, rolled_back] = fields.as_slice() else { return None };
+    let epoch = Bytes::copy_from_slice(epoch.as_bytes()?);
+    Some((Position { epoch, sequence: sequence.as_u64()? }, rolled_back.as_u64()? == 1))
 }
 
 pub(super) fn lookup(answer: Value) -> Option<Lookup> {
@@ -116,6 +153,7 @@ mod tests {
         fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
             let _ = tags(&bytes);
             let _ = change(&raw(&bytes));
+            let _ = header(&bytes);
         }
     }
 }
