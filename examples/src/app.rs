@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use offgridflow_bench::service::{BenchService, Objective, ProbeError, ProbeReport, probe_fn};
-use offgridflow_profile::{MemoryStatus, MemoryWatch, PprofCpu};
+use offgridflow_profile::{MemoryStatus, MemoryWatch, PprofCpu, SampledHeap};
 use offgridflow_query::{PoolStatus, StatementStats, WriterStats};
 use serde::Serialize;
 
@@ -20,6 +20,7 @@ pub struct App {
     ledger: Arc<Ledger>,
     memory: MemoryWatch,
     cpu: PprofCpu,
+    heap: Option<SampledHeap>,
     probes: BenchService,
     draining: AtomicBool,
     began: Instant,
@@ -78,8 +79,9 @@ impl App {
         let ledger = Arc::new(Ledger::open(store, config.redis_url.as_deref())?);
         let probes = probes(&ledger)?;
         let (memory, cpu) = (MemoryWatch::builder().start()?, PprofCpu::new());
+        let heap = SampledHeap::start(SampledHeap::DEFAULT_RATE).ok(); // where the program's allocator is `Tracked`
         let (draining, began) = (AtomicBool::new(false), Instant::now());
-        Ok(Arc::new(Self { config, ledger, memory, cpu, probes, draining, began }))
+        Ok(Arc::new(Self { config, ledger, memory, heap, cpu, probes, draining, began }))
     }
 
     /// The settings.
@@ -104,6 +106,12 @@ impl App {
     #[must_use]
     pub fn cpu(&self) -> &PprofCpu {
         &self.cpu
+    }
+
+    /// The heap profiler, where the program's allocator is tracked.
+    #[must_use]
+    pub fn heap(&self) -> Option<SampledHeap> {
+        self.heap
     }
 
     /// Whether the server takes no new work.

@@ -9,6 +9,7 @@ use offgridflow_cache::{
     BackendError, Breaker, Cache, CacheBuilder, CacheKey, Delivery, Error, Json, KeyParts, Loaded, Loader,
     QuickCache, RedisBackend, Stats,
 };
+use offgridflow_profile::Profiled;
 use offgridflow_query::{Fate, Outcome, Tickets};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -289,13 +290,14 @@ impl Ledger {
         }
         // In a task of its own: a client that goes away after the commit must not leave old totals behind.
         let (ledger, tenant) = (self.clone(), tenant.to_owned());
-        let stored = tokio::spawn(async move {
+        let store = async move {
             ledger.write(activities, &lines, atomic, &mut receipt).await;
             if receipt.accepted + receipt.duplicates > 0 {
                 ledger.settle(&tenant, &factors).await; // for duplicates too: whoever stored them may have died before
             }
             receipt
-        });
+        };
+        let stored = tokio::spawn(store.profiled("store activities"));
         stored.await.map_err(|_| LedgerError::Load("the server is shutting down".to_owned()))
     }
 

@@ -1,5 +1,6 @@
 //! `offgridflow ROLE`: the example server, its demonstration, an importer and migrations.
 
+use std::alloc::System;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,7 +9,11 @@ use offgridflow::app::AppError;
 use offgridflow::config::Config;
 use offgridflow::serve::{self, Role};
 use offgridflow::{demo, import, store, upload};
+use offgridflow_profile::Tracked;
 use tracing_subscriber::EnvFilter;
+
+#[global_allocator]
+static ALLOCATOR: Tracked<System> = Tracked::system();
 
 /// Carbon accounting for many tenants: the example server of OffGridFlow.
 #[derive(Debug, Parser)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use offgridflow_profile::Profiled;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -61,7 +62,7 @@ pub async fn run(role: Role, config: Config) -> Result<(), AppError> {
     let (stop, stopped) = watch::channel(false);
     let work = role.works().then(|| {
         let (app, stopped) = (Arc::clone(&app), stopped);
-        tokio::spawn(async move { worker::run(app.ledger(), stopped).await })
+        tokio::spawn(async move { worker::run(app.ledger(), stopped).await }.profiled("worker"))
     });
     let signal = stop_signal()?;
     let draining = Arc::clone(&app);

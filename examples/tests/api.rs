@@ -342,7 +342,16 @@ async fn the_server_says_how_it_does() {
             .all(|one| !one["text"].as_str().unwrap().contains('\''))
     );
     assert_eq!(performance["probes"][0]["name"], "cached factor");
-    for path in ["heap", "goroutine", "block", "trace"] {
+    for path in ["goroutine", "block"] {
+        let profile =
+            offgridflow::http_client::get(&server.base, &format!("/debug/pprof/{path}"), &[]).await.unwrap();
+        let profile = offgridflow_profile::Profile::from_pprof(&profile.body).unwrap();
+        assert!(profile.stacks.iter().any(|stack| stack.frames[0].line.is_some()), "{path}: {profile:?}");
+    }
+    let (status, hint) = server.get("/debug/pprof/heap").await;
+    assert_eq!(status, StatusCode::NOT_IMPLEMENTED);
+    assert!(hint["error"].as_str().unwrap().contains("allocator"), "the test's own is the system's: {hint}");
+    for path in ["trace", "cmdline"] {
         let (status, hint) = server.get(&format!("/debug/pprof/{path}")).await;
         assert_eq!(status, StatusCode::NOT_IMPLEMENTED);
         assert!(hint["error"].as_str().unwrap().contains("/debug/pprof/profile"), "{hint}");

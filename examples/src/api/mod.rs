@@ -52,5 +52,5 @@ fn service_router() -> Router<Arc<App>> {
         .route("/debug/pprof/", get(pprof::index))
         .route("/debug/pprof/profile", get(pprof::profile))
         .route("/debug/pprof/flamegraph", get(pprof::flamegraph))
-        .route("/debug/pprof/{name}", get(pprof::later))
+        .route("/debug/pprof/{name}", get(pprof::named))
 }

@@ -5,7 +5,9 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use offgridflow_profile::{CpuProfiler, CpuSpec, Profile, ProfileError};
+use offgridflow_profile::{
+    CpuProfiler, CpuSpec, HeapProfiler, Profile, ProfileError, task_profile, wait_profile,
+};
 use serde::Deserialize;
 
 use super::{ApiError, Tenant};
@@ -15,7 +17,10 @@ use crate::app::App;
 const LONGEST: u64 = 120;
 
 const INDEX: &str = "profile?seconds=10&hz=99   CPU, pprof protobuf\nflamegraph?seconds=10      CPU, SVG\n\
-    heap allocs goroutine block mutex threadcreate trace cmdline symbol: 501 in this build\n";
+    heap allocs                what holds memory, and what was allocated, by site\n\
+    goroutine                  tasks by the place that started them\n\
+    block mutex                waits by the place that waited\n\
+    threadcreate trace cmdline symbol: 501 in this build\n";
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -59,13 +64,35 @@ pub(super) async fn flamegraph(
     Ok(([(header::CONTENT_TYPE, "image/svg+xml")], svg).into_response())
 }
 
-/// What Go serves at these addresses and this build does not.
-pub(super) async fn later(_: Tenant, Path(name): Path<String>) -> ApiError {
-    const GOS: [&str; 9] =
-        ["heap", "allocs", "goroutine", "block", "mutex", "threadcreate", "trace", "cmdline", "symbol"];
-    if GOS.contains(&name.as_str()) {
+/// What is known without sampling for a while: `heap`, `allocs`, `goroutine`, `block`, `mutex`.
+pub(super) async fn named(
+    State(app): State<Arc<App>>,
+    _: Tenant,
+    Path(name): Path<String>,
+) -> Result<Response, ApiError> {
+    let profile = match name.as_str() {
+        "heap" | "allocs" => heap(app).await?,
+        "goroutine" => task_profile(),
+        "block" | "mutex" => wait_profile(),
+        _ => return Err(unknown(&name)),
+    };
+    Ok(([(header::CONTENT_TYPE, "application/octet-stream")], profile.to_pprof()).into_response())
+}
+
+/// Reads symbol tables, so on a thread that may block.
+async fn heap(app: Arc<App>) -> Result<Profile, ApiError> {
+    let missing = || ApiError::new(StatusCode::NOT_IMPLEMENTED, "this program's allocator is not `Tracked`");
+    let heap = app.heap().ok_or_else(missing)?;
+    let snapshot = tokio::task::spawn_blocking(move || heap.snapshot()).await;
+    let snapshot = snapshot.map_err(|_| ApiError::unavailable("the snapshot ended"))?.map_err(refused)?;
+    Ok(snapshot.to_profile())
+}
+
+/// What Go serves at these addresses and this build does not; or nobody.
+fn unknown(name: &str) -> ApiError {
+    if ["threadcreate", "trace", "cmdline", "symbol"].contains(&name) {
         let hint = format!(
-            "this build takes no {name} profile; /debug/pprof/profile and /debug/pprof/flamegraph are there"
+            "this build has no {name}; /debug/pprof/ lists what is there, /debug/pprof/profile among it"
         );
         return ApiError::new(StatusCode::NOT_IMPLEMENTED, hint);
     }

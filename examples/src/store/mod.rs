@@ -28,12 +28,18 @@ macro_rules! on {
     ($store:expr, $statement:expr, $connection:ident => $body:expr) => {
         match &$store.gates {
             $crate::store::Gates::Sqlite(gate) => {
-                let mut lent = gate.acquire(::offgridflow_query::Acquire::default()).await?;
+                let mut lent = {
+                    let _waiting = ::offgridflow_profile::wait_site!("connection");
+                    gate.acquire(::offgridflow_query::Acquire::default()).await?
+                };
                 let $connection = &mut *lent;
                 $store.observer.time($statement, async { $body }).await
             }
             $crate::store::Gates::Postgres(gate) => {
-                let mut lent = gate.acquire(::offgridflow_query::Acquire::default()).await?;
+                let mut lent = {
+                    let _waiting = ::offgridflow_profile::wait_site!("connection");
+                    gate.acquire(::offgridflow_query::Acquire::default()).await?
+                };
                 let $connection = &mut *lent;
                 $store.observer.time($statement, async { $body }).await
             }
