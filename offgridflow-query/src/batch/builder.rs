@@ -141,7 +141,8 @@ impl<R: Send + 'static, E: BatchExecutor> BatchWriterBuilder<R, E> {
     }
 
     /// Takes the rejected rows for which nobody waits, instead of the report. Called in the writer's task: it must not
-    /// block. Default: none.
+    /// block. If it panics, the row is gone, the panic is counted
+    /// ([`WriterStats::dead_letter_panics`](crate::WriterStats)), and the writer goes on. Default: none.
     pub fn dead_letters(mut self, sink: impl Fn(Rejected<R>) + Send + Sync + 'static) -> Self {
         self.dead_letters = Some(Box::new(sink));
         self

@@ -342,7 +342,14 @@ impl<R: Send + 'static, E: BatchExecutor> Running<R, E> {
         let taken = landed.flight.batch.taken() as u64;
         crate::telemetry::flushed(table, taken, landed.took);
         let number = landed.flight.number;
+        let panics = counters.sink_panics.load(Relaxed);
         let (settled, chunk) = landed.settle(table, counters, unheard);
+        if counters.sink_panics.load(Relaxed) > panics {
+            crate::telemetry::warn(
+                table,
+                "the sink for dead letters panicked; the rows it was given are gone",
+            );
+        }
         self.spare.push(chunk);
         if taken != settled {
             self.worker.counters.violations.fetch_add(1, Relaxed);
