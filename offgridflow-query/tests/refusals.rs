@@ -1,0 +1,173 @@
+//! Refusals and equalities that only the database knows: each row still has its one true outcome.
+#![cfg(all(feature = "postgres", feature = "sqlite"))]
+
+use offgridflow_query::{
+    Acquire, Atomicity, BatchConnection, BatchWriter, BatchWriterBuilder, Cause, Class, Column, Conflict,
+    ConnectionPool, Fate, GateConfig, Kind, Outcome, PgGate, Retry, Shape, SqliteGate, Strategy, Ticket,
+    TxToken, Why, WritePlan,
+};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
+use std::time::Duration;
+
+type Pair = (i64, String);
+
+fn shape(table: &str) -> Shape {
+    Shape::new(table, [Column::new("id", Kind::Int8), Column::new("v", Kind::Text)]).key(["id"])
+}
+
+fn keyed(table: &str, kind: Kind) -> Shape {
+    Shape::new(table, [Column::new("k", kind), Column::new("v", Kind::Text)]).key(["k"])
+}
+
+fn pairs(ids: std::ops::Range<i64>) -> Vec<Pair> {
+    ids.map(|id| (id, format!("v{id}"))).collect()
+}
+
+fn postgres(name: &str) -> (PgGate, testkit::Database) {
+    let database = testkit::postgres().create_database(name).unwrap();
+    let gate =
+        PgGate::from_url(&database.url(), GateConfig { max_open: 4, ..GateConfig::default() }).unwrap();
+    (gate, database)
+}
+
+fn sqlite() -> SqliteGate {
+    SqliteGate::from_url("sqlite::memory:", GateConfig::default()).unwrap()
+}
+
+async fn pg(gate: &PgGate, sql: &str) {
+    let mut conn = gate.acquire(Acquire::default()).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut *conn).await.unwrap();
+}
+
+async fn lite(gate: &SqliteGate, sql: &str) {
+    let mut conn = gate.acquire(Acquire::default()).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut *conn).await.unwrap();
+}
+
+async fn pg_text(gate: &PgGate, sql: &str) -> String {
+    let mut conn = gate.acquire(Acquire::default()).await.unwrap();
+    sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(&mut *conn).await.unwrap()
+}
+
+async fn lite_text(gate: &SqliteGate, sql: &str) -> String {
+    let mut conn = gate.acquire(Acquire::default()).await.unwrap();
+    sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(&mut *conn).await.unwrap()
+}
+
+/// What became of the rows: positions rejected with their causes, and the others.
+async fn fates<R: Send + 'static>(writer: BatchWriter<R>, rows: Vec<R>) -> Vec<Outcome<R>> {
+    let outcomes = writer.push_many(rows).await.unwrap().outcomes().await;
+    let report = writer.close().await.unwrap();
+    assert_eq!(report.violation, None);
+    outcomes
+}
+
+fn rejected<R>(outcomes: &[Outcome<R>]) -> Vec<(usize, Cause)> {
+    let cause = |outcome: &Outcome<R>| match outcome {
+        Outcome::Rejected(rejected) => Some(rejected.cause.clone()),
+        _ => None,
+    };
+    outcomes.iter().enumerate().filter_map(|(at, outcome)| Some((at, cause(outcome)?))).collect()
+}
+
+fn settled<R>(outcomes: &[Outcome<R>]) -> usize {
+    outcomes.iter().filter(|outcome| outcome.is_settled()).count()
+}
+
+fn returned<R>(outcome: &Outcome<R>) -> &Why {
+    match outcome {
+        Outcome::Returned(returned) => &returned.why,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// One row of ten is refused, and named, and the others are stored.
+fn only_five_is_refused(outcomes: &[Outcome<Pair>]) -> Cause {
+    let bad = rejected(outcomes);
+    assert_eq!((bad.len(), settled(outcomes)), (1, outcomes.len() - 1), "{outcomes:?}");
+    assert_eq!(bad[0].0, 5);
+    bad[0].1.clone()
+}
+
+// Settling a lost COMMIT.
+
+#[tokio::test]
+async fn a_connection_that_was_ended_is_not_taken_for_an_answer() {
+    let (gate, database) = postgres("ended");
+    let end = async || {
+        let mut conn = PgConnection::connect(&database.url()).await.unwrap();
+        let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut conn).await.unwrap();
+        pg(&gate, &format!("SELECT pg_terminate_backend({pid}, 5000)")).await;
+        conn
+    };
+    let asked = end().await.outcome(&TxToken::new("s", "00000001", "700")).await;
+    assert_eq!(asked.unwrap_err().class(), Class::Connection);
+    pg(&gate, "CREATE TABLE t (id int8 PRIMARY KEY, v text)").await;
+    let looked = end().await.prepare(&shape("t"), &WritePlan::new(Conflict::Error)).await;
+    assert_eq!(looked.unwrap_err().cause().class(), Class::Connection);
+}
+
+/// COMMIT ends every connection of the database, itself included, once: all connections at hand hold a farewell.
+#[tokio::test]
+async fn a_terminated_commit_is_settled_by_the_healthy_server() {
+    let (gate, _database) = postgres("terminated");
+    pg(
+        &gate,
+        "CREATE TABLE t (id int8 PRIMARY KEY, v text); CREATE SEQUENCE once; \
+        CREATE FUNCTION farewell() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF nextval('once') = 1 THEN \
+        PERFORM pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() \
+        ORDER BY pid = pg_backend_pid(); PERFORM pg_sleep(5); END IF; RETURN NULL; END $$; \
+        CREATE CONSTRAINT TRIGGER farewell AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED FOR EACH ROW \
+        EXECUTE FUNCTION farewell()",
+    )
+    .await;
+    let idle =
+        [gate.acquire(Acquire::default()).await.unwrap(), gate.acquire(Acquire::default()).await.unwrap()];
+    drop(idle);
+    let writer = BatchWriter::for_shape(gate.clone(), shape("t")).start().unwrap();
+    let outcomes = fates(writer, pairs(0..3)).await;
+    assert_eq!(settled(&outcomes), 3, "{outcomes:?}");
+    assert_eq!(pg_text(&gate, "SELECT count(*)::text FROM t").await, "3");
+}
+
+// Keys that only the database calls equal.
+
+async fn last_wins_pg<K: Send + 'static>(table: &str, key: &str, kind: Kind, rows: Vec<(K, String)>)
+where
+    (K, String): offgridflow_query::Fields,
+{
+    let (gate, _database) = postgres(table);
+    pg(&gate, "CREATE COLLATION ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false)")
+        .await;
+    pg(&gate, &format!("CREATE TABLE {table} (k {key} PRIMARY KEY, v text)")).await;
+    let builder: BatchWriterBuilder<(K, String), _> =
+        BatchWriter::for_shape(gate.clone(), keyed(table, kind));
+    let writer = builder.conflict(Conflict::Update).in_flight(3).start().unwrap();
+    let outcomes = fates(writer, rows).await;
+    assert!(outcomes.iter().all(Outcome::is_settled), "{outcomes:?}");
+    assert_eq!(pg_text(&gate, &format!("SELECT string_agg(v, ',') FROM {table}")).await, "last", "{key}");
+}
+
+fn told<K>(keys: impl IntoIterator<Item = K>) -> Vec<(K, String)> {
+    let mut rows: Vec<_> = keys.into_iter().map(|key| (key, "early".to_owned())).collect();
+    rows.last_mut().unwrap().1 = "last".to_owned();
+    rows
+}
+
+// SQLite that rolls back by itself, and foreign keys that only COMMIT looks at.
+
+// Triggers with codes of their own, and slow rows.
+
+async fn refusing(gate: &PgGate, table: &str, body: &str, when: &str) {
+    pg(
+        gate,
+        &format!(
+            "CREATE TABLE {table} (id int8 PRIMARY KEY, v text); \
+        CREATE FUNCTION {table}_t() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} RETURN NEW; END $$; \
+        CREATE {when} FOR EACH ROW EXECUTE FUNCTION {table}_t()"
+        ),
+    )
+    .await;
+}
+
+// Tables that store somewhere else.
