@@ -156,6 +156,24 @@ fn told<K>(keys: impl IntoIterator<Item = K>) -> Vec<(K, String)> {
 
 // SQLite that rolls back by itself, and foreign keys that only COMMIT looks at.
 
+#[tokio::test]
+async fn a_row_for_which_sqlite_rolls_back_is_named() {
+    let gate = sqlite();
+    lite(&gate, "CREATE TABLE raised (id INTEGER PRIMARY KEY, v TEXT); CREATE TRIGGER r BEFORE INSERT ON raised \
+        WHEN new.id = 5 BEGIN SELECT RAISE(ROLLBACK, 'no five'); END; \
+        CREATE TABLE clashing (id INTEGER, v TEXT UNIQUE ON CONFLICT ROLLBACK); INSERT INTO clashing VALUES (1000, 'v5')").await;
+    for atomicity in [Atomicity::Independent, Atomicity::Together] {
+        let writer = |table| {
+            BatchWriter::for_shape(gate.clone(), shape(table)).atomicity(atomicity).retry(Retry::never())
+        };
+        let cause = only_five_is_refused(&fates(writer("raised").start().unwrap(), pairs(0..10)).await);
+        assert_eq!((cause.class(), cause.message()), (Class::Raised, "no five"));
+        let cause = only_five_is_refused(&fates(writer("clashing").start().unwrap(), pairs(0..10)).await);
+        assert_eq!(cause.class(), Class::Unique);
+        lite(&gate, "DELETE FROM raised; DELETE FROM clashing WHERE id < 1000").await;
+    }
+}
+
 // Triggers with codes of their own, and slow rows.
 
 async fn refusing(gate: &PgGate, table: &str, body: &str, when: &str) {
@@ -171,3 +189,13 @@ async fn refusing(gate: &PgGate, table: &str, body: &str, when: &str) {
 }
 
 // Tables that store somewhere else.
+
+/// A ROLLBACK after SQLite has rolled back itself is no failure, and the connection stays.
+#[tokio::test]
+async fn a_rollback_without_a_transaction_is_no_error() {
+    use offgridflow_query::Transact;
+    let mut conn = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+    Transact::begin(&mut conn).await.unwrap();
+    conn.rollback().await.unwrap();
+    conn.rollback().await.unwrap();
+}

@@ -99,8 +99,12 @@ impl Transact for SqliteConnection {
         self.execute("COMMIT").await.map(drop).map_err(|e| Sqlite::cause(&e))
     }
 
+    /// Where SQLite has rolled back by itself (RAISE(ROLLBACK), ON CONFLICT ROLLBACK, a full disk) nothing is left to undo.
     async fn rollback(&mut self) -> Result<(), Cause> {
-        self.execute("ROLLBACK").await.map(drop).map_err(|e| Sqlite::cause(&e))
+        match self.execute("ROLLBACK").await.map_err(|e| Sqlite::cause(&e)) {
+            Err(cause) if !cause.message().contains("no transaction is active") => Err(cause),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -170,15 +174,16 @@ async fn attempt(
     };
     match result {
         Ok(Some(wrote)) if plan.ending == Ending::Commit => commit(conn).await.map(|()| Some(wrote)),
-        result => {
-            // Where the rollback itself fails the connection is in doubt, and says so.
-            conn.rollback().await.map_err(|cause| {
-                let what = format!("cannot roll back: {}", cause.message());
-                WriteError::failed(Cause::new(Class::Connection, what))
-            })?;
-            result
-        }
+        result => undo(conn, result).await,
     }
+}
+
+/// Rolls back. Where that fails the connection is in doubt, and says so behind the first error.
+async fn undo<T>(conn: &mut SqliteConnection, result: Result<T, WriteError>) -> Result<T, WriteError> {
+    let Err(cause) = conn.rollback().await else { return result };
+    let first = result.as_ref().err().map(|error| format!("{}; ", error.cause().message()));
+    let what = format!("{}cannot roll back: {}", first.unwrap_or_default(), cause.message());
+    Err(WriteError::failed(Cause::new(Class::Connection, what)))
 }
 
 /// Takes the batch's place in the ledger; false if it is there already.
