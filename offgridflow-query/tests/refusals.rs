@@ -174,6 +174,30 @@ async fn a_row_for_which_sqlite_rolls_back_is_named() {
     }
 }
 
+#[tokio::test]
+async fn rehearsals_check_what_sqlites_commit_checks() {
+    let gate = sqlite();
+    lite(&gate, "CREATE TABLE parent (id INTEGER PRIMARY KEY); INSERT INTO parent VALUES (0), (1), (2), (3), (4), (6), (7), (8), (9); \
+        CREATE TABLE child (id INTEGER REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED, v TEXT)").await;
+    let writer = |atomicity| {
+        BatchWriter::for_shape(gate.clone(), shape("child")).atomicity(atomicity).start().unwrap()
+    };
+    let cause = only_five_is_refused(&fates(writer(Atomicity::Together), pairs(0..10)).await);
+    assert_eq!(cause.class(), Class::ForeignKey);
+    assert_eq!(lite_text(&gate, "SELECT CAST(count(*) AS TEXT) FROM child").await, "9");
+    let outcomes = fates(writer(Atomicity::AllOrNothing), pairs(0..10)).await;
+    assert_eq!((rejected(&outcomes)[0].0, settled(&outcomes)), (5, 0), "{outcomes:?}");
+    let grouping = writer(Atomicity::Independent);
+    let outcomes = grouping.push_group(pairs(0..10)).await.unwrap().outcomes().await;
+    assert_eq!((rejected(&outcomes)[0].0, settled(&outcomes)), (5, 0), "{outcomes:?}");
+    let _ = grouping.close().await.unwrap();
+    assert_eq!(
+        lite_text(&gate, "SELECT CAST(count(*) AS TEXT) FROM child").await,
+        "9",
+        "rehearsals store nothing"
+    );
+}
+
 // Triggers with codes of their own, and slow rows.
 
 async fn refusing(gate: &PgGate, table: &str, body: &str, when: &str) {

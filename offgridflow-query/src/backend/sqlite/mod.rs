@@ -20,6 +20,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// SQLITE_CONSTRAINT_COMMITHOOK.
+const REFUSED_BY_HOOK: &str = "531";
 
 /// A [`Gate`] over SQLite.
 pub type SqliteGate = Gate<Sqlite>;
@@ -174,6 +176,7 @@ async fn attempt(
     };
     match result {
         Ok(Some(wrote)) if plan.ending == Ending::Commit => commit(conn).await.map(|()| Some(wrote)),
+        Ok(Some(wrote)) => rehearse(conn).await.map(|()| Some(wrote)),
         result => undo(conn, result).await,
     }
 }
@@ -184,6 +187,20 @@ async fn undo<T>(conn: &mut SqliteConnection, result: Result<T, WriteError>) -> 
     let first = result.as_ref().err().map(|error| format!("{}; ", error.cause().message()));
     let what = format!("{}cannot roll back: {}", first.unwrap_or_default(), cause.message());
     Err(WriteError::failed(Cause::new(Class::Connection, what)))
+}
+
+/// Checks what COMMIT checks, deferred foreign keys, and stores nothing: a COMMIT that a hook of the connection refuses.
+/// SQLite asks the hook once the checks are done, and makes a ROLLBACK of a COMMIT that is refused.
+async fn rehearse(conn: &mut SqliteConnection) -> Result<(), WriteError> {
+    conn.lock_handle().await.map_err(|e| failed(&e))?.set_commit_hook(|| false);
+    let end = conn.commit().await;
+    conn.lock_handle().await.map_err(|e| failed(&e))?.remove_commit_hook();
+    match end {
+        Err(cause) if cause.code() == Some(REFUSED_BY_HOOK) => undo(conn, Ok(())).await,
+        Err(cause) => undo(conn, Err(WriteError::failed(cause))).await,
+        // A transaction that wrote nothing has nothing to ask the hook about.
+        Ok(()) => Ok(()),
+    }
 }
 
 /// Takes the batch's place in the ledger; false if it is there already.
