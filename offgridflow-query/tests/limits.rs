@@ -73,3 +73,39 @@ async fn a_row_that_may_be_stored_is_never_called_untried() {
     }
     let _ = writer.close().await.unwrap();
 }
+
+/// A clock that stands: only a flush that is due without lingering ends in time.
+#[tokio::test(start_paused = true)]
+async fn a_full_queue_makes_a_flush_due() {
+    let pool = MemoryPool::new(2);
+    let hour = Duration::from_secs(3_600);
+    let writer = writer(&pool).queue_rows(10).linger(hour).start().unwrap();
+    let started = tokio::time::Instant::now();
+    let tickets = writer.push_many(pairs(0..95)).await.unwrap();
+    assert!(started.elapsed() < hour, "nine queues full took {:?}", started.elapsed());
+    drop(tickets);
+    let group = writer.push_group(pairs(100..108)).await.unwrap(); // five wait, eight do not fit beside them
+    assert!(started.elapsed() < hour, "a group waited {:?}", started.elapsed());
+    drop(group);
+    for id in 200..260 {
+        drop(writer.reserve().await.unwrap().push((id, String::new())));
+    }
+    assert!(started.elapsed() < hour, "single rows waited {:?}", started.elapsed());
+    assert_eq!(writer.close().await.unwrap().stats.committed, 95 + 8 + 60);
+}
+
+/// The rule of updates holds beyond one flush: what a full queue hurries out stays in order.
+#[tokio::test]
+async fn hurried_flushes_keep_the_last_write() {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    let pool = MemoryPool::new(2);
+    let builder = writer(&pool).conflict(Conflict::Update).queue_rows(7).linger(Duration::from_secs(60));
+    let writer = builder.start().unwrap();
+    for n in 0..100 {
+        drop(writer.reserve().await.unwrap().push((1, n.to_string())));
+        LAST.store(n, Relaxed);
+    }
+    let _ = writer.close().await.unwrap();
+    let last = offgridflow_query::Stored::Text(LAST.load(Relaxed).to_string());
+    assert_eq!(pool.rows("t")[0][1], last);
+}

@@ -155,7 +155,8 @@ impl<R: Send + 'static, E: BatchExecutor> BatchWriterBuilder<R, E> {
     }
 
     /// How long the first row of a flush waits for company. Zero is group commit: a flush begins as soon as the one
-    /// before has ended, with whatever has come meanwhile. Default: zero.
+    /// before has ended, with whatever has come meanwhile. Nobody lingers while somebody waits for room in the
+    /// [queue](Self::queue_rows). Default: zero.
     pub fn linger(mut self, linger: Duration) -> Self {
         self.linger = linger;
         self

@@ -26,6 +26,7 @@ pub(crate) enum Message<R> {
     Group(Vec<Item<R>>),
     Batch(String, Vec<Item<R>>),
     Flush(oneshot::Sender<Result<(), Error>>),
+    Crowd, // somebody waits for room in the queue
     Close,
 }
 
@@ -68,6 +69,7 @@ struct Running<R, E> {
     pending: Vec<Batch<R>>,          // one a partition
     whole: VecDeque<Batch<R>>,       // batches for the ledger, at most one
     busy: Vec<bool>,                 // partitions with a flush under way
+    crowded: bool,                   // somebody waits for the room of rows that linger
     alone: bool,                     // a flush is under way that may touch the rows of any other
     partitioner: Partitioner,
     scratch: Chunk, // one row on its way to its partition
@@ -89,6 +91,7 @@ impl<R: Send + 'static, E: BatchExecutor> Worker<R, E> {
             pending: (0..self.partitions).map(|_| Batch::new(chunk())).collect(),
             whole: VecDeque::new(),
             busy: vec![false; self.partitions],
+            crowded: false,
             alone: false,
             partitioner: Partitioner::new(self.shape.key_positions(), self.partitions),
             scratch: chunk(),
@@ -149,6 +152,8 @@ impl<R: Send + 'static, E: BatchExecutor> Running<R, E> {
             Message::Group(items) => self.backlog.push_back(Entry::Group(items)),
             Message::Batch(name, items) => self.backlog.push_back(Entry::Batch(name, items)),
             Message::Flush(done) => self.backlog.push_back(Entry::Barrier(done)),
+            // Rows in flushes under way make room as these land; those that linger must not keep it from others.
+            Message::Crowd => self.crowded = self.lingers() || !self.backlog.is_empty(),
             Message::Close => self.worker.queue.close(), // what is inside still comes
         }
     }
@@ -236,18 +241,22 @@ impl<R: Send + 'static, E: BatchExecutor> Running<R, E> {
     }
 
     fn is_idle(&self) -> bool {
-        self.flights.is_empty()
-            && self.whole.is_empty()
-            && self.pending.iter().all(|batch| batch.taken() == 0)
+        self.flights.is_empty() && self.whole.is_empty() && !self.lingers()
+    }
+
+    /// Whether rows wait for company.
+    fn lingers(&self) -> bool {
+        self.pending.iter().any(|batch| batch.taken() > 0)
     }
 
     fn has_room(&self) -> bool {
         self.flights.len() < self.worker.pace.flights.limit()
     }
 
-    /// Whether lingering makes no sense: nobody comes any more, or somebody waits for everything to be gone.
+    /// Whether lingering makes no sense: nobody comes any more, or somebody waits for room, or for everything to be gone.
     fn is_hurried(&self) -> bool {
         !self.open
+            || self.crowded
             || self.worker.queue.is_closed()
             || self.backlog.front().is_some_and(|entry| !matches!(entry, Entry::Row(_)))
     }
@@ -295,6 +304,7 @@ impl<R: Send + 'static, E: BatchExecutor> Running<R, E> {
             let batch = std::mem::replace(&mut self.pending[at], next);
             self.busy[at] = true;
             self.refill(at);
+            self.crowded &= self.lingers();
             self.start(batch, Some(at));
         }
         departed
