@@ -94,6 +94,24 @@ async fn a_full_queue_makes_a_flush_due() {
     assert_eq!(writer.close().await.unwrap().stats.committed, 95 + 8 + 60);
 }
 
+#[tokio::test]
+async fn the_longest_duration_means_for_ever() {
+    let pool = MemoryPool::new(2);
+    pool.fail_next(WriteError::failed(offgridflow_query::Cause::new(Class::Contention, "once")));
+    let longest = Duration::MAX;
+    let retry = Retry { base: Duration::from_millis(1), cap: longest, budget: longest, ..Retry::default() };
+    let builder = writer(&pool).linger(longest).answer_timeout(longest).lock_timeout(longest).retry(retry);
+    let writer = builder.start().unwrap();
+    let tickets = writer.push_many(pairs(0..3)).await.unwrap();
+    while writer.stats().queued < 3 {
+        tokio::task::yield_now().await;
+    }
+    tokio::time::sleep(Duration::from_millis(1)).await; // the writer lingers now
+    writer.flush().await.unwrap();
+    assert!(tickets.outcomes().await.iter().all(Outcome::is_settled));
+    assert_eq!(writer.close().await.unwrap().stats.committed, 3);
+}
+
 /// The rule of updates holds beyond one flush: what a full queue hurries out stays in order.
 #[tokio::test]
 async fn hurried_flushes_keep_the_last_write() {

@@ -223,3 +223,13 @@ async fn a_rollback_without_a_transaction_is_no_error() {
     conn.rollback().await.unwrap();
     conn.rollback().await.unwrap();
 }
+
+#[tokio::test]
+async fn postgresql_has_no_end_of_time() {
+    let (gate, _database) = postgres("longest");
+    pg(&gate, "CREATE TABLE t (id int8 PRIMARY KEY, v text)").await;
+    let builder =
+        BatchWriter::for_shape(gate, shape("t")).answer_timeout(Duration::MAX).lock_timeout(Duration::MAX);
+    let outcomes = fates(builder.start().unwrap(), pairs(0..3)).await;
+    assert_eq!(settled(&outcomes), 3, "{outcomes:?}");
+}

@@ -263,7 +263,8 @@ impl<R: Send + 'static, E: BatchExecutor> Running<R, E> {
 
     fn is_due(&self, partition: usize) -> bool {
         let since = self.pending[partition].since;
-        let waited = || since.is_some_and(|since| since + self.worker.pace.linger <= Instant::now());
+        let waited =
+            || since.and_then(|since| self.until(since)).is_some_and(|until| until <= Instant::now());
         self.is_full(partition) || self.is_hurried() || waited()
     }
 
@@ -273,7 +274,12 @@ impl<R: Send + 'static, E: BatchExecutor> Running<R, E> {
             return None;
         }
         let waiting = self.pending.iter().zip(&self.busy).filter(|(_, busy)| !**busy);
-        waiting.filter_map(|(batch, _)| batch.since).min().map(|since| since + self.worker.pace.linger)
+        waiting.filter_map(|(batch, _)| batch.since).min().and_then(|since| self.until(since))
+    }
+
+    /// When a flush whose first row came at `since` has lingered enough; `None` is never.
+    fn until(&self, since: Instant) -> Option<Instant> {
+        since.checked_add(self.worker.pace.linger)
     }
 
     fn batch(&mut self) -> Batch<R> {

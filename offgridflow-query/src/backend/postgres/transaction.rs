@@ -92,7 +92,7 @@ impl<'c> Clean<'c> {
         plan: &WritePlan,
         part: usize,
     ) -> Result<(Self, Option<Vec<usize>>), WriteError> {
-        let limit = self.limit + Duration::from_millis(slice.len() as u64);
+        let limit = self.limit.saturating_add(Duration::from_millis(slice.len() as u64));
         let inserted = match timeout(limit, insert.run(self.conn, slice, plan, part)).await {
             Ok(inserted) => inserted,
             Err(_) => Err(failed(&silent(limit))),
