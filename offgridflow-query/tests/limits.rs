@@ -112,6 +112,33 @@ async fn the_longest_duration_means_for_ever() {
     assert_eq!(writer.close().await.unwrap().stats.committed, 3);
 }
 
+#[tokio::test]
+async fn tuples_that_do_not_fit_their_shape_are_refused_at_the_start() {
+    let pool = MemoryPool::new(1);
+    let refusal = |result: Result<(), ConfigError>| match result {
+        Err(ConfigError::Shape { why, .. }) => why,
+        other => panic!("{other:?}"),
+    };
+    let three = BatchWriter::<(i64, String, i64)>::for_shape(pool.clone(), shape()).start().map(drop);
+    assert_eq!(refusal(three), "it has 2 columns, the rows have 3 values");
+    let narrow = BatchWriter::<(i32, String)>::for_shape(pool.clone(), shape()).start().map(drop);
+    assert_eq!(refusal(narrow), "column \"id\" is Int8, the rows have Int4 there");
+}
+
+#[tokio::test]
+async fn refused_statements_say_what_is_missing() {
+    let refusal = async |sql: &str| {
+        let done = BatchedQuery::new(sql, 10).execute(MemoryPool::new(1), pairs(0..1)).await;
+        done.map(drop).unwrap_err().to_string()
+    };
+    let keyless = refusal("INSERT INTO t (id, v) VALUES (?, ?) ON CONFLICT DO NOTHING").await;
+    assert!(keyless.contains("the key's columns in parentheses after ON CONFLICT"), "{keyless}");
+    for sql in ["INSERT INTO t (id, v) /* c */ VALUES (?, ?)", "INSERT INTO t (id, v) VALUES (?, ?) -- c"] {
+        let comment = refusal(sql).await;
+        assert!(comment.contains("with comments cannot be batched"), "{comment}");
+    }
+}
+
 /// The rule of updates holds beyond one flush: what a full queue hurries out stays in order.
 #[tokio::test]
 async fn hurried_flushes_keep_the_last_write() {

@@ -233,3 +233,17 @@ async fn postgresql_has_no_end_of_time() {
     let outcomes = fates(builder.start().unwrap(), pairs(0..3)).await;
     assert_eq!(settled(&outcomes), 3, "{outcomes:?}");
 }
+
+/// Tickets of committed rows say so even where a later row of an equal key overwrote them.
+#[tokio::test]
+async fn overwritten_rows_were_committed() {
+    let gate = sqlite();
+    lite(&gate, "CREATE TABLE t (k TEXT PRIMARY KEY COLLATE NOCASE, v TEXT)").await;
+    let builder = BatchWriter::<(String, String)>::for_shape(gate, keyed("t", Kind::Text));
+    let writer = builder.conflict(Conflict::Update).start().unwrap();
+    let tickets = writer.push_many(told(["a", "A"].map(str::to_owned))).await.unwrap();
+    for receipt in tickets.into_iter().map(Ticket::committed) {
+        assert_eq!(receipt.await.unwrap().fate, Fate::Committed);
+    }
+    let _ = writer.close().await.unwrap();
+}

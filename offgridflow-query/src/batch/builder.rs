@@ -14,7 +14,7 @@ use crate::chunk::ChunkWriter;
 use crate::delivery::{Delivery, ledger_table_sql};
 use crate::error::ConfigError;
 use crate::executor::{BatchExecutor, Limits};
-use crate::shape::{Conflict, Shape};
+use crate::shape::{Conflict, Kind, Shape};
 use crate::strategy::Strategy;
 use crate::write::Pooling;
 use std::fmt;
@@ -32,6 +32,7 @@ pub struct BatchWriterBuilder<R, E> {
     executor: E,
     shape: Shape,
     put: fn(&R, &mut ChunkWriter<'_>),
+    kinds: Option<Vec<(Kind, bool)>>, // of a tuple's values; a row brings a shape of its own
     flush_rows: RangeInclusive<usize>,
     latency_target: Option<Duration>,
     flush_bytes: usize,
@@ -60,6 +61,7 @@ impl<R: Send + 'static, E: BatchExecutor> BatchWriterBuilder<R, E> {
             executor,
             shape,
             put,
+            kinds: None,
             flush_rows: 8_192..=8_192,
             latency_target: None,
             flush_bytes: 4 << 20,
@@ -72,6 +74,12 @@ impl<R: Send + 'static, E: BatchExecutor> BatchWriterBuilder<R, E> {
             dead_letters: None,
             setup: Setup::default(),
         }
+    }
+
+    /// Rows whose values have these kinds, whatever the shape says.
+    pub(super) fn of_kinds(mut self, kinds: Vec<(Kind, bool)>) -> Self {
+        self.kinds = Some(kinds);
+        self
     }
 
     /// A flush is due at this many rows; a group may exceed it, because it is never split. Default: 8 192.
@@ -264,6 +272,7 @@ impl<R: Send + 'static, E: BatchExecutor> BatchWriterBuilder<R, E> {
 
     fn check(&self, limits: &Limits) -> Result<(), ConfigError> {
         self.setup.check(&self.shape, limits)?;
+        self.kinds.as_ref().map_or(Ok(()), |kinds| fits(&self.shape, kinds))?;
         if let Some(ledger) = &self.ledger {
             ledger_table_sql(ledger)?;
         }
@@ -289,5 +298,21 @@ impl<R: Send + 'static, E: BatchExecutor> BatchWriterBuilder<R, E> {
             return refuse("max_row_bytes", self.row_bytes, "the database takes less in one transaction");
         }
         Ok(())
+    }
+}
+
+/// Looks whether values of these kinds fill the columns.
+fn fits(shape: &Shape, kinds: &[(Kind, bool)]) -> Result<(), ConfigError> {
+    let refuse = |why| Err(ConfigError::Shape { table: shape.table().to_owned(), why });
+    let (columns, values) = (shape.columns().len(), kinds.len());
+    if columns != values {
+        return refuse(format!("it has {columns} columns, the rows have {values} values"));
+    }
+    match shape.columns().iter().zip(kinds).find(|(column, (kind, _))| column.kind() != *kind) {
+        Some((column, (kind, _))) => {
+            let (name, own) = (column.name(), column.kind());
+            refuse(format!("column {name:?} is {own:?}, the rows have {kind:?} there"))
+        }
+        None => Ok(()),
     }
 }

@@ -75,7 +75,8 @@ impl<R: Row> BatchWriter<R> {
 }
 
 impl<R: Fields> BatchWriter<R> {
-    /// A writer for tuples, into a table that is known at run time.
+    /// A writer for tuples, into a table that is known at run time. A shape with other columns than the tuple has values, or
+    /// of other kinds, is refused by `start`.
     ///
     /// ```
     /// use offgridflow_query::{BatchWriter, Column, Kind, MemoryPool, Shape};
@@ -87,7 +88,7 @@ impl<R: Fields> BatchWriter<R> {
     /// # Ok(()) }
     /// ```
     pub fn for_shape<E: BatchExecutor>(executor: E, shape: Shape) -> BatchWriterBuilder<R, E> {
-        BatchWriterBuilder::new(executor, shape, R::put)
+        BatchWriterBuilder::new(executor, shape, R::put).of_kinds(R::kinds())
     }
 }
 
