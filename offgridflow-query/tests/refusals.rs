@@ -214,6 +214,31 @@ async fn refusing(gate: &PgGate, table: &str, body: &str, when: &str) {
 
 // Tables that store somewhere else.
 
+#[tokio::test]
+async fn what_stores_elsewhere_is_refused_before_a_row_is_sent() {
+    let gate = sqlite();
+    lite(
+        &gate,
+        "CREATE TABLE base (id INTEGER PRIMARY KEY, v TEXT); CREATE VIEW seen AS SELECT * FROM base; \
+        CREATE TRIGGER i INSTEAD OF INSERT ON seen BEGIN INSERT INTO base VALUES (new.id, new.v); END",
+    )
+    .await;
+    let outcomes =
+        fates(BatchWriter::for_shape(gate.clone(), shape("seen")).start().unwrap(), pairs(0..3)).await;
+    let Why::Batch(cause) = returned(&outcomes[0]) else { panic!("{outcomes:?}") };
+    assert!(cause.message().contains("a view; write to the table behind it"), "{cause}");
+    assert_eq!(lite_text(&gate, "SELECT CAST(count(*) AS TEXT) FROM base").await, "0");
+
+    let (gate, _database) = postgres("elsewhere");
+    pg(&gate, "CREATE TABLE t (id int8, v text); CREATE TABLE aside (id int8, v text); \
+        CREATE RULE aside AS ON INSERT TO t WHERE NEW.id > 4 DO INSTEAD INSERT INTO aside VALUES (NEW.id, NEW.v)").await;
+    let outcomes =
+        fates(BatchWriter::for_shape(gate.clone(), shape("t")).start().unwrap(), pairs(0..10)).await;
+    let Why::Batch(cause) = returned(&outcomes[9]) else { panic!("{outcomes:?}") };
+    assert!(cause.message().contains("DO INSTEAD"), "{cause}");
+    assert_eq!(pg_text(&gate, "SELECT count(*)::text FROM aside").await, "0");
+}
+
 /// A ROLLBACK after SQLite has rolled back itself is no failure, and the connection stays.
 #[tokio::test]
 async fn a_rollback_without_a_transaction_is_no_error() {

@@ -21,6 +21,8 @@ const STALLED_ROWS: usize = 32_768;
 
 const TABLE: &str = "SELECT c.relkind::text AS kind, row_security_active(c.oid) AS guarded, \
      EXISTS (SELECT 1 FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_type = '3') AS ruled, \
+     EXISTS (SELECT 1 FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_type = '3' AND r.is_instead \
+     AND pg_get_ruledef(r.oid) !~ 'DO INSTEAD NOTHING;$') AS diverted, \
      has_database_privilege(current_database(), 'TEMP') AS temp, inet_client_port() AS port \
      FROM pg_class c WHERE c.oid = to_regclass($1)";
 
@@ -36,6 +38,7 @@ struct Table {
     kind: String, // pg_class.relkind
     guarded: bool,
     ruled: bool,
+    diverted: bool, // a rule stores rows elsewhere
     temp: bool,
     port: Option<i32>,
     columns: HashMap<String, Attribute>,
@@ -95,6 +98,7 @@ async fn read(conn: &mut PgConnection, name: String) -> Result<Option<Table>, sq
         kind: facts.try_get("kind")?,
         guarded: facts.try_get("guarded")?,
         ruled: facts.try_get("ruled")?,
+        diverted: facts.try_get("diverted")?,
         temp: facts.try_get("temp")?,
         port: facts.try_get("port")?,
         columns: columns?,
@@ -127,6 +131,13 @@ impl Table {
         };
         if let Some(what) = what {
             return Err(refused("42809", format!("{name} is {what}")));
+        }
+        if self.diverted {
+            let why = format!(
+                "{name} has a DO INSTEAD rule for INSERT: the server does not count what that stores. Write to the \
+                 tables behind it, or make the rule a trigger"
+            );
+            return Err(refused("42809", why));
         }
         shape.columns().iter().map(|column| self.type_of(column)).collect()
     }

@@ -1,6 +1,7 @@
 //! SQLite: one writer at a time, BEGIN IMMEDIATE, multi-row blocks of 2^k rows.
 
 mod blocks;
+mod catalog;
 
 use crate::backend::{built, driver_cause};
 use crate::chunk::Slice;
@@ -9,7 +10,7 @@ use crate::error::{Cause, Class, ConfigError};
 use crate::executor::{BatchConnection, Limits};
 use crate::gate::{Gate, GateConfig, GateDatabase};
 use crate::shape::Shape;
-use crate::strategy::{Prepared, Strategy};
+use crate::strategy::Prepared;
 use crate::transaction::Transact;
 use crate::turn::Turns;
 use crate::write::{Ending, WriteError, WritePlan, Wrote};
@@ -125,7 +126,7 @@ impl BatchConnection for SqliteConnection {
 
     /// Where the file has one writer at a time, those of this process queue up instead of polling.
     async fn prepare(&mut self, shape: &Shape, _: &WritePlan) -> Result<Prepared, WriteError> {
-        let mut prepared = Prepared::new([Strategy::Blocks]);
+        let mut prepared = catalog::prepare(self, shape).await?;
         let schema = shape.schema().unwrap_or("main");
         for row in self.fetch_all("PRAGMA database_list").await.map_err(|e| failed(&e))? {
             let text = |at: usize| row.try_get::<Option<String>, _>(at).ok().flatten();
