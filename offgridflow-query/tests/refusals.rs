@@ -212,6 +212,48 @@ async fn refusing(gate: &PgGate, table: &str, body: &str, when: &str) {
     .await;
 }
 
+#[tokio::test]
+async fn a_row_refused_with_any_code_is_named() {
+    let (gate, _database) = postgres("codes");
+    for code in ["AB123", "P0002", "P0004", "XX000", "55000", "U0001"] {
+        let body = format!("IF NEW.id = 5 THEN RAISE EXCEPTION 'no five' USING ERRCODE = '{code}'; END IF;");
+        for (n, when) in
+            ["TRIGGER t BEFORE INSERT ON", "CONSTRAINT TRIGGER t AFTER INSERT ON"].into_iter().enumerate()
+        {
+            let table = format!("t{n}_{}", code.to_lowercase());
+            let deferred = if n == 1 { " DEFERRABLE INITIALLY DEFERRED" } else { "" };
+            refusing(&gate, &table, &body, &format!("{when} {table}{deferred}")).await;
+            for atomicity in [Atomicity::Independent, Atomicity::Together] {
+                let builder = BatchWriter::for_shape(gate.clone(), shape(&table)).atomicity(atomicity);
+                let cause = only_five_is_refused(&fates(builder.start().unwrap(), pairs(0..10)).await);
+                assert_eq!((cause.code(), cause.message()), (Some(code), "no five"), "{table}");
+                pg(&gate, &format!("DELETE FROM {table}")).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_code_that_every_row_meets_returns_the_batch() {
+    let (gate, _database) = postgres("every");
+    refusing(&gate, "t", "RAISE EXCEPTION 'never' USING ERRCODE = 'XX000';", "TRIGGER t BEFORE INSERT ON t")
+        .await;
+    for (atomicity, rows) in
+        [(Atomicity::Independent, 1_000), (Atomicity::Together, 1_000), (Atomicity::Independent, 3)]
+    {
+        let writer = BatchWriter::for_shape(gate.clone(), shape("t")).atomicity(atomicity).start().unwrap();
+        let outcomes = writer.push_many(pairs(0..rows)).await.unwrap().outcomes().await;
+        for outcome in &outcomes {
+            assert!(
+                matches!(returned(outcome), Why::Batch(cause) if cause.code() == Some("XX000")),
+                "{outcome:?}"
+            );
+        }
+        let tried = writer.close().await.unwrap().stats.transactions;
+        assert!(tried < 30, "{tried} transactions to find that every row fails");
+    }
+}
+
 // Tables that store somewhere else.
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use crate::batch::outcome::{Fate, Verdict, Why};
 use crate::batch::plan::{Unit, deduplicate, runs};
 use crate::batch::shipment::Shipper;
 use crate::chunk::Chunk;
+use crate::error::{Cause, Class, Scope};
 use crate::executor::BatchExecutor;
 use crate::write::WritePlan;
 use std::time::Duration;
@@ -49,6 +50,32 @@ pub(crate) struct Tally {
     pub(crate) pausing: Duration,
     /// Why nothing more of this flush is tried.
     pub(crate) halted: Option<Why>,
+    /// Whether a transaction of it has gone through.
+    pub(crate) went: bool,
+    /// Failures since then that only a search can tell from those of the whole batch.
+    strange: usize,
+}
+
+/// Failures in a row after which a search that meets nothing else is given up: enough to find one row among a million.
+const SEARCH: usize = 24;
+
+impl Tally {
+    /// Something went through: what fails beside it is not the batch as a whole.
+    pub(crate) fn went_through(&mut self) {
+        (self.went, self.strange) = (true, 0);
+    }
+
+    /// How a failure is dealt with. One of an unknown kind is searched for as if a row was to blame, as long as the search
+    /// does not meet it everywhere.
+    pub(crate) fn scope(&mut self, cause: &Cause) -> Scope {
+        match cause.class() {
+            Class::Other if self.strange < SEARCH => {
+                self.strange += 1;
+                Scope::Row
+            }
+            class => class.scope(),
+        }
+    }
 }
 
 impl<E: BatchExecutor> Flusher<E> {

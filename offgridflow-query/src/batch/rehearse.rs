@@ -31,7 +31,7 @@ impl<E: BatchExecutor> Flusher<E> {
             let why = match self.shipper.write(&slices, plan, tally).await {
                 Ok(wrote) => return run.store(&pieces, &wrote),
                 Err(WriteError::CommitUnknown { cause, .. }) => Why::CommitUnknown(cause),
-                Err(WriteError::Failed { cause, .. }) => match cause.class().scope() {
+                Err(WriteError::Failed { cause, .. }) => match tally.scope(&cause) {
                     Scope::Row if round == CONTENTION_ROUNDS => Why::Contended(cause),
                     Scope::Row => match self.set_bad_units_aside(run, &mut pieces, plan, tally).await {
                         None => continue,
@@ -100,7 +100,7 @@ impl<E: BatchExecutor> Flusher<E> {
             let why = match self.shipper.write(&[slice], plan, tally).await {
                 Ok(wrote) => return run.store(&[rows], &wrote),
                 Err(WriteError::CommitUnknown { cause, .. }) => Why::CommitUnknown(cause),
-                Err(WriteError::Failed { cause: again, .. }) => match again.class().scope() {
+                Err(WriteError::Failed { cause: again, .. }) => match tally.scope(&again) {
                     Scope::Row => {
                         cause = again;
                         continue;
@@ -131,6 +131,9 @@ impl<E: BatchExecutor> Flusher<E> {
                 Tried::Bad(row, _) if piece.len() > 1 => open.extend(cut_rows(&piece, row)),
                 Tried::Bad(_, cause) => found.bad.push((piece.start, cause)),
                 Tried::Ended(why) => {
+                    if matches!(why, Why::Batch(_)) {
+                        found.bad.retain(|(_, cause)| cause.class() != Class::Other); // the batch is to blame
+                    }
                     found.ended = Some(why);
                     return found;
                 }
@@ -139,6 +142,13 @@ impl<E: BatchExecutor> Flusher<E> {
                 found.ended = Some(Why::TooManyRejects);
                 return found;
             }
+        }
+        if let Some((_, cause)) = found.bad.iter().find(|(_, cause)| cause.class() == Class::Other)
+            && found.accepted.is_empty()
+        {
+            found.ended = Some(Why::Batch(cause.clone())); // every piece failed
+            found.bad.retain(|(_, cause)| cause.class() != Class::Other);
+            return found;
         }
         self.adopt_orphans(chunk, &mut found, &rehearsal, tally).await;
         found
@@ -183,9 +193,12 @@ impl<E: BatchExecutor> Flusher<E> {
         let before: usize = accepted.iter().map(Range::len).sum();
         let parts: Vec<_> = accepted.iter().chain([piece]).map(|rows| chunk.slice(rows.clone())).collect();
         match self.shipper.write(&parts, rehearsal, tally).await {
-            Ok(_) => Tried::Good,
+            Ok(_) => {
+                tally.went_through();
+                Tried::Good
+            }
             Err(WriteError::CommitUnknown { cause, .. }) => Tried::Ended(Why::Unavailable(cause)),
-            Err(WriteError::Failed { row, cause }) => match cause.class().scope() {
+            Err(WriteError::Failed { row, cause }) => match tally.scope(&cause) {
                 Scope::Row => {
                     let named = row.and_then(|row| row.checked_sub(before)).map(|row| piece.start + row);
                     Tried::Bad(named, cause)

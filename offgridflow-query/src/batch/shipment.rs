@@ -190,7 +190,7 @@ impl<E: BatchExecutor> Shipper<E> {
                     _ if self.may_repeat(shipment) => shipment.doubt = Some((cause.clone(), *wrote)),
                     _ => return Some(Err(WriteError::CommitUnknown { cause, token, wrote })),
                 }
-                (Cause::new(Class::Connection, cause.message()), None)
+                (cause, None) // what made the server abort, or that the link was lost
             }
             WriteError::Failed { row, cause } => (cause, row),
         };
