@@ -254,6 +254,24 @@ async fn a_code_that_every_row_meets_returns_the_batch() {
     }
 }
 
+#[tokio::test]
+async fn a_slow_row_is_named_and_the_others_are_stored() {
+    let (gate, database) = postgres("slow_row");
+    refusing(&gate, "t", "IF NEW.id = 5 THEN PERFORM pg_sleep(30); END IF;", "TRIGGER t BEFORE INSERT ON t")
+        .await;
+    pg(&gate, &format!("ALTER DATABASE {} SET statement_timeout = '300ms'", database.name())).await;
+    let gate = PgGate::from_url(&database.url(), GateConfig::default()).unwrap();
+    for strategy in [Strategy::Unnest, Strategy::Copy] {
+        let writer = BatchWriter::for_shape(gate.clone(), shape("t")).strategy(strategy).start().unwrap();
+        let outcomes = writer.push_many(pairs(0..64)).await.unwrap().outcomes().await;
+        let retries = writer.close().await.unwrap().stats.retries;
+        assert_eq!((settled(&outcomes), retries), (63, 0), "{outcomes:?}");
+        let Why::Unavailable(cause) = returned(&outcomes[5]) else { panic!("{:?}", outcomes[5]) };
+        assert_eq!(cause.class(), Class::Cancelled);
+        pg(&gate, "DELETE FROM t").await;
+    }
+}
+
 // Tables that store somewhere else.
 
 #[tokio::test]

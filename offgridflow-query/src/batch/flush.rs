@@ -54,6 +54,12 @@ pub(crate) struct Tally {
     pub(crate) went: bool,
     /// Failures since then that only a search can tell from those of the whole batch.
     strange: usize,
+    /// Statements cancelled since then.
+    slow: usize,
+    /// A statement was cancelled: smaller ones are tried instead of the same again.
+    cancelled: bool,
+    /// A statement that is cancelled is not tried again at its size.
+    pub(crate) hasty: bool,
 }
 
 /// Failures in a row after which a search that meets nothing else is given up: enough to find one row among a million.
@@ -62,7 +68,20 @@ const SEARCH: usize = 24;
 impl Tally {
     /// Something went through: what fails beside it is not the batch as a whole.
     pub(crate) fn went_through(&mut self) {
-        (self.went, self.strange) = (true, 0);
+        (self.went, self.strange, self.slow) = (true, 0, 0);
+    }
+
+    /// Before a write of `units` units: whether it is tried again or made smaller where it takes too long.
+    pub(crate) fn prepare(&mut self, units: usize) {
+        self.hasty = units > 1 || self.cancelled;
+    }
+
+    /// Whether the search for what takes too long goes on, because it does not meet it everywhere.
+    pub(crate) fn is_slow(&mut self, cause: &Cause) -> bool {
+        let slow = cause.class() == Class::Cancelled && self.hasty && self.slow < SEARCH;
+        self.slow += usize::from(slow);
+        self.cancelled |= slow;
+        slow
     }
 
     /// How a failure is dealt with. One of an unknown kind is searched for as if a row was to blame, as long as the search

@@ -136,6 +136,7 @@ impl<E: BatchExecutor> Flusher<E> {
                 continue;
             }
             let slice = run.chunk.slice(run.rows(&units));
+            tally.prepare(units.len());
             match self.shipper.write(&[slice], plan, tally).await {
                 Ok(wrote) => {
                     tally.went_through();
@@ -148,6 +149,10 @@ impl<E: BatchExecutor> Flusher<E> {
                 Err(WriteError::Failed { row, cause }) => match tally.scope(&cause) {
                     Scope::Row if units.len() > 1 => open.extend(run.cut(&units, row)),
                     Scope::Row => self.refuse(run, units.start, cause, plan, tally).await,
+                    Scope::Transient if tally.is_slow(&cause) => match units.len() {
+                        1 => run.settle(&units, &Verdict::Returned(Why::Unavailable(cause))),
+                        _ => open.extend(run.cut(&units, row)),
+                    },
                     Scope::Transient => halt(run, &units, Why::Unavailable(cause), tally),
                     Scope::Batch => {
                         run.acquit(tally);

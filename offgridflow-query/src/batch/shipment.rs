@@ -112,7 +112,7 @@ impl<E: BatchExecutor> Shipper<E> {
                 Err(error) => error,
             };
             let failed = Instant::now();
-            let end = self.judge(&mut shipment, error).await;
+            let end = self.judge(&mut shipment, error, tally.hasty).await;
             tally.pausing += failed.elapsed();
             if let Some(end) = end {
                 return end;
@@ -181,6 +181,7 @@ impl<E: BatchExecutor> Shipper<E> {
         &self,
         shipment: &mut Shipment<'_>,
         error: WriteError,
+        hasty: bool,
     ) -> Option<Result<Wrote, WriteError>> {
         let (cause, row) = match error {
             WriteError::CommitUnknown { cause, token, wrote } => {
@@ -200,7 +201,8 @@ impl<E: BatchExecutor> Shipper<E> {
             return None;
         }
         shipment.failed += 1;
-        if cause.class().scope() == Scope::Transient {
+        let smaller = hasty && cause.class() == Class::Cancelled; // the caller tries less at a time
+        if cause.class().scope() == Scope::Transient && !smaller {
             let pause = {
                 let jitter = &mut self.known().jitter;
                 self.retry.pause(shipment.failed, shipment.started.elapsed(), jitter)
