@@ -154,6 +154,61 @@ fn told<K>(keys: impl IntoIterator<Item = K>) -> Vec<(K, String)> {
     rows
 }
 
+#[tokio::test]
+async fn the_last_write_wins_whatever_postgresql_calls_equal() {
+    let text = |keys: &[&str]| told(keys.iter().map(|&key| key.to_owned()));
+    last_wins_pg(
+        "ci",
+        "text COLLATE ci",
+        Kind::Text,
+        text(&["b", "a", "B", "A", "aA", "Aa", "AA", "A"][1..2]),
+    )
+    .await;
+    last_wins_pg("ci_one", "text COLLATE ci", Kind::Text, text(&["abc", "aBc", "ABC"])).await;
+    last_wins_pg("padded", "char(5)", Kind::Text, text(&["a  ", "a ", "a"])).await;
+    last_wins_pg("short", "varchar(2)", Kind::Text, text(&["ab  ", "ab ", "ab"])).await;
+    last_wins_pg("whole", "int", Kind::Float8, told([1.4, 1.3, 1.2])).await;
+    last_wins_pg("nan", "float8", Kind::Float8, told([f64::NAN, -f64::NAN])).await;
+    last_wins_pg("nan_too", "float8", Kind::Float8, told([-f64::NAN, f64::NAN])).await;
+    last_wins_pg("narrow", "float4", Kind::Int8, told([16_777_217_i64, 16_777_216])).await;
+}
+
+#[tokio::test]
+async fn the_last_write_wins_in_a_transaction_of_several_parts() {
+    let (gate, _database) = postgres("ci_together");
+    pg(
+        &gate,
+        "CREATE COLLATION ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false); \
+        CREATE TABLE t (k text COLLATE ci PRIMARY KEY, v text CHECK (v <> 'bad'))",
+    )
+    .await;
+    let builder = BatchWriter::<(String, String)>::for_shape(gate.clone(), keyed("t", Kind::Text));
+    let writer = builder.conflict(Conflict::Update).atomicity(Atomicity::Together).start().unwrap();
+    let rows =
+        [("b", "early"), ("B", "middle"), ("x", "bad"), ("a", "early"), ("b ", "apart"), ("A", "last")];
+    let outcomes = fates(writer, rows.map(|(k, v)| (k.to_owned(), v.to_owned())).into()).await;
+    assert_eq!((rejected(&outcomes).len(), settled(&outcomes)), (1, 5), "{outcomes:?}");
+    assert_eq!(pg_text(&gate, "SELECT string_agg(v, ',' ORDER BY v) FROM t").await, "apart,last,middle");
+}
+
+#[tokio::test]
+async fn the_last_write_wins_whatever_sqlite_calls_equal() {
+    let gate = sqlite();
+    for (key, keys) in [
+        ("TEXT COLLATE NOCASE", ["abc", "aBc", "ABC"]),
+        ("TEXT COLLATE RTRIM", ["a  ", "a ", "a"]),
+        ("NUMERIC", ["10.00", "10.0", "10"]),
+    ] {
+        lite(&gate, &format!("CREATE TABLE t (k {key} PRIMARY KEY, v TEXT)")).await;
+        let builder = BatchWriter::<(String, String)>::for_shape(gate.clone(), keyed("t", Kind::Text));
+        let writer = builder.conflict(Conflict::Update).start().unwrap();
+        let outcomes = fates(writer, told(keys.map(str::to_owned))).await;
+        assert_eq!(settled(&outcomes), 3);
+        assert_eq!(lite_text(&gate, "SELECT group_concat(v) FROM t").await, "last", "{key}");
+        lite(&gate, "DROP TABLE t").await;
+    }
+}
+
 // SQLite that rolls back by itself, and foreign keys that only COMMIT looks at.
 
 #[tokio::test]

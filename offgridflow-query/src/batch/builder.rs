@@ -102,7 +102,8 @@ impl<R: Send + 'static, E: BatchExecutor> BatchWriterBuilder<R, E> {
     }
 
     /// Flushes under way at a time, each on a connection of its own. Updates are partitioned by their key, so that no two
-    /// flushes touch the same row and the last write wins; a database with one writer (SQLite) gains nothing. With more than
+    /// flushes touch the same row and the last write wins; where the database may call different keys equal, or could not be
+    /// asked when the first row came, updates go one at a time. A database with one writer (SQLite) gains nothing. With more than
     /// one, plain inserts of different flushes are stored in any order, so a row may reach the database before its parent of
     /// an earlier flush. Default: 1.
     pub fn in_flight(mut self, flushes: usize) -> Self {

@@ -129,13 +129,14 @@ impl<E: BatchExecutor> Flusher<E> {
         flushed
     }
 
-    /// One group, or single rows only: sorted by key, one row a key. A superseded row is tried after all where its
+    /// One group, or single rows only: one row a key, sorted by key where that changes no outcome. A superseded row is tried after all where its
     /// successor was rejected.
     async fn flush_updates(&self, chunk: &Chunk, units: &[Unit], plan: &WritePlan, flushed: &mut Flushed) {
         let group = units.len() == 1 && units[0].len() > 1;
         let mut pending: Vec<usize> = units.iter().cloned().flatten().collect();
+        let exact = self.shipper.has_exact_key(chunk.shape()).await;
         while !pending.is_empty() {
-            let order = deduplicate(&chunk.slice(0..chunk.len()), chunk.shape(), &pending);
+            let order = deduplicate(&chunk.slice(0..chunk.len()), chunk.shape(), &pending, exact);
             let sent = chunk.gather(&order.order);
             let units =
                 if group { vec![unit(0, sent.len())] } else { (0..sent.len()).map(|r| r..r + 1).collect() };

@@ -97,9 +97,9 @@ impl<E: BatchExecutor> Flusher<E> {
                 }
                 return;
             }
-            let slice = run.chunk.slice(rows.clone());
-            let why = match self.shipper.write(&[slice], plan, tally).await {
-                Ok(wrote) => return run.store(&[rows], &wrote),
+            let slices: Vec<_> = found.accepted.iter().map(|rows| run.chunk.slice(rows.clone())).collect();
+            let why = match self.shipper.write(&slices, plan, tally).await {
+                Ok(wrote) => return run.store(&found.accepted, &wrote),
                 Err(WriteError::CommitUnknown { cause, .. }) => Why::CommitUnknown(cause),
                 Err(WriteError::Failed { cause: again, .. }) => match tally.scope(&again) {
                     Scope::Row => {
@@ -128,6 +128,8 @@ impl<E: BatchExecutor> Flusher<E> {
         let mut open: Vec<_> = pieces.iter().rev().cloned().collect();
         while let Some(piece) = open.pop() {
             match self.try_after(chunk, &found.accepted, &piece, &rehearsal, tally).await {
+                // Rows that went as two statements may not go as one: the database may call their keys equal.
+                Tried::Good if plan.conflict.updates() => found.accepted.push(piece),
                 Tried::Good => found.accept(piece),
                 Tried::Bad(row, _) if piece.len() > 1 => open.extend(cut_rows(&piece, row)),
                 Tried::Bad(_, cause) => found.bad.push((piece.start, cause)),

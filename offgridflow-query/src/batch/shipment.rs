@@ -153,6 +153,32 @@ impl<E: BatchExecutor> Shipper<E> {
         Ok((prepared, true))
     }
 
+    /// Whether the database calls two keys equal exactly when their values are; no where it cannot be asked.
+    pub(crate) async fn has_exact_key(&self, shape: &Shape) -> bool {
+        self.prepared(shape).await.is_ok_and(|(prepared, _)| prepared.exact_key)
+    }
+
+    /// The same, asked again while the failure is transient and the budget for retries lasts.
+    pub(crate) async fn finds_exact_key(&self, shape: &Shape) -> bool {
+        let started = Instant::now();
+        for failed in 1.. {
+            match self.prepared(shape).await {
+                Ok((prepared, _)) => return prepared.exact_key,
+                Err(error) if !error.is_transient() => return false,
+                Err(_) => {}
+            }
+            let pause = {
+                let jitter = &mut self.known().jitter;
+                self.retry.pause(failed, started.elapsed(), jitter)
+            };
+            match pause {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => break,
+            }
+        }
+        false
+    }
+
     fn strategy(&self, rows: usize, prepared: &Prepared) -> Result<Option<Strategy>, WriteError> {
         let Some(forced) = self.forced else { return Ok(self.known().crossover.choose(rows, prepared)) };
         if prepared.allows(forced) || prepared.strategies().is_empty() {

@@ -82,7 +82,8 @@ struct Running<R, E> {
 
 impl<R: Send + 'static, E: BatchExecutor> Worker<R, E> {
     /// Runs until the writer is closed or dropped, and everything in the queue is settled.
-    pub(crate) async fn run(self) -> Report<R> {
+    pub(crate) async fn run(mut self) -> Report<R> {
+        let first = self.settle_partitions().await;
         let chunk = || Chunk::new(Arc::clone(&self.shape));
         let mut running = Running {
             open: true,
@@ -102,8 +103,24 @@ impl<R: Send + 'static, E: BatchExecutor> Worker<R, E> {
             violation: None,
             worker: self,
         };
+        if let Some(message) = first {
+            running.take(message).await;
+        }
         running.work().await;
         running.report()
+    }
+
+    /// Once rows come: several partitions only where the key tells their rows apart as the database does. The message that
+    /// came, `Some(None)` at the end of them.
+    async fn settle_partitions(&mut self) -> Option<Option<Message<R>>> {
+        if self.partitions == 1 {
+            return None;
+        }
+        let first = self.queue.recv().await;
+        if !self.flusher.shipper.finds_exact_key(&self.shape).await {
+            self.partitions = 1;
+        }
+        Some(first)
     }
 }
 
