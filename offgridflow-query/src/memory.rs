@@ -6,6 +6,7 @@ use crate::executor::{BatchConnection, Limits};
 use crate::gate::{Advice, Place, Places, Rules, default_reserve};
 use crate::pool::{Acquire, Condition, ConnectionPool, Guard, Lease, PoolStatus};
 use crate::shape::{Conflict, Shape};
+use crate::strategy::Prepared;
 use crate::write::{Ending, WriteError, WritePlan, Wrote};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -237,6 +238,10 @@ impl BatchConnection for MemoryConnection {
             statement_rows: usize::MAX,
             arrays: true,
         }
+    }
+
+    async fn prepare(&mut self, _: &Shape, _: &WritePlan) -> Result<Prepared, WriteError> {
+        Ok(Prepared::default().with_exact_key())
     }
 
     async fn write(&mut self, parts: &[Slice<'_>], plan: &WritePlan) -> Result<Wrote, WriteError> {

@@ -48,7 +48,8 @@ impl Acquire {
     /// The same, given up after `wait`.
     #[must_use]
     pub fn within(self, wait: Duration) -> Self {
-        self.until(Instant::now() + wait)
+        let now = Instant::now();
+        self.until(now.checked_add(wait).unwrap_or(now + crate::gate::FOREVER))
     }
 }
 

@@ -45,6 +45,7 @@ pub struct Prepared {
     pub(crate) types: Vec<u32>, // PostgreSQL: the type of each column of the shape; empty elsewhere
     pub(crate) server: Option<Box<str>>, // what a transaction's token is compared with; `None`: no tokens
     pub(crate) turns: Option<Turns>, // where writers of this process queue up
+    pub(crate) exact_key: bool, // whether the database calls two keys equal exactly when their values are
     pub(crate) bulk_rows: usize, // from how many rows on the last strategy is expected to win
 }
 
@@ -59,6 +60,14 @@ impl Prepared {
     #[must_use]
     pub fn refusing(mut self, strategy: Strategy, why: impl Into<String>) -> Self {
         self.refused.push((strategy, why.into()));
+        self
+    }
+
+    /// Says that the database calls two keys equal exactly when their values are, so that rows may be sorted by them and
+    /// several flushes under way without a later write being overtaken. Otherwise rows are sent as they came.
+    #[must_use]
+    pub fn with_exact_key(mut self) -> Self {
+        self.exact_key = true;
         self
     }
 

@@ -14,7 +14,7 @@ use crate::chunk::ChunkWriter;
 use crate::delivery::{Delivery, ledger_table_sql};
 use crate::error::ConfigError;
 use crate::executor::{BatchExecutor, Limits};
-use crate::shape::{Conflict, Shape};
+use crate::shape::{Conflict, Kind, Shape};
 use crate::strategy::Strategy;
 use crate::write::Pooling;
 use std::fmt;
@@ -32,6 +32,7 @@ pub struct BatchWriterBuilder<R, E> {
     executor: E,
     shape: Shape,
     put: fn(&R, &mut ChunkWriter<'_>),
+    kinds: Option<Vec<(Kind, bool)>>, // of a tuple's values; a row brings a shape of its own
     flush_rows: RangeInclusive<usize>,
     latency_target: Option<Duration>,
     flush_bytes: usize,
@@ -60,6 +61,7 @@ impl<R: Send + 'static, E: BatchExecutor> BatchWriterBuilder<R, E> {
             executor,
             shape,
             put,
+            kinds: None,
             flush_rows: 8_192..=8_192,
             latency_target: None,
             flush_bytes: 4 << 20,
@@ -72,6 +74,12 @@ impl<R: Send + 'static, E: BatchExecutor> BatchWriterBuilder<R, E> {
             dead_letters: None,
             setup: Setup::default(),
         }
+    }
+
+    /// Rows whose values have these kinds, whatever the shape says.
+    pub(super) fn of_kinds(mut self, kinds: Vec<(Kind, bool)>) -> Self {
+        self.kinds = Some(kinds);
+        self
     }
 
     /// A flush is due at this many rows; a group may exceed it, because it is never split. Default: 8 192.
@@ -94,7 +102,8 @@ impl<R: Send + 'static, E: BatchExecutor> BatchWriterBuilder<R, E> {
     }
 
     /// Flushes under way at a time, each on a connection of its own. Updates are partitioned by their key, so that no two
-    /// flushes touch the same row and the last write wins; a database with one writer (SQLite) gains nothing. With more than
+    /// flushes touch the same row and the last write wins; where the database may call different keys equal, or could not be
+    /// asked when the first row came, updates go one at a time. A database with one writer (SQLite) gains nothing. With more than
     /// one, plain inserts of different flushes are stored in any order, so a row may reach the database before its parent of
     /// an earlier flush. Default: 1.
     pub fn in_flight(mut self, flushes: usize) -> Self {
@@ -141,7 +150,8 @@ impl<R: Send + 'static, E: BatchExecutor> BatchWriterBuilder<R, E> {
     }
 
     /// Takes the rejected rows for which nobody waits, instead of the report. Called in the writer's task: it must not
-    /// block. Default: none.
+    /// block. If it panics, the row is gone, the panic is counted
+    /// ([`WriterStats::dead_letter_panics`](crate::WriterStats)), and the writer goes on. Default: none.
     pub fn dead_letters(mut self, sink: impl Fn(Rejected<R>) + Send + Sync + 'static) -> Self {
         self.dead_letters = Some(Box::new(sink));
         self
@@ -154,7 +164,8 @@ impl<R: Send + 'static, E: BatchExecutor> BatchWriterBuilder<R, E> {
     }
 
     /// How long the first row of a flush waits for company. Zero is group commit: a flush begins as soon as the one
-    /// before has ended, with whatever has come meanwhile. Default: zero.
+    /// before has ended, with whatever has come meanwhile. Nobody lingers while somebody waits for room in the
+    /// [queue](Self::queue_rows). Default: zero.
     pub fn linger(mut self, linger: Duration) -> Self {
         self.linger = linger;
         self
@@ -262,6 +273,7 @@ impl<R: Send + 'static, E: BatchExecutor> BatchWriterBuilder<R, E> {
 
     fn check(&self, limits: &Limits) -> Result<(), ConfigError> {
         self.setup.check(&self.shape, limits)?;
+        self.kinds.as_ref().map_or(Ok(()), |kinds| fits(&self.shape, kinds))?;
         if let Some(ledger) = &self.ledger {
             ledger_table_sql(ledger)?;
         }
@@ -287,5 +299,21 @@ impl<R: Send + 'static, E: BatchExecutor> BatchWriterBuilder<R, E> {
             return refuse("max_row_bytes", self.row_bytes, "the database takes less in one transaction");
         }
         Ok(())
+    }
+}
+
+/// Looks whether values of these kinds fill the columns.
+fn fits(shape: &Shape, kinds: &[(Kind, bool)]) -> Result<(), ConfigError> {
+    let refuse = |why| Err(ConfigError::Shape { table: shape.table().to_owned(), why });
+    let (columns, values) = (shape.columns().len(), kinds.len());
+    if columns != values {
+        return refuse(format!("it has {columns} columns, the rows have {values} values"));
+    }
+    match shape.columns().iter().zip(kinds).find(|(column, (kind, _))| column.kind() != *kind) {
+        Some((column, (kind, _))) => {
+            let (name, own) = (column.name(), column.kind());
+            refuse(format!("column {name:?} is {own:?}, the rows have {kind:?} there"))
+        }
+        None => Ok(()),
     }
 }

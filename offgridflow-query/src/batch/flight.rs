@@ -1,6 +1,7 @@
 //! A flush under way.
 
 use crate::batch::flush::{Flushed, Flusher};
+use crate::batch::item::Item;
 use crate::batch::outcome::{Fate, Verdict};
 use crate::batch::pending::Batch;
 use crate::batch::report::{Counters, Unheard};
@@ -27,8 +28,9 @@ pub(crate) struct Landed<R> {
 }
 
 impl<R> Flight<R> {
-    pub(crate) async fn fly<E: BatchExecutor>(self, flusher: Arc<Flusher<E>>) -> Landed<R> {
+    pub(crate) async fn fly<E: BatchExecutor>(mut self, flusher: Arc<Flusher<E>>) -> Landed<R> {
         let started = Instant::now();
+        self.batch.items.iter_mut().for_each(Item::depart);
         let Batch { chunk, units, ledger, .. } = &self.batch;
         let flushed = match ledger {
             None => flusher.flush(chunk, units).await,
@@ -50,15 +52,15 @@ impl<R> Landed<R> {
         counters.bytes.fetch_add(batch.chunk.bytes() as u64, Relaxed);
         let verdicts = batch.items.into_iter().zip(flushed.verdicts);
         let refused = batch.refused.into_iter().map(|(item, verdict)| (item, Some(verdict)));
-        let (mut settled, mut labels) = (0, Labels::default());
+        let (mut settled, mut labels, mut nobodys) = (0, Labels::default(), Vec::new());
         for (item, verdict) in verdicts.chain(refused) {
             let Some(verdict) = verdict else { continue }; // dropping the item returns the row
             labels.count(&verdict);
             settled += 1;
-            if let Some(outcome) = item.settle(verdict, number) {
-                unheard.keep(outcome);
-            }
+            nobodys.extend(item.settle(verdict, number).filter(|outcome| !outcome.is_settled()));
         }
+        // Whoever waits has been told: what the user's sink does cannot change that any more.
+        nobodys.into_iter().for_each(|outcome| unheard.keep(outcome, counters));
         labels.report(table);
         let mut chunk = batch.chunk;
         chunk.truncate(0);

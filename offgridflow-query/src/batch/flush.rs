@@ -4,6 +4,7 @@ use crate::batch::outcome::{Fate, Verdict, Why};
 use crate::batch::plan::{Unit, deduplicate, runs};
 use crate::batch::shipment::Shipper;
 use crate::chunk::Chunk;
+use crate::error::{Cause, Class, Scope};
 use crate::executor::BatchExecutor;
 use crate::write::WritePlan;
 use std::time::Duration;
@@ -49,6 +50,51 @@ pub(crate) struct Tally {
     pub(crate) pausing: Duration,
     /// Why nothing more of this flush is tried.
     pub(crate) halted: Option<Why>,
+    /// Whether a transaction of it has gone through.
+    pub(crate) went: bool,
+    /// Failures since then that only a search can tell from those of the whole batch.
+    strange: usize,
+    /// Statements cancelled since then.
+    slow: usize,
+    /// A statement was cancelled: smaller ones are tried instead of the same again.
+    cancelled: bool,
+    /// A statement that is cancelled is not tried again at its size.
+    pub(crate) hasty: bool,
+}
+
+/// Failures in a row after which a search that meets nothing else is given up: enough to find one row among a million.
+const SEARCH: usize = 24;
+
+impl Tally {
+    /// Something went through: what fails beside it is not the batch as a whole.
+    pub(crate) fn went_through(&mut self) {
+        (self.went, self.strange, self.slow) = (true, 0, 0);
+    }
+
+    /// Before a write of `units` units: whether it is tried again or made smaller where it takes too long.
+    pub(crate) fn prepare(&mut self, units: usize) {
+        self.hasty = units > 1 || self.cancelled;
+    }
+
+    /// Whether the search for what takes too long goes on, because it does not meet it everywhere.
+    pub(crate) fn is_slow(&mut self, cause: &Cause) -> bool {
+        let slow = cause.class() == Class::Cancelled && self.hasty && self.slow < SEARCH;
+        self.slow += usize::from(slow);
+        self.cancelled |= slow;
+        slow
+    }
+
+    /// How a failure is dealt with. One of an unknown kind is searched for as if a row was to blame, as long as the search
+    /// does not meet it everywhere.
+    pub(crate) fn scope(&mut self, cause: &Cause) -> Scope {
+        match cause.class() {
+            Class::Other if self.strange < SEARCH => {
+                self.strange += 1;
+                Scope::Row
+            }
+            class => class.scope(),
+        }
+    }
 }
 
 impl<E: BatchExecutor> Flusher<E> {
@@ -83,13 +129,14 @@ impl<E: BatchExecutor> Flusher<E> {
         flushed
     }
 
-    /// One group, or single rows only: sorted by key, one row a key. A superseded row is tried after all where its
+    /// One group, or single rows only: one row a key, sorted by key where that changes no outcome. A superseded row is tried after all where its
     /// successor was rejected.
     async fn flush_updates(&self, chunk: &Chunk, units: &[Unit], plan: &WritePlan, flushed: &mut Flushed) {
         let group = units.len() == 1 && units[0].len() > 1;
         let mut pending: Vec<usize> = units.iter().cloned().flatten().collect();
+        let exact = self.shipper.has_exact_key(chunk.shape()).await;
         while !pending.is_empty() {
-            let order = deduplicate(&chunk.slice(0..chunk.len()), chunk.shape(), &pending);
+            let order = deduplicate(&chunk.slice(0..chunk.len()), chunk.shape(), &pending, exact);
             let sent = chunk.gather(&order.order);
             let units =
                 if group { vec![unit(0, sent.len())] } else { (0..sent.len()).map(|r| r..r + 1).collect() };

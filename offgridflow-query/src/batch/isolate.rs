@@ -24,6 +24,8 @@ pub(crate) struct Run<'a> {
     pub(crate) chunk: &'a Chunk,
     pub(crate) units: &'a [Unit],
     pub(crate) verdicts: Vec<Option<Verdict>>,
+    /// Rows rejected for an unknown reason since something last went through: perhaps the batch is to blame.
+    doubtful: Vec<usize>,
 }
 
 impl Run<'_> {
@@ -39,6 +41,16 @@ impl Run<'_> {
     fn settle(&mut self, units: &Range<usize>, verdict: &Verdict) {
         let rows = self.rows(units);
         self.verdicts[rows].fill(Some(verdict.clone()));
+    }
+
+    /// Rows for which the batch is to blame after all.
+    fn acquit(&mut self, tally: &mut Tally) {
+        for row in std::mem::take(&mut self.doubtful) {
+            if let Some(Verdict::Rejected(cause)) = &self.verdicts[row] {
+                self.verdicts[row] = Some(Verdict::Returned(Why::Batch(cause.clone())));
+                tally.rejects -= 1;
+            }
+        }
     }
 
     fn commit(&mut self, units: &Range<usize>, wrote: &Wrote) {
@@ -92,13 +104,16 @@ impl<E: BatchExecutor> Flusher<E> {
         plan: &WritePlan,
         tally: &mut Tally,
     ) -> Vec<Option<Verdict>> {
-        let mut run = Run { chunk, units, verdicts: vec![None; chunk.len()] };
+        let mut run = Run { chunk, units, verdicts: vec![None; chunk.len()], doubtful: Vec::new() };
         if self.atomicity == Atomicity::Together && units.len() > 1 {
             self.write_together(&mut run, plan, tally).await;
             return run.verdicts;
         }
         let everything = 0..units.len();
         self.work_off(&mut run, Vec::from([everything]), plan, tally).await;
+        if !tally.went {
+            run.acquit(tally);
+        }
         for _ in 0..FOREIGN_KEY_ROUNDS {
             if !self.retry_orphans(&mut run, plan, tally).await {
                 break;
@@ -121,16 +136,28 @@ impl<E: BatchExecutor> Flusher<E> {
                 continue;
             }
             let slice = run.chunk.slice(run.rows(&units));
+            tally.prepare(units.len());
             match self.shipper.write(&[slice], plan, tally).await {
-                Ok(wrote) => run.commit(&units, &wrote),
+                Ok(wrote) => {
+                    tally.went_through();
+                    run.doubtful.clear();
+                    run.commit(&units, &wrote);
+                }
                 Err(WriteError::CommitUnknown { cause, .. }) => {
                     run.settle(&units, &Verdict::Returned(Why::CommitUnknown(cause)));
                 }
-                Err(WriteError::Failed { row, cause }) => match cause.class().scope() {
+                Err(WriteError::Failed { row, cause }) => match tally.scope(&cause) {
                     Scope::Row if units.len() > 1 => open.extend(run.cut(&units, row)),
                     Scope::Row => self.refuse(run, units.start, cause, plan, tally).await,
+                    Scope::Transient if tally.is_slow(&cause) => match units.len() {
+                        1 => run.settle(&units, &Verdict::Returned(Why::Unavailable(cause))),
+                        _ => open.extend(run.cut(&units, row)),
+                    },
                     Scope::Transient => halt(run, &units, Why::Unavailable(cause), tally),
-                    Scope::Batch => halt(run, &units, Why::Batch(cause), tally),
+                    Scope::Batch => {
+                        run.acquit(tally);
+                        halt(run, &units, Why::Batch(cause), tally);
+                    }
                 },
             }
         }
@@ -147,6 +174,9 @@ impl<E: BatchExecutor> Flusher<E> {
     ) {
         let rows = run.units[unit].clone();
         if rows.len() == 1 {
+            if cause.class() == Class::Other {
+                run.doubtful.push(rows.start);
+            }
             run.verdicts[rows.start] = Some(Verdict::Rejected(cause));
             tally.rejects += 1;
         } else {

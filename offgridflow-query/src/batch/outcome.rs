@@ -64,7 +64,8 @@ pub struct Returned<R> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Why {
-    /// The link broke at COMMIT: the row is stored or not. Write it again if its key makes that harmless.
+    /// The link broke at COMMIT, or the flush was cut short (the runtime ended, an executor panicked): the row is stored
+    /// or not. Write it again if its key makes that harmless.
     #[error("the outcome of COMMIT is unknown: {0}")]
     CommitUnknown(Cause),
     /// The database stayed unavailable until the retry budget was spent. Write it again later.

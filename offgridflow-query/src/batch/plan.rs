@@ -27,18 +27,19 @@ pub(crate) fn runs(units: &[Unit], updates: bool) -> Vec<Range<usize>> {
     runs
 }
 
-/// The rows to send for an update, sorted by key, and for every row that is not sent the one that supersedes it.
+/// The rows to send for an update, and for every row that is not sent the one that supersedes it.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Deduplicated {
-    /// Rows to send, in key order; keyless ones (a NULL in the key) last, in their own order.
+    /// Rows to send, in key order, keyless ones (a NULL in the key) last; or all as they came.
     pub(crate) order: Vec<usize>,
     /// (superseded, by whom), in the order the rows came.
     pub(crate) superseded: Vec<(usize, usize)>,
 }
 
 /// Sorts `rows` by the shape's key and keeps the last of each key. Sorting keeps writers that overlap from taking row
-/// locks in opposite orders. Rows with a NULL in their key are never merged.
-pub(crate) fn deduplicate(all: &Slice<'_>, shape: &Shape, rows: &[usize]) -> Deduplicated {
+/// locks in opposite orders. Where the database may call keys equal that are not (`exact` is false), rows are sent as they
+/// came, so that the newest wins whatever it calls equal. Rows with a NULL in their key are never merged.
+pub(crate) fn deduplicate(all: &Slice<'_>, shape: &Shape, rows: &[usize], exact: bool) -> Deduplicated {
     let key = shape.key_positions();
     let mut keyed: Vec<(Vec<u8>, usize)> = Vec::with_capacity(rows.len());
     let mut keyless = Vec::new();
@@ -64,6 +65,9 @@ pub(crate) fn deduplicate(all: &Slice<'_>, shape: &Shape, rows: &[usize]) -> Ded
     }
     superseded.sort_unstable();
     order.extend(keyless);
+    if !exact {
+        order.sort_unstable();
+    }
     Deduplicated { order, superseded }
 }
 
@@ -91,7 +95,10 @@ mod tests {
                 chunk.push(|w| match key { Some(k) => w.i64(*k), None => w.null() }).unwrap();
             }
             let rows: Vec<usize> = (0..keys.len()).collect();
-            let plan = deduplicate(&chunk.slice(0..keys.len()), &shape, &rows);
+            let plan = deduplicate(&chunk.slice(0..keys.len()), &shape, &rows, true);
+            let vague = deduplicate(&chunk.slice(0..keys.len()), &shape, &rows, false);
+            prop_assert!(vague.order.is_sorted(), "as they came");
+            prop_assert_eq!(&vague.superseded, &plan.superseded);
             let mut seen: Vec<usize> = plan.order.iter().copied().chain(plan.superseded.iter().map(|s| s.0)).collect();
             seen.sort_unstable();
             prop_assert_eq!(seen, rows);

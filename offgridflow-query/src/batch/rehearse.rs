@@ -22,6 +22,7 @@ struct Rehearsed {
 impl<E: BatchExecutor> Flusher<E> {
     /// Stores the good units of a run in one transaction.
     pub(crate) async fn write_together(&self, run: &mut Run<'_>, plan: &WritePlan, tally: &mut Tally) {
+        tally.hasty = false;
         let mut pieces = Vec::from([run.all()]);
         for round in 0..=CONTENTION_ROUNDS {
             if pieces.is_empty() {
@@ -31,7 +32,7 @@ impl<E: BatchExecutor> Flusher<E> {
             let why = match self.shipper.write(&slices, plan, tally).await {
                 Ok(wrote) => return run.store(&pieces, &wrote),
                 Err(WriteError::CommitUnknown { cause, .. }) => Why::CommitUnknown(cause),
-                Err(WriteError::Failed { cause, .. }) => match cause.class().scope() {
+                Err(WriteError::Failed { cause, .. }) => match tally.scope(&cause) {
                     Scope::Row if round == CONTENTION_ROUNDS => Why::Contended(cause),
                     Scope::Row => match self.set_bad_units_aside(run, &mut pieces, plan, tally).await {
                         None => continue,
@@ -96,11 +97,11 @@ impl<E: BatchExecutor> Flusher<E> {
                 }
                 return;
             }
-            let slice = run.chunk.slice(rows.clone());
-            let why = match self.shipper.write(&[slice], plan, tally).await {
-                Ok(wrote) => return run.store(&[rows], &wrote),
+            let slices: Vec<_> = found.accepted.iter().map(|rows| run.chunk.slice(rows.clone())).collect();
+            let why = match self.shipper.write(&slices, plan, tally).await {
+                Ok(wrote) => return run.store(&found.accepted, &wrote),
                 Err(WriteError::CommitUnknown { cause, .. }) => Why::CommitUnknown(cause),
-                Err(WriteError::Failed { cause: again, .. }) => match again.class().scope() {
+                Err(WriteError::Failed { cause: again, .. }) => match tally.scope(&again) {
                     Scope::Row => {
                         cause = again;
                         continue;
@@ -127,10 +128,15 @@ impl<E: BatchExecutor> Flusher<E> {
         let mut open: Vec<_> = pieces.iter().rev().cloned().collect();
         while let Some(piece) = open.pop() {
             match self.try_after(chunk, &found.accepted, &piece, &rehearsal, tally).await {
+                // Rows that went as two statements may not go as one: the database may call their keys equal.
+                Tried::Good if plan.conflict.updates() => found.accepted.push(piece),
                 Tried::Good => found.accept(piece),
                 Tried::Bad(row, _) if piece.len() > 1 => open.extend(cut_rows(&piece, row)),
                 Tried::Bad(_, cause) => found.bad.push((piece.start, cause)),
                 Tried::Ended(why) => {
+                    if matches!(why, Why::Batch(_)) {
+                        found.bad.retain(|(_, cause)| cause.class() != Class::Other); // the batch is to blame
+                    }
                     found.ended = Some(why);
                     return found;
                 }
@@ -139,6 +145,13 @@ impl<E: BatchExecutor> Flusher<E> {
                 found.ended = Some(Why::TooManyRejects);
                 return found;
             }
+        }
+        if let Some((_, cause)) = found.bad.iter().find(|(_, cause)| cause.class() == Class::Other)
+            && found.accepted.is_empty()
+        {
+            found.ended = Some(Why::Batch(cause.clone())); // every piece failed
+            found.bad.retain(|(_, cause)| cause.class() != Class::Other);
+            return found;
         }
         self.adopt_orphans(chunk, &mut found, &rehearsal, tally).await;
         found
@@ -180,12 +193,16 @@ impl<E: BatchExecutor> Flusher<E> {
         rehearsal: &WritePlan,
         tally: &mut Tally,
     ) -> Tried {
+        tally.hasty = false;
         let before: usize = accepted.iter().map(Range::len).sum();
         let parts: Vec<_> = accepted.iter().chain([piece]).map(|rows| chunk.slice(rows.clone())).collect();
         match self.shipper.write(&parts, rehearsal, tally).await {
-            Ok(_) => Tried::Good,
+            Ok(_) => {
+                tally.went_through();
+                Tried::Good
+            }
             Err(WriteError::CommitUnknown { cause, .. }) => Tried::Ended(Why::Unavailable(cause)),
-            Err(WriteError::Failed { row, cause }) => match cause.class().scope() {
+            Err(WriteError::Failed { row, cause }) => match tally.scope(&cause) {
                 Scope::Row => {
                     let named = row.and_then(|row| row.checked_sub(before)).map(|row| piece.start + row);
                     Tried::Bad(named, cause)

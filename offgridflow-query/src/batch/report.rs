@@ -6,6 +6,7 @@ use crate::batch::shipment::StrategyUse;
 use crate::error::Error;
 use crate::histogram::{Histogram, HistogramSnapshot};
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Live counters of one writer.
@@ -22,6 +23,7 @@ pub(crate) struct Counters {
     pub(crate) retries: AtomicU64,
     pub(crate) bytes: AtomicU64,
     pub(crate) violations: AtomicU64,
+    pub(crate) sink_panics: AtomicU64,
     pub(crate) flush: Histogram,
 }
 
@@ -52,6 +54,7 @@ impl Counters {
             retries: read(&self.retries),
             bytes: read(&self.bytes),
             conservation_violations: read(&self.violations),
+            dead_letter_panics: read(&self.sink_panics),
             flush: self.flush.snapshot(),
             ..WriterStats::default()
         };
@@ -86,10 +89,14 @@ pub struct WriterStats {
     pub transactions: u64,
     /// Transactions tried again after a transient failure.
     pub retries: u64,
-    /// Bytes of values written to flushes.
+    /// Bytes of values in flushes that are over, whatever became of their rows: superseded, rejected and returned rows
+    /// count, repetitions of a write do not. Rows that could not be encoded have none.
     pub bytes: u64,
     /// Flushes whose rows did not add up. Anything but 0 is a bug; report it.
     pub conservation_violations: u64,
+    /// Rejected rows on which the sink of [`dead_letters`](crate::BatchWriterBuilder::dead_letters) panicked. The row went
+    /// with it; the writer goes on.
+    pub dead_letter_panics: u64,
     /// Duration of flushes, in nanoseconds.
     pub flush: HistogramSnapshot,
 }
@@ -161,11 +168,16 @@ impl<R> Unheard<R> {
         Self { rejected: Vec::new(), returned: Vec::new(), dropped: 0, room, sink }
     }
 
-    pub(crate) fn keep(&mut self, outcome: Outcome<R>) {
+    pub(crate) fn keep(&mut self, outcome: Outcome<R>, counters: &Counters) {
         match outcome {
             Outcome::Settled(_) => {}
             Outcome::Rejected(rejected) => match &self.sink {
-                Some(sink) => sink(rejected),
+                Some(sink) => {
+                    // The user's code: its panic costs the row it was given, nothing else.
+                    if catch_unwind(AssertUnwindSafe(|| sink(rejected))).is_err() {
+                        counters.sink_panics.fetch_add(1, Relaxed);
+                    }
+                }
                 None if self.rejected.len() < self.room => self.rejected.push(rejected),
                 None => self.dropped += 1,
             },

@@ -47,8 +47,9 @@ impl Retry {
             return None;
         }
         let step = self.base.saturating_mul(1 << failed.saturating_sub(1).min(20)).min(self.cap);
-        let pause = step.mul_f64(jitter.between_half_and_one());
-        (elapsed + pause <= self.budget).then_some(pause)
+        let share = step.as_secs_f64() * jitter.between_half_and_one();
+        let pause = Duration::try_from_secs_f64(share).unwrap_or(step);
+        (elapsed.saturating_add(pause) <= self.budget).then_some(pause)
     }
 }
 

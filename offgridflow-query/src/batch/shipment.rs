@@ -112,7 +112,7 @@ impl<E: BatchExecutor> Shipper<E> {
                 Err(error) => error,
             };
             let failed = Instant::now();
-            let end = self.judge(&mut shipment, error).await;
+            let end = self.judge(&mut shipment, error, tally.hasty).await;
             tally.pausing += failed.elapsed();
             if let Some(end) = end {
                 return end;
@@ -153,6 +153,32 @@ impl<E: BatchExecutor> Shipper<E> {
         Ok((prepared, true))
     }
 
+    /// Whether the database calls two keys equal exactly when their values are; no where it cannot be asked.
+    pub(crate) async fn has_exact_key(&self, shape: &Shape) -> bool {
+        self.prepared(shape).await.is_ok_and(|(prepared, _)| prepared.exact_key)
+    }
+
+    /// The same, asked again while the failure is transient and the budget for retries lasts.
+    pub(crate) async fn finds_exact_key(&self, shape: &Shape) -> bool {
+        let started = Instant::now();
+        for failed in 1.. {
+            match self.prepared(shape).await {
+                Ok((prepared, _)) => return prepared.exact_key,
+                Err(error) if !error.is_transient() => return false,
+                Err(_) => {}
+            }
+            let pause = {
+                let jitter = &mut self.known().jitter;
+                self.retry.pause(failed, started.elapsed(), jitter)
+            };
+            match pause {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => break,
+            }
+        }
+        false
+    }
+
     fn strategy(&self, rows: usize, prepared: &Prepared) -> Result<Option<Strategy>, WriteError> {
         let Some(forced) = self.forced else { return Ok(self.known().crossover.choose(rows, prepared)) };
         if prepared.allows(forced) || prepared.strategies().is_empty() {
@@ -181,6 +207,7 @@ impl<E: BatchExecutor> Shipper<E> {
         &self,
         shipment: &mut Shipment<'_>,
         error: WriteError,
+        hasty: bool,
     ) -> Option<Result<Wrote, WriteError>> {
         let (cause, row) = match error {
             WriteError::CommitUnknown { cause, token, wrote } => {
@@ -190,7 +217,7 @@ impl<E: BatchExecutor> Shipper<E> {
                     _ if self.may_repeat(shipment) => shipment.doubt = Some((cause.clone(), *wrote)),
                     _ => return Some(Err(WriteError::CommitUnknown { cause, token, wrote })),
                 }
-                (Cause::new(Class::Connection, cause.message()), None)
+                (cause, None) // what made the server abort, or that the link was lost
             }
             WriteError::Failed { row, cause } => (cause, row),
         };
@@ -200,7 +227,8 @@ impl<E: BatchExecutor> Shipper<E> {
             return None;
         }
         shipment.failed += 1;
-        if cause.class().scope() == Scope::Transient {
+        let smaller = hasty && cause.class() == Class::Cancelled; // the caller tries less at a time
+        if cause.class().scope() == Scope::Transient && !smaller {
             let pause = {
                 let jitter = &mut self.known().jitter;
                 self.retry.pause(shipment.failed, shipment.started.elapsed(), jitter)

@@ -28,6 +28,10 @@ pub(crate) fn parse(sql: &str) -> Result<Insert, ConfigError> {
     let (mut key, mut conflict) = (Vec::new(), Conflict::Error);
     if reader.has_word("on") {
         reader.word("conflict", "CONFLICT")?;
+        const KEY: &str = "the key's columns in parentheses after ON CONFLICT: they say which rows are equal";
+        if !reader.rest().starts_with('(') {
+            return reader.refuse(KEY);
+        }
         key = reader.names()?;
         reader.word("do", "DO NOTHING or DO UPDATE SET")?;
         conflict = reader.action()?;
@@ -50,6 +54,9 @@ impl Reader<'_> {
     }
 
     fn refuse<T>(&self, why: &'static str) -> Result<T, ConfigError> {
+        let rest = self.sql[self.at..].trim_start();
+        let comment = rest.starts_with("--") || rest.starts_with("/*");
+        let why = if comment { "no comment here; statements with comments cannot be batched" } else { why };
         Err(ConfigError::Statement { at: self.at, why })
     }
 

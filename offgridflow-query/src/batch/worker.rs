@@ -26,6 +26,7 @@ pub(crate) enum Message<R> {
     Group(Vec<Item<R>>),
     Batch(String, Vec<Item<R>>),
     Flush(oneshot::Sender<Result<(), Error>>),
+    Crowd, // somebody waits for room in the queue
     Close,
 }
 
@@ -68,6 +69,7 @@ struct Running<R, E> {
     pending: Vec<Batch<R>>,          // one a partition
     whole: VecDeque<Batch<R>>,       // batches for the ledger, at most one
     busy: Vec<bool>,                 // partitions with a flush under way
+    crowded: bool,                   // somebody waits for the room of rows that linger
     alone: bool,                     // a flush is under way that may touch the rows of any other
     partitioner: Partitioner,
     scratch: Chunk, // one row on its way to its partition
@@ -80,7 +82,8 @@ struct Running<R, E> {
 
 impl<R: Send + 'static, E: BatchExecutor> Worker<R, E> {
     /// Runs until the writer is closed or dropped, and everything in the queue is settled.
-    pub(crate) async fn run(self) -> Report<R> {
+    pub(crate) async fn run(mut self) -> Report<R> {
+        let first = self.settle_partitions().await;
         let chunk = || Chunk::new(Arc::clone(&self.shape));
         let mut running = Running {
             open: true,
@@ -89,6 +92,7 @@ impl<R: Send + 'static, E: BatchExecutor> Worker<R, E> {
             pending: (0..self.partitions).map(|_| Batch::new(chunk())).collect(),
             whole: VecDeque::new(),
             busy: vec![false; self.partitions],
+            crowded: false,
             alone: false,
             partitioner: Partitioner::new(self.shape.key_positions(), self.partitions),
             scratch: chunk(),
@@ -99,8 +103,24 @@ impl<R: Send + 'static, E: BatchExecutor> Worker<R, E> {
             violation: None,
             worker: self,
         };
+        if let Some(message) = first {
+            running.take(message).await;
+        }
         running.work().await;
         running.report()
+    }
+
+    /// Once rows come: several partitions only where the key tells their rows apart as the database does. The message that
+    /// came, `Some(None)` at the end of them.
+    async fn settle_partitions(&mut self) -> Option<Option<Message<R>>> {
+        if self.partitions == 1 {
+            return None;
+        }
+        let first = self.queue.recv().await;
+        if !self.flusher.shipper.finds_exact_key(&self.shape).await {
+            self.partitions = 1;
+        }
+        Some(first)
     }
 }
 
@@ -149,6 +169,8 @@ impl<R: Send + 'static, E: BatchExecutor> Running<R, E> {
             Message::Group(items) => self.backlog.push_back(Entry::Group(items)),
             Message::Batch(name, items) => self.backlog.push_back(Entry::Batch(name, items)),
             Message::Flush(done) => self.backlog.push_back(Entry::Barrier(done)),
+            // Rows in flushes under way make room as these land; those that linger must not keep it from others.
+            Message::Crowd => self.crowded = self.lingers() || !self.backlog.is_empty(),
             Message::Close => self.worker.queue.close(), // what is inside still comes
         }
     }
@@ -236,25 +258,30 @@ impl<R: Send + 'static, E: BatchExecutor> Running<R, E> {
     }
 
     fn is_idle(&self) -> bool {
-        self.flights.is_empty()
-            && self.whole.is_empty()
-            && self.pending.iter().all(|batch| batch.taken() == 0)
+        self.flights.is_empty() && self.whole.is_empty() && !self.lingers()
+    }
+
+    /// Whether rows wait for company.
+    fn lingers(&self) -> bool {
+        self.pending.iter().any(|batch| batch.taken() > 0)
     }
 
     fn has_room(&self) -> bool {
         self.flights.len() < self.worker.pace.flights.limit()
     }
 
-    /// Whether lingering makes no sense: nobody comes any more, or somebody waits for everything to be gone.
+    /// Whether lingering makes no sense: nobody comes any more, or somebody waits for room, or for everything to be gone.
     fn is_hurried(&self) -> bool {
         !self.open
+            || self.crowded
             || self.worker.queue.is_closed()
             || self.backlog.front().is_some_and(|entry| !matches!(entry, Entry::Row(_)))
     }
 
     fn is_due(&self, partition: usize) -> bool {
         let since = self.pending[partition].since;
-        let waited = || since.is_some_and(|since| since + self.worker.pace.linger <= Instant::now());
+        let waited =
+            || since.and_then(|since| self.until(since)).is_some_and(|until| until <= Instant::now());
         self.is_full(partition) || self.is_hurried() || waited()
     }
 
@@ -264,7 +291,12 @@ impl<R: Send + 'static, E: BatchExecutor> Running<R, E> {
             return None;
         }
         let waiting = self.pending.iter().zip(&self.busy).filter(|(_, busy)| !**busy);
-        waiting.filter_map(|(batch, _)| batch.since).min().map(|since| since + self.worker.pace.linger)
+        waiting.filter_map(|(batch, _)| batch.since).min().and_then(|since| self.until(since))
+    }
+
+    /// When a flush whose first row came at `since` has lingered enough; `None` is never.
+    fn until(&self, since: Instant) -> Option<Instant> {
+        since.checked_add(self.worker.pace.linger)
     }
 
     fn batch(&mut self) -> Batch<R> {
@@ -295,6 +327,7 @@ impl<R: Send + 'static, E: BatchExecutor> Running<R, E> {
             let batch = std::mem::replace(&mut self.pending[at], next);
             self.busy[at] = true;
             self.refill(at);
+            self.crowded &= self.lingers();
             self.start(batch, Some(at));
         }
         departed
@@ -342,7 +375,14 @@ impl<R: Send + 'static, E: BatchExecutor> Running<R, E> {
         let taken = landed.flight.batch.taken() as u64;
         crate::telemetry::flushed(table, taken, landed.took);
         let number = landed.flight.number;
+        let panics = counters.sink_panics.load(Relaxed);
         let (settled, chunk) = landed.settle(table, counters, unheard);
+        if counters.sink_panics.load(Relaxed) > panics {
+            crate::telemetry::warn(
+                table,
+                "the sink for dead letters panicked; the rows it was given are gone",
+            );
+        }
         self.spare.push(chunk);
         if taken != settled {
             self.worker.counters.violations.fetch_add(1, Relaxed);

@@ -75,7 +75,8 @@ impl<R: Row> BatchWriter<R> {
 }
 
 impl<R: Fields> BatchWriter<R> {
-    /// A writer for tuples, into a table that is known at run time.
+    /// A writer for tuples, into a table that is known at run time. A shape with other columns than the tuple has values, or
+    /// of other kinds, is refused by `start`.
     ///
     /// ```
     /// use offgridflow_query::{BatchWriter, Column, Kind, MemoryPool, Shape};
@@ -87,7 +88,7 @@ impl<R: Fields> BatchWriter<R> {
     /// # Ok(()) }
     /// ```
     pub fn for_shape<E: BatchExecutor>(executor: E, shape: Shape) -> BatchWriterBuilder<R, E> {
-        BatchWriterBuilder::new(executor, shape, R::put)
+        BatchWriterBuilder::new(executor, shape, R::put).of_kinds(R::kinds())
     }
 }
 
@@ -100,7 +101,7 @@ impl<R: Send + 'static> BatchWriter<R> {
     /// # Cancel safety
     /// Dropping the future gives up the turn; nothing was taken. Dropping the permit gives the room back.
     pub async fn reserve(&self) -> Result<Permit<R>, Error> {
-        let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| Error::Closed)?;
+        let place = self.room(1).await?;
         Ok(Permit { queue: self.queue.clone(), counters: Arc::clone(&self.counters), place })
     }
 
@@ -196,7 +197,16 @@ impl<R: Send + 'static> BatchWriter<R> {
     async fn places(&self, rows: usize) -> Result<OwnedSemaphorePermit, Error> {
         let many =
             u32::try_from(rows).map_err(|_| Error::GroupTooLarge { rows, queue_rows: self.queue_rows })?;
-        Arc::clone(&self.places).acquire_many_owned(many).await.map_err(|_| Error::Closed)
+        self.room(many).await
+    }
+
+    /// Waits for room, and says so: rows that linger must not keep it.
+    async fn room(&self, rows: u32) -> Result<OwnedSemaphorePermit, Error> {
+        if let Ok(room) = Arc::clone(&self.places).try_acquire_many_owned(rows) {
+            return Ok(room);
+        }
+        let _ = self.queue.send(Message::Crowd); // a writer that has ended is found below
+        Arc::clone(&self.places).acquire_many_owned(rows).await.map_err(|_| Error::Closed)
     }
 
     fn send(

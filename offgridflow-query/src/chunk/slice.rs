@@ -66,9 +66,9 @@ fn put_key(value: Value<'_>, kind: Kind, out: &mut Vec<u8>) -> bool {
         Value::Int2(v) => out.extend((v ^ i16::MIN).to_be_bytes()),
         Value::Int4(v) | Value::Days(v) => out.extend((v ^ i32::MIN).to_be_bytes()),
         Value::Int8(v) | Value::Micros(v) => out.extend((v ^ i64::MIN).to_be_bytes()),
-        // +0.0 folds both zeros into one; every database treats them as equal.
-        Value::Float4(v) => out.extend((v + 0.0).to_bits().to_be_bytes()),
-        Value::Float8(v) => out.extend((v + 0.0).to_bits().to_be_bytes()),
+        // Databases call both zeros equal, which + 0.0 folds into one, and all NaNs.
+        Value::Float4(v) => out.extend(if v.is_nan() { f32::NAN } else { v + 0.0 }.to_bits().to_be_bytes()),
+        Value::Float8(v) => out.extend(if v.is_nan() { f64::NAN } else { v + 0.0 }.to_bits().to_be_bytes()),
         Value::Text(v) if kind == Kind::Numeric => put_canonical(v, out),
         Value::Text(v) => push_prefixed(out, v.as_bytes()),
         Value::Bytes(v) => push_prefixed(out, v),

@@ -30,7 +30,7 @@ pub use advice::{Advice, Evidence, Sizing};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use config::GateConfig;
 pub use leak::{Leak, LeakStatus};
-pub(crate) use places::{Place, Places, Rules, default_reserve};
+pub(crate) use places::{FOREVER, Place, Places, Rules, default_reserve};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use pool::{Gate, GateDatabase};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 
 const HOLDERS_NAMED: usize = 5;
 /// What a deadline of "none" means where the clock needs a number: a year.
-const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
+pub(crate) const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Weight of the latest return in the moving mean, as a shift: 1/16.
 const MEAN_SHIFT: u32 = 4;
 
@@ -119,7 +119,7 @@ impl Places {
 
     /// When a caller gives up.
     pub(crate) fn deadline(&self, ask: &Acquire, asked: Instant) -> Instant {
-        ask.deadline.unwrap_or_else(|| asked + self.rules.timeout.unwrap_or(FOREVER))
+        ask.deadline.unwrap_or_else(|| asked + self.rules.timeout.unwrap_or(FOREVER).min(FOREVER))
     }
 
     fn admit(self: &Arc<Self>, lane: Lane, at: &'static Location<'static>, now: Instant) -> Place {

@@ -4,7 +4,7 @@ use super::errors::failed;
 use super::wire::copies_into;
 use super::{nodelay, settle};
 use crate::error::{Cause, Class};
-use crate::shape::{Column, Conflict, Shape};
+use crate::shape::{Column, Conflict, Kind, Shape};
 use crate::strategy::{Prepared, Strategy};
 use crate::transaction::Transact;
 use crate::write::{WriteError, WritePlan};
@@ -21,11 +21,17 @@ const STALLED_ROWS: usize = 32_768;
 
 const TABLE: &str = "SELECT c.relkind::text AS kind, row_security_active(c.oid) AS guarded, \
      EXISTS (SELECT 1 FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_type = '3') AS ruled, \
+     EXISTS (SELECT 1 FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_type = '3' AND r.is_instead \
+     AND pg_get_ruledef(r.oid) !~ 'DO INSTEAD NOTHING;$') AS diverted, \
+     EXISTS (SELECT 1 FROM pg_trigger g WHERE g.tgrelid = c.oid AND g.tgtype & 7 = 7) AS rewritten, \
+     EXISTS (SELECT 1 FROM pg_index i JOIN pg_collation l ON l.oid = ANY (i.indcollation) \
+     WHERE i.indrelid = c.oid AND i.indisunique AND NOT l.collisdeterministic) AS collated, \
      has_database_privilege(current_database(), 'TEMP') AS temp, inet_client_port() AS port \
      FROM pg_class c WHERE c.oid = to_regclass($1)";
 
 const COLUMNS: &str = "SELECT a.attname::text AS name, \
      (CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END)::int8 AS type, \
+     (CASE t.typtype WHEN 'd' THEN t.typtypmod ELSE a.atttypmod END)::int8 AS modifier, \
      a.attidentity::text AS identity, a.attgenerated::text AS generated \
      FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid \
      WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped";
@@ -36,13 +42,17 @@ struct Table {
     kind: String, // pg_class.relkind
     guarded: bool,
     ruled: bool,
+    diverted: bool,  // a rule stores rows elsewhere
+    rewritten: bool, // a trigger sees each row before it is stored, and may change its key
+    collated: bool,  // a unique index calls texts equal whose bytes differ
     temp: bool,
     port: Option<i32>,
     columns: HashMap<String, Attribute>,
 }
 
 struct Attribute {
-    kind: u32, // the type's OID; of a domain, what it is made of
+    kind: u32,      // the type's OID; of a domain, what it is made of
+    modified: bool, // its declaration cuts or rounds values: varchar(3), numeric(4, 1)
     generated: bool,
     always_identity: bool,
 }
@@ -64,6 +74,7 @@ pub(super) async fn prepare(
         None => Prepared::new([Strategy::Unnest, bulk]),
         Some(why) => Prepared::new([Strategy::Unnest]).refusing(bulk, why),
     };
+    prepared.exact_key = table.has_exact_key(shape);
     prepared.bulk_rows = table.bulk_rows(bulk);
     (prepared.types, prepared.server) = (types, server);
     Ok(prepared)
@@ -95,6 +106,9 @@ async fn read(conn: &mut PgConnection, name: String) -> Result<Option<Table>, sq
         kind: facts.try_get("kind")?,
         guarded: facts.try_get("guarded")?,
         ruled: facts.try_get("ruled")?,
+        diverted: facts.try_get("diverted")?,
+        rewritten: facts.try_get("rewritten")?,
+        collated: facts.try_get("collated")?,
         temp: facts.try_get("temp")?,
         port: facts.try_get("port")?,
         columns: columns?,
@@ -105,6 +119,7 @@ async fn read(conn: &mut PgConnection, name: String) -> Result<Option<Table>, sq
 fn attribute(row: &PgRow) -> Result<Attribute, sqlx::Error> {
     Ok(Attribute {
         kind: u32::try_from(row.try_get::<i64, _>("type")?).unwrap_or(0),
+        modified: row.try_get::<i64, _>("modifier")? != -1,
         generated: !row.try_get::<String, _>("generated")?.is_empty(),
         always_identity: row.try_get::<String, _>("identity")? == "a",
     })
@@ -128,6 +143,13 @@ impl Table {
         if let Some(what) = what {
             return Err(refused("42809", format!("{name} is {what}")));
         }
+        if self.diverted {
+            let why = format!(
+                "{name} has a DO INSTEAD rule for INSERT: the server does not count what that stores. Write to the \
+                 tables behind it, or make the rule a trigger"
+            );
+            return Err(refused("42809", why));
+        }
         shape.columns().iter().map(|column| self.type_of(column)).collect()
     }
 
@@ -149,6 +171,16 @@ impl Table {
             return Err(refused("428C9", why));
         }
         Ok(attribute.kind)
+    }
+
+    /// Whether two keys are equal to the server exactly when their values are.
+    fn has_exact_key(&self, shape: &Shape) -> bool {
+        let exact = |column: &Column| {
+            let attribute = self.columns.get(column.name());
+            attribute.is_some_and(|attribute| !attribute.modified && keeps(column.kind(), attribute.kind))
+        };
+        let elsewhere = self.kind == "f" || self.rewritten || self.collated;
+        !elsewhere && shape.key_positions().iter().all(|&at| exact(&shape.columns()[at]))
     }
 
     /// Why `bulk`, which goes through COPY, is not allowed: where COPY and INSERT differ, INSERT counts.
@@ -183,5 +215,24 @@ impl Table {
             Strategy::Staging => STAGING_ROWS,
             _ => COPY_ROWS,
         }
+    }
+}
+
+/// Whether a column of `oid` stores every two values of `kind` that differ as two that differ.
+fn keeps(kind: Kind, oid: u32) -> bool {
+    const INTEGERS: [u32; 3] = [21, 23, 20]; // int2, int4, int8
+    match kind {
+        Kind::Bool => oid == 16,
+        Kind::Int2 | Kind::Int4 | Kind::Int8 => INTEGERS.contains(&oid) || oid == 1_700,
+        Kind::Float4 => oid == 700 || oid == 701,
+        Kind::Float8 => oid == 701,
+        Kind::Text => oid == 25 || oid == 1_043,
+        Kind::Bytes => oid == 17,
+        Kind::Uuid => oid == 2_950,
+        Kind::Timestamp => oid == 1_114,
+        Kind::TimestampTz => oid == 1_184,
+        Kind::Date => oid == 1_082,
+        Kind::Numeric => oid == 1_700,
+        _ => false,
     }
 }

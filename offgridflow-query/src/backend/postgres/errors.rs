@@ -32,6 +32,13 @@ pub(super) fn unbuildable(error: ConfigError) -> WriteError {
     WriteError::failed(Cause::new(Class::Schema, error.to_string()))
 }
 
+/// The classes that PostgreSQL has (documentation, appendix A); it never raises others by itself.
+const KNOWN: [&str; 44] = [
+    "00", "01", "02", "03", "08", "09", "0A", "0B", "0F", "0L", "0P", "0Z", "10", "20", "21", "22", "23",
+    "24", "25", "26", "27", "28", "2B", "2D", "2F", "34", "38", "39", "3B", "3D", "3F", "40", "42", "44",
+    "53", "54", "55", "57", "58", "72", "F0", "HV", "P0", "XX",
+];
+
 /// SQLSTATE to class (PostgreSQL documentation, appendix A).
 fn class_of(code: &str) -> Class {
     match code {
@@ -54,6 +61,8 @@ fn class_of(code: &str) -> Class {
             "42" | "3F" | "0A" => Class::Schema,
             "40" => Class::Contention,
             "53" => Class::Resource,
+            "P0" => Class::Raised,
+            class if !KNOWN.contains(&class) => Class::Raised, // made up by whoever wrote the trigger
             _ => Class::Other,
         },
     }

@@ -8,7 +8,7 @@
 
 use crate::backend::built;
 use crate::delivery::{TxOutcome, TxToken};
-use crate::error::Cause;
+use crate::error::{Cause, Scope};
 use crate::gate::GateDatabase;
 use sqlx::postgres::PgRow;
 use sqlx::{Executor, PgConnection, Postgres, Row as _};
@@ -46,9 +46,16 @@ pub(super) async fn server(conn: &mut PgConnection) -> Result<Option<Box<str>>, 
     match conn.fetch_one(sqlx::raw_sql(built(sql))).await {
         Ok(answer) if answer.try_get::<Option<String>, _>(0)?.is_none() => Ok(None),
         Ok(answer) => Ok(Some(answer.try_get::<String, _>(1)?.into())),
-        Err(sqlx::Error::Database(_)) => Ok(None),
+        Err(error) if is_answer(&error) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Whether the server has refused the question. A server that ends this connection, is short of something or cancels the
+/// statement has not: another connection may get an answer, and the farewell of a connection that was ended while it was
+/// idle is read as the answer to whatever is asked next.
+fn is_answer(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some() && Postgres::cause(error).class().scope() != Scope::Transient
 }
 
 /// Asks in one message without values, so that a transaction pooler may stand in between.
@@ -62,7 +69,7 @@ pub(super) async fn outcome(conn: &mut PgConnection, token: &TxToken) -> Result<
     );
     let answer = match conn.fetch_one(sqlx::raw_sql(built(sql))).await {
         Ok(answer) => answer,
-        Err(sqlx::Error::Database(_)) => return Ok(TxOutcome::Unknown), // a replica, or an id of the future
+        Err(error) if is_answer(&error) => return Ok(TxOutcome::Unknown), // a replica, or an id of the future
         Err(error) => return Err(Postgres::cause(&error)),
     };
     let text = |at: usize| answer.try_get::<Option<String>, _>(at).ok().flatten().unwrap_or_default();

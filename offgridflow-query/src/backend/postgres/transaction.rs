@@ -10,6 +10,7 @@ use crate::error::{Cause, Class};
 use crate::gate::GateDatabase;
 use crate::transaction::Transact;
 use crate::write::{Ending, WriteError, WritePlan, Wrote};
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use sqlx::{Executor, PgConnection, Postgres};
 use std::future::Future;
 use std::time::Duration;
@@ -92,7 +93,7 @@ impl<'c> Clean<'c> {
         plan: &WritePlan,
         part: usize,
     ) -> Result<(Self, Option<Vec<usize>>), WriteError> {
-        let limit = self.limit + Duration::from_millis(slice.len() as u64);
+        let limit = self.limit.saturating_add(Duration::from_millis(slice.len() as u64));
         let inserted = match timeout(limit, insert.run(self.conn, slice, plan, part)).await {
             Ok(inserted) => inserted,
             Err(_) => Err(failed(&silent(limit))),
@@ -119,16 +120,13 @@ impl<'c> Clean<'c> {
         }
     }
 
-    /// An error of class 22, 23 or 40 at COMMIT means that the server aborted; a link that is lost, or silent for too
-    /// long, means that nobody knows.
+    /// An ERROR at COMMIT means that the server aborted, unless its class speaks of the server's own trouble; a link that is
+    /// lost, or silent for too long, means that nobody knows.
     pub(super) async fn commit(self, wrote: Wrote) -> Result<Wrote, WriteError> {
         let commit = self.conn.execute(sqlx::raw_sql("COMMIT"));
         let Err(error) = answered(self.limit, commit).await else { return Ok(wrote) };
         let cause = Postgres::cause(&error);
-        let aborted = cause.code().is_some_and(|code| {
-            matches!(code.get(..2), Some("22" | "23" | "40" | "44" | "P0")) && code != "40003"
-        });
-        match aborted {
+        match aborts(&error) {
             true => Err(WriteError::failed(cause)),
             false => Err(WriteError::CommitUnknown {
                 cause,
@@ -137,6 +135,17 @@ impl<'c> Clean<'c> {
             }),
         }
     }
+}
+
+/// Whether an answer to COMMIT says that nothing is stored. What ends the session (FATAL), and what a pooler or a server in
+/// trouble says in the server's place, does not.
+fn aborts(error: &sqlx::Error) -> bool {
+    let error = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
+    error.is_some_and(|error| {
+        let trouble = matches!(error.code().get(..2), Some("08" | "53" | "57" | "58" | "F0" | "XX"));
+        let known = !trouble && error.code() != "40003";
+        error.severity() == PgSeverity::Error && (known || error.code() == "57014")
+    })
 }
 
 fn in_doubt(cause: Cause) -> WriteError {

@@ -1,6 +1,7 @@
 //! SQLite: one writer at a time, BEGIN IMMEDIATE, multi-row blocks of 2^k rows.
 
 mod blocks;
+mod catalog;
 
 use crate::backend::{built, driver_cause};
 use crate::chunk::Slice;
@@ -9,7 +10,7 @@ use crate::error::{Cause, Class, ConfigError};
 use crate::executor::{BatchConnection, Limits};
 use crate::gate::{Gate, GateConfig, GateDatabase};
 use crate::shape::Shape;
-use crate::strategy::{Prepared, Strategy};
+use crate::strategy::Prepared;
 use crate::transaction::Transact;
 use crate::turn::Turns;
 use crate::write::{Ending, WriteError, WritePlan, Wrote};
@@ -20,6 +21,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// SQLITE_CONSTRAINT_COMMITHOOK.
+const REFUSED_BY_HOOK: &str = "531";
 
 /// A [`Gate`] over SQLite.
 pub type SqliteGate = Gate<Sqlite>;
@@ -99,8 +102,12 @@ impl Transact for SqliteConnection {
         self.execute("COMMIT").await.map(drop).map_err(|e| Sqlite::cause(&e))
     }
 
+    /// Where SQLite has rolled back by itself (RAISE(ROLLBACK), ON CONFLICT ROLLBACK, a full disk) nothing is left to undo.
     async fn rollback(&mut self) -> Result<(), Cause> {
-        self.execute("ROLLBACK").await.map(drop).map_err(|e| Sqlite::cause(&e))
+        match self.execute("ROLLBACK").await.map_err(|e| Sqlite::cause(&e)) {
+            Err(cause) if !cause.message().contains("no transaction is active") => Err(cause),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -119,7 +126,7 @@ impl BatchConnection for SqliteConnection {
 
     /// Where the file has one writer at a time, those of this process queue up instead of polling.
     async fn prepare(&mut self, shape: &Shape, _: &WritePlan) -> Result<Prepared, WriteError> {
-        let mut prepared = Prepared::new([Strategy::Blocks]);
+        let mut prepared = catalog::prepare(self, shape).await?;
         let schema = shape.schema().unwrap_or("main");
         for row in self.fetch_all("PRAGMA database_list").await.map_err(|e| failed(&e))? {
             let text = |at: usize| row.try_get::<Option<String>, _>(at).ok().flatten();
@@ -170,14 +177,30 @@ async fn attempt(
     };
     match result {
         Ok(Some(wrote)) if plan.ending == Ending::Commit => commit(conn).await.map(|()| Some(wrote)),
-        result => {
-            // Where the rollback itself fails the connection is in doubt, and says so.
-            conn.rollback().await.map_err(|cause| {
-                let what = format!("cannot roll back: {}", cause.message());
-                WriteError::failed(Cause::new(Class::Connection, what))
-            })?;
-            result
-        }
+        Ok(Some(wrote)) => rehearse(conn).await.map(|()| Some(wrote)),
+        result => undo(conn, result).await,
+    }
+}
+
+/// Rolls back. Where that fails the connection is in doubt, and says so behind the first error.
+async fn undo<T>(conn: &mut SqliteConnection, result: Result<T, WriteError>) -> Result<T, WriteError> {
+    let Err(cause) = conn.rollback().await else { return result };
+    let first = result.as_ref().err().map(|error| format!("{}; ", error.cause().message()));
+    let what = format!("{}cannot roll back: {}", first.unwrap_or_default(), cause.message());
+    Err(WriteError::failed(Cause::new(Class::Connection, what)))
+}
+
+/// Checks what COMMIT checks, deferred foreign keys, and stores nothing: a COMMIT that a hook of the connection refuses.
+/// SQLite asks the hook once the checks are done, and makes a ROLLBACK of a COMMIT that is refused.
+async fn rehearse(conn: &mut SqliteConnection) -> Result<(), WriteError> {
+    conn.lock_handle().await.map_err(|e| failed(&e))?.set_commit_hook(|| false);
+    let end = conn.commit().await;
+    conn.lock_handle().await.map_err(|e| failed(&e))?.remove_commit_hook();
+    match end {
+        Err(cause) if cause.code() == Some(REFUSED_BY_HOOK) => undo(conn, Ok(())).await,
+        Err(cause) => undo(conn, Err(WriteError::failed(cause))).await,
+        // A transaction that wrote nothing has nothing to ask the hook about.
+        Ok(()) => Ok(()),
     }
 }
 

@@ -1,0 +1,88 @@
+//! What the schema says about a table.
+
+use super::failed;
+use crate::error::{Cause, Class};
+use crate::shape::{Kind, Shape};
+use crate::strategy::{Prepared, Strategy};
+use crate::write::WriteError;
+use sqlx::SqliteConnection;
+
+/// The kind of relation that a name means: temporary ones come before those of `main`, and these before attached ones.
+const KIND: &str = "SELECT type FROM pragma_table_list WHERE name = ?1 COLLATE NOCASE \
+     AND (?2 IS NULL OR schema = ?2 COLLATE NOCASE) \
+     ORDER BY CASE schema WHEN 'temp' THEN 0 WHEN 'main' THEN 1 ELSE 2 END LIMIT 1";
+
+/// Whether a unique index compares other than byte by byte.
+const COLLATED: &str = "SELECT EXISTS (SELECT 1 FROM pragma_index_list(?1, ?2) AS l, pragma_index_xinfo(l.name, ?2) AS i \
+     WHERE l.\"unique\" AND i.key AND upper(i.coll) <> 'BINARY')";
+
+const TYPES: &str = "SELECT name, type FROM pragma_table_xinfo(?1, ?2)";
+
+/// Looks up the table of `shape`. One that is missing is left to the first INSERT, which says so.
+pub(super) async fn prepare(conn: &mut SqliteConnection, shape: &Shape) -> Result<Prepared, WriteError> {
+    let kind: Option<String> = sqlx::query_scalar(KIND)
+        .bind(shape.table().to_owned())
+        .bind(shape.schema().map(str::to_owned))
+        .fetch_optional(&mut *conn)
+        .await
+        .map_err(|error| failed(&error))?;
+    if kind.as_deref() == Some("view") {
+        let what = format!("{:?} is a view; write to the table behind it", shape.table());
+        return Err(WriteError::failed(Cause::new(Class::Schema, what)));
+    }
+    let prepared = Prepared::new([Strategy::Blocks]);
+    let exact = has_exact_key(conn, shape).await.map_err(|error| failed(&error))?;
+    Ok(if exact { prepared.with_exact_key() } else { prepared })
+}
+
+/// Whether two keys are equal to SQLite exactly when their values are: what the columns make of values, and how unique
+/// indices compare them.
+async fn has_exact_key(conn: &mut SqliteConnection, shape: &Shape) -> Result<bool, sqlx::Error> {
+    let name = || shape.table().to_owned();
+    let schema = || shape.schema().map(str::to_owned);
+    let collated: bool =
+        sqlx::query_scalar(COLLATED).bind(name()).bind(schema()).fetch_one(&mut *conn).await?;
+    let types: Vec<(String, String)> =
+        sqlx::query_as(TYPES).bind(name()).bind(schema()).fetch_all(&mut *conn).await?;
+    let exact = |&at: &usize| {
+        let column = &shape.columns()[at];
+        let declared = types.iter().find(|(name, _)| name.eq_ignore_ascii_case(column.name()));
+        declared.is_some_and(|(_, declared)| keeps(column.kind(), Affinity::of(declared)))
+    };
+    Ok(!collated && shape.key_positions().iter().all(exact))
+}
+
+/// What a column does to the values it is given (<https://www.sqlite.org/datatype3.html>).
+#[derive(Clone, Copy, PartialEq)]
+enum Affinity {
+    Whole, // INTEGER and NUMERIC: texts that look like numbers become numbers
+    Real,
+    Text,
+    None,
+}
+
+impl Affinity {
+    fn of(declared: &str) -> Self {
+        let declared = declared.to_ascii_uppercase();
+        let has = |words: &[&str]| words.iter().any(|word| declared.contains(word));
+        match () {
+            () if has(&["INT"]) => Self::Whole,
+            () if has(&["CHAR", "CLOB", "TEXT"]) => Self::Text,
+            () if declared.is_empty() || has(&["BLOB"]) => Self::None,
+            () if has(&["REAL", "FLOA", "DOUB"]) => Self::Real,
+            () => Self::Whole,
+        }
+    }
+}
+
+/// Whether a column stores every two values of `kind` that differ as two that differ.
+fn keeps(kind: Kind, affinity: Affinity) -> bool {
+    match kind {
+        Kind::Bool | Kind::Int2 | Kind::Int4 => true,
+        Kind::Int8 => affinity != Affinity::Real, // a double has 53 bits
+        Kind::Float4 | Kind::Float8 => affinity != Affinity::Text, // fifteen digits
+        Kind::Text => matches!(affinity, Affinity::Text | Affinity::None),
+        Kind::Bytes | Kind::Uuid | Kind::Timestamp | Kind::TimestampTz | Kind::Date => true,
+        _ => false,
+    }
+}

@@ -1,0 +1,156 @@
+//! What users' code, extreme settings and a full queue do to a writer: nothing that a row could be lost by.
+
+use offgridflow_query::{
+    BatchExecutor, BatchWriter, BatchedQuery, Class, Column, ConfigError, Conflict, Kind, Limits, MemoryPool,
+    Outcome, Retry, Shape, Why, WriteError, WritePlan, Wrote,
+};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+type Pair = (i64, String);
+
+fn shape() -> Shape {
+    Shape::new("t", [Column::new("id", Kind::Int8), Column::new("v", Kind::Text)]).key(["id"])
+}
+
+fn pairs(ids: std::ops::Range<i64>) -> Vec<Pair> {
+    ids.map(|id| (id, format!("v{id}"))).collect()
+}
+
+fn writer(pool: &MemoryPool) -> offgridflow_query::BatchWriterBuilder<Pair, MemoryPool> {
+    BatchWriter::for_shape(pool.clone(), shape())
+}
+
+#[tokio::test]
+async fn a_sink_that_panics_costs_no_other_row_its_outcome() {
+    let pool = MemoryPool::new(2);
+    let writer = writer(&pool).dead_letters(|_| panic!("the sink")).start().unwrap();
+    let _ = writer.push_many(pairs(0..1)).await.unwrap().outcomes().await;
+    drop(writer.push_many([(0, "again".to_owned())]).await.unwrap()); // rejected, and nobody waits
+    let outcomes = writer.push_many(pairs(1..4)).await.unwrap().outcomes().await;
+    assert!(outcomes.iter().all(Outcome::is_settled), "{outcomes:?}");
+    writer.flush().await.unwrap();
+    assert_eq!(writer.stats().dead_letter_panics, 1);
+    let later = writer.push_many(pairs(4..6)).await.unwrap().outcomes().await;
+    assert!(later.iter().all(Outcome::is_settled), "the writer goes on: {later:?}");
+    let report = writer.close().await.unwrap();
+    assert_eq!((report.stats.committed, report.stats.rejected, report.stats.returned), (6, 1, 0));
+    assert_eq!(pool.rows("t").len(), 6);
+}
+
+/// Stores everything, then panics.
+#[derive(Debug)]
+struct Stumbling(MemoryPool);
+
+impl BatchExecutor for Stumbling {
+    fn database(&self) -> &'static str {
+        "stumbling"
+    }
+
+    fn limits(&self, shape: &Shape) -> Limits {
+        self.0.limits(shape)
+    }
+
+    async fn write(
+        &self,
+        parts: &[offgridflow_query::Slice<'_>],
+        plan: &WritePlan,
+    ) -> Result<Wrote, WriteError> {
+        self.0.write(parts, plan).await?;
+        panic!("after COMMIT");
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_may_be_stored_is_never_called_untried() {
+    let pool = MemoryPool::new(2);
+    let writer = BatchWriter::<Pair>::for_shape(Stumbling(pool.clone()), shape()).start().unwrap();
+    let outcomes = writer.push_many(pairs(0..3)).await.unwrap().outcomes().await;
+    assert_eq!(pool.rows("t").len(), 3);
+    for outcome in outcomes {
+        let Outcome::Returned(returned) = outcome else { panic!("{outcome:?}") };
+        assert!(matches!(returned.why, Why::CommitUnknown(_)), "{:?}", returned.why);
+    }
+    let _ = writer.close().await.unwrap();
+}
+
+/// A clock that stands: only a flush that is due without lingering ends in time.
+#[tokio::test(start_paused = true)]
+async fn a_full_queue_makes_a_flush_due() {
+    let pool = MemoryPool::new(2);
+    let hour = Duration::from_secs(3_600);
+    let writer = writer(&pool).queue_rows(10).linger(hour).start().unwrap();
+    let started = tokio::time::Instant::now();
+    let tickets = writer.push_many(pairs(0..95)).await.unwrap();
+    assert!(started.elapsed() < hour, "nine queues full took {:?}", started.elapsed());
+    drop(tickets);
+    let group = writer.push_group(pairs(100..108)).await.unwrap(); // five wait, eight do not fit beside them
+    assert!(started.elapsed() < hour, "a group waited {:?}", started.elapsed());
+    drop(group);
+    for id in 200..260 {
+        drop(writer.reserve().await.unwrap().push((id, String::new())));
+    }
+    assert!(started.elapsed() < hour, "single rows waited {:?}", started.elapsed());
+    assert_eq!(writer.close().await.unwrap().stats.committed, 95 + 8 + 60);
+}
+
+#[tokio::test]
+async fn the_longest_duration_means_for_ever() {
+    let pool = MemoryPool::new(2);
+    pool.fail_next(WriteError::failed(offgridflow_query::Cause::new(Class::Contention, "once")));
+    let longest = Duration::MAX;
+    let retry = Retry { base: Duration::from_millis(1), cap: longest, budget: longest, ..Retry::default() };
+    let builder = writer(&pool).linger(longest).answer_timeout(longest).lock_timeout(longest).retry(retry);
+    let writer = builder.start().unwrap();
+    let tickets = writer.push_many(pairs(0..3)).await.unwrap();
+    while writer.stats().queued < 3 {
+        tokio::task::yield_now().await;
+    }
+    tokio::time::sleep(Duration::from_millis(1)).await; // the writer lingers now
+    writer.flush().await.unwrap();
+    assert!(tickets.outcomes().await.iter().all(Outcome::is_settled));
+    assert_eq!(writer.close().await.unwrap().stats.committed, 3);
+}
+
+#[tokio::test]
+async fn tuples_that_do_not_fit_their_shape_are_refused_at_the_start() {
+    let pool = MemoryPool::new(1);
+    let refusal = |result: Result<(), ConfigError>| match result {
+        Err(ConfigError::Shape { why, .. }) => why,
+        other => panic!("{other:?}"),
+    };
+    let three = BatchWriter::<(i64, String, i64)>::for_shape(pool.clone(), shape()).start().map(drop);
+    assert_eq!(refusal(three), "it has 2 columns, the rows have 3 values");
+    let narrow = BatchWriter::<(i32, String)>::for_shape(pool.clone(), shape()).start().map(drop);
+    assert_eq!(refusal(narrow), "column \"id\" is Int8, the rows have Int4 there");
+}
+
+#[tokio::test]
+async fn refused_statements_say_what_is_missing() {
+    let refusal = async |sql: &str| {
+        let done = BatchedQuery::new(sql, 10).execute(MemoryPool::new(1), pairs(0..1)).await;
+        done.map(drop).unwrap_err().to_string()
+    };
+    let keyless = refusal("INSERT INTO t (id, v) VALUES (?, ?) ON CONFLICT DO NOTHING").await;
+    assert!(keyless.contains("the key's columns in parentheses after ON CONFLICT"), "{keyless}");
+    for sql in ["INSERT INTO t (id, v) /* c */ VALUES (?, ?)", "INSERT INTO t (id, v) VALUES (?, ?) -- c"] {
+        let comment = refusal(sql).await;
+        assert!(comment.contains("with comments cannot be batched"), "{comment}");
+    }
+}
+
+/// The rule of updates holds beyond one flush: what a full queue hurries out stays in order.
+#[tokio::test]
+async fn hurried_flushes_keep_the_last_write() {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    let pool = MemoryPool::new(2);
+    let builder = writer(&pool).conflict(Conflict::Update).queue_rows(7).linger(Duration::from_secs(60));
+    let writer = builder.start().unwrap();
+    for n in 0..100 {
+        drop(writer.reserve().await.unwrap().push((1, n.to_string())));
+        LAST.store(n, Relaxed);
+    }
+    let _ = writer.close().await.unwrap();
+    let last = offgridflow_query::Stored::Text(LAST.load(Relaxed).to_string());
+    assert_eq!(pool.rows("t")[0][1], last);
+}
