@@ -22,7 +22,7 @@ fn heap() -> SampledHeap {
 
 fn site(name: &str) -> Option<HeapSite> {
     let sites = heap().snapshot().unwrap().sites;
-    sites.into_iter().find(|site| site.frames.iter().take(6).any(|frame| frame.function.contains(name)))
+    sites.into_iter().find(|site| site.frames.iter().take(10).any(|frame| frame.function.contains(name)))
 }
 
 #[inline(never)]
@@ -38,7 +38,7 @@ fn a_site_is_named_and_its_bytes_estimated() {
     let snapshot = heap.snapshot().unwrap();
     let first = &snapshot.sites[0];
     assert!(
-        first.frames.iter().take(6).any(|frame| frame.function.contains("leaks_here")),
+        first.frames.iter().take(10).any(|frame| frame.function.contains("leaks_here")),
         "{:?}",
         first.frames
     );

@@ -86,14 +86,17 @@ fn named(path: &str, offsets: &BTreeMap<u64, usize>) -> Option<Names> {
 pub(super) fn frames(addresses: &[usize], names: &Names) -> Vec<Frame> {
     let named = |address: &usize| names.get(address).cloned().unwrap_or_else(|| format!("{address:#x}"));
     let all: Vec<String> = addresses.iter().map(named).collect();
-    let ours = all.iter().take_while(|name| is_machinery(name)).count();
+    let ours = all.iter().take(MACHINERY).rposition(|name| is_machinery(name)).map_or(0, |last| last + 1);
     let frame = |function: &String| Frame { function: function.clone(), file: None, line: None };
     all[ours..].iter().map(frame).collect()
 }
 
+/// Frames at most between the sampler and who allocates: in a build without inlining a dozen.
+const MACHINERY: usize = 16;
+
 /// Whether a function stands between the program and its allocator.
 fn is_machinery(name: &str) -> bool {
-    const PARTS: [&str; 9] = [
+    const PARTS: [&str; 10] = [
         "offgridflow_profile::heap",
         "backtrace::",
         "__rustc::__rust_",
@@ -101,6 +104,7 @@ fn is_machinery(name: &str) -> bool {
         "__rdl_",
         "__rg_",
         "alloc::alloc::",
+        "alloc::boxed::box_new",
         "alloc::raw_vec::",
         "std::alloc::",
     ];
