@@ -296,10 +296,10 @@ impl<W: Workload> LoadTest<W> {
 
     /// Looks whether it can be run: settles all numbers, checks this machine's limits, times for at most 300 ms on a thread of its
     /// own what an operation takes to send (for HTTP: to a server within this process), and asks the target without putting
-    /// load on it (for HTTP: resolves the name).
+    /// load on it (for HTTP: resolves the name and opens one connection).
     ///
     /// # Errors
-    /// What [`run`](Self::run) would refuse, and a target that cannot be found.
+    /// What [`run`](Self::run) would refuse, and a target that cannot be reached.
     pub async fn preflight(&self) -> Result<(Plan, Vec<Check>), Error> {
         let plan = self.validate()?;
         let mut checks = plan.preflight()?;

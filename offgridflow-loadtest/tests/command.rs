@@ -186,7 +186,8 @@ fn wrong_usage_exits_2_in_a_sentence() {
 
 #[test]
 fn a_plan_beyond_the_machine_exits_4() {
-    let (code, out, err) = run(&["preflight", "http://127.0.0.1:1", "-r", "10"]);
+    let server = Server::start();
+    let (code, out, err) = run(&["preflight", &server.url(), "-r", "10"]);
     assert_eq!(code, 0, "{err}");
     assert!(out.contains("open loop, 300 operations in 30s") && out.contains("can carry it"), "{out}");
     for looked_at in [
@@ -194,7 +195,8 @@ fn a_plan_beyond_the_machine_exits_4() {
         "rate          up to 10/s are wanted",
         "cores",
         "clock",
-        "target        127.0.0.1:1 is 127.0.0.1:1",
+        "target        127.0.0.1:",
+        ", accepts a connection after ",
     ] {
         assert!(out.contains(looked_at), "{looked_at}: {out}");
     }
@@ -202,6 +204,9 @@ fn a_plan_beyond_the_machine_exits_4() {
     assert!(code == 4 && err.contains("operations a second: this plan needs 5000000"), "{code} {err}");
     let (code, _, err) = run(&["preflight", "http://no-such-host.invalid", "-r", "10", "--timeout", "5s"]);
     assert!(code == 4 && err.contains("no-such-host.invalid"), "{code} {err}");
+    let (code, out, err) = run(&["preflight", "http://127.0.0.1:1", "-r", "10"]); // nobody listens there
+    assert!(code == 4 && err.contains("127.0.0.1:1: Connection refused"), "{code} {err}");
+    assert!(out.contains("open loop, 300 operations in 30s"), "the plan is shown all the same: {out}");
     // A shell of its own, so that its limit binds nobody else.
     let binary = env!("CARGO_BIN_EXE_offgridflow-loadtest");
     let script = format!("ulimit -n 100; exec {binary} preflight http://127.0.0.1:1 -r 10 -c 200");

@@ -251,7 +251,7 @@ impl Subject {
         }
     }
 
-    /// The log, read; what was wrong with some of its lines goes to standard error.
+    /// The log, read.
     fn replay(&self) -> Result<Option<Arc<Replay>>, ConfigError> {
         let Some(file) = &self.replay else { return Ok(None) };
         let format = self.format.clone().unwrap_or_else(|| LogFormat::of_path(file));
@@ -268,9 +268,6 @@ impl Subject {
             }
             error => ConfigError::new("--replay", explain(file, &error)),
         })?;
-        for refused in &replay.summary().examples {
-            eprintln!("{}: {refused}", file.display());
-        }
         Ok(Some(Arc::new(replay)))
     }
 

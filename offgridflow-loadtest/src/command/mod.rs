@@ -17,7 +17,7 @@ use std::{
 
 use clap::Parser;
 
-use crate::{Error, HttpTarget, LoadTest, ProgressLines, Report, StopHandle};
+use crate::{Error, HttpTarget, LoadTest, Plan, ProgressLines, Report, StopHandle};
 use arguments::{Arguments, Command, Run};
 use hdr_file::HdrFile;
 use json_file::JsonFile;
@@ -56,11 +56,18 @@ fn set_up(error: impl Display) -> Failure {
 
 fn preflight(test: &LoadTest<HttpTarget>) -> Result<ExitCode, Failure> {
     let plan = test.validate().map_err(usage)?;
+    remark(&plan);
     say(&format_args!("{plan}\n"))?;
     let (_, checks) = runtime()?.block_on(test.preflight()).map_err(set_up)?;
     checks.iter().try_for_each(|check| say(&format_args!("{check}\n")))?;
     say(&"preflight   this machine can carry it\n")?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What should be known of the plan, to standard error.
+fn remark(plan: &Plan) {
+    let remarks = plan.executor.arrivals().map(|arrivals| arrivals.remarks());
+    remarks.into_iter().flatten().for_each(|remark| eprintln!("note: {remark}"));
 }
 
 fn execute(run: &Run) -> Result<ExitCode, Failure> {
@@ -69,6 +76,7 @@ fn execute(run: &Run) -> Result<ExitCode, Failure> {
         return preflight(&test);
     }
     refuse_one_file_for_both(run).map_err(usage)?;
+    remark(&test.validate().map_err(usage)?);
     let json = run.json.as_ref().map(JsonFile::create).transpose().map_err(usage)?;
     let mut unlogged = None;
     if let Some(path) = &run.hdr_log {

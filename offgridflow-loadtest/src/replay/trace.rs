@@ -156,6 +156,11 @@ impl ArrivalProcess for Replay {
     fn peak_rate(&self) -> f64 {
         self.peak_per_sec
     }
+
+    /// The first lines that could not be used, each with the reason.
+    fn remarks(&self) -> Vec<String> {
+        self.summary.examples.iter().map(|refused| format!("the log's {refused}")).collect()
+    }
 }
 
 impl fmt::Debug for Replay {

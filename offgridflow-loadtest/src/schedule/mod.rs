@@ -31,6 +31,12 @@ pub trait ArrivalProcess: fmt::Debug + Send + Sync {
     /// The highest rate, in operations a second, for sizing.
     fn peak_rate(&self) -> f64;
 
+    /// What whoever starts a run should know of the plan, such as lines of a log that were left out. It may quote what is private to
+    /// them: the command writes it to standard error, reports leave it out. Nothing by default.
+    fn remarks(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Refuses a plan that no generator can run; every run asks before it begins.
     ///
     /// # Errors

@@ -89,7 +89,7 @@ pub trait Workload: Send + Sync + 'static {
         async move { drop(session) }
     }
 
-    /// Looks at the target before a run without putting load on it: resolves its name, reads its configuration.
+    /// Looks at the target before a run without putting load on it: resolves its name, connects once, reads its configuration.
     /// Says what it found, or why a run cannot work.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
@@ -21,6 +21,7 @@ use crate::{
     op::{Op, Phase},
     outcome::{FailKind, Outcome, TargetError},
     replay::Replay,
+    report::text::short,
     workload::{ShardCtx, Workload},
 };
 use connection::{Connection, Lost};
@@ -286,8 +287,11 @@ impl Workload for HttpTarget {
     }
 
     async fn check(&self) -> Result<String, String> {
-        let address = self.resolve().await.map_err(|error| error.message.into_owned())?;
-        Ok(format!("{} is {address}", self.authority))
+        let why = |error: TargetError| error.message.into_owned();
+        let address = self.resolve().await.map_err(why)?;
+        let asked = Instant::now();
+        Connection::open(address).await.map_err(why)?;
+        Ok(format!("{} is {address}, accepts a connection after {}", self.authority, short(asked.elapsed())))
     }
 
     fn cost(&self) -> Option<Duration> {
