@@ -1,31 +1,16 @@
 //! Arrays go into PostgreSQL by every strategy alike, and are refused where there are none.
 #![cfg(all(feature = "sqlite", feature = "postgres"))]
 
+mod common;
+
+use common::{Case, gate, run, texts};
 use offgridflow_query::{
-    Acquire, BatchExecutor, BatchWriter, Chunk, ChunkWriter, Class, Column, Conflict, ConnectionPool,
-    Element, Fate, GateConfig, Kind, MemoryPool, Numeric, Outcome, PgGate, Shape, SqliteGate, Stored,
-    Strategy as Way, WriteError, WritePlan, row,
+    Acquire, BatchExecutor, BatchWriter, ChunkWriter, Class, Column, Conflict, ConnectionPool, Element, Fate,
+    GateConfig, Kind, MemoryPool, Numeric, Outcome, Shape, SqliteGate, Stored, Strategy as Way, WritePlan,
+    row,
 };
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
-use sqlx::{AssertSqlSafe, Row as _};
-use std::cell::Cell;
-use std::sync::Arc;
-use tokio::runtime::Runtime;
-
-fn gate(database: &testkit::Database) -> PgGate {
-    PgGate::from_url(&database.url(), GateConfig { max_open: 4, ..GateConfig::default() }).unwrap()
-}
-
-async fn run(gate: &PgGate, sql: &str) {
-    let mut conn = gate.acquire(Acquire::default()).await.unwrap();
-    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut *conn).await.unwrap();
-}
-
-async fn texts(gate: &PgGate, sql: &'static str) -> Vec<String> {
-    let mut conn = gate.acquire(Acquire::default()).await.unwrap();
-    sqlx::query(sql).fetch_all(&mut *conn).await.unwrap().iter().map(|row| row.get(0)).collect()
-}
+use sqlx::Row as _;
 
 /// Every kind of element, the type of its column, and what `t` refuses.
 const COLUMNS: [(Element, &str); 14] = [
@@ -151,69 +136,17 @@ fn put(row: &Arrays, to: &mut ChunkWriter<'_>) {
     }
 }
 
-/// What a write left: the table and the rows it skipped, or the class of the error.
-async fn outcome(
-    gate: &PgGate,
-    rows: &[Arrays],
-    conflict: &Conflict,
-    way: Way,
-) -> Result<Vec<String>, Class> {
-    run(gate, "TRUNCATE t; INSERT INTO t (id, c5) SELECT i, '{0.5}' FROM generate_series(0, 95, 10) i").await;
-    let mut chunk = Chunk::new(shape());
-    for row in rows {
-        chunk.push(|to| put(row, to)).unwrap();
-    }
-    let mut plan = WritePlan::new(conflict.clone());
-    plan.prepared = Arc::new(gate.prepare(&shape(), &plan).await.unwrap());
-    assert!(plan.prepared.allows(way), "{:?}", plan.prepared.refused());
-    plan.strategy = Some(way);
-    let wrote = match gate.write(&[chunk.slice(0..chunk.len())], &plan).await {
-        Ok(wrote) => wrote,
-        Err(WriteError::Failed { cause, .. }) => return Err(cause.class()),
-        Err(other) => panic!("{other}"),
-    };
-    let mut left = texts(gate, "SELECT t::text FROM t ORDER BY id").await;
-    left.push(format!("{:?}", wrote.skipped));
-    Ok(left)
-}
-
 #[test]
 fn any_arrays_give_the_same_table_or_the_same_error() {
-    let database = testkit::postgres().create_database("arrays").unwrap();
-    let runtime = Runtime::new().unwrap();
-    let gate = runtime.block_on(async {
-        let gate = gate(&database);
-        run(&gate, &table()).await;
-        gate
-    });
-    let rules = [Conflict::Error, Conflict::Ignore, Conflict::Update];
-    let (stored, refused) = (Cell::new(0), Cell::new(0));
-    let mut runner = TestRunner::new(Config { cases: 150, ..Config::default() });
-    let cases = (prop::collection::vec(arrays(), 0..6), 0..rules.len());
-    let result = runner.run(&cases, |(mut rows, rule)| {
-        if rule == 2 {
-            rows.sort_by_key(|row| row.id);
-            rows.dedup_by_key(|row| row.id);
-        }
-        let bulk = if rule == 0 { Way::Copy } else { Way::Staging };
-        runtime.block_on(async {
-            let few = outcome(&gate, &rows, &rules[rule], Way::Unnest).await;
-            let many = outcome(&gate, &rows, &rules[rule], bulk).await;
-            let count = if few.is_ok() { &stored } else { &refused };
-            count.set(count.get() + 1);
-            // Which of several faults is found first is the server's own affair.
-            if few.is_err() && many.is_err() {
-                return Ok(());
-            }
-            prop_assert_eq!(few, many);
-            Ok(())
-        })
-    });
-    result.unwrap();
-    assert!(
-        stored.get() > 20 && refused.get() > 10,
-        "{stored:?} and {refused:?}: the cases must say something"
-    );
+    let case = Case {
+        table: table().leak(),
+        reset: "TRUNCATE t; INSERT INTO t (id, c5) SELECT i, '{0.5}' FROM generate_series(0, 95, 10) i",
+        read: "SELECT t::text FROM t ORDER BY id",
+        shape,
+        put,
+        key: |row: &Arrays| row.id,
+    };
+    case.agrees_by_every_strategy(prop::collection::vec(arrays(), 0..6), 150);
 }
 
 struct Tagged {

@@ -1,30 +1,14 @@
 //! Every strategy that a table allows gives the same table, or the same error.
 #![cfg(feature = "postgres")]
 
+mod common;
+
+use common::{Case, gate, run, texts};
 use offgridflow_query::{
-    Acquire, BatchExecutor, BatchWriter, Chunk, ChunkWriter, Class, Column, Conflict, ConnectionPool,
-    GateConfig, Kind, Outcome, PgGate, Shape, Strategy as Way, Why, WriteError, WritePlan,
+    BatchExecutor, BatchWriter, ChunkWriter, Class, Column, Conflict, GateConfig, Kind, Outcome, PgGate,
+    Shape, Strategy as Way, Why, WritePlan,
 };
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
-use sqlx::{AssertSqlSafe, Row as _};
-use std::cell::Cell;
-use std::sync::Arc;
-use tokio::runtime::Runtime;
-
-fn gate(database: &testkit::Database) -> PgGate {
-    PgGate::from_url(&database.url(), GateConfig { max_open: 4, ..GateConfig::default() }).unwrap()
-}
-
-async fn run(gate: &PgGate, sql: &str) {
-    let mut conn = gate.acquire(Acquire::default()).await.unwrap();
-    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut *conn).await.unwrap();
-}
-
-async fn text(gate: &PgGate, sql: &'static str) -> Vec<String> {
-    let mut conn = gate.acquire(Acquire::default()).await.unwrap();
-    sqlx::query(sql).fetch_all(&mut *conn).await.unwrap().iter().map(|row| row.get(0)).collect()
-}
 
 /// A row with every kind whose values may be refused, or kept in different forms.
 #[derive(Debug, Clone)]
@@ -112,68 +96,18 @@ fn mixed() -> impl Strategy<Value = Mixed> {
         })
 }
 
-/// What a write left: the table, or the class of the error.
-async fn outcome(gate: &PgGate, rows: &[Mixed], conflict: &Conflict, way: Way) -> Result<Vec<String>, Class> {
-    run(
-        gate,
-        "TRUNCATE mixed; INSERT INTO mixed (id, name) SELECT i, 'old' FROM generate_series(0, 190, 10) i",
-    )
-    .await;
-    let mut chunk = Chunk::new(shape());
-    for row in rows {
-        chunk.push(|to| put(row, to)).unwrap();
-    }
-    let mut plan = WritePlan::new(conflict.clone());
-    plan.prepared = Arc::new(gate.prepare(&shape(), &plan).await.unwrap());
-    assert!(plan.prepared.allows(way), "{:?}", plan.prepared.refused());
-    plan.strategy = Some(way);
-    let wrote = match gate.write(&[chunk.slice(0..chunk.len())], &plan).await {
-        Ok(wrote) => wrote,
-        Err(WriteError::Failed { cause, .. }) => return Err(cause.class()),
-        Err(other) => panic!("{other}"),
-    };
-    let mut left = text(gate, "SELECT m::text FROM mixed m ORDER BY id").await;
-    left.push(format!("{:?}", wrote.skipped));
-    Ok(left)
-}
+const MIXED: Case<Mixed> = Case {
+    table: TABLE,
+    reset: "TRUNCATE mixed; INSERT INTO mixed (id, name) SELECT i, 'old' FROM generate_series(0, 190, 10) i",
+    read: "SELECT m::text FROM mixed m ORDER BY id",
+    shape,
+    put,
+    key: |row| row.id,
+};
 
 #[test]
 fn any_chunk_gives_the_same_table_or_the_same_error() {
-    let database = testkit::postgres().create_database("strategies").unwrap();
-    let runtime = Runtime::new().unwrap();
-    let gate = runtime.block_on(async {
-        let gate = gate(&database);
-        run(&gate, TABLE).await;
-        gate
-    });
-    let rules = [Conflict::Error, Conflict::Ignore, Conflict::Update];
-    let (stored, refused) = (Cell::new(0), Cell::new(0));
-    let mut runner = TestRunner::new(Config { cases: 120, ..Config::default() });
-    let cases = (prop::collection::vec(mixed(), 0..12), 0..rules.len());
-    let result = runner.run(&cases, |(mut rows, rule)| {
-        if rule == 2 {
-            rows.sort_by_key(|row| row.id);
-            rows.dedup_by_key(|row| row.id);
-        }
-        let bulk = if rule == 0 { Way::Copy } else { Way::Staging };
-        runtime.block_on(async {
-            let few = outcome(&gate, &rows, &rules[rule], Way::Unnest).await;
-            let many = outcome(&gate, &rows, &rules[rule], bulk).await;
-            let count = if few.is_ok() { &stored } else { &refused };
-            count.set(count.get() + 1);
-            // Which of several faults is found first is the server's own affair.
-            if few.is_err() && many.is_err() {
-                return Ok(());
-            }
-            prop_assert_eq!(few, many);
-            Ok(())
-        })
-    });
-    result.unwrap();
-    assert!(
-        stored.get() > 10 && refused.get() > 10,
-        "{stored:?} and {refused:?}: the cases must say something"
-    );
+    MIXED.agrees_by_every_strategy(prop::collection::vec(mixed(), 0..12), 120);
 }
 
 #[tokio::test]
@@ -210,7 +144,7 @@ async fn each_kind_of_fault_has_the_same_class_by_every_strategy() {
             (Conflict::Update, Way::Unnest),
             (Conflict::Update, Way::Staging),
         ] {
-            let seen = outcome(&gate, std::slice::from_ref(&row), &rule, way).await;
+            let seen = MIXED.outcome(&gate, std::slice::from_ref(&row), &rule, way).await;
             assert_eq!(seen.err(), Some(class), "{way:?} {row:?}");
         }
     }
@@ -380,7 +314,7 @@ async fn keys_that_only_the_server_calls_equal_keep_their_order() {
         let outcomes = writer.push_many(rows).await.unwrap().outcomes().await;
         assert!(outcomes.iter().all(Outcome::is_settled), "{way:?} {outcomes:?}");
         assert!(writer.close().await.unwrap().is_clean());
-        let left = text(&gate, "SELECT tag FROM prices ORDER BY amount").await;
+        let left = texts(&gate, "SELECT tag FROM prices ORDER BY amount").await;
         assert_eq!(left, ["tag 1.0", "tag 2"]);
     }
 }
