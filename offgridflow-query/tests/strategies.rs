@@ -5,8 +5,8 @@ mod common;
 
 use common::{Case, gate, run, texts};
 use offgridflow_query::{
-    BatchExecutor, BatchWriter, ChunkWriter, Class, Column, Conflict, GateConfig, Kind, Outcome, PgGate,
-    Shape, Strategy as Way, Why, WritePlan,
+    BatchExecutor, BatchWriter, ChunkWriter, Class, Column, Conflict, ConnectionPool, GateConfig, Kind,
+    Outcome, PgGate, Shape, Strategy as Way, Why, WritePlan,
 };
 use proptest::prelude::*;
 
