@@ -138,7 +138,8 @@ impl<C> Guard<C> {
     }
 
     /// Takes [`mark_broken`](Self::mark_broken) back, and vouches for the connection: every statement ran to its end
-    /// and no transaction is open. It is then lent again without being looked at, until it is used once more.
+    /// and no transaction is open. It is then lent again without being looked at, until it is used once more; unless something was
+    /// queued and not sent (the ROLLBACK of a transaction of sqlx's own that was dropped), which the gate sees and sends.
     pub fn mark_whole(&mut self) {
         self.condition = Condition::Clean;
     }

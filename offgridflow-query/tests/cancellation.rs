@@ -128,7 +128,7 @@ async fn is_whole(gate: &PgGate, database: &Database, seen: &Seen) {
         }
     };
     tokio::time::timeout(Duration::from_secs(30), settled).await.expect("a place is lost");
-    assert!(nobody_is_inside_a_transaction(database).await, "idle in transaction");
+    assert!(nobody_is_inside_a_transaction(database).await, "idle in transaction: {:?}", gate.status());
     let mut held = Vec::new();
     for nth in 0..MAX_OPEN {
         let mut guard = gate.acquire(Acquire::default()).await.unwrap();
@@ -150,6 +150,8 @@ async fn nobody_is_inside_a_transaction(database: &Database) -> bool {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    let sessions = "SELECT pid, state, now() - state_change, query FROM pg_stat_activity WHERE datname = current_database()";
+    eprintln!("{}", database.psql(sessions).unwrap());
     false
 }
 

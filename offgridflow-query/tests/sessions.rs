@@ -201,3 +201,23 @@ async fn an_answer_meant_for_a_dropped_copy_is_no_commit() {
         next_holder_is_outside(&gate).await;
     }
 }
+
+/// sqlx's own transaction, dropped, queues its ROLLBACK for the next statement; without one its locks would stay.
+#[tokio::test]
+async fn a_rollback_that_was_only_queued_is_sent_when_the_session_comes_back() {
+    let database = testkit::postgres().create_database("queued").unwrap();
+    database.psql("CREATE TABLE queued (n INTEGER)").unwrap();
+    let gate = gate(&database, 1);
+    let mut guard = gate.acquire(Acquire::default()).await.unwrap();
+    let mut theirs = guard.begin().await.unwrap();
+    sqlx::query("INSERT INTO queued VALUES (1)").execute(&mut *theirs).await.unwrap();
+    drop(theirs);
+    guard.mark_whole();
+    drop(guard);
+    while gate.status().in_use > 0 {
+        tokio::task::yield_now().await;
+    }
+    let inside =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'";
+    assert_eq!(database.psql(inside).unwrap().trim(), "0", "it rests inside a transaction");
+}

@@ -5,7 +5,7 @@ use crate::gate::lend::Lender;
 use crate::gate::places::{Place, Places};
 use crate::gate::pool::GateDatabase;
 use crate::pool::{Condition, Guard, Lease};
-use sqlx::pool::PoolConnection;
+use sqlx::{Connection, pool::PoolConnection};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -68,6 +68,15 @@ impl<DB: GateDatabase> GateLease<DB> {
     }
 }
 
+impl<DB: GateDatabase> GateLease<DB> {
+    /// A driver that queued something knows better than whoever vouched: sqlx's own transaction, dropped, is rolled back with
+    /// the next statement, and until then its session would rest inside it, locks and all.
+    fn seen(&self, condition: Condition) -> Condition {
+        let unsent = self.conn.as_ref().is_some_and(|conn| conn.should_flush());
+        if condition == Condition::Clean && unsent { Condition::Used } else { condition }
+    }
+}
+
 const LENT: &str = "present until closed";
 
 impl<DB: GateDatabase> Lease<DB::Connection> for GateLease<DB> {
@@ -83,7 +92,7 @@ impl<DB: GateDatabase> Lease<DB::Connection> for GateLease<DB> {
         let Some((place, lender)) = self.lent.take() else { return };
         let now = Instant::now();
         place.came_back(now);
-        match condition {
+        match self.seen(condition) {
             Condition::Untouched => lender.keep(self, place, now),
             Condition::Clean => {
                 self.prove(now);
