@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use offgridflow_bench::service::{BenchService, Objective, ProbeError, ProbeReport, probe_fn};
-use offgridflow_profile::{MemoryStatus, MemoryWatch, PprofCpu, SampledHeap};
+use offgridflow_profile::{Cpu, MemoryStatus, ProfileError, ProfileService, Profiler, SampledHeap};
 use offgridflow_query::{PoolStatus, StatementStats, WriterStats};
 use serde::Serialize;
 
+use crate::api::profile_access;
 use crate::config::{Config, ConfigError};
 use crate::ledger::{CacheFigures, Ledger, LedgerError};
 use crate::store::{Store, StoreError};
@@ -18,9 +19,8 @@ use crate::store::{Store, StoreError};
 pub struct App {
     config: Config,
     ledger: Arc<Ledger>,
-    memory: MemoryWatch,
-    cpu: PprofCpu,
-    heap: Option<SampledHeap>,
+    profiler: Profiler,
+    profiles: ProfileService,
     probes: BenchService,
     draining: AtomicBool,
     began: Instant,
@@ -39,9 +39,9 @@ pub enum AppError {
     /// The caches.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// Memory cannot be read here.
-    #[error("memory cannot be watched")]
-    Memory(#[from] offgridflow_profile::ProfileError),
+    /// Memory cannot be read here, or a thread not be started.
+    #[error("the profiler was not started")]
+    Profile(#[from] ProfileError),
     /// Probes that contradict each other.
     #[error("the probes were not started")]
     Probes(#[from] offgridflow_bench::service::ConfigError),
@@ -78,10 +78,10 @@ impl App {
         let store = Arc::new(Store::open(&config.database_url, config.database_patience(), say).await?);
         let ledger = Arc::new(Ledger::open(store, config.redis_url.as_deref())?);
         let probes = probes(&ledger)?;
-        let (memory, cpu) = (MemoryWatch::builder().start()?, PprofCpu::new());
-        let heap = SampledHeap::start(SampledHeap::DEFAULT_RATE).ok(); // where the program's allocator is `Tracked`
+        let profiler = profiler()?;
+        let profiles = profiler.service(profile_access(config.api_keys.clone())).build()?;
         let (draining, began) = (AtomicBool::new(false), Instant::now());
-        Ok(Arc::new(Self { config, ledger, memory, heap, cpu, probes, draining, began }))
+        Ok(Arc::new(Self { config, ledger, profiler, profiles, probes, draining, began }))
     }
 
     /// The settings.
@@ -102,16 +102,10 @@ impl App {
         self.ledger.store()
     }
 
-    /// The CPU profiler.
+    /// Profiles over HTTP.
     #[must_use]
-    pub fn cpu(&self) -> &PprofCpu {
-        &self.cpu
-    }
-
-    /// The heap profiler, where the program's allocator is tracked.
-    #[must_use]
-    pub fn heap(&self) -> Option<SampledHeap> {
-        self.heap
+    pub fn profiles(&self) -> ProfileService {
+        self.profiles.clone()
     }
 
     /// Whether the server takes no new work.
@@ -144,10 +138,23 @@ impl App {
             statements: self.store().observer().top(10),
             pool: self.store().pool_status(),
             writer: self.store().writer_stats(),
-            memory: self.memory.status(),
+            memory: self.profiler.memory(),
             probes: self.probes.snapshot(),
         }
     }
+}
+
+/// Memory and a ring of profiles; CPU time when it is asked for, and the heap where the program's allocator is `Tracked`.
+fn profiler() -> Result<Profiler, ProfileError> {
+    let builder = Profiler::builder().cpu(Cpu::on_demand());
+    let profiler = match SampledHeap::start(SampledHeap::DEFAULT_RATE) {
+        Ok(heap) => builder.heap(heap).start()?,
+        Err(_) => builder.start()?,
+    };
+    for row in profiler.caps().to_string().lines() {
+        tracing::info!("profiler: {row}");
+    }
+    Ok(profiler)
 }
 
 /// A look into the cache and a word with the database, every ten seconds.

@@ -19,6 +19,14 @@ pub enum ProfileError {
         /// When the one under way should be done.
         retry_in: Duration,
     },
+    /// Something else has what is needed.
+    #[error("{what}: {hint}")]
+    Conflict {
+        /// What is in the way.
+        what: &'static str,
+        /// What would clear it.
+        hint: &'static str,
+    },
     /// A setting that makes no sense.
     #[error("{setting} = {value}: {hint}")]
     Setting {

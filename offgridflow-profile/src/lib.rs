@@ -6,6 +6,7 @@
 //! - [`MemoryWatch`] (feature `memory`): reads this process's memory and its limit on a thread of its own.
 //! - [`Tracked`] and [`SampledHeap`] (feature `heap`): which sites hold memory, with intervals and ages.
 //! - [`Profiled`] and [`wait_site!`] (feature `tasks`): tasks by the place that starts them, waits by the place that waits.
+//! - [`ProfileService`] (feature `http`): Go's `/debug/pprof` addresses, and more, as a tower service.
 //! - [`Ring`] (feature `ring`): the newest profiles, on disk or in memory, within bounds.
 //! - [`PprofCpu`] (feature `cpu-pprof`): where the CPU time goes, on demand, as a neutral [`Profile`] that becomes
 //!   pprof protobuf, folded stacks, or (feature `flamegraph`) an SVG.
@@ -37,6 +38,8 @@ mod cpu;
 mod error;
 #[cfg(feature = "heap")]
 mod heap;
+#[cfg(feature = "http")]
+mod http;
 #[cfg(feature = "profiler")]
 mod incident;
 #[cfg(any(feature = "trend", feature = "heap"))]
@@ -65,6 +68,9 @@ pub use error::ProfileError;
 #[cfg(feature = "heap")]
 #[cfg_attr(docsrs, doc(cfg(feature = "heap")))]
 pub use heap::{AGES, Estimate, HeapCaps, HeapProfiler, HeapSite, HeapSnapshot, Held, SampledHeap, Tracked};
+#[cfg(feature = "http")]
+#[cfg_attr(docsrs, doc(cfg(feature = "http")))]
+pub use http::{Access, ProfileService, ProfileServiceBuilder};
 #[cfg(feature = "profiler")]
 #[cfg_attr(docsrs, doc(cfg(feature = "profiler")))]
 pub use incident::{DirSink, Evidence, Incident, IncidentSink, Suspect, suspects};

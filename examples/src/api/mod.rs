@@ -19,6 +19,7 @@ use axum::{Router, middleware};
 pub use auth::{Keys, Tenant};
 pub use error::ApiError;
 pub use metrics::install as install_metrics;
+pub(crate) use pprof::access as profile_access;
 
 use crate::app::App;
 
@@ -30,7 +31,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/v1/emissions", get(emissions::totals))
         .route("/api/v1/factors/{category}", get(factors::show).put(factors::change))
         .route("/api/v1/performance", get(performance::show))
-        .merge(service_router())
+        .merge(service_router(&app))
         .layer(limit)
         .layer(middleware::from_fn(metrics::measure))
         .with_state(app)
@@ -38,19 +39,16 @@ pub fn router(app: Arc<App>) -> Router {
 
 /// The routes of a role that serves no data of its own: health, metrics, profiles.
 pub fn side_router(app: Arc<App>) -> Router {
-    service_router()
+    service_router(&app)
         .route("/api/v1/performance", get(performance::show))
         .layer(middleware::from_fn(metrics::measure))
         .with_state(app)
 }
 
-fn service_router() -> Router<Arc<App>> {
+fn service_router(app: &App) -> Router<Arc<App>> {
     Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::show))
-        .route("/debug/pprof/", get(pprof::index))
-        .route("/debug/pprof/profile", get(pprof::profile))
-        .route("/debug/pprof/flamegraph", get(pprof::flamegraph))
-        .route("/debug/pprof/{name}", get(pprof::named))
+        .nest_service("/debug/pprof", app.profiles())
 }

@@ -64,8 +64,8 @@ impl CpuProfiler for PprofCpu {
             return Err(ProfileError::Busy { retry_in });
         }
         if handled_elsewhere() {
-            return Err(ProfileError::Unsupported {
-                what: "CPU profiling while other code handles SIGPROF",
+            return Err(ProfileError::Conflict {
+                what: "other code handles SIGPROF",
                 hint: "stop the other profiler, or profile with that one",
             });
         }

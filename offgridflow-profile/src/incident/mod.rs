@@ -6,6 +6,8 @@ mod sink;
 mod svg;
 
 pub use blame::{Suspect, suspects};
+#[cfg(feature = "http")]
+pub(crate) use page::text;
 pub use sink::{DirSink, IncidentSink};
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

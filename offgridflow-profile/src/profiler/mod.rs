@@ -14,3 +14,5 @@ pub use builder::{Cpu, ProfilerBuilder};
 pub use caps::{Capability, Caps, Support};
 pub use latency::LatencyFeed;
 pub use parts::{IncidentSummary, Profiler, ProfilerStats};
+#[cfg(feature = "http")]
+pub(crate) use {desk::Desk, parts::Parts};
