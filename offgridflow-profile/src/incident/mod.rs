@@ -2,12 +2,16 @@
 
 mod blame;
 mod page;
+#[cfg(feature = "push")]
+mod push;
 mod sink;
 mod svg;
 
 pub use blame::{Suspect, suspects};
 #[cfg(feature = "http")]
 pub(crate) use page::text;
+#[cfg(feature = "push")]
+pub use push::PyroscopeSink;
 pub use sink::{DirSink, IncidentSink};
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
