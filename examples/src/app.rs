@@ -5,13 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use offgridflow_bench::service::{BenchService, Objective, ProbeError, ProbeReport, probe_fn};
-use offgridflow_profile::{Cpu, MemoryStatus, ProfileError, ProfileService, Profiler, SampledHeap};
+use offgridflow_profile::{LatencyFeed, MemoryStatus, ProfileError, ProfileService, Profiler};
 use offgridflow_query::{PoolStatus, StatementStats, WriterStats};
 use serde::Serialize;
 
 use crate::api::profile_access;
 use crate::config::{Config, ConfigError};
+use crate::faults::Faults;
 use crate::ledger::{CacheFigures, Ledger, LedgerError};
+use crate::profiler;
 use crate::store::{Store, StoreError};
 
 /// Everything a request may need.
@@ -21,6 +23,8 @@ pub struct App {
     ledger: Arc<Ledger>,
     profiler: Profiler,
     profiles: ProfileService,
+    latency: LatencyFeed,
+    faults: Option<Faults>,
     probes: BenchService,
     draining: AtomicBool,
     began: Instant,
@@ -78,10 +82,11 @@ impl App {
         let store = Arc::new(Store::open(&config.database_url, config.database_patience(), say).await?);
         let ledger = Arc::new(Ledger::open(store, config.redis_url.as_deref())?);
         let probes = probes(&ledger)?;
-        let profiler = profiler()?;
+        let profiler = profiler::start(&config)?;
         let profiles = profiler.service(profile_access(config.api_keys.clone())).build()?;
+        let (latency, faults) = (profiler.latency(), config.faults.then(Faults::default));
         let (draining, began) = (AtomicBool::new(false), Instant::now());
-        Ok(Arc::new(Self { config, ledger, profiler, profiles, probes, draining, began }))
+        Ok(Arc::new(Self { config, ledger, profiler, profiles, latency, faults, probes, draining, began }))
     }
 
     /// The settings.
@@ -106,6 +111,18 @@ impl App {
     #[must_use]
     pub fn profiles(&self) -> ProfileService {
         self.profiles.clone()
+    }
+
+    /// Takes the latencies of requests, for the profiler's triggers.
+    #[must_use]
+    pub fn latency(&self) -> &LatencyFeed {
+        &self.latency
+    }
+
+    /// What can be made to go wrong, where that is allowed.
+    #[must_use]
+    pub fn faults(&self) -> Option<&Faults> {
+        self.faults.as_ref()
     }
 
     /// Whether the server takes no new work.
@@ -142,19 +159,6 @@ impl App {
             probes: self.probes.snapshot(),
         }
     }
-}
-
-/// Memory and a ring of profiles; CPU time when it is asked for, and the heap where the program's allocator is `Tracked`.
-fn profiler() -> Result<Profiler, ProfileError> {
-    let builder = Profiler::builder().cpu(Cpu::on_demand());
-    let profiler = match SampledHeap::start(SampledHeap::DEFAULT_RATE) {
-        Ok(heap) => builder.heap(heap).start()?,
-        Err(_) => builder.start()?,
-    };
-    for row in profiler.caps().to_string().lines() {
-        tracing::info!("profiler: {row}");
-    }
-    Ok(profiler)
 }
 
 /// A look into the cache and a word with the database, every ten seconds.

@@ -396,3 +396,25 @@ async fn a_profile_is_pprof_and_a_second_one_waits() {
     while ask().await.unwrap().status != StatusCode::OK {}
     server.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_goes_wrong_on_purpose_without_the_flag() {
+    let server = Server::on_sqlite(&[]).await;
+    let ask = async |server: &Server, fault| {
+        server.send(Method::POST, &format!("/debug/faults/{fault}"), &[], "").await.0
+    };
+    for fault in ["leak", "cpu", "tasks", "end"] {
+        assert_eq!(ask(&server, fault).await, StatusCode::NOT_FOUND, "{fault}");
+    }
+    server.close().await;
+    let server = Server::on_sqlite(&["--faults"]).await;
+    assert_eq!(ask(&server, "tasks").await, StatusCode::NO_CONTENT);
+    let piled = || offgridflow_profile::tasks().into_iter().find(|site| site.name == "export").unwrap();
+    assert_eq!(piled().started, 20_000);
+    assert_eq!(ask(&server, "earthquake").await, StatusCode::NOT_FOUND);
+    assert_eq!(ask(&server, "end").await, StatusCode::NO_CONTENT);
+    while piled().live > 0 {
+        tokio::task::yield_now().await;
+    }
+    server.close().await;
+}

@@ -5,6 +5,7 @@ mod auth;
 mod emissions;
 mod error;
 mod factors;
+mod faults;
 mod health;
 mod metrics;
 mod performance;
@@ -13,7 +14,7 @@ mod pprof;
 use std::sync::Arc;
 
 use axum::extract::DefaultBodyLimit;
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Router, middleware};
 
 pub use auth::{Keys, Tenant};
@@ -33,7 +34,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/v1/performance", get(performance::show))
         .merge(service_router(&app))
         .layer(limit)
-        .layer(middleware::from_fn(metrics::measure))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), metrics::measure))
         .with_state(app)
 }
 
@@ -41,7 +42,7 @@ pub fn router(app: Arc<App>) -> Router {
 pub fn side_router(app: Arc<App>) -> Router {
     service_router(&app)
         .route("/api/v1/performance", get(performance::show))
-        .layer(middleware::from_fn(metrics::measure))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), metrics::measure))
         .with_state(app)
 }
 
@@ -50,5 +51,6 @@ fn service_router(app: &App) -> Router<Arc<App>> {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::show))
+        .route("/debug/faults/{fault}", post(faults::inject))
         .nest_service("/debug/pprof", app.profiles())
 }
