@@ -5,12 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use offgridflow_bench::service::{BenchService, Objective, ProbeError, ProbeReport, probe_fn};
-use offgridflow_profile::{MemoryStatus, MemoryWatch, PprofCpu, SampledHeap};
+use offgridflow_profile::{LatencyFeed, MemoryStatus, ProfileError, ProfileService, Profiler};
 use offgridflow_query::{PoolStatus, StatementStats, WriterStats};
 use serde::Serialize;
 
+use crate::api::profile_access;
 use crate::config::{Config, ConfigError};
+use crate::faults::Faults;
 use crate::ledger::{CacheFigures, Ledger, LedgerError};
+use crate::profiler;
 use crate::store::{Store, StoreError};
 
 /// Everything a request may need.
@@ -18,9 +21,10 @@ use crate::store::{Store, StoreError};
 pub struct App {
     config: Config,
     ledger: Arc<Ledger>,
-    memory: MemoryWatch,
-    cpu: PprofCpu,
-    heap: Option<SampledHeap>,
+    profiler: Profiler,
+    profiles: ProfileService,
+    latency: LatencyFeed,
+    faults: Option<Faults>,
     probes: BenchService,
     draining: AtomicBool,
     began: Instant,
@@ -39,9 +43,9 @@ pub enum AppError {
     /// The caches.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// Memory cannot be read here.
-    #[error("memory cannot be watched")]
-    Memory(#[from] offgridflow_profile::ProfileError),
+    /// Memory cannot be read here, or a thread not be started.
+    #[error("the profiler was not started")]
+    Profile(#[from] ProfileError),
     /// Probes that contradict each other.
     #[error("the probes were not started")]
     Probes(#[from] offgridflow_bench::service::ConfigError),
@@ -78,10 +82,11 @@ impl App {
         let store = Arc::new(Store::open(&config.database_url, config.database_patience(), say).await?);
         let ledger = Arc::new(Ledger::open(store, config.redis_url.as_deref())?);
         let probes = probes(&ledger)?;
-        let (memory, cpu) = (MemoryWatch::builder().start()?, PprofCpu::new());
-        let heap = SampledHeap::start(SampledHeap::DEFAULT_RATE).ok(); // where the program's allocator is `Tracked`
+        let profiler = profiler::start(&config)?;
+        let profiles = profiler.service(profile_access(config.api_keys.clone())).build()?;
+        let (latency, faults) = (profiler.latency(), config.faults.then(Faults::default));
         let (draining, began) = (AtomicBool::new(false), Instant::now());
-        Ok(Arc::new(Self { config, ledger, memory, heap, cpu, probes, draining, began }))
+        Ok(Arc::new(Self { config, ledger, profiler, profiles, latency, faults, probes, draining, began }))
     }
 
     /// The settings.
@@ -102,16 +107,22 @@ impl App {
         self.ledger.store()
     }
 
-    /// The CPU profiler.
+    /// Profiles over HTTP.
     #[must_use]
-    pub fn cpu(&self) -> &PprofCpu {
-        &self.cpu
+    pub fn profiles(&self) -> ProfileService {
+        self.profiles.clone()
     }
 
-    /// The heap profiler, where the program's allocator is tracked.
+    /// Takes the latencies of requests, for the profiler's triggers.
     #[must_use]
-    pub fn heap(&self) -> Option<SampledHeap> {
-        self.heap
+    pub fn latency(&self) -> &LatencyFeed {
+        &self.latency
+    }
+
+    /// What can be made to go wrong, where that is allowed.
+    #[must_use]
+    pub fn faults(&self) -> Option<&Faults> {
+        self.faults.as_ref()
     }
 
     /// Whether the server takes no new work.
@@ -144,7 +155,7 @@ impl App {
             statements: self.store().observer().top(10),
             pool: self.store().pool_status(),
             writer: self.store().writer_stats(),
-            memory: self.memory.status(),
+            memory: self.profiler.memory(),
             probes: self.probes.snapshot(),
         }
     }

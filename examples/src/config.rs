@@ -1,6 +1,7 @@
 //! Settings, from the command line and the environment; libraries are handed values.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -33,6 +34,18 @@ pub struct Config {
     /// How long to wait for a database that is down at the start, in seconds.
     #[arg(long, env = "OFFGRIDFLOW_DATABASE_PATIENCE_SECS", default_value_t = 30)]
     pub database_patience_secs: u64,
+    /// Folder for the pages and profiles of incidents. With it CPU time is sampled all the time, at 99 Hz, so that a page says what changed.
+    #[arg(long, env = "OFFGRIDFLOW_INCIDENTS")]
+    pub incidents: Option<PathBuf>,
+    /// Length of the windows of which two must agree that memory leaks, in seconds.
+    #[arg(long, env = "OFFGRIDFLOW_LEAK_WINDOW_SECS", default_value_t = 1_800)]
+    pub leak_window_secs: u64,
+    /// Cores in use above which a capture is taken. Default: 80 % of those there are.
+    #[arg(long, env = "OFFGRIDFLOW_BUSY_CORES")]
+    pub busy_cores: Option<f64>,
+    /// Let `POST /debug/faults/…` make things go wrong, to see them caught.
+    #[arg(long, env = "OFFGRIDFLOW_FAULTS")]
+    pub faults: bool,
     /// Server whose figures the web role shows, when it is another process: `http://HOST:PORT`.
     #[arg(long, env = "OFFGRIDFLOW_API_URL")]
     pub api_url: Option<String>,
@@ -71,6 +84,12 @@ impl Config {
             return Err(ConfigError::RedisScheme);
         }
         Ok(())
+    }
+
+    /// Length of the windows of which two must agree that memory leaks.
+    #[must_use]
+    pub const fn leak_window(&self) -> Duration {
+        Duration::from_secs(self.leak_window_secs)
     }
 
     /// How long to wait for a database that is down at the start.

@@ -1,6 +1,8 @@
 //! What the HTTP interface promises, asked over real sockets.
 mod common;
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use common::{Server, row};
 use hyper::Method;
@@ -348,13 +350,15 @@ async fn the_server_says_how_it_does() {
         let profile = offgridflow_profile::Profile::from_pprof(&profile.body).unwrap();
         assert!(profile.stacks.iter().any(|stack| stack.frames[0].line.is_some()), "{path}: {profile:?}");
     }
-    let (status, hint) = server.get("/debug/pprof/heap").await;
-    assert_eq!(status, StatusCode::NOT_IMPLEMENTED);
-    assert!(hint["error"].as_str().unwrap().contains("allocator"), "the test's own is the system's: {hint}");
-    for path in ["trace", "cmdline"] {
-        let (status, hint) = server.get(&format!("/debug/pprof/{path}")).await;
-        assert_eq!(status, StatusCode::NOT_IMPLEMENTED);
-        assert!(hint["error"].as_str().unwrap().contains("/debug/pprof/profile"), "{hint}");
+    for (path, part) in [("heap", "allocator"), ("trace", "no execution trace")] {
+        let path = format!("/debug/pprof/{path}");
+        let answer = offgridflow::http_client::get(&server.base, &path, &[]).await.unwrap();
+        assert_eq!(answer.status, StatusCode::NOT_IMPLEMENTED, "the test's allocator is the system's");
+        let hint = String::from_utf8_lossy(&answer.body).into_owned();
+        assert!(hint.contains(part), "{path}: {hint}");
+    }
+    for path in ["", "/", "/cmdline", "/threadcreate", "/memory", "/windows", "/health"] {
+        assert_eq!(server.get(&format!("/debug/pprof{path}")).await.0, StatusCode::OK, "{path}");
     }
     for wrong in ["profile?seconds=0", "profile?seconds=100000", "profile?hz=100000", "profile?second=1"] {
         assert_eq!(server.get(&format!("/debug/pprof/{wrong}")).await.0, StatusCode::BAD_REQUEST, "{wrong}");
@@ -383,5 +387,34 @@ async fn a_profile_is_pprof_and_a_second_one_waits() {
         [StatusCode::OK, StatusCode::TOO_MANY_REQUESTS]
     );
     assert_eq!(answers[0].body[..2], [0x1f, 0x8b], "pprof is gzip");
+    // A client that hangs up frees the place at once.
+    let gone = tokio::time::timeout(
+        Duration::from_millis(300),
+        offgridflow::http_client::get(&server.base, "/debug/pprof/profile?seconds=100", &[]),
+    );
+    assert!(gone.await.is_err());
+    while ask().await.unwrap().status != StatusCode::OK {}
+    server.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_goes_wrong_on_purpose_without_the_flag() {
+    let server = Server::on_sqlite(&[]).await;
+    let ask = async |server: &Server, fault| {
+        server.send(Method::POST, &format!("/debug/faults/{fault}"), &[], "").await.0
+    };
+    for fault in ["leak", "cpu", "tasks", "end"] {
+        assert_eq!(ask(&server, fault).await, StatusCode::NOT_FOUND, "{fault}");
+    }
+    server.close().await;
+    let server = Server::on_sqlite(&["--faults"]).await;
+    assert_eq!(ask(&server, "tasks").await, StatusCode::NO_CONTENT);
+    let piled = || offgridflow_profile::tasks().into_iter().find(|site| site.name == "export").unwrap();
+    assert_eq!(piled().started, 20_000);
+    assert_eq!(ask(&server, "earthquake").await, StatusCode::NOT_FOUND);
+    assert_eq!(ask(&server, "end").await, StatusCode::NO_CONTENT);
+    while piled().live > 0 {
+        tokio::task::yield_now().await;
+    }
     server.close().await;
 }

@@ -13,11 +13,19 @@ pub enum ProfileError {
         /// What would make it work.
         hint: &'static str,
     },
-    /// Somebody else is profiling; there is one CPU profiler a process.
-    #[error("a CPU profile is already being taken; try again in {retry_in:?}")]
+    /// Another capture is under way: there is one CPU profiler a process, and a bound on everything else.
+    #[error("another capture is under way; try again in {retry_in:?}")]
     Busy {
         /// When the one under way should be done.
         retry_in: Duration,
+    },
+    /// Something else has what is needed.
+    #[error("{what}: {hint}")]
+    Conflict {
+        /// What is in the way.
+        what: &'static str,
+        /// What would clear it.
+        hint: &'static str,
     },
     /// A setting that makes no sense.
     #[error("{setting} = {value}: {hint}")]
@@ -32,6 +40,18 @@ pub enum ProfileError {
     /// Nothing is being profiled that could be drained.
     #[error("no CPU profile is being taken: call `start` first")]
     NotStarted,
+    /// What was under way ended early: nobody waits for it, or the profiler stops.
+    #[error("the capture was ended early")]
+    Ended,
+    /// A file could not be written.
+    #[error("cannot write {path}")]
+    Write {
+        /// Which file.
+        path: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// A file of the system's could not be read.
     #[error("cannot read {path}")]
     Read {

@@ -1,10 +1,12 @@
 //! A profiler that states how sure it is: memory verdicts with an error rate, CPU profiles on demand.
 //!
+//! - [`Profiler`] (feature `profiler`): all parts started by one line, with triggers that capture what was before them.
 //! - [`Series`] and [`Series::verdict`] (feature `trend`): readings of memory in, *leak*, *warm-up*, *step*, *stable* or
 //!   *unknown* out, with the slope's interval, a p-value, and a sentence that says why.
 //! - [`MemoryWatch`] (feature `memory`): reads this process's memory and its limit on a thread of its own.
 //! - [`Tracked`] and [`SampledHeap`] (feature `heap`): which sites hold memory, with intervals and ages.
 //! - [`Profiled`] and [`wait_site!`] (feature `tasks`): tasks by the place that starts them, waits by the place that waits.
+//! - [`ProfileService`] (feature `http`): Go's `/debug/pprof` addresses, and more, as a tower service.
 //! - [`Ring`] (feature `ring`): the newest profiles, on disk or in memory, within bounds.
 //! - [`PprofCpu`] (feature `cpu-pprof`): where the CPU time goes, on demand, as a neutral [`Profile`] that becomes
 //!   pprof protobuf, folded stacks, or (feature `flamegraph`) an SVG.
@@ -32,14 +34,19 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod binomial;
-#[cfg(feature = "cpu-pprof")]
 mod cpu;
 mod error;
 #[cfg(feature = "heap")]
 mod heap;
+#[cfg(feature = "http")]
+mod http;
+#[cfg(feature = "profiler")]
+mod incident;
 #[cfg(any(feature = "trend", feature = "heap"))]
 mod normal;
 mod profile;
+#[cfg(feature = "profiler")]
+mod profiler;
 #[cfg(feature = "ring")]
 mod ring;
 #[cfg(feature = "memory")]
@@ -48,17 +55,34 @@ mod source;
 mod tasks;
 #[cfg(feature = "trend")]
 mod trend;
+#[cfg(feature = "profiler")]
+mod trigger;
 #[cfg(feature = "memory")]
 mod watch;
 
 #[cfg(feature = "cpu-pprof")]
 #[cfg_attr(docsrs, doc(cfg(feature = "cpu-pprof")))]
-pub use cpu::{CpuCaps, CpuProfiler, CpuSpec, PprofCpu};
+pub use cpu::PprofCpu;
+pub use cpu::{CpuCaps, CpuProfiler, CpuSpec};
 pub use error::ProfileError;
 #[cfg(feature = "heap")]
 #[cfg_attr(docsrs, doc(cfg(feature = "heap")))]
 pub use heap::{AGES, Estimate, HeapCaps, HeapProfiler, HeapSite, HeapSnapshot, Held, SampledHeap, Tracked};
+#[cfg(feature = "http")]
+#[cfg_attr(docsrs, doc(cfg(feature = "http")))]
+pub use http::{Access, ProfileService, ProfileServiceBuilder};
+#[cfg(feature = "push")]
+#[cfg_attr(docsrs, doc(cfg(feature = "push")))]
+pub use incident::PyroscopeSink;
+#[cfg(feature = "profiler")]
+#[cfg_attr(docsrs, doc(cfg(feature = "profiler")))]
+pub use incident::{DirSink, Evidence, Incident, IncidentSink, Suspect, suspects};
 pub use profile::{Change, Counting, Diff, Frame, Profile, Stack, ValueKind};
+#[cfg(feature = "profiler")]
+#[cfg_attr(docsrs, doc(cfg(feature = "profiler")))]
+pub use profiler::{
+    Capability, Caps, Cpu, IncidentSummary, LatencyFeed, Profiler, ProfilerBuilder, ProfilerStats, Support,
+};
 #[cfg(feature = "ring")]
 #[cfg_attr(docsrs, doc(cfg(feature = "ring")))]
 pub use ring::{Ring, RingStats, Window};
@@ -81,6 +105,11 @@ pub use tasks::{
 pub use trend::{
     Alarm, LeakAlarm, Sample, Series, Shape, SlopeInterval, TrendDetector, TrendOptions, Verdict,
     WindowDetector, assert_flat,
+};
+#[cfg(feature = "profiler")]
+#[cfg_attr(docsrs, doc(cfg(feature = "profiler")))]
+pub use trigger::{
+    Budget, Explanation, Fired, Observation, Place, TaskCount, Trigger, TriggerEngine, TriggerState, WaitTime,
 };
 /// Series whose truth is known, to check the error rates of the verdict.
 #[cfg(feature = "families")]

@@ -127,6 +127,19 @@ impl MemoryWatch {
         }
     }
 
+    /// The newest reading, and the limit.
+    #[must_use]
+    pub fn newest(&self) -> (MemoryReading, Option<Limit>) {
+        let state = self.shared.state();
+        (state.reading, state.limit)
+    }
+
+    /// The readings, in bytes in use.
+    #[must_use]
+    pub fn series(&self) -> Series {
+        self.shared.state().detector.series().clone()
+    }
+
     /// The newest reading, and what all of them say. Costs about a millisecond.
     #[must_use]
     pub fn status(&self) -> MemoryStatus {

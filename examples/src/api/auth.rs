@@ -48,6 +48,11 @@ impl Keys {
         self.0.is_empty()
     }
 
+    /// The tenant of the key that a request carries.
+    pub(super) fn tenant_by_header(&self, headers: &HeaderMap) -> Option<&str> {
+        self.tenant_of(given_key(headers)?)
+    }
+
     /// The tenant a key belongs to. Looks at every key and every byte, so that the time tells nothing.
     fn tenant_of(&self, given: &str) -> Option<&str> {
         let mut found = None;

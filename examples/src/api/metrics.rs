@@ -40,14 +40,18 @@ pub(super) async fn show(State(app): State<Arc<App>>) -> Response {
 }
 
 /// Counts a request under its route's template: paths and unknown methods never become labels.
-pub(super) async fn measure(request: Request, next: Next) -> Response {
+pub(super) async fn measure(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
     let method = known(request.method());
     let active = Active::new();
     let began = Instant::now();
     let response = next.run(request).await;
     drop(active);
-    record(route, method, response.status(), began.elapsed());
+    let took = began.elapsed();
+    if !route.starts_with("/debug") {
+        app.latency().record(took); // a profile takes as long as it is asked to
+    }
+    record(route, method, response.status(), took);
     response
 }
 

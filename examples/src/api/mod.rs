@@ -5,6 +5,7 @@ mod auth;
 mod emissions;
 mod error;
 mod factors;
+mod faults;
 mod health;
 mod metrics;
 mod performance;
@@ -13,12 +14,13 @@ mod pprof;
 use std::sync::Arc;
 
 use axum::extract::DefaultBodyLimit;
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Router, middleware};
 
 pub use auth::{Keys, Tenant};
 pub use error::ApiError;
 pub use metrics::install as install_metrics;
+pub(crate) use pprof::access as profile_access;
 
 use crate::app::App;
 
@@ -30,27 +32,25 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/v1/emissions", get(emissions::totals))
         .route("/api/v1/factors/{category}", get(factors::show).put(factors::change))
         .route("/api/v1/performance", get(performance::show))
-        .merge(service_router())
+        .merge(service_router(&app))
         .layer(limit)
-        .layer(middleware::from_fn(metrics::measure))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), metrics::measure))
         .with_state(app)
 }
 
 /// The routes of a role that serves no data of its own: health, metrics, profiles.
 pub fn side_router(app: Arc<App>) -> Router {
-    service_router()
+    service_router(&app)
         .route("/api/v1/performance", get(performance::show))
-        .layer(middleware::from_fn(metrics::measure))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), metrics::measure))
         .with_state(app)
 }
 
-fn service_router() -> Router<Arc<App>> {
+fn service_router(app: &App) -> Router<Arc<App>> {
     Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::show))
-        .route("/debug/pprof/", get(pprof::index))
-        .route("/debug/pprof/profile", get(pprof::profile))
-        .route("/debug/pprof/flamegraph", get(pprof::flamegraph))
-        .route("/debug/pprof/{name}", get(pprof::named))
+        .route("/debug/faults/{fault}", post(faults::inject))
+        .nest_service("/debug/pprof", app.profiles())
 }

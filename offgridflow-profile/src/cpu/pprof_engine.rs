@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use pprof::{ProfilerGuard, ProfilerGuardBuilder};
 
+use super::usage::cpu_time;
 use super::{CpuCaps, CpuProfiler, CpuSpec};
 use crate::{Frame, Profile, ProfileError, Stack, ValueKind};
 
@@ -62,6 +63,12 @@ impl CpuProfiler for PprofCpu {
             let retry_in = until.saturating_duration_since(Instant::now()).max(Duration::from_secs(1));
             return Err(ProfileError::Busy { retry_in });
         }
+        if handled_elsewhere() {
+            return Err(ProfileError::Conflict {
+                what: "other code handles SIGPROF",
+                hint: "stop the other profiler, or profile with that one",
+            });
+        }
         let hz = i32::try_from(spec.hz).unwrap_or(99);
         let guard = ProfilerGuardBuilder::default().frequency(hz).build().map_err(engine)?;
         let now = Instant::now();
@@ -83,6 +90,14 @@ impl CpuProfiler for PprofCpu {
         profile
     }
 
+    fn discard(&self) {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(running) = running {
+            drop(running.guard);
+            *TAKEN.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+    }
+
     fn caps(&self) -> CpuCaps {
         CpuCaps { engine: ENGINE, supported: cfg!(target_os = "linux"), max_hz: MAX_HZ }
     }
@@ -90,11 +105,7 @@ impl CpuProfiler for PprofCpu {
 
 impl Drop for PprofCpu {
     fn drop(&mut self) {
-        let running = self.running.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(running) = running {
-            drop(running.guard);
-            *TAKEN.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        }
+        self.discard();
     }
 }
 
@@ -151,11 +162,12 @@ fn comments(hz: u32, samples: i64, cpu: Option<Duration>) -> Vec<String> {
     comments
 }
 
-/// User and system time of this process: fields 14 and 15 of `proc_pid_stat(5)`, counted behind the command's name, which
-/// may hold spaces and parentheses.
-fn cpu_time() -> Option<Duration> {
-    let stat = fs::read_to_string("/proc/self/stat").ok()?;
-    let mut fields = stat.rsplit_once(") ")?.1.split(' ').skip(11).map(str::parse::<u64>);
-    let ticks = fields.next()?.ok()? + fields.next()?.ok()?;
-    Some(Duration::from_secs(ticks).div_f64(rustix::param::clock_ticks_per_second() as f64))
+/// Whether a handler of `SIGPROF` is installed, which is not this crate's: that one is taken away when a profile ends. The kernel shows the
+/// handled signals as a mask, whose lowest bit is signal 1.
+fn handled_elsewhere() -> bool {
+    const SIGPROF: u32 = 27; // on every architecture of Linux but MIPS, SPARC, Alpha and PA-RISC
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (SIGPROF - 1) & 1 == 1)
 }

@@ -15,3 +15,9 @@ pub use estimate::Estimate;
 pub use profiler::{HeapCaps, HeapProfiler, SampledHeap};
 pub use snapshot::{AGES, HeapSite, HeapSnapshot, Held};
 pub use tracked::Tracked;
+
+/// Names of the functions around addresses, which are where calls return to.
+#[cfg(feature = "http")]
+pub(crate) fn names(addresses: Vec<usize>) -> std::collections::HashMap<usize, String> {
+    symbols::names(addresses)
+}

@@ -37,11 +37,21 @@ pub(super) fn names(mut addresses: Vec<usize>) -> Names {
     by_file.into_iter().filter_map(|(path, offsets)| named(path, &offsets)).flatten().collect()
 }
 
+/// The file that this process was started from, also when another one has taken its place.
+const PROGRAM: &str = "/proc/self/exe";
+
+fn is_program(path: &str) -> bool {
+    fs::read_link(PROGRAM).is_ok_and(|link| link.to_str() == Some(&format!("{path} (deleted)")))
+}
+
 fn executable(maps: &str) -> Vec<Mapping> {
     let parse = |line: &str| {
         let mut parts = line.split_ascii_whitespace();
         let (range, rights, offset) = (parts.next()?, parts.next()?, parts.next()?);
         let path = parts.nth(2)?.to_owned();
+        // Replaced or removed since: another file may stand at that path. The program's own is still to be had.
+        let replaced = parts.next() == Some("(deleted)");
+        let path = if !replaced { path } else { is_program(&path).then(|| PROGRAM.to_owned())? };
         let (from, to) = range.split_once('-')?;
         let hex = |text| usize::from_str_radix(text, 16).ok();
         let offset = u64::from_str_radix(offset, 16).ok()?;
@@ -128,6 +138,25 @@ mod tests {
     fn a_function_of_this_program_has_its_name() {
         let names = names(here());
         assert!(names.values().any(|name| name.ends_with("symbols::tests::here")), "{names:?}");
+    }
+
+    const CHILD: &str = "OFFGRIDFLOW_REPLACED_CHILD";
+
+    /// A new version is put in the place of a program that runs: names must still be those of the old one.
+    #[test]
+    fn a_program_whose_file_was_replaced_has_its_names() {
+        let own = std::env::current_exe().unwrap();
+        if std::env::var_os(CHILD).is_some() {
+            fs::remove_file(&own).unwrap();
+            fs::copy("/bin/sh", &own).unwrap();
+            return a_function_of_this_program_has_its_name();
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let copy = folder.path().join("program");
+        fs::copy(own, &copy).unwrap();
+        let test = "heap::symbols::tests::a_program_whose_file_was_replaced_has_its_names";
+        let ran = std::process::Command::new(copy).args(["--exact", test]).env(CHILD, "1").output().unwrap();
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stdout));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! One neutral profile, and the formats it is written in.
 
+mod delta;
 mod diff;
 mod folded;
 mod proto;

@@ -34,6 +34,8 @@ pub(super) mod messages {
         pub(in crate::profile) period: i64,
         #[prost(int64, repeated, tag = "13")]
         pub(in crate::profile) comment: Vec<i64>,
+        #[prost(int64, tag = "14")]
+        pub(in crate::profile) default_sample_type: i64,
     }
 
     #[derive(Clone, PartialEq, prost::Message)]
@@ -110,7 +112,12 @@ impl Profile {
     /// Never: it writes to memory.
     #[must_use]
     pub fn to_pprof(&self) -> Vec<u8> {
-        let message = Writer::default().profile(self).encode_to_vec();
+        self.to_pprof_of("")
+    }
+
+    /// The same, of which a reader shows this kind unless told otherwise; the last one for an empty name.
+    pub(crate) fn to_pprof_of(&self, kind: &str) -> Vec<u8> {
+        let message = Writer::default().profile(self, kind).encode_to_vec();
         let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
         gzip.write_all(&message).and_then(|()| gzip.finish()).expect("memory takes every byte")
     }
@@ -126,7 +133,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn profile(mut self, profile: &Profile) -> messages::Profile {
+    fn profile(mut self, profile: &Profile, shown: &str) -> messages::Profile {
         self.string(""); // the table begins with the empty string
         let executable = std::env::current_exe().ok();
         let name = executable.as_deref().and_then(|path| path.file_name()).map(|name| name.to_string_lossy());
@@ -136,6 +143,7 @@ impl Writer {
         self.message.sample = profile.stacks.iter().map(|stack| self.stack(stack)).collect();
         self.message.period_type = Some(self.kind(&profile.period_kind));
         self.message.period = profile.period;
+        self.message.default_sample_type = self.string(shown);
         self.message.comment = profile.comments.iter().map(|comment| self.string(comment)).collect();
         let began = profile.began.duration_since(UNIX_EPOCH).unwrap_or_default();
         self.message.time_nanos = i64::try_from(began.as_nanos()).unwrap_or(i64::MAX);

@@ -177,6 +177,23 @@ impl Ring {
         Profile::merged(profiles).map(Some).ok_or(differ)
     }
 
+    /// The oldest window of `what` that ended at `from` or later; `None` when there is none. For profiles of an instant, or of counts since
+    /// the start, of which the sum means nothing. Files that cannot be read are passed over, and counted.
+    #[must_use]
+    pub fn first(&self, what: &str, from: SystemTime) -> Option<Profile> {
+        let mut state = self.state();
+        let mut unreadable = 0;
+        let windows =
+            state.windows.iter().filter(|held| held.window.what == what && held.window.until >= from);
+        let found = windows.into_iter().find_map(|held| {
+            let profile = held.place.read().ok().and_then(|bytes| Profile::from_pprof(&bytes).ok());
+            unreadable += u64::from(profile.is_none());
+            profile
+        });
+        state.unreadable += unreadable;
+        found
+    }
+
     /// What is held, and what went wrong.
     #[must_use]
     pub fn stats(&self) -> RingStats {
@@ -187,6 +204,13 @@ impl Ring {
             kept_in_memory: state.kept_in_memory,
             unreadable: state.unreadable,
         }
+    }
+
+    /// Where, and within which bounds.
+    #[cfg(feature = "profiler")]
+    pub(crate) fn describe(&self) -> String {
+        let place = self.folder.as_ref().map_or("memory".to_owned(), |folder| folder.display().to_string());
+        format!("in {place}, at most {} KiB and {} s", self.most_bytes >> 10, self.oldest.as_secs())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

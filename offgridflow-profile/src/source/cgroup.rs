@@ -55,6 +55,11 @@ pub(super) fn memory(root: &Path, path: &str) -> Option<GroupMemory> {
     (memory != GroupMemory::default()).then_some(memory)
 }
 
+/// How long its tasks stood still for want of memory.
+pub(super) fn pressure(root: &Path, path: &str) -> Option<Pressure> {
+    pressure::parse(&fs::read_to_string(group(root, path).join("memory.pressure")).ok()?)
+}
+
 fn field(text: &str, name: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
 }

@@ -60,6 +60,14 @@ impl ProcSource {
         }
     }
 
+    /// How long tasks stood still for want of memory: of this process's control group, or of the machine where the group does not say. Costs microseconds.
+    #[must_use]
+    pub fn pressure(&self) -> Option<Pressure> {
+        let group = cgroup::pressure(&self.cgroups, &group_of(&self.proc));
+        let machine = || pressure::parse(&fs::read_to_string(self.proc.join("pressure/memory")).ok()?);
+        group.or_else(machine)
+    }
+
     /// The soft limit in `/proc/self/limits`.
     fn address_space(&self) -> Option<Limit> {
         let text = fs::read_to_string(self.proc.join("self/limits")).ok()?;

@@ -26,6 +26,8 @@ pub use flat::assert_flat;
 #[cfg(feature = "families")]
 pub use rival::{five_rises, plain_mann_kendall};
 pub use series::{Sample, Series};
+#[cfg(feature = "profiler")]
+pub(crate) use spoken::{Bytes, Rate, Spoken};
 pub use theil_sen::SlopeInterval;
 pub use verdict::{Shape, TrendOptions, Verdict};
 

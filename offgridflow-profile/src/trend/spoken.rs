@@ -2,7 +2,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// A duration as people say it.
-pub(super) struct Spoken(pub(super) Duration);
+pub(crate) struct Spoken(pub(crate) Duration);
 
 impl fmt::Display for Spoken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -16,7 +16,7 @@ impl fmt::Display for Spoken {
 }
 
 /// Bytes in the unit that reads best.
-pub(super) struct Bytes(pub(super) f64);
+pub(crate) struct Bytes(pub(crate) f64);
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -30,7 +30,7 @@ impl fmt::Display for Bytes {
 }
 
 /// Bytes per second, spoken per hour: leaks are slow.
-pub(super) struct Rate(pub(super) f64);
+pub(crate) struct Rate(pub(crate) f64);
 
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,0 +1,307 @@
+//! Who is to blame: what grew from before the trigger to after. Pure, so that it is tried on incidents whose cause is known.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::Evidence;
+use crate::binomial::two_sided;
+use crate::trend::Bytes;
+use crate::{Frame, Place, Profile};
+
+/// Suspects named of one kind of evidence.
+const EACH: usize = 5;
+
+/// Something that grew.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Suspect {
+    /// The function, or the name of the place.
+    pub name: String,
+    /// Which evidence it rests on: `heap`, `cpu`, `tasks` or `waits`.
+    pub what: String,
+    /// What it did, in words.
+    pub grew: String,
+    /// Its part of what grew in that evidence, 0 to 1.
+    pub share: f64,
+}
+
+/// Who may be to blame for a trigger of this kind, the likeliest first: by the evidence that fits it, then by the rest.
+///
+/// Where a trigger named a place of its own, that is the first.
+#[must_use]
+pub fn suspects(kind: &str, place: Option<Place>, evidence: &[Evidence]) -> Vec<Suspect> {
+    let order: [&str; 4] = match kind {
+        "leak" | "limit" | "pressure" => ["heap", "tasks", "cpu", "waits"],
+        "tasks" => ["tasks", "waits", "cpu", "heap"],
+        "wait" => ["waits", "tasks", "cpu", "heap"],
+        "latency" => ["waits", "cpu", "tasks", "heap"],
+        _ => ["cpu", "waits", "tasks", "heap"],
+    };
+    let mut found: Vec<Suspect> = order
+        .iter()
+        .filter_map(|what| evidence.iter().find(|evidence| evidence.what == *what))
+        .flat_map(of)
+        .collect();
+    if let Some(place) = place {
+        let named = found.iter().position(|suspect| suspect.name == place.name);
+        let first = named.map_or_else(|| by_trigger(kind, place), |index| found.remove(index));
+        found.insert(0, first);
+    }
+    found
+}
+
+fn by_trigger(kind: &str, place: Place) -> Suspect {
+    let what = if kind == "wait" { "waits" } else { "tasks" };
+    Suspect {
+        name: place.name.to_owned(),
+        what: what.to_owned(),
+        grew: format!("named by the trigger: {place}"),
+        share: 1.0,
+    }
+}
+
+fn of(evidence: &Evidence) -> Vec<Suspect> {
+    let Some(after) = &evidence.after else { return Vec::new() };
+    let before = evidence.before.as_ref();
+    match evidence.what.as_str() {
+        "heap" => {
+            grown("heap", "inuse_space", before, after, |bytes| format!("{} more in use", Bytes(bytes)))
+        }
+        "tasks" => grown("tasks", "goroutine", before, after, |tasks| format!("{tasks:.0} more tasks")),
+        "waits" => {
+            grown("waits", "delay", before, after, |nanos| format!("{:.1} s more waited", nanos / 1e9))
+        }
+        "cpu" => busier(before, after),
+        _ => Vec::new(),
+    }
+}
+
+/// By how much more of a kind of value there is; for values that are there at an instant, or count since the start.
+#[expect(clippy::cast_precision_loss, reason = "values below 2^53 are exact")]
+fn grown(
+    what: &str,
+    kind: &str,
+    before: Option<&Profile>,
+    after: &Profile,
+    words: impl Fn(f64) -> String,
+) -> Vec<Suspect> {
+    let sum = |profile: &Profile| by_function(profile, |one| one == kind);
+    let earlier = before.map(sum).unwrap_or_default();
+    let change = |(name, value): (String, i64)| {
+        let more = value.saturating_sub(earlier.get(&name).copied().unwrap_or(0));
+        (name, more as f64)
+    };
+    let changes: Vec<(String, f64)> =
+        sum(after).into_iter().map(change).filter(|(_, more)| *more > 0.0).collect();
+    rank(what, changes, |_, more| words(more))
+}
+
+/// By how much more CPU time a second is spent; what could be chance is left out.
+#[expect(clippy::cast_precision_loss, reason = "counts of samples")]
+fn busier(before: Option<&Profile>, after: &Profile) -> Vec<Suspect> {
+    let samples = |profile: &Profile| by_function(profile, |kind| kind == "samples");
+    let seconds = |profile: &Profile| profile.duration.max(Duration::from_millis(1)).as_secs_f64();
+    let (earlier, later) = (before.map(samples).unwrap_or_default(), samples(after));
+    let (then, now) = (before.map_or(0.0, seconds), seconds(after));
+    let period = after.period as f64 / 1e9;
+    let mut chances = HashMap::new();
+    let change = |(name, count): (String, i64)| {
+        let was = earlier.get(&name).copied().unwrap_or(0);
+        let rate = if then > 0.0 { was as f64 / then } else { 0.0 };
+        // Given its samples in both, how many are later is binomial by the times, if it is as busy as it was.
+        let p = if then > 0.0 {
+            two_sided(was.max(0).unsigned_abs(), count.max(0).unsigned_abs(), now / (then + now))
+        } else {
+            0.0
+        };
+        chances.insert(name.clone(), p);
+        (name, (count as f64 / now - rate) * period)
+    };
+    let changes: Vec<(String, f64)> = later.into_iter().map(change).collect();
+    let tests = changes.len().max(1) as f64;
+    let sure = |(name, more): &(String, f64)| *more > 0.0 && chances[name] * tests < 0.05;
+    let changes: Vec<(String, f64)> = changes.into_iter().filter(sure).collect();
+    rank("cpu", changes, |name, more| format!("{more:.2} cores more (p = {:.1e})", chances[name]))
+}
+
+fn rank(what: &str, mut changes: Vec<(String, f64)>, words: impl Fn(&str, f64) -> String) -> Vec<Suspect> {
+    changes.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    let all: f64 = changes.iter().map(|(_, more)| more).sum();
+    let suspect = |(name, more): (String, f64)| Suspect {
+        grew: words(&name, more),
+        name,
+        what: what.to_owned(),
+        share: if all > 0.0 { more / all } else { 0.0 },
+    };
+    changes.into_iter().take(EACH).map(suspect).collect()
+}
+
+/// Values of a kind by the function each stack is put down to; of the first kind where none has the name.
+pub(super) fn by_function(profile: &Profile, kind: impl Fn(&str) -> bool) -> HashMap<String, i64> {
+    let index = profile.kinds.iter().position(|one| kind(&one.name)).unwrap_or(0);
+    let mut sums = HashMap::<String, i64>::new();
+    for stack in &profile.stacks {
+        let value = stack.values.get(index).copied().unwrap_or(0);
+        let sum = sums.entry(blamed(&stack.frames).to_owned()).or_default();
+        *sum = sum.saturating_add(value);
+    }
+    sums
+}
+
+/// The innermost function that is neither the language's nor a well-known library's: who called `memcpy`, or grew the map.
+fn blamed(frames: &[Frame]) -> &str {
+    let innermost = frames.first().map_or("", |frame| frame.function.as_str());
+    frames
+        .iter()
+        .map(|frame| frame.function.as_str())
+        .find(|function| !is_library(function))
+        .unwrap_or(innermost)
+}
+
+fn is_library(function: &str) -> bool {
+    const CRATES: [&str; 18] = [
+        "alloc",
+        "axum",
+        "backtrace",
+        "bytes",
+        "core",
+        "futures_core",
+        "futures_util",
+        "hashbrown",
+        "http",
+        "hyper",
+        "hyper_util",
+        "memchr",
+        "pprof",
+        "std",
+        "tokio",
+        "tower",
+        "tracing",
+        "__rustc",
+    ];
+    let path = function
+        .trim_start_matches(['<', '&', '(', '*', '['])
+        .trim_start_matches("mut ")
+        .trim_start_matches("dyn ");
+    match path.split_once("::") {
+        Some((name, _)) => CRATES.contains(&name),
+        None => !function.is_empty() && is_foreign(function), // a place's name, or a function of C
+    }
+}
+
+/// Whether a name without a path is one of C's libraries, or an address.
+fn is_foreign(function: &str) -> bool {
+    const BEGIN: [&str; 12] = [
+        "_",
+        "0x",
+        "malloc",
+        "calloc",
+        "realloc",
+        "free",
+        "cfree",
+        "mem",
+        "clone",
+        "start_thread",
+        "syscall",
+        "pthread",
+    ];
+    BEGIN.iter().any(|begin| function.starts_with(begin))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::{Stack, ValueKind};
+
+    fn frame(function: &str) -> Frame {
+        Frame { function: function.to_owned(), file: None, line: None }
+    }
+
+    fn profile(kind: (&str, &str), seconds: u64, stacks: &[(&[&str], i64)]) -> Profile {
+        let kind = ValueKind::new(kind.0, kind.1);
+        let stack = |(frames, value): &(&[&str], i64)| Stack {
+            frames: frames.iter().map(|function| frame(function)).collect(),
+            values: vec![*value],
+            labels: vec![],
+        };
+        Profile {
+            kinds: vec![kind.clone()],
+            stacks: stacks.iter().map(stack).collect(),
+            began: SystemTime::UNIX_EPOCH,
+            duration: Duration::from_secs(seconds),
+            period: 10_000_000,
+            period_kind: kind,
+            comments: vec![],
+        }
+    }
+
+    fn evidence(what: &str, before: Option<Profile>, after: Profile) -> Evidence {
+        Evidence { what: what.to_owned(), before, after: Some(after) }
+    }
+
+    #[test]
+    fn the_application_is_blamed_not_the_library_it_called() {
+        let stack = [
+            "__memmove_avx_unaligned_erms",
+            "<alloc::vec::Vec<u8> as core::clone::Clone>::clone",
+            "shop::cart::copy",
+            "tokio::runtime::run",
+            "shop::main",
+        ];
+        assert_eq!(blamed(&stack.map(frame)), "shop::cart::copy");
+        assert_eq!(
+            blamed(&[frame("<shop::Cart as core::fmt::Display>::fmt")]),
+            "<shop::Cart as core::fmt::Display>::fmt"
+        );
+        assert_eq!(
+            blamed(&["malloc", "std::rt::begin"].map(frame)),
+            "malloc",
+            "libraries alone: the innermost"
+        );
+        assert_eq!(blamed(&[frame("connection")]), "connection", "the name of a place");
+        assert_eq!(blamed(&[]), "");
+    }
+
+    #[test]
+    fn what_was_always_large_is_not_blamed_for_what_grew() {
+        let heap = ("inuse_space", "bytes");
+        let before =
+            profile(heap, 0, &[(&["shop::cache::fill"], 900 << 20), (&["shop::receipts::keep"], 1 << 20)]);
+        let after =
+            profile(heap, 0, &[(&["shop::cache::fill"], 902 << 20), (&["shop::receipts::keep"], 41 << 20)]);
+        let found = suspects("leak", None, &[evidence("heap", Some(before), after)]);
+        assert_eq!(
+            (found[0].name.as_str(), found[0].grew.as_str()),
+            ("shop::receipts::keep", "40.0 MiB more in use")
+        );
+        assert!((found[0].share - 40.0 / 42.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn cpu_is_compared_by_the_second_and_chance_is_left_out() {
+        let cpu = ("samples", "count");
+        let before = profile(cpu, 100, &[(&["shop::serve"], 4_000), (&["shop::hash"], 20)]);
+        let after = profile(cpu, 10, &[(&["shop::serve"], 410), (&["shop::hash"], 900)]);
+        let found = suspects("cpu", None, &[evidence("cpu", Some(before), after)]);
+        let names: Vec<&str> = found.iter().map(|suspect| suspect.name.as_str()).collect();
+        assert_eq!(names, ["shop::hash"], "410 in 10 s are no more than 4 000 in 100 s");
+        assert!(found[0].grew.starts_with("0.90 cores more (p = "), "{}", found[0].grew);
+    }
+
+    #[test]
+    fn without_windows_from_before_the_largest_is_named() {
+        let after = profile(("samples", "count"), 10, &[(&["shop::a"], 10), (&["shop::b"], 500)]);
+        assert_eq!(suspects("cpu", None, &[evidence("cpu", None, after)])[0].name, "shop::b");
+    }
+
+    #[test]
+    fn the_place_that_a_trigger_names_is_the_first() {
+        let tasks = profile(("goroutine", "count"), 0, &[(&["idle"], 50_000), (&["export"], 20_000)]);
+        let place = Place { name: "export", file: "src/export.rs", line: 3 };
+        let found = suspects("tasks", Some(place), &[evidence("tasks", None, tasks)]);
+        assert_eq!((found[0].name.as_str(), found[1].name.as_str()), ("export", "idle"));
+        assert_eq!(suspects("wait", Some(place), &[])[0].what, "waits");
+    }
+}

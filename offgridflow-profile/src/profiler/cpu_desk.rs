@@ -1,0 +1,316 @@
+//! The thread that owns the CPU engine: it takes a capture when one is ordered, and between orders window after window if told to.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::desk::{join, spawn};
+use crate::{CpuCaps, CpuProfiler, CpuSpec, Profile, ProfileError};
+
+type Reply = Box<dyn FnOnce(Result<Profile, ProfileError>) + Send>;
+/// Where windows go.
+pub(super) type Keep = Box<dyn Fn(&Profile) + Send>;
+
+/// One capture at a time; a second order is refused.
+pub(crate) struct CpuDesk {
+    engine: Arc<dyn CpuProfiler>,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    order: Option<Order>,
+    taken: Option<Taken>, // while an order waits or is under way
+    next: u64,
+    stop: bool,
+    failure: Option<String>, // why the newest window could not be taken
+}
+
+struct Order {
+    spec: CpuSpec,
+    reply: Reply,
+}
+
+struct Taken {
+    number: u64,
+    until: Instant,
+    cancelled: bool,
+}
+
+/// An order; dropping it ends the capture.
+#[must_use = "dropping it ends the capture"]
+pub(crate) struct Ticket {
+    number: u64,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut state = self.shared.state();
+        if let Some(taken) = state.taken.as_mut().filter(|taken| taken.number == self.number) {
+            taken.cancelled = true;
+            self.shared.changed.notify_all();
+        }
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl CpuDesk {
+    /// Starts the thread. With `windows`, it samples at that rate for so long each, whenever nothing is ordered.
+    pub(super) fn start(
+        engine: Arc<dyn CpuProfiler>,
+        windows: Option<(CpuSpec, Keep)>,
+    ) -> Result<Self, ProfileError> {
+        let shared = Arc::<Shared>::default();
+        let worker = Worker { engine: Arc::clone(&engine), shared: Arc::clone(&shared), windows };
+        let thread = spawn("profiler-cpu", move || worker.run())?;
+        Ok(Self { engine, shared, thread: Some(thread) })
+    }
+
+    /// Orders a capture of `spec.expected`; `reply` is called on this desk's thread, with [`ProfileError::Ended`] when the ticket is
+    /// dropped before.
+    ///
+    /// # Errors
+    /// [`ProfileError::Busy`] while another one is under way, [`ProfileError::Ended`] once the desk stops.
+    pub(crate) fn order(
+        &self,
+        spec: CpuSpec,
+        reply: impl FnOnce(Result<Profile, ProfileError>) + Send + 'static,
+    ) -> Result<Ticket, ProfileError> {
+        let mut state = self.shared.state();
+        if state.stop {
+            return Err(ProfileError::Ended);
+        }
+        if let Some(taken) = &state.taken {
+            let left = taken.until.saturating_duration_since(Instant::now());
+            return Err(ProfileError::Busy { retry_in: left.max(Duration::from_secs(1)) });
+        }
+        let (number, until) = (state.next, Instant::now() + spec.expected);
+        state.next += 1;
+        state.taken = Some(Taken { number, until, cancelled: false });
+        state.order = Some(Order { spec, reply: Box::new(reply) });
+        self.shared.changed.notify_all();
+        Ok(Ticket { number, shared: Arc::clone(&self.shared) })
+    }
+
+    /// Ends what is under way; nothing is taken any more.
+    pub(super) fn stop(&self) {
+        self.shared.state().stop = true;
+        self.shared.changed.notify_all();
+    }
+
+    /// What the engine can do here.
+    pub(super) fn caps(&self) -> CpuCaps {
+        self.engine.caps()
+    }
+
+    /// Why the newest window could not be taken, if so.
+    pub(super) fn failure(&self) -> Option<String> {
+        self.shared.state().failure.clone()
+    }
+}
+
+impl Drop for CpuDesk {
+    fn drop(&mut self) {
+        self.stop();
+        join(self.thread.take());
+    }
+}
+
+struct Worker {
+    engine: Arc<dyn CpuProfiler>,
+    shared: Arc<Shared>,
+    windows: Option<(CpuSpec, Keep)>,
+}
+
+impl Worker {
+    fn run(&self) {
+        while let Some(order) = self.next() {
+            match (order, &self.windows) {
+                (Some(order), _) => self.capture(order),
+                (None, Some((spec, keep))) => self.window(spec, keep),
+                (None, None) => {}
+            }
+        }
+        if let Some(order) = self.shared.state().order.take() {
+            (order.reply)(Err(ProfileError::Ended));
+        }
+    }
+
+    /// An order, or none when it is time for a window; `None` when the desk stops.
+    fn next(&self) -> Option<Option<Order>> {
+        let mut state = self.shared.state();
+        loop {
+            if state.stop {
+                return None;
+            }
+            let order = state.order.take();
+            if order.is_some() || self.windows.is_some() {
+                return Some(order);
+            }
+            state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn capture(&self, order: Order) {
+        let cancelled = |state: &State| state.taken.as_ref().is_none_or(|taken| taken.cancelled);
+        let result = self.engine.start(&order.spec).and_then(|()| {
+            if self.sleep(order.spec.expected, |state| state.stop || cancelled(state)) {
+                self.engine.drain()
+            } else {
+                self.engine.discard();
+                Err(ProfileError::Ended)
+            }
+        });
+        (order.reply)(result);
+        self.shared.state().taken = None;
+    }
+
+    /// A window ends early when a capture is ordered; what it has seen is kept.
+    fn window(&self, spec: &CpuSpec, keep: &Keep) {
+        let interrupted = |state: &State| state.stop || state.order.is_some();
+        let profile = self.engine.start(spec).and_then(|()| {
+            self.sleep(spec.expected, interrupted);
+            self.engine.drain()
+        });
+        let failure = profile.as_ref().err().map(ToString::to_string);
+        self.shared.state().failure = failure;
+        match profile {
+            Ok(profile) => keep(&profile),
+            // Somebody else profiles, or the engine fails: again after a while.
+            Err(_) => drop(self.sleep(spec.expected, interrupted)),
+        }
+    }
+
+    /// Sleeps until the time is over; false when `interrupted` before.
+    fn sleep(&self, duration: Duration, interrupted: impl Fn(&State) -> bool) -> bool {
+        let until = Instant::now() + duration;
+        let mut state = self.shared.state();
+        loop {
+            if interrupted(&state) {
+                return false;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return true;
+            }
+            state = self.shared.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+    use std::sync::mpsc::channel;
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::ValueKind;
+
+    /// Counts what is asked of it.
+    #[derive(Default)]
+    struct Counting {
+        started: AtomicU64,
+        drained: AtomicU64,
+        discarded: AtomicU64,
+    }
+
+    impl CpuProfiler for Counting {
+        fn start(&self, _: &CpuSpec) -> Result<(), ProfileError> {
+            self.started.fetch_add(1, SeqCst);
+            Ok(())
+        }
+
+        fn drain(&self) -> Result<Profile, ProfileError> {
+            self.drained.fetch_add(1, SeqCst);
+            let kind = ValueKind::new("samples", "count");
+            Ok(Profile {
+                kinds: vec![kind.clone()],
+                stacks: vec![],
+                began: SystemTime::now(),
+                duration: Duration::ZERO,
+                period: 1,
+                period_kind: kind,
+                comments: vec![],
+            })
+        }
+
+        fn discard(&self) {
+            self.discarded.fetch_add(1, SeqCst);
+        }
+
+        fn caps(&self) -> CpuCaps {
+            CpuCaps { engine: "counting", supported: true, max_hz: 1_000 }
+        }
+    }
+
+    fn spec(expected: Duration) -> CpuSpec {
+        CpuSpec { expected, ..CpuSpec::default() }
+    }
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    #[test]
+    fn a_second_order_is_told_when_to_come_back_and_a_dropped_one_ends() {
+        let engine = Arc::<Counting>::default();
+        let desk = CpuDesk::start(Arc::clone(&engine) as _, None).unwrap();
+        let (reply, replies) = channel();
+        let answer = reply.clone();
+        let ticket = desk.order(spec(HOUR), move |result| answer.send(result).unwrap()).unwrap();
+        let refused = desk.order(spec(HOUR), |_| {}).err().unwrap();
+        assert!(matches!(refused, ProfileError::Busy { retry_in } if retry_in > HOUR / 2), "{refused}");
+        drop(ticket);
+        assert!(matches!(replies.recv().unwrap(), Err(ProfileError::Ended)));
+        assert_eq!(engine.drained.load(SeqCst), 0);
+        // The place is free again, once the reply has been given.
+        let again = loop {
+            match desk.order(spec(Duration::ZERO), {
+                let reply = reply.clone();
+                move |result| reply.send(result).unwrap()
+            }) {
+                Ok(ticket) => break ticket,
+                Err(_) => std::thread::yield_now(),
+            }
+        };
+        assert!(replies.recv().unwrap().is_ok());
+        drop(again);
+    }
+
+    #[test]
+    fn an_order_cuts_a_window_short_and_what_it_saw_is_kept() {
+        let engine = Arc::<Counting>::default();
+        let (kept, keeps) = channel();
+        let keep: Keep = Box::new(move |_| kept.send(()).unwrap_or(()));
+        let desk = CpuDesk::start(Arc::clone(&engine) as _, Some((spec(HOUR), keep))).unwrap();
+        let (reply, replies) = channel();
+        let ticket = desk.order(spec(Duration::ZERO), move |result| reply.send(result).unwrap()).unwrap();
+        assert!(replies.recv().unwrap().is_ok());
+        drop(ticket);
+        drop(desk); // ends the next window
+        assert!(keeps.iter().count() >= 1 || engine.started.load(SeqCst) == 1);
+        assert_eq!(engine.started.load(SeqCst), engine.drained.load(SeqCst));
+    }
+
+    #[test]
+    fn a_desk_that_stops_answers_what_is_under_way() {
+        let desk = CpuDesk::start(Arc::<Counting>::default() as _, None).unwrap();
+        let (reply, replies) = channel();
+        let ticket = desk.order(spec(HOUR), move |result| reply.send(result).unwrap()).unwrap();
+        drop(desk);
+        assert!(matches!(replies.recv().unwrap(), Err(ProfileError::Ended)));
+        drop(ticket);
+    }
+}

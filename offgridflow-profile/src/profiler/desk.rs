@@ -1,0 +1,94 @@
+//! A thread that does what takes long, so that neither a runtime's worker nor the profiler's clock waits for it.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::ProfileError;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Does one job after the other, and refuses those for which there is no room.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    jobs: Option<SyncSender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Desk {
+    /// Starts the thread; at most `waiting` jobs wait.
+    pub(crate) fn start(name: &str, waiting: usize) -> Result<Self, ProfileError> {
+        let (jobs, queue) = sync_channel::<Job>(waiting);
+        let work = move || {
+            for job in queue {
+                // A job that panics drops what it would have answered with, which its caller sees; the next one is done.
+                drop(catch_unwind(AssertUnwindSafe(job)));
+            }
+        };
+        Ok(Self { jobs: Some(jobs), thread: Some(spawn(name, work)?) })
+    }
+
+    /// Puts a job behind those that wait.
+    ///
+    /// # Errors
+    /// [`ProfileError::Busy`] when there is no room.
+    pub(crate) fn put(&self, job: impl FnOnce() + Send + 'static) -> Result<(), ProfileError> {
+        let jobs = self.jobs.as_ref().ok_or(ProfileError::Ended)?;
+        jobs.try_send(Box::new(job)).map_err(|refused| match refused {
+            TrySendError::Full(_) => ProfileError::Busy { retry_in: Duration::from_secs(1) },
+            TrySendError::Disconnected(_) => ProfileError::Ended,
+        })
+    }
+}
+
+impl Drop for Desk {
+    /// Waits for the job under way, and for those that wait.
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        join(self.thread.take());
+    }
+}
+
+/// A thread of the profiler's.
+pub(crate) fn spawn(
+    name: &str,
+    work: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, ProfileError> {
+    let failed = |source: io::Error| ProfileError::Engine { engine: "thread", source: Box::new(source) };
+    thread::Builder::new().name(name.to_owned()).spawn(work).map_err(failed)
+}
+
+/// Waits for a thread, unless this is it: the last owner of a profiler may be one of its own jobs.
+pub(crate) fn join(thread: Option<JoinHandle<()>>) {
+    if let Some(thread) = thread.filter(|thread| thread.thread().id() != thread::current().id()) {
+        let _ = thread.join();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn a_job_too_many_is_refused_and_a_panic_ends_only_its_own() {
+        let desk = Desk::start("desk", 1).unwrap();
+        let (begun, begins) = channel();
+        let (go, gone) = channel::<()>();
+        let first = move || {
+            begun.send(()).unwrap();
+            let _ = gone.recv();
+            panic!("meant");
+        };
+        desk.put(first).unwrap();
+        begins.recv().unwrap();
+        let (done, dones) = channel();
+        desk.put(move || done.send(7).unwrap()).unwrap();
+        assert!(matches!(desk.put(|| {}), Err(ProfileError::Busy { .. })));
+        go.send(()).unwrap();
+        assert_eq!(dones.recv().unwrap(), 7);
+    }
+}

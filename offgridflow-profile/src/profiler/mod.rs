@@ -1,0 +1,18 @@
+//! All parts together, started by one line.
+
+mod builder;
+mod caps;
+mod capture;
+mod cpu_desk;
+mod desk;
+mod latency;
+mod observer;
+mod parts;
+mod watcher;
+
+pub use builder::{Cpu, ProfilerBuilder};
+pub use caps::{Capability, Caps, Support};
+pub use latency::LatencyFeed;
+pub use parts::{IncidentSummary, Profiler, ProfilerStats};
+#[cfg(feature = "http")]
+pub(crate) use {desk::Desk, parts::Parts};

@@ -1,0 +1,251 @@
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use super::builder::ProfilerBuilder;
+use super::cpu_desk::CpuDesk;
+use super::watcher::Watcher;
+use super::{Caps, LatencyFeed};
+use crate::incident::IncidentSink;
+use crate::{
+    Explanation, Incident, MemoryStatus, MemoryWatch, Profile, ProfileError, Ring, Suspect, TriggerEngine,
+};
+
+/// Incidents whose pages are kept in memory.
+const INCIDENTS: usize = 8;
+
+/// Takes a heap profile.
+pub(crate) type HeapSource = Arc<dyn Fn() -> Result<Profile, ProfileError> + Send + Sync>;
+
+/// Watches this process: memory with a verdict, and the newest profiles in a ring; with triggers, captures that hold what was before.
+///
+/// ```
+/// use offgridflow_profile::Profiler;
+///
+/// let profiler = Profiler::builder().start()?;        // memory and ring; nothing is sampled
+/// println!("{}", profiler.caps());                    // what works here
+/// println!("{}", profiler.memory().verdict);
+/// # Ok::<(), offgridflow_profile::ProfileError>(())
+/// ```
+///
+/// Clones are handles to the same profiler; with the last one its threads end, after the captures under way. A forked child
+/// has no threads: there a profiler stands still, and leaks when it is dropped.
+#[derive(Clone)]
+pub struct Profiler {
+    running: Arc<Running>,
+}
+
+/// The threads end before the parts they use.
+struct Running {
+    parts: Option<Arc<Parts>>,
+    watcher: Option<Watcher>,
+    pid: u32,
+}
+
+/// What the threads and the handles share.
+pub(crate) struct Parts {
+    pub(crate) memory: Arc<MemoryWatch>,
+    pub(crate) ring: Arc<Ring>,
+    pub(crate) heap: Option<HeapSource>,
+    pub(crate) cpu: Option<CpuDesk>,
+    pub(super) engine: Mutex<TriggerEngine>,
+    pub(super) sinks: Vec<Box<dyn IncidentSink>>,
+    pub(super) incidents: Mutex<VecDeque<Kept>>,
+    pub(super) latency: LatencyFeed,
+    pub(super) counts: Counts,
+    pub(super) caps: Caps,
+}
+
+#[derive(Default)]
+pub(super) struct Counts {
+    pub(super) captures: AtomicU64,
+    pub(super) missed: AtomicU64,
+    pub(super) not_kept: AtomicU64,
+    pub(super) not_pushed: AtomicU64,
+}
+
+/// An incident that is kept in memory.
+pub(super) struct Kept {
+    pub(super) summary: IncidentSummary,
+    pub(super) page: Arc<str>,
+}
+
+/// An incident in short.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct IncidentSummary {
+    /// Its name.
+    pub id: String,
+    /// When the trigger fired.
+    pub at: SystemTime,
+    /// What the trigger watches, in one word.
+    pub kind: String,
+    /// What held, in one sentence.
+    pub why: String,
+    /// Who may be to blame, the likeliest first.
+    pub suspects: Vec<Suspect>,
+}
+
+/// What a profiler did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct ProfilerStats {
+    /// Captures taken.
+    pub captures: u64,
+    /// Captures that were due while two others were still under way or waiting.
+    pub missed: u64,
+    /// Incidents that a sink could not keep.
+    pub not_kept: u64,
+    /// Windows that could not be taken, or not put into the ring.
+    pub not_pushed: u64,
+}
+
+impl fmt::Debug for Profiler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Profiler").field("caps", &self.parts().caps).finish_non_exhaustive()
+    }
+}
+
+impl Profiler {
+    /// Settings, with their defaults: memory and a ring in memory.
+    pub fn builder() -> ProfilerBuilder {
+        ProfilerBuilder::default()
+    }
+
+    pub(super) fn run(parts: Arc<Parts>, watcher: Watcher) -> Self {
+        let (parts, watcher, pid) = (Some(parts), Some(watcher), std::process::id());
+        Self { running: Arc::new(Running { parts, watcher, pid }) }
+    }
+
+    pub(crate) fn parts(&self) -> &Arc<Parts> {
+        self.running.parts.as_ref().expect("taken away only when the last handle is dropped")
+    }
+
+    /// What works here.
+    #[must_use]
+    pub fn caps(&self) -> &Caps {
+        &self.parts().caps
+    }
+
+    /// The newest reading of memory, and the verdict. Costs about a millisecond.
+    #[must_use]
+    pub fn memory(&self) -> MemoryStatus {
+        self.parts().memory.status()
+    }
+
+    /// The newest profiles.
+    #[must_use]
+    pub fn ring(&self) -> &Arc<Ring> {
+        &self.parts().ring
+    }
+
+    /// Takes the latencies of requests, for triggers on them.
+    #[must_use]
+    pub fn latency(&self) -> LatencyFeed {
+        self.parts().latency.clone()
+    }
+
+    /// Why each trigger does not fire: what it saw last, and what it is doing.
+    #[must_use]
+    pub fn explain(&self) -> Vec<Explanation> {
+        self.parts().engine().explain(SystemTime::now())
+    }
+
+    /// The newest incidents, the newest first; at most eight.
+    #[must_use]
+    pub fn incidents(&self) -> Vec<IncidentSummary> {
+        self.parts().summaries()
+    }
+
+    /// The page of one of them.
+    #[must_use]
+    pub fn incident_page(&self, id: &str) -> Option<Arc<str>> {
+        self.parts().page(id)
+    }
+
+    /// Why the newest window of CPU time could not be taken; `None` where it could, or where none is taken.
+    #[must_use]
+    pub fn cpu_failure(&self) -> Option<String> {
+        self.parts().cpu.as_ref()?.failure()
+    }
+
+    /// What was done so far.
+    #[must_use]
+    pub fn stats(&self) -> ProfilerStats {
+        self.parts().stats()
+    }
+}
+
+impl Parts {
+    pub(super) fn engine(&self) -> MutexGuard<'_, TriggerEngine> {
+        self.engine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, VecDeque<Kept>> {
+        self.incidents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps an incident's page, and hands the incident to the sinks.
+    pub(super) fn keep(&self, incident: &Incident) {
+        let summary = IncidentSummary {
+            id: incident.id.clone(),
+            at: incident.at,
+            kind: incident.kind.clone(),
+            why: incident.why.clone(),
+            suspects: incident.suspects.clone(),
+        };
+        for sink in &self.sinks {
+            if sink.put(incident).is_err() {
+                self.counts.not_kept.fetch_add(1, Relaxed);
+            }
+        }
+        let page = incident.to_html().into();
+        let mut kept = self.kept();
+        kept.push_front(Kept { summary, page });
+        kept.truncate(INCIDENTS);
+        drop(kept);
+        self.counts.captures.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn summaries(&self) -> Vec<IncidentSummary> {
+        self.kept().iter().map(|kept| kept.summary.clone()).collect()
+    }
+
+    pub(crate) fn page(&self, id: &str) -> Option<Arc<str>> {
+        self.kept().iter().find(|kept| kept.summary.id == id).map(|kept| Arc::clone(&kept.page))
+    }
+
+    pub(crate) fn stats(&self) -> ProfilerStats {
+        let read = |count: &AtomicU64| count.load(Relaxed);
+        ProfilerStats {
+            captures: read(&self.counts.captures),
+            missed: read(&self.counts.missed),
+            not_kept: read(&self.counts.not_kept),
+            not_pushed: read(&self.counts.not_pushed),
+        }
+    }
+
+    /// Puts a window into the ring, and counts it when that fails.
+    pub(super) fn push(&self, what: &str, profile: Result<Profile, ProfileError>) {
+        if profile.and_then(|profile| self.ring.push(what, &profile)).is_err() {
+            self.counts.not_pushed.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if std::process::id() == self.pid {
+            let cpu = self.parts.as_ref().and_then(|parts| parts.cpu.as_ref());
+            cpu.iter().for_each(|cpu| cpu.stop()); // a capture under way need not wait for its profile
+            drop(self.watcher.take());
+        } else {
+            // A forked child: there is no thread to wait for, and a lock may be held by one that is not there.
+            std::mem::forget((self.watcher.take(), self.parts.take()));
+        }
+    }
+}

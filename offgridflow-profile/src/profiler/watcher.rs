@@ -1,0 +1,142 @@
+//! The profiler's clock: observations, windows, triggers.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::capture::Capture;
+use super::desk::{Desk, join, spawn};
+use super::observer::Observer;
+use super::parts::Parts;
+use crate::tasks::{task_profile, wait_profile};
+use crate::{Observation, ProfileError};
+
+/// Observations kept: ten minutes at one a second.
+const OBSERVATIONS: usize = 600;
+
+/// How often what is done.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    pub(super) observe: Duration,
+    pub(super) window: Duration,
+    pub(super) heap: Duration,
+    pub(super) capture: Duration,
+}
+
+/// The thread; dropping this ends it.
+pub(super) struct Watcher {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watcher {
+    pub(super) fn start(
+        parts: &Arc<Parts>,
+        pace: Pace,
+        budget: Option<PathBuf>,
+    ) -> Result<Self, ProfileError> {
+        let (stop, stopped) = channel();
+        let mut watch = Watch {
+            observer: Observer::new(Arc::clone(&parts.memory), parts.latency.clone()),
+            parts: Arc::clone(parts),
+            captures: Desk::start("profiler-capture", 1)?,
+            seen: VecDeque::new(),
+            pace,
+            budget,
+            next_window: Duration::ZERO,
+            next_heap: Duration::ZERO,
+        };
+        let work = move || {
+            let began = Instant::now();
+            loop {
+                watch.tick(began.elapsed());
+                if !matches!(stopped.recv_timeout(pace.observe), Err(RecvTimeoutError::Timeout)) {
+                    return;
+                }
+            }
+        };
+        Ok(Self { stop: Some(stop), thread: Some(spawn("profiler-watch", work)?) })
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        join(self.thread.take());
+    }
+}
+
+struct Watch {
+    parts: Arc<Parts>,
+    observer: Observer,
+    captures: Desk,
+    seen: VecDeque<Observation>,
+    pace: Pace,
+    budget: Option<PathBuf>,
+    next_window: Duration,
+    next_heap: Duration,
+}
+
+impl Watch {
+    fn tick(&mut self, at: Duration) {
+        let seen = self.observer.observe(at);
+        let wall = SystemTime::now();
+        let fired = self.parts.engine().step(&seen, wall);
+        if self.seen.len() == OBSERVATIONS {
+            self.seen.pop_front();
+        }
+        self.seen.push_back(seen);
+        if !fired.is_empty() {
+            self.save_budget();
+        }
+        for fired in fired {
+            let capture = Capture {
+                parts: Arc::clone(&self.parts),
+                fired,
+                at: wall,
+                observations: self.seen.iter().cloned().collect(),
+                takes: self.pace.capture,
+                window: self.pace.window,
+            };
+            if self.captures.put(move || capture.take()).is_err() {
+                self.parts.counts.missed.fetch_add(1, Relaxed);
+            }
+        }
+        self.windows(at);
+    }
+
+    /// What is known without sampling goes into the ring here; a snapshot of the heap takes long, so elsewhere.
+    fn windows(&mut self, at: Duration) {
+        if at >= self.next_window {
+            self.next_window = at + self.pace.window;
+            for (what, profile) in [("tasks", task_profile()), ("waits", wait_profile())] {
+                if !profile.stacks.is_empty() {
+                    self.parts.push(what, Ok(profile));
+                }
+            }
+        }
+        if at >= self.next_heap {
+            self.next_heap = at + self.pace.heap;
+            if let Some(heap) = self.parts.heap.clone() {
+                let parts = Arc::clone(&self.parts);
+                // While a capture is under way there is no room, nor need: it takes a snapshot itself.
+                let _ = self.captures.put(move || parts.push("heap", heap()));
+            }
+        }
+    }
+
+    /// What cannot be written is forgotten at the next start: the budget then begins anew.
+    fn save_budget(&self) {
+        let Some(path) = &self.budget else { return };
+        let unfinished = path.with_extension("unfinished");
+        let text = self.parts.engine().budget().to_text();
+        if fs::write(&unfinished, text).and_then(|()| fs::rename(&unfinished, path)).is_err() {
+            let _ = fs::remove_file(&unfinished);
+        }
+    }
+}

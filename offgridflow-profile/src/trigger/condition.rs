@@ -1,0 +1,127 @@
+use std::time::Duration;
+
+use crate::trend::TrendOptions;
+
+/// A condition that, when it holds for long enough, takes a capture.
+///
+/// ```
+/// use std::time::Duration;
+/// use offgridflow_profile::Trigger;
+///
+/// let busy = Trigger::cpu_above(1.5).lasting(Duration::from_secs(20)).cooldown(Duration::from_secs(600));
+/// assert_eq!(busy.to_string(), "cpu above 1.5 cores for 20 s");
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "a trigger does nothing until a profiler has it"]
+pub struct Trigger {
+    pub(super) watch: Watch,
+    pub(super) lasting: Duration,
+    pub(super) cooldown: Duration,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Watch {
+    Leak { window: Duration, options: TrendOptions },
+    TimeToLimit { less_than: Duration, options: TrendOptions },
+    Cpu { cores: f64 },
+    Latency { p99: Duration },
+    Pressure { share: f64 },
+    Tasks { live: u64 },
+    Wait { mean: Duration },
+}
+
+/// How long a level must be exceeded unless told otherwise: one window of the profiler's.
+const LASTING: Duration = Duration::from_secs(10);
+const COOLDOWN: Duration = Duration::from_secs(600);
+
+impl Trigger {
+    fn on(watch: Watch, lasting: Duration) -> Self {
+        Self { watch, lasting, cooldown: COOLDOWN }
+    }
+
+    /// Windows of half an hour agree that memory leaks: see [`LeakAlarm`](crate::LeakAlarm), whose rate of false alarms this has.
+    pub fn leak() -> Self {
+        Self::leak_within(Duration::from_secs(1_800), TrendOptions::default())
+    }
+
+    /// The same with windows of another length, and other options. Short windows see large leaks only, and err more often.
+    pub fn leak_within(window: Duration, options: TrendOptions) -> Self {
+        Self::on(Watch::Leak { window, options }, Duration::ZERO)
+    }
+
+    /// Memory leaks, and by the steep end of the slope's interval the limit is nearer than this. Needs a limit.
+    ///
+    /// It is asked again and again, so each answer must be surer than a single verdict's: its chance to call a leak what is none is 10⁻⁴.
+    pub fn time_to_limit(less_than: Duration) -> Self {
+        let options = TrendOptions { alpha: 1e-4, ..TrendOptions::default() };
+        Self::on(Watch::TimeToLimit { less_than, options }, Duration::from_secs(120))
+    }
+
+    /// More than so many cores are busy. Default: for 10 s.
+    pub fn cpu_above(cores: f64) -> Self {
+        Self::on(Watch::Cpu { cores }, LASTING)
+    }
+
+    /// The 99th percentile of what the application reports is above this. Default: for 10 s.
+    pub fn latency_above(p99: Duration) -> Self {
+        Self::on(Watch::Latency { p99 }, LASTING)
+    }
+
+    /// Some task stood still for want of memory in more than this share of the time, 0 to 1. Default: for 10 s.
+    pub fn pressure_above(share: f64) -> Self {
+        Self::on(Watch::Pressure { share }, LASTING)
+    }
+
+    /// More than so many tasks of one place are alive. Default: for 10 s.
+    pub fn tasks_above(live: u64) -> Self {
+        Self::on(Watch::Tasks { live }, LASTING)
+    }
+
+    /// One place waits longer than this on average: for a pool, a lock, somebody else's load. Default: for 10 s.
+    pub fn wait_above(mean: Duration) -> Self {
+        Self::on(Watch::Wait { mean }, LASTING)
+    }
+
+    /// How long it must hold without a break.
+    pub fn lasting(self, lasting: Duration) -> Self {
+        Self { lasting, ..self }
+    }
+
+    /// How long it rests after a capture. Default: 10 min.
+    pub fn cooldown(self, cooldown: Duration) -> Self {
+        Self { cooldown, ..self }
+    }
+
+    /// What it watches, in one word: `leak`, `limit`, `cpu`, `latency`, `pressure`, `tasks`, `wait`.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self.watch {
+            Watch::Leak { .. } => "leak",
+            Watch::TimeToLimit { .. } => "limit",
+            Watch::Cpu { .. } => "cpu",
+            Watch::Latency { .. } => "latency",
+            Watch::Pressure { .. } => "pressure",
+            Watch::Tasks { .. } => "tasks",
+            Watch::Wait { .. } => "wait",
+        }
+    }
+}
+
+impl std::fmt::Display for Trigger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.watch {
+            Watch::Leak { window, .. } => {
+                write!(f, "leak in two windows of {} s or more", window.as_secs_f64())?;
+            }
+            Watch::TimeToLimit { less_than, .. } => {
+                write!(f, "time to the memory limit below {} s", less_than.as_secs_f64())?;
+            }
+            Watch::Cpu { cores } => write!(f, "cpu above {cores} cores")?,
+            Watch::Latency { p99 } => write!(f, "latency p99 above {p99:?}")?,
+            Watch::Pressure { share } => write!(f, "memory pressure above {:.1} %", share * 100.0)?,
+            Watch::Tasks { live } => write!(f, "more than {live} tasks of one place")?,
+            Watch::Wait { mean } => write!(f, "waits of one place above {mean:?}")?,
+        }
+        if self.lasting.is_zero() { Ok(()) } else { write!(f, " for {} s", self.lasting.as_secs_f64()) }
+    }
+}

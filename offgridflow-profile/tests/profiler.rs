@@ -1,0 +1,242 @@
+//! The profiler as one: started by a line, captures with what was before, under a budget.
+#![cfg(feature = "profiler")]
+
+use std::fs;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use offgridflow_profile::{
+    Budget, Cpu, CpuCaps, CpuProfiler, CpuSpec, DirSink, Frame, Profile, ProfileError, Profiled, Profiler,
+    ProfilerBuilder, Ring, Stack, Support, Trigger, TriggerState, ValueKind, wait_site,
+};
+
+const SHORT: Duration = Duration::from_millis(20);
+const HOUR: Duration = Duration::from_secs(3_600);
+
+fn quick() -> ProfilerBuilder {
+    Profiler::builder().observe_every(SHORT).window(SHORT)
+}
+
+/// Waits for what other threads bring about.
+fn until<T>(what: &str, mut seen: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = seen() {
+            return found;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "{what} did not come about");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// An engine that says what was told.
+#[derive(Debug)]
+struct Told {
+    function: &'static str,
+    supported: bool,
+}
+
+impl CpuProfiler for Told {
+    fn start(&self, _: &CpuSpec) -> Result<(), ProfileError> {
+        Ok(())
+    }
+
+    fn drain(&self) -> Result<Profile, ProfileError> {
+        let kind = ValueKind::new("samples", "count");
+        let frames = vec![Frame { function: self.function.to_owned(), file: None, line: None }];
+        Ok(Profile {
+            kinds: vec![kind.clone()],
+            stacks: vec![Stack { frames, values: vec![50], labels: vec![] }],
+            began: std::time::SystemTime::now(),
+            duration: Duration::from_secs(1),
+            period: 10_000_000,
+            period_kind: kind,
+            comments: vec!["engine: told".to_owned()],
+        })
+    }
+
+    fn caps(&self) -> CpuCaps {
+        let mut caps = CpuCaps::new("told", 1_000);
+        caps.supported = self.supported;
+        caps
+    }
+}
+
+#[test]
+fn one_line_starts_it_and_says_what_works() {
+    let profiler = Profiler::builder().start().unwrap();
+    let caps = profiler.caps();
+    assert!(caps.has("memory") && caps.has("ring") && !caps.has("cpu") && !caps.has("heap"), "{caps}");
+    let table = caps.to_string();
+    assert!(table.lines().count() >= 8 && table.contains("cpu       "), "{table}");
+    assert!(profiler.memory().reading.rss_bytes > 0);
+    assert!(profiler.incidents().is_empty() && profiler.explain().is_empty());
+}
+
+#[test]
+fn a_pile_up_of_tasks_is_captured_with_what_was_before_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let profiler = quick()
+        .cpu(Cpu::on_demand())
+        .cpu_engine(Arc::new(Told { function: "shop::export", supported: true }))
+        .capture_for(SHORT)
+        .trigger(Trigger::tasks_above(1_000).lasting(SHORT))
+        .sink(DirSink::new(folder.path(), 4).unwrap())
+        .start()
+        .unwrap();
+    let few: Vec<_> = (0..10).map(|_| std::future::pending::<()>().profiled("piled up")).collect();
+    until("a window from before", || {
+        profiler.ring().windows().into_iter().find(|window| window.what == "tasks")
+    });
+    std::thread::sleep(2 * SHORT);
+    let _waiting = wait_site!("exporter");
+    let many: Vec<_> = (0..2_000).map(|_| std::future::pending::<()>().profiled("piled up")).collect();
+    let incident = until("an incident", || profiler.incidents().pop());
+    assert_eq!(
+        (incident.kind.as_str(), incident.suspects[0].name.as_str()),
+        ("tasks", "piled up"),
+        "{incident:?}"
+    );
+    assert!(
+        incident.why.starts_with("more than 1000 tasks of one place for 0.02 s: 2000 tasks of piled up ("),
+        "{}",
+        incident.why
+    );
+    let page = profiler.incident_page(&incident.id).unwrap();
+    for part in ["piled up", "shop::export", "exporter", "engine: told", "heap: not watched", "<polyline"] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    let kept = DirSink::new(folder.path(), 4).unwrap();
+    assert_eq!(kept.ids(), std::slice::from_ref(&incident.id));
+    assert_eq!(kept.page(&incident.id).as_deref(), Some(&*page));
+    let file = folder.path().join(format!("{}-tasks-before.pb.gz", incident.id));
+    let before = Profile::from_pprof(&fs::read(file).unwrap()).unwrap();
+    let count = |profile: &Profile| {
+        profile
+            .stacks
+            .iter()
+            .find(|stack| stack.frames[0].function == "piled up")
+            .map(|stack| stack.values[0])
+    };
+    assert!(count(&before).is_none_or(|live| live < 1_000), "from before the pile-up: {before:?}");
+    let explained = &profiler.explain()[0];
+    assert!(matches!(explained.state, TriggerState::Rests { .. }) && explained.fired == 1, "{explained}");
+    drop((few, many));
+}
+
+#[test]
+fn a_budget_survives_a_restart_and_a_spoilt_file_does_not_stop_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("budget");
+    fs::write(&file, b"\xFF\xFEnot a number\n\n").unwrap();
+    let start = || {
+        quick()
+            .trigger(Trigger::wait_above(Duration::ZERO).lasting(Duration::ZERO).cooldown(Duration::ZERO))
+            .budget(Budget::new(1, HOUR))
+            .budget_file(&file)
+            .start()
+            .unwrap()
+    };
+    let _waiting = wait_site!("budgeted");
+    let profiler = start();
+    until("a capture", || profiler.incidents().pop());
+    until("the budget to be spent", || {
+        (profiler.explain()[0].state == TriggerState::OutOfBudget).then_some(())
+    });
+    drop(profiler);
+    let again = start();
+    let withheld =
+        until("a withheld capture", || Some(again.explain()[0].withheld).filter(|withheld| *withheld > 0));
+    assert_eq!((withheld, again.explain()[0].fired), (1, 0));
+}
+
+#[test]
+fn a_sink_that_cannot_write_is_counted_and_the_incident_is_kept_in_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = DirSink::new(folder.path().join("gone"), 1).unwrap();
+    fs::remove_dir(folder.path().join("gone")).unwrap();
+    let profiler = quick()
+        .trigger(Trigger::wait_above(Duration::ZERO).lasting(Duration::ZERO))
+        .sink(sink)
+        .start()
+        .unwrap();
+    let _waiting = wait_site!("no disk");
+    let incident = until("an incident", || profiler.incidents().pop());
+    assert!(profiler.incident_page(&incident.id).is_some());
+    assert_eq!(profiler.stats().not_kept, 1);
+}
+
+#[test]
+fn only_the_newest_incidents_are_kept_in_a_folder_and_files_of_others_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("notes.html"), "mine").unwrap();
+    let sink = DirSink::new(folder.path(), 2).unwrap();
+    let profiler = quick()
+        .trigger(
+            Trigger::wait_above(Duration::ZERO).lasting(Duration::ZERO).cooldown(Duration::from_millis(50)),
+        )
+        .budget(Budget::new(4, HOUR))
+        .sink(sink)
+        .start()
+        .unwrap();
+    let _waiting = wait_site!("often");
+    until("four captures", || (profiler.stats().captures == 4).then_some(()));
+    drop(profiler);
+    let kept = DirSink::new(folder.path(), 2).unwrap();
+    let ids = kept.ids();
+    assert_eq!(ids.len(), 2);
+    let files =
+        fs::read_dir(folder.path()).unwrap().flatten().map(|entry| entry.file_name().into_string().unwrap());
+    assert!(
+        files
+            .into_iter()
+            .all(|name| name == "notes.html" || ids.iter().any(|id| name.starts_with(id.as_str())))
+    );
+    assert!(DirSink::new(folder.path(), 0).is_err());
+    assert_eq!(kept.page("../notes"), None);
+}
+
+#[test]
+fn windows_of_cpu_time_go_into_the_ring() {
+    let profiler = quick()
+        .cpu(Cpu::always().window(SHORT))
+        .cpu_engine(Arc::new(Told { function: "shop::serve", supported: true }))
+        .ring(Ring::memory(1 << 20, HOUR))
+        .start()
+        .unwrap();
+    let windows = || profiler.ring().windows().iter().filter(|window| window.what == "cpu").count();
+    until("three windows", || (windows() >= 3).then_some(()));
+    assert_eq!(profiler.cpu_failure(), None);
+}
+
+#[test]
+fn what_cannot_be_had_is_refused_with_a_hint() {
+    let refused = |builder: ProfilerBuilder| builder.start().unwrap_err().to_string();
+    assert!(refused(quick().window(Duration::ZERO)).contains("window = 0"));
+    assert!(refused(quick().observe_every(Duration::ZERO)).contains("longer than zero"));
+    let told = |supported| Arc::new(Told { function: "f", supported });
+    let unsupported = refused(quick().cpu(Cpu::on_demand()).cpu_engine(told(false)));
+    assert!(unsupported.contains("on this system") && unsupported.contains("cpu_engine"), "{unsupported}");
+    assert!(refused(quick().cpu(Cpu::always().hz(0)).cpu_engine(told(true))).contains("hz = 0"));
+    #[cfg(not(feature = "cpu-pprof"))]
+    assert!(refused(quick().cpu(Cpu::on_demand())).contains("enable the feature `cpu-pprof`"));
+    let caps = quick().start().unwrap();
+    let cpu = caps.caps().rows.iter().find(|row| row.what == "cpu").unwrap();
+    assert_eq!(cpu.support == Support::Off, cfg!(feature = "cpu-pprof"));
+}
+
+#[test]
+fn it_ends_at_once_even_during_a_capture() {
+    let profiler = quick()
+        .cpu(Cpu::on_demand())
+        .cpu_engine(Arc::new(Told { function: "f", supported: true }))
+        .capture_for(HOUR)
+        .trigger(Trigger::wait_above(Duration::ZERO).lasting(Duration::ZERO))
+        .start()
+        .unwrap();
+    let _waiting = wait_site!("ended");
+    until("the trigger", || (profiler.explain()[0].fired == 1).then_some(()));
+    let began = Instant::now();
+    drop(profiler);
+    assert!(began.elapsed() < HOUR / 60);
+}
