@@ -33,6 +33,7 @@ mod compare;
 mod criterion_io;
 mod error;
 mod measurement;
+pub mod selftest;
 #[cfg(feature = "service")]
 #[cfg_attr(docsrs, doc(cfg(feature = "service")))]
 pub mod service;

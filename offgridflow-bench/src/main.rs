@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+mod command;
+
 use offgridflow_bench::{CriterionDir, Error, Options, compare};
 
 /// Compares recorded benchmarks, with intervals.
@@ -17,6 +19,9 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Measure how often this tool errs.
+    #[command(subcommand)]
+    Selftest(command::selftest::Selftest),
     /// Compare two recordings of criterion.
     ///
     /// Exit status: 0 nothing slower, 1 something slower, 2 usage, 3 undecided, 4 nothing to compare or a benchmark missing.
@@ -42,7 +47,22 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let Command::Compare { base, new, dir, base_dir, threshold, json } = Arguments::parse().command;
+    match Arguments::parse().command {
+        Command::Selftest(which) => command::selftest::run(&which),
+        Command::Compare { base, new, dir, base_dir, threshold, json } => {
+            compare_recordings(base, new, dir, base_dir, threshold, json)
+        }
+    }
+}
+
+fn compare_recordings(
+    base: String,
+    new: String,
+    dir: PathBuf,
+    base_dir: Option<PathBuf>,
+    threshold: f64,
+    json: bool,
+) -> ExitCode {
     let base = CriterionDir::new(base_dir.unwrap_or_else(|| dir.clone()), base);
     let new = CriterionDir::new(dir, new);
     match compare(&base, &new, &Options { threshold: threshold / 100.0, ..Options::default() }) {

@@ -1,0 +1,3 @@
+//! The parts of the command `offgridflow-bench`, one file a subcommand.
+
+pub(crate) mod selftest;
