@@ -32,6 +32,7 @@
 mod compare;
 mod criterion_io;
 mod error;
+pub mod history;
 mod measurement;
 pub mod selftest;
 #[cfg(feature = "service")]

@@ -1,3 +1,4 @@
 //! The parts of the command `offgridflow-bench`, one file a subcommand.
 
+pub(crate) mod history;
 pub(crate) mod selftest;

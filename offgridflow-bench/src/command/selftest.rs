@@ -1,13 +1,15 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use offgridflow_bench::selftest::{ALPHA, BENCHES, Cell, Mutant, ROUNDS, Rate};
+use offgridflow_bench::selftest::{ALPHA, BENCHES, Cell, HistoryRates, Mutant, ROUNDS, Rate, history_rates};
 
 /// How often this tool errs, measured here.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Selftest {
     /// Simulated suites without a slow-down, in bad weather: how many are red. And the same with five deliberate faults.
     Adversary(Size),
+    /// Synthetic histories whose steps are known: how many are found in time and place, and how many findings are wrong.
+    History(Size),
 }
 
 /// How much, and from which seed.
@@ -36,6 +38,7 @@ pub(crate) fn fresh_seed() -> u64 {
 pub(crate) fn run(which: &Selftest) -> ExitCode {
     let passed = match which {
         Selftest::Adversary(size) => adversary(size),
+        Selftest::History(size) => history(size),
     };
     if passed { ExitCode::SUCCESS } else { ExitCode::from(1) }
 }
@@ -141,4 +144,39 @@ fn in_parallel(jobs: &[Job<'_>], cap: u64, seed: u64) -> Vec<Rate> {
         }
     });
     rates.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn history(size: &Size) -> bool {
+    let (seed, families) = (size.seed(), if size.full { 10 } else { 1 });
+    let rates = |spread: f64, tolerance: usize| {
+        (0..families).map(|nth| history_rates(1_000, spread, tolerance, seed.wrapping_add(nth))).fold(
+            HistoryRates::default(),
+            |sum, one| HistoryRates {
+                wrong: add(sum.wrong, one.wrong),
+                found: add(sum.found, one.found),
+                threshold_wrong: add(sum.threshold_wrong, one.threshold_wrong),
+            },
+        )
+    };
+    let (quiet, noisy) = (rates(0.015, 1), rates(0.02, 2));
+    let wrong = add(quiet.wrong, noisy.wrong);
+    let control = add(quiet.threshold_wrong, noisy.threshold_wrong);
+    // What falls short by no more than chance can explain (one-sided, 99 %) is not a miss.
+    let passed = wrong.at_least() <= 0.05 && quiet.found.at_most() >= 0.95 && noisy.found.at_most() >= 0.95;
+    let caught = control.at_least() > 0.05;
+    println!(
+        "{} measured=wrong-findings-{:.1}%,steps-found-within-5-commits-{:.1}%-at-1.5%-and-{:.1}%-at-2% control=fixed-threshold-wrong-{:.1}% n={}-series,{}-findings seed {seed}",
+        word(passed && caught),
+        100.0 * wrong.share(),
+        100.0 * quiet.found.share(),
+        100.0 * noisy.found.share(),
+        100.0 * control.share(),
+        2_000 * families,
+        wrong.trials
+    );
+    passed && caught
+}
+
+fn add(one: Rate, other: Rate) -> Rate {
+    Rate { events: one.events + other.events, trials: one.trials + other.trials }
 }
