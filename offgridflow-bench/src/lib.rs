@@ -32,6 +32,9 @@
 mod compare;
 mod criterion_io;
 mod error;
+#[cfg(feature = "gate")]
+#[cfg_attr(docsrs, doc(cfg(feature = "gate")))]
+pub mod gate;
 pub mod history;
 mod measurement;
 pub mod selftest;

@@ -22,6 +22,15 @@ enum Command {
     /// Measure how often this tool errs.
     #[command(subcommand)]
     Selftest(command::selftest::Selftest),
+    /// Judge a revision against another.
+    Gate(Box<command::gate::GateArguments>),
+    /// Judge the rounds in a report again.
+    ///
+    /// Exit status: that of the report, or 3 when it does not follow from its rounds.
+    Recompute {
+        /// A `report.json` of the gate.
+        report: PathBuf,
+    },
     /// What became slower over the commits.
     #[command(subcommand)]
     History(command::history::History),
@@ -54,6 +63,8 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Selftest(which) => Ok(command::selftest::run(&which)),
+        Command::Gate(arguments) => Ok(command::gate::run(*arguments)),
+        Command::Recompute { report } => Ok(command::gate::recompute(&report)),
         Command::History(which) => command::history::run(&which),
         Command::Bless(blessing) => command::history::bless(blessing),
         Command::Compare { base, new, dir, base_dir, threshold, json } => {
