@@ -23,6 +23,26 @@ pub enum Error {
         #[source]
         source: serde_json::Error,
     },
+    /// A line of a file of JSON lines is not what belongs there.
+    #[error("{}, line {line}", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// What the parser said.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The file cannot be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// The folder holds no recorded benchmark.
     #[error("{} holds no benchmark recorded as `{baseline}`; run `cargo bench -- --save-baseline {baseline}`", path.display())]
     Empty {

@@ -32,7 +32,12 @@
 mod compare;
 mod criterion_io;
 mod error;
+#[cfg(feature = "gate")]
+#[cfg_attr(docsrs, doc(cfg(feature = "gate")))]
+pub mod gate;
+pub mod history;
 mod measurement;
+pub mod selftest;
 #[cfg(feature = "service")]
 #[cfg_attr(docsrs, doc(cfg(feature = "service")))]
 pub mod service;

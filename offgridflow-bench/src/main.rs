@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+mod command;
+
 use offgridflow_bench::{CriterionDir, Error, Options, compare};
 
 /// Compares recorded benchmarks, with intervals.
@@ -17,6 +19,23 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Measure how often this tool errs.
+    #[command(subcommand)]
+    Selftest(command::selftest::Selftest),
+    /// Judge a revision against another.
+    Gate(Box<command::gate::GateArguments>),
+    /// Judge the rounds in a report again.
+    ///
+    /// Exit status: that of the report, or 3 when it does not follow from its rounds.
+    Recompute {
+        /// A `report.json` of the gate.
+        report: PathBuf,
+    },
+    /// What became slower over the commits.
+    #[command(subcommand)]
+    History(command::history::History),
+    /// Accept a slow-down that is meant.
+    Bless(command::history::Bless),
     /// Compare two recordings of criterion.
     ///
     /// Exit status: 0 nothing slower, 1 something slower, 2 usage, 3 undecided, 4 nothing to compare or a benchmark missing.
@@ -42,24 +61,40 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let Command::Compare { base, new, dir, base_dir, threshold, json } = Arguments::parse().command;
+    let done = match Arguments::parse().command {
+        Command::Selftest(which) => Ok(command::selftest::run(&which)),
+        Command::Gate(arguments) => Ok(command::gate::run(*arguments)),
+        Command::Recompute { report } => Ok(command::gate::recompute(&report)),
+        Command::History(which) => command::history::run(&which),
+        Command::Bless(blessing) => command::history::bless(blessing),
+        Command::Compare { base, new, dir, base_dir, threshold, json } => {
+            compare_recordings(base, new, dir, base_dir, threshold, json)
+        }
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("offgridflow-bench: {}", with_causes(&error));
+        ExitCode::from(if matches!(error, Error::Option { .. }) { 2 } else { 4 })
+    })
+}
+
+fn compare_recordings(
+    base: String,
+    new: String,
+    dir: PathBuf,
+    base_dir: Option<PathBuf>,
+    threshold: f64,
+    json: bool,
+) -> Result<ExitCode, Error> {
     let base = CriterionDir::new(base_dir.unwrap_or_else(|| dir.clone()), base);
     let new = CriterionDir::new(dir, new);
-    match compare(&base, &new, &Options { threshold: threshold / 100.0, ..Options::default() }) {
-        Ok(report) => {
-            let text = if json {
-                serde_json::to_string_pretty(&report).expect("a report is JSON")
-            } else {
-                report.to_string()
-            };
-            println!("{text}");
-            ExitCode::from(report.exit_code())
-        }
-        Err(error) => {
-            eprintln!("offgridflow-bench: {}", with_causes(&error));
-            ExitCode::from(if matches!(error, Error::Option { .. }) { 2 } else { 4 })
-        }
-    }
+    let report = compare(&base, &new, &Options { threshold: threshold / 100.0, ..Options::default() })?;
+    let text = if json {
+        serde_json::to_string_pretty(&report).expect("a report is JSON")
+    } else {
+        report.to_string()
+    };
+    println!("{text}");
+    Ok(ExitCode::from(report.exit_code()))
 }
 
 fn with_causes(error: &dyn std::error::Error) -> String {

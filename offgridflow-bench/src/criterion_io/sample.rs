@@ -11,11 +11,14 @@ pub(super) struct Sample {
 impl Sample {
     /// Nanoseconds an iteration; `None` when the two lists cannot belong together.
     pub(super) fn nanoseconds_an_iteration(&self) -> Option<Vec<f64>> {
-        let sound =
-            self.iters.len() == self.times.len() && self.iters.iter().all(|iterations| *iterations > 0.0);
-        sound
-            .then(|| self.times.iter().zip(&self.iters).map(|(time, iterations)| time / iterations).collect())
+        nanoseconds_an_iteration(&self.iters, &self.times)
     }
+}
+
+/// Nanoseconds an iteration; `None` when the two lists cannot belong together.
+pub(super) fn nanoseconds_an_iteration(iters: &[f64], times: &[f64]) -> Option<Vec<f64>> {
+    let sound = iters.len() == times.len() && iters.iter().all(|iterations| *iterations > 0.0);
+    sound.then(|| times.iter().zip(iters).map(|(time, iterations)| time / iterations).collect())
 }
 
 /// `benchmark.json`: what the benchmark is called.

@@ -1,9 +1,11 @@
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::Rng;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use super::signed_rank::middle_of;
 
 /// An estimate with the range that the samples leave open.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// The best single guess.
     pub estimate: f64,
@@ -25,12 +27,12 @@ const RESAMPLES: usize = 4_000;
 /// Source: Künsch, *The jackknife and the bootstrap for general stationary observations*, Ann. Statist. 17 (1989).
 #[must_use]
 pub fn ratio_of_medians(base_ln: &[f64], new_ln: &[f64], confidence: f64, seed: u64) -> Option<Interval> {
-    let estimate = median_of(&mut new_ln.to_vec())? - median_of(&mut base_ln.to_vec())?;
+    let estimate = middle_of(&mut new_ln.to_vec())? - middle_of(&mut base_ln.to_vec())?;
     let mut rng = Pcg64::new(u128::from(seed), STREAM);
     let mut drawn = Vec::new();
     let mut one = |samples| {
         resample(samples, &mut rng, &mut drawn);
-        median_of(&mut drawn)
+        middle_of(&mut drawn)
     };
     let mut ratios: Vec<f64> = (0..RESAMPLES).filter_map(|_| Some(-one(base_ln)? + one(new_ln)?)).collect();
     ratios.sort_by(f64::total_cmp);
@@ -40,16 +42,6 @@ pub fn ratio_of_medians(base_ln: &[f64], new_ln: &[f64], confidence: f64, seed: 
         low: at(&ratios, tail)?.exp(),
         high: at(&ratios, 1.0 - tail)?.exp(),
     })
-}
-
-/// Median of unsorted samples, which it reorders; costs O(n).
-fn median_of(samples: &mut [f64]) -> Option<f64> {
-    let middle = samples.len() / 2;
-    let even = samples.len().is_multiple_of(2);
-    let (below, upper, _) =
-        (!samples.is_empty()).then(|| samples.select_nth_unstable_by(middle, f64::total_cmp))?;
-    let lower = below.iter().copied().max_by(f64::total_cmp).filter(|_| even);
-    Some(lower.map_or(*upper, |lower| f64::midpoint(lower, *upper)))
 }
 
 /// Fills `drawn` with as many samples again, in blocks of neighbours that wrap around the end.
@@ -74,12 +66,12 @@ fn resample(samples: &[f64], rng: &mut Pcg64, drawn: &mut Vec<f64>) {
 }
 
 /// A number in 0..`bound`, by multiplication (Lemire 2019); the bias of at most bound / 2⁶⁴ does not matter here.
-fn below(bound: usize, rng: &mut Pcg64) -> usize {
+pub(crate) fn below(bound: usize, rng: &mut Pcg64) -> usize {
     let scaled = (u128::from(rng.next_u64()) * bound as u128) >> 64;
     usize::try_from(scaled).unwrap_or(0)
 }
 
-fn at(sorted: &[f64], share: f64) -> Option<f64> {
+pub(crate) fn at(sorted: &[f64], share: f64) -> Option<f64> {
     let last = sorted.len().checked_sub(1)?;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a length")]
     let rank = (share * last as f64).round() as usize;
@@ -96,7 +88,7 @@ mod tests {
 
         #[test]
         fn the_median_of_unsorted_samples_is_that_of_sorted_ones(mut samples in proptest::collection::vec(-1e9..1e9_f64, 0..50)) {
-            let selected = median_of(&mut samples.clone());
+            let selected = middle_of(&mut samples.clone());
             samples.sort_by(f64::total_cmp);
             prop_assert_eq!(selected, super::super::median(&samples));
         }

@@ -1,0 +1,138 @@
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use clap::{Args, Subcommand};
+use offgridflow_bench::Error;
+use offgridflow_bench::history::{
+    Blessing, Finding, HistoryOptions, Movement, Record, append_line, findings, read_lines, series,
+};
+
+/// Where meant slow-downs are written down.
+const BLESSINGS: &str = "bench-blessed.jsonl";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum History {
+    /// Steps and drifts in the history.
+    ///
+    /// Exit status: 0 none became slower without a blessing, 1 some did, 3 nothing was judged, 4 the history cannot be read.
+    Findings {
+        /// The history, JSON lines.
+        #[arg(long, default_value = "bench-history.jsonl")]
+        file: PathBuf,
+        /// Accepted slow-downs, JSON lines.
+        #[arg(long, default_value = BLESSINGS)]
+        blessings: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Accepts a slow-down that is meant: commit the file with the change that causes it.
+#[derive(Debug, Args)]
+pub(crate) struct Bless {
+    /// The benchmark's full name.
+    bench: String,
+    /// How much slower it may become, in percent.
+    #[arg(long)]
+    slowdown: f64,
+    /// Why.
+    #[arg(long)]
+    reason: String,
+    /// The commit it is about; by default HEAD.
+    #[arg(long)]
+    commit: Option<String>,
+    /// Where it is written down.
+    #[arg(long, default_value = BLESSINGS)]
+    file: PathBuf,
+}
+
+pub(crate) fn bless(bless: Bless) -> Result<ExitCode, Error> {
+    if !(bless.slowdown > 0.0 && bless.slowdown < 1_000.0) {
+        return Err(Error::Option {
+            option: "slowdown",
+            value: bless.slowdown.to_string(),
+            hint: "a percentage above 0",
+        });
+    }
+    let head = || git(&["rev-parse", "HEAD"]).pop().unwrap_or_else(|| "unknown".to_owned());
+    let commit = bless.commit.unwrap_or_else(head);
+    let blessing =
+        Blessing { bench: bless.bench, slowdown: bless.slowdown / 100.0, reason: bless.reason, commit };
+    append_line(&bless.file, &blessing)?;
+    println!("{} may become {} % slower: {}", blessing.bench, bless.slowdown, blessing.reason);
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn run(which: &History) -> Result<ExitCode, Error> {
+    let History::Findings { file, blessings, json } = which;
+    let records: Vec<Record> = read_lines(file)?;
+    let (all, unchained) = series(&records, &order(&records));
+    let judged = all.iter().filter(|series| series.values.len() >= 6).count();
+    let found = findings(&all, &read_lines::<Blessing>(blessings)?, &HistoryOptions::default());
+    if *json {
+        println!("{}", serde_json::to_string_pretty(&found).unwrap_or_default());
+    } else {
+        print(&found, judged, all.len(), unchained, file);
+    }
+    let slower = found.iter().any(|finding| finding.ln_change > 0.0 && finding.blessed.is_none());
+    Ok(ExitCode::from(if slower {
+        1
+    } else if judged == 0 {
+        3
+    } else {
+        0
+    }))
+}
+
+fn print(found: &[Finding], judged: usize, of: usize, unchained: usize, file: &Path) {
+    for finding in found {
+        let (change, p) = (100.0 * finding.ln_change.exp_m1(), finding.p);
+        let (how, between) = match finding.movement {
+            Movement::Step => ("step", "between"),
+            Movement::Drift => ("drift", "from"),
+        };
+        let blessed =
+            finding.blessed.as_ref().map_or(String::new(), |reason| format!("; accepted: {reason}"));
+        println!(
+            "{}: {how} of {change:+.1} % {between} {} and {} (p {p:.2e}){blessed}",
+            finding.bench, finding.before, finding.after
+        );
+    }
+    println!(
+        "{judged} of {of} series in {} are long enough to judge (6 commits), {} finding(s); about 1 in 20 findings is expected to be wrong.",
+        file.display(),
+        found.len()
+    );
+    if unchained > 0 {
+        println!(
+            "{unchained} record(s) have an anchor that nothing leads to: measure that anchor against an older one."
+        );
+    }
+}
+
+/// First-parent order where git knows the commits; else that of the file.
+fn order(records: &[Record]) -> Vec<String> {
+    let mut known = git(&["rev-list", "--first-parent", "--reverse", "HEAD"]);
+    let among: BTreeSet<&str> = known.iter().map(String::as_str).collect();
+    if records.iter().any(|record| among.contains(record.commit.as_str())) {
+        return known;
+    }
+    known.clear();
+    let mut seen = BTreeSet::new();
+    known.extend(
+        records
+            .iter()
+            .filter(|record| seen.insert(record.commit.as_str()))
+            .map(|record| record.commit.clone()),
+    );
+    known
+}
+
+fn git(arguments: &[&str]) -> Vec<String> {
+    let output = Command::new("git").args(arguments).output().ok().filter(|output| output.status.success());
+    output.map_or(Vec::new(), |output| {
+        String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+    })
+}

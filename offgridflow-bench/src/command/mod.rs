@@ -1,0 +1,5 @@
+//! The parts of the command `offgridflow-bench`, one file a subcommand.
+
+pub(crate) mod gate;
+pub(crate) mod history;
+pub(crate) mod selftest;
