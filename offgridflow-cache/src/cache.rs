@@ -12,7 +12,6 @@ pub use self::lease::PutLease;
 pub use self::settings::Outage;
 pub(crate) use self::settings::Settings;
 pub(crate) use self::wire::{Wire, WireKey};
-use crate::caught::caught_within;
 use crate::failures::Failures;
 use crate::flight::{Boarding, Flights, Ticket};
 use crate::loader::Fate;
@@ -23,6 +22,7 @@ use crate::tags::Clock;
 use crate::trust::Trust;
 use crate::{BackendStats, CacheBuilder, Error, Held, Loaded, Loader, MemoryTier, Stats};
 
+mod detached;
 mod follow;
 mod fresh;
 mod invalidate;
@@ -224,8 +224,8 @@ where
     /// waited for: write the source first, and where several write the same key, invalidate instead or take a
     /// [`lease`](Self::lease).
     ///
-    /// # Panics
-    /// Outside a tokio runtime.
+    /// Outside a tokio runtime the shared tier is not told, which is [`Deferred`](Delivery::Deferred); on one that has ended, all of the
+    /// namespace is removed in place of what was named.
     ///
     /// # Cancel safety
     /// Dropping the future does not stop it.
@@ -242,7 +242,8 @@ where
     }
 
     /// The right to put `key`, to be taken *before* its source is written: where several write the same key, what is put under a
-    /// lease is coherent with what the others put and invalidate.
+    /// lease is coherent with what the others put and invalidate. Where the shared tier does not answer, or outside a tokio runtime, it
+    /// is a right to invalidate only.
     ///
     /// ```
     /// use offgridflow_cache::{Cache, Loaded, loader_fn};
@@ -263,8 +264,8 @@ where
     /// Removes `key` here and, through the shared tier, everywhere. A read that starts after this returned never sees what was
     /// there, and a load that began before keeps nothing.
     ///
-    /// # Panics
-    /// Outside a tokio runtime.
+    /// Outside a tokio runtime the shared tier is not told, which is [`Deferred`](Delivery::Deferred); on one that has ended, all of the
+    /// namespace is removed in place of what was named.
     ///
     /// # Cancel safety
     /// Dropping the future does not stop the invalidation.
@@ -275,8 +276,8 @@ where
 
     /// Removes everything that carries `tag`, here and everywhere. Costs the same for one entry and for a million.
     ///
-    /// # Panics
-    /// Outside a tokio runtime.
+    /// Outside a tokio runtime the shared tier is not told, which is [`Deferred`](Delivery::Deferred); on one that has ended, all of the
+    /// namespace is removed in place of what was named.
     ///
     /// # Cancel safety
     /// Dropping the future does not stop the invalidation.
@@ -287,8 +288,8 @@ where
 
     /// Removes everything in the namespace, here and everywhere.
     ///
-    /// # Panics
-    /// Outside a tokio runtime.
+    /// Outside a tokio runtime the shared tier is not told, which is [`Deferred`](Delivery::Deferred); on one that has ended, all of the
+    /// namespace is removed in place of what was named.
     ///
     /// # Cancel safety
     /// Dropping the future does not stop the invalidation.
@@ -310,20 +311,6 @@ where
     #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
     pub fn record_metrics(&self) {
         crate::stats::record(&self.inner.name, &self.stats());
-    }
-
-    /// Runs `work` in a task of its own, so that a caller who goes away does not stop it half-way. If it panics, the namespace is removed
-    /// as a whole, and that is deferred.
-    async fn detached(&self, work: impl Future<Output = Delivery> + Send + 'static) -> Delivery {
-        let inner = Arc::clone(&self.inner);
-        let guarded = async move {
-            let done = caught_within(|| work).await;
-            done.unwrap_or_else(|| {
-                inner.defer_all();
-                Delivery::Deferred
-            })
-        };
-        tokio::spawn(guarded).await.unwrap_or(Delivery::Deferred)
     }
 }
 

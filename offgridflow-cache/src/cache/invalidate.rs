@@ -4,6 +4,7 @@ use std::hash::Hash;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 #[cfg(feature = "sim")]
@@ -140,17 +141,21 @@ where
         self.ask_shared(wire, || wire.backend.remove(&wire.namespace, scope)).await.is_some()
     }
 
-    /// The shared tier's answer in time; a failure or a panic is counted, and the caller goes on without.
+    /// The shared tier's answer in time; a failure or a panic is counted, and the caller goes on without. Outside a runtime it is not asked:
+    /// there is no clock to wait by.
     pub(super) async fn ask_shared<T, F: Future<Output = Result<T, BackendError>>>(
         &self,
         wire: &Wire<K, V>,
         question: impl FnOnce() -> F,
     ) -> Option<T> {
+        if Handle::try_current().is_err() {
+            return None;
+        }
         let (backend, waited) = (wire.name, self.settings.shared_timeout);
-        let answer = match timeout(waited, caught_within(question)).await {
-            Ok(Some(answer)) => answer,
-            Ok(None) => Err(BackendError::Panicked { backend }),
-            Err(_) => Err(BackendError::Timeout { backend, waited }),
+        let answer = match caught_within(|| timeout(waited, question())).await {
+            Some(Ok(answer)) => answer,
+            Some(Err(_)) => Err(BackendError::Timeout { backend, waited }),
+            None => Err(BackendError::Panicked { backend }),
         };
         answer.map_err(|error| self.trouble(&error)).ok()
     }

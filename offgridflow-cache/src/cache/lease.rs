@@ -42,9 +42,6 @@ where
     /// was taken: whoever did so wrote the source meanwhile, and nobody can tell who was last. [`Loaded::not_modified`] carries no value, and
     /// only invalidates. Costs four trips to the shared tier.
     ///
-    /// # Panics
-    /// Outside a tokio runtime.
-    ///
     /// # Cancel safety
     /// Dropping the future does not stop it.
     pub async fn put(self, value: impl Into<Loaded<V>>) -> Delivery {
