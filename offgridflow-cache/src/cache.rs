@@ -301,9 +301,15 @@ where
     /// What the cache did so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let shared = self.inner.wire.as_ref().map_or_else(BackendStats::default, |wire| wire.backend.stats());
-        let deferred = self.inner.recovery().waiting() as u64;
-        self.inner.counters.stats(self.inner.near.len(), deferred, self.inner.outages.reason(), shared)
+        let inner = &self.inner;
+        Stats {
+            failures_forgotten: inner.failures.overflowed(),
+            near_entries: inner.near.len(),
+            deferred: inner.recovery().waiting() as u64,
+            outage: inner.outages.reason(),
+            shared: inner.wire.as_ref().map_or_else(BackendStats::default, |wire| wire.backend.stats()),
+            ..inner.counters.stats()
+        }
     }
 
     /// Hands the figures to the `metrics` facade: call it before they are scraped. Hits cost nothing for it.
@@ -400,7 +406,7 @@ where
         for key in keys {
             let reentrant = self.awaits_itself(key).then_some(Error::Reentrant);
             let refused = runtime.is_err().then_some(Error::NoRuntime).or(reentrant);
-            if let Some(error) = refused.or_else(|| self.failures.recent(key)) {
+            if let Some(error) = refused.or_else(|| self.failures.recent(key, &self.clock)) {
                 self.counters.refused.add(1);
                 tickets.push(Ticket::answered(Err(error)));
                 continue;

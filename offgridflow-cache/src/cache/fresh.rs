@@ -91,7 +91,7 @@ where
     /// Loads `key` again, unless somebody does already or it has just failed.
     pub(super) fn refresh(self: &Arc<Self>, key: &K) {
         let Ok(runtime) = Handle::try_current() else { return }; // a `peek` from outside
-        if self.failures.recent(key).is_some() {
+        if self.failures.recent(key, &self.clock).is_some() {
             return;
         }
         if let Boarding::Opened(landing, _) =

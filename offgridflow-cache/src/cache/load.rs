@@ -16,6 +16,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::Inner;
 use super::run::{Batch, Errand, Flying, PORTION, Purpose};
 use super::settings::LONGEST_TTL;
+use crate::failures::Failure;
 use crate::batch::{Told, one_by_one};
 use crate::loader::{Fate, LOADS_OF_A_BATCH};
 use crate::near::nanos;
@@ -185,12 +186,26 @@ where
         FillWith::Release
     }
 
+    /// Answers the waiters with an error, which is remembered unless the key was invalidated meanwhile.
     pub(super) fn fail(&self, one: &Flying<K, V, L::Error>, error: Error<L::Error>) {
         self.counters.load_errors.add(1);
-        if !self.settings.retry_after.is_zero() {
-            self.failures.note(&one.landing.key, Instant::now() + self.settings.retry_after, error.clone());
+        let failure = (!self.settings.retry_after.is_zero()).then(|| self.failure(one, error.clone()));
+        let note = || failure.into_iter().for_each(|failure| self.failures.note(&one.landing.key, failure));
+        one.landing.land(Err(error), note);
+    }
+
+    fn failure(&self, one: &Flying<K, V, L::Error>, error: Error<L::Error>) -> Failure<Error<L::Error>> {
+        let mut tags = None;
+        self.near.peek(&one.landing.key, &mut |held| {
+            tags = self.is_valid(held).then(|| held.tags.clone());
+        });
+        Failure {
+            error,
+            until: Instant::now() + self.settings.retry_after,
+            born: one.landing.born,
+            name: one.wire.as_ref().map_or(0, |wire| xxh3_64(wire.name())),
+            tags,
         }
-        one.landing.land(Err(error), || {});
     }
 
     async fn fill(&self, mut fills: Vec<Fill>) {
