@@ -43,7 +43,8 @@ macro_rules! counters {
             pub near_entries: u64,
             /// Invalidations that wait for the shared tier to answer.
             pub deferred: u64,
-            /// Why the shared tier failed, while it does: until it answers a look for news.
+            /// Why the shared tier failed, while it does: until it answers a look for news, has taken what was deferred, and failed
+            /// nothing since the look before.
             pub outage: Option<String>,
             /// What the shared tier did; zero without one.
             pub shared: BackendStats,

@@ -182,24 +182,24 @@ where
         changed
     }
 
-    /// Tells the shared tier what it could not be told before; stops at the first failure.
-    pub(super) async fn deliver(&self, wire: &Wire<K, V>) {
+    /// Tells the shared tier what it could not be told before; stops at the first failure. Whether nothing is left.
+    pub(super) async fn deliver(&self, wire: &Wire<K, V>) -> bool {
         let backlog = self.recovery().backlog();
         if backlog.all.is_some() {
             if !self.removed(wire, Scope::Namespace).await {
-                return;
+                return false;
             }
             self.fence_all();
             for key in self.keep(|recovery| recovery.delivered_all(&backlog)) {
                 self.fence(&key);
                 self.flights.skip_shared(&key, false);
             }
-            return;
+            return true;
         }
         for portion in backlog.tags.chunks(512) {
             let tags: Vec<_> = portion.iter().map(|(tag, _)| Arc::clone(tag)).collect();
             if !self.removed(wire, Scope::Tags(tags.clone())).await {
-                return;
+                return false;
             }
             tags.iter().for_each(|tag| self.clock.remove_tag(tag));
             self.keep(|recovery| recovery.delivered_tags(portion));
@@ -207,7 +207,7 @@ where
         for portion in backlog.keys.chunks(512) {
             let names = portion.iter().map(|(name, ..)| name.clone()).collect();
             if !self.removed(wire, Scope::Keys(names)).await {
-                return;
+                return false;
             }
             for (name, key, number) in portion {
                 self.fence(key);
@@ -216,5 +216,6 @@ where
                 }
             }
         }
+        true
     }
 }
