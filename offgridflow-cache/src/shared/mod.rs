@@ -26,8 +26,8 @@ use crate::{BackendError, Key};
 /// not found again.
 ///
 /// A key has a [name](Key::name) and a [schema](Key::schema), of which nodes of several may share a namespace. Removals go by name and
-/// concern every schema. Values and leases are best kept for each schema: who finds a frame of another one can neither read nor replace it,
-/// and loads for itself.
+/// concern every schema. Values and leases are best kept for each schema: who finds a frame of another one cannot read it, and replaces it as
+/// it would a damaged one, to be replaced in turn.
 #[async_trait]
 pub trait CacheBackend: fmt::Debug + Send + Sync + 'static {
     /// Looks up `keys`, all of one namespace, in one round trip, answering in their order; a miss carries a lease.

@@ -42,7 +42,7 @@ const MESSAGES: usize = 1_024;
 ///
 /// All keys of a namespace carry the hash tag `{namespace}`, so that one script may touch them; a namespace lives in one slot of a
 /// cluster. Values, their expiry and the lease are fields of one hash a key, for each schema its own. Names used: `ogf:{namespace}:clock`, `:tags`, `:log`
-/// and `:k:…`.
+/// and `:k:…`; what is found under one of the last kind and is no hash is replaced.
 ///
 /// A user without the right to run scripts only reads: what others store and remove is seen, nothing is filled, and removals fail, which
 /// the cache defers. `HMGET`, `ZMSCORE`, `ZRANGEBYSCORE`, `EXISTS` and `TIME` are what that takes. Rights that are given later are noticed.
