@@ -358,7 +358,7 @@ where
 
     /// Whether nothing up to the change `newest` concerns an entry; looked up once for each entry and change.
     fn still_valid(&self, held: &Held<V>, newest: u64) -> bool {
-        let valid = self.clock.allows(held.born, held.name, &held.tags);
+        let valid = self.clock.allows(held.born, held.name, held.marks());
         if valid {
             held.checked.store(newest, Ordering::Relaxed); // a later one that this overwrites is only looked up again
         }
@@ -450,7 +450,7 @@ where
     ) -> Result<Option<Arc<V>>, Error<L::Error>> {
         let at = ticket.at;
         let held = self.answer(key, ticket, patience).await?;
-        if held.born >= at || mutated!(self, JoinAny) || self.clock.allows(held.born, held.name, &held.tags) {
+        if held.born >= at || mutated!(self, JoinAny) || self.clock.allows(held.born, held.name, held.marks()) {
             return Ok(held.value().cloned());
         }
         let ticket = self.board(std::iter::once(key)).pop().ok_or(Error::Closed)?;

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -17,6 +18,28 @@ pub(crate) fn marks<T: AsRef<str>>(tags: &[T]) -> Box<[Mark]> {
 
 fn mark(tag: &str) -> Mark {
     xxh3_64_with_seed(tag.as_bytes(), 1) // another hash than a name's, so that a tag is not taken for a name
+}
+
+/// The tags of an entry.
+#[derive(Debug)]
+pub(crate) struct Tags {
+    marks: Box<[Mark]>,      // what hits look at
+    names: Box<[Arc<str>]>, // what the shared tier is told
+}
+
+impl Tags {
+    /// `None` where there are none.
+    pub(crate) fn of(names: Vec<Arc<str>>) -> Option<Arc<Self>> {
+        (!names.is_empty()).then(|| Arc::new(Self { marks: marks(&names), names: names.into() }))
+    }
+
+    pub(crate) fn marks(&self) -> &[Mark] {
+        &self.marks
+    }
+
+    pub(crate) fn names(&self) -> &[Arc<str>] {
+        &self.names
+    }
 }
 
 /// The node's own clock of invalidations. An entry carries the time its load began; it is valid while nothing that concerns it was

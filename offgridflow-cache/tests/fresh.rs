@@ -402,7 +402,7 @@ impl Loader<u64, u64> for Versions {
 
     async fn load(&self, _: u64) -> Result<Loaded<u64>, Down> {
         self.sent.fetch_add(1, Ordering::SeqCst);
-        Ok(Loaded::value(self.newest.load(Ordering::SeqCst)))
+        Ok(Loaded::value(self.newest.load(Ordering::SeqCst)).tag("tag"))
     }
 
     async fn reload_many(&self, keys: Vec<(u64, Option<Arc<u64>>)>) -> Vec<Result<Loaded<u64>, Down>> {
@@ -435,6 +435,27 @@ async fn a_source_that_has_nothing_new_says_so_and_sends_nothing() {
     assert_eq!(source.sent.load(Ordering::SeqCst), 3, "what was removed is not shown to it");
     source.lies.store(true, Ordering::SeqCst);
     assert!(matches!(cache.get(&2).await, Err(Error::NothingHeld)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_not_changed_keeps_its_tags() {
+    let (source, store) = (Versions::default(), InProcess::new());
+    let node = || builder().shared(store.clone(), Json).build(source.clone()).unwrap();
+    let (cache, other, late) = (node(), node(), node());
+    settle().await;
+    assert_eq!(cache.get(&1).await.unwrap().as_deref(), Some(&0));
+    sleep(TTL + SECOND).await;
+    assert_eq!(cache.get(&1).await.unwrap().as_deref(), Some(&0));
+    assert_eq!(source.sent.load(Ordering::SeqCst), 1, "it has not changed");
+    settle().await;
+    assert_eq!(other.get(&1).await.unwrap().as_deref(), Some(&0));
+    assert_eq!(other.stats().shared_hits, 1);
+    source.newest.store(7, Ordering::SeqCst);
+    assert_eq!(cache.invalidate_tag("tag").await, Delivery::Delivered);
+    assert_eq!(late.get(&1).await.unwrap().as_deref(), Some(&7), "in the shared tier");
+    assert_eq!(cache.get(&1).await.unwrap().as_deref(), Some(&7), "near");
+    sleep(SECOND * 3).await;
+    assert_eq!(other.get(&1).await.unwrap().as_deref(), Some(&7), "near, elsewhere");
 }
 
 /// A loader that reads its own cache: its own key, or one whose loader reads the first.

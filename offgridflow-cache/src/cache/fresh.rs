@@ -106,7 +106,7 @@ where
     fn is_usable(&self, held: &Held<V>, now: u64, grace: Duration) -> bool {
         now < held.fresh.saturating_add(nanos(grace))
             && (self.trusts(held, now) || self.serves_suspects(now))
-            && (mutated!(self, ServeInvalidated) || self.clock.allows(held.born, held.name, &held.tags))
+            && (mutated!(self, ServeInvalidated) || self.clock.allows(held.born, held.name, held.marks()))
     }
 
     /// A value that is past its time and may be served because there is no better one.

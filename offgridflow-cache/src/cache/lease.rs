@@ -13,7 +13,7 @@ use super::{Cache, Delivery, Inner, Wire};
 use crate::loader::Fate;
 use crate::near::nanos;
 use crate::recovery::Kept;
-use crate::tags::marks;
+use crate::tags::Tags;
 use crate::{Change, Entry, Fill, FillWith, Filled, Held, Key, Loaded, Loader, Lookup, Position, Scope};
 
 /// The right to [`put`](Self::put) one key, taken before its source is written. Costs nothing to drop.
@@ -180,7 +180,7 @@ where
             doubted: self.watch.at(now),
             cost: nanos(cost),
             name,
-            tags: marks(&value.tags),
+            tags: Tags::of(value.tags),
         };
         let keep = || self.keep_near(key, Arc::new(held));
         if self.swept_since(lease) || self.flights.revoke_if(key, revoked, keep).is_none() {

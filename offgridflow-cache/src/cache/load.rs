@@ -21,7 +21,7 @@ use crate::batch::{Told, one_by_one};
 use crate::loader::{Fate, LOADS_OF_A_BATCH};
 use crate::near::nanos;
 use crate::random::share;
-use crate::tags::marks;
+use crate::tags::Tags;
 use crate::{Entry, Error, Fill, FillWith, Held, Loaded, Loader, Lookup};
 
 impl<K, V, L> Inner<K, V, L>
@@ -85,7 +85,7 @@ where
             doubted: self.watch.at(asked).saturating_add(self.half_delta),
             cost: nanos(cost),
             name: one.wire.as_ref().map_or(0, |wire| xxh3_64(wire.name())),
-            tags: marks(&loaded.tags),
+            tags: Tags::of(loaded.tags),
         }
     }
 
@@ -119,7 +119,7 @@ where
         &self,
         one: &Flying<K, V, L::Error>,
         answer: Result<Loaded<V>, L::Error>,
-        holds: Option<Arc<V>>,
+        holds: Option<Holding<V>>,
         began: Instant,
     ) -> FillWith {
         match answer {
@@ -145,20 +145,30 @@ where
         }
     }
 
-    /// What is loaded, with the ttl it will have: its own or the cache's, shortened at random.
-    pub(super) fn with_ttl(&self, loaded: Loaded<V>, holds: Option<Arc<V>>) -> Loaded<Arc<V>> {
-        let value = if loaded.fate == Fate::Unchanged { holds } else { loaded.value.map(Arc::new) };
+    /// What is loaded, with the ttl it will have: its own or the cache's, shortened at random. What has not changed keeps its tags, unless
+    /// others are named.
+    pub(super) fn with_ttl(&self, mut loaded: Loaded<V>, holds: Option<Holding<V>>) -> Loaded<Arc<V>> {
+        let value = match holds.filter(|_| loaded.fate == Fate::Unchanged) {
+            Some(holds) => {
+                if let Some(tags) = holds.tags.filter(|_| loaded.tags.is_empty()) {
+                    loaded.tags = tags.names().to_vec();
+                }
+                Some(holds.value)
+            }
+            None => loaded.value.map(Arc::new),
+        };
         let own = if value.is_some() { self.settings.ttl } else { self.settings.negative_ttl };
         let ttl = self.jittered(loaded.ttl.unwrap_or(own).min(LONGEST_TTL));
         Loaded { value, fate: loaded.fate, ttl: Some(ttl), tags: loaded.tags }
     }
 
     /// What the cache holds of a key, fresh or not, unless it was invalidated.
-    fn holds(&self, key: &K) -> Option<Arc<V>> {
+    fn holds(&self, key: &K) -> Option<Holding<V>> {
         let mut holds = None;
         self.near.peek(key, &mut |held| {
-            if self.clock.allows(held.born, held.name, &held.tags) {
-                holds.clone_from(&held.value);
+            if self.clock.allows(held.born, held.name, held.marks()) {
+                let holding = |value: &Arc<V>| Holding { value: Arc::clone(value), tags: held.tags.clone() };
+                holds = held.value().map(holding);
             }
         });
         holds
@@ -197,7 +207,7 @@ where
     fn failure(&self, one: &Flying<K, V, L::Error>, error: Error<L::Error>) -> Failure<Error<L::Error>> {
         let mut tags = None;
         self.near.peek(&one.landing.key, &mut |held| {
-            tags = self.is_valid(held).then(|| held.tags.clone());
+            tags = self.is_valid(held).then(|| held.marks().into());
         });
         Failure {
             error,
@@ -248,6 +258,12 @@ where
     }
 }
 
+/// What the cache holds of a key that is loaded.
+pub(super) struct Holding<V> {
+    value: Arc<V>,
+    tags: Option<Arc<Tags>>,
+}
+
 type Answers<V, E> = Vec<Result<Loaded<V>, E>>;
 
 /// How a batch is loaded.
@@ -286,7 +302,7 @@ struct Round<'i, K: Hash + Eq, V, L: Loader<K, V>> {
     inner: &'i Arc<Inner<K, V, L>>,
     began: Instant,
     flying: Vec<Option<Flying<K, V, L::Error>>>, // `None`: landed
-    held: Vec<Option<Arc<V>>>,
+    held: Vec<Option<Holding<V>>>,
     fills: Vec<Fill>,
 }
 
@@ -359,7 +375,8 @@ where
     ) -> (JoinHandle<Answers<V, L::Error>>, UnboundedReceiver<Told<V, L::Error>>) {
         let flying = || self.flying.iter().flatten();
         let names: Vec<K> = flying().map(|one| one.landing.key.clone()).collect();
-        let keys: Vec<_> = names.iter().cloned().zip(self.held.iter().cloned()).collect();
+        let held = self.held.iter().map(|held| held.as_ref().map(|holding| Arc::clone(&holding.value)));
+        let keys: Vec<_> = names.iter().cloned().zip(held).collect();
         let (inner, within) = (Arc::clone(self.inner), Arc::clone(&errand.within));
         let (batch, told) = crate::batch::Batch::new();
         let tell = batch.teller();
