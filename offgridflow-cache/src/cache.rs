@@ -450,7 +450,8 @@ where
     ) -> Result<Option<Arc<V>>, Error<L::Error>> {
         let at = ticket.at;
         let held = self.answer(key, ticket, patience).await?;
-        if held.born >= at || mutated!(self, JoinAny) || self.clock.allows(held.born, held.name, held.marks()) {
+        if held.born >= at || mutated!(self, JoinAny) || self.clock.allows(held.born, held.name, held.marks())
+        {
             return Ok(held.value().cloned());
         }
         let ticket = self.board(std::iter::once(key)).pop().ok_or(Error::Closed)?;

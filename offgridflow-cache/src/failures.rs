@@ -185,7 +185,11 @@ mod tests {
         assert_eq!(failures.overflowed(), 0);
         (10_000..100_000).for_each(|key| failures.note(&key, failed(&clock, None)));
         assert!(remembered(&failures) <= SHARDS * REMEMBERED);
-        assert_eq!(remembered(&failures) as u64 + failures.overflowed(), 100_000, "none without being counted");
+        assert_eq!(
+            remembered(&failures) as u64 + failures.overflowed(),
+            100_000,
+            "none without being counted"
+        );
         assert!((92_000..100_000).all(|key| failures.recent(&key, &clock).is_some()), "the newest are there");
         tokio::time::advance(PAUSE).await;
         let overflowed = failures.overflowed();

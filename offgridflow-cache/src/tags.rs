@@ -23,7 +23,7 @@ fn mark(tag: &str) -> Mark {
 /// The tags of an entry.
 #[derive(Debug)]
 pub(crate) struct Tags {
-    marks: Box<[Mark]>,      // what hits look at
+    marks: Box<[Mark]>,     // what hits look at
     names: Box<[Arc<str>]>, // what the shared tier is told
 }
 

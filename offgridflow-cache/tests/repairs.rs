@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gated::{DELTA, Gated, Node, Source, node, read, reading};
-use offgridflow_cache::{Cache, CacheBackend, Codec, CodecError, Delivery, InProcess};
+use offgridflow_cache::{Cache, Codec, CodecError, Delivery, InProcess};
 use tokio::time::sleep;
 
 /// Writes numbers in a way that JSON does not read.
@@ -96,7 +96,8 @@ mod redis {
 
     /// Until so many keys have a whole frame.
     async fn whole(redis: &Redis, count: usize) {
-        let line = "local v = redis.pcall('HGET', k, 'v1') if type(v) == 'string' and #v >= 18 then n = n + 1 end";
+        let line =
+            "local v = redis.pcall('HGET', k, 'v1') if type(v) == 'string' and #v >= 18 then n = n + 1 end";
         for _ in 0..2_000 {
             if each(redis, line) == count.to_string() {
                 return;

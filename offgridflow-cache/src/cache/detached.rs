@@ -31,6 +31,17 @@ where
     }
 }
 
+impl<K, V, L> Unfinished<K, V, L>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    L: Loader<K, V>,
+{
+    fn done(mut self) {
+        self.0 = None;
+    }
+}
+
 impl<K, V, L> Cache<K, V, L>
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
@@ -40,11 +51,11 @@ where
     /// Does `work` to its end, or removes the namespace in its place. Without a shared tier there is nothing to wait for, and nothing that
     /// could be deferred.
     pub(super) async fn detached(&self, work: impl Future<Output = Delivery> + Send + 'static) -> Delivery {
-        let mut unfinished = Unfinished(Some(Arc::clone(&self.inner)));
+        let unfinished = Unfinished(Some(Arc::clone(&self.inner)));
         let guarded = async move {
             let done = caught_within(|| work).await;
             if done.is_some() {
-                unfinished.0 = None;
+                unfinished.done();
             }
             done
         };

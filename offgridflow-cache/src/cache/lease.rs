@@ -159,14 +159,7 @@ where
         changes.iter().filter(concerns).count() == 1
     }
 
-    fn keep_put(
-        &self,
-        lease: &PutLease<K, V, L>,
-        revoked: u64,
-        born: u64,
-        name: u64,
-        value: Loaded<Arc<V>>,
-    ) {
+    fn keep_put(&self, lease: &PutLease<K, V, L>, revoked: u64, born: u64, name: u64, value: Loaded<Arc<V>>) {
         let key = &lease.key;
         let now = Instant::now();
         let fresh = self.watch.at(now + value.ttl.unwrap_or_default());
