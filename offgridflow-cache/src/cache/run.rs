@@ -229,7 +229,7 @@ where
 
     /// Offers a stale value of the shared tier to who waits, and keeps it near, to be served for as long as it may: until the flight lands, or if it cannot.
     fn set_aside(&self, wire: &Wire<K, V>, one: &Flying<K, V, L::Error>, entry: &Entry) {
-        let fresh = (self.watch.exact() + nanos(entry.left)).saturating_sub(nanos(entry.stale));
+        let fresh = self.watch.exact().saturating_add(nanos(entry.left)).saturating_sub(nanos(entry.stale));
         let mut fresher = false;
         self.near.peek(&one.landing.key, &mut |held| fresher = held.fresh >= fresh);
         if fresher || self.settings.grace() <= entry.stale {

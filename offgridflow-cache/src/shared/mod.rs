@@ -17,6 +17,9 @@ pub use self::in_process::InProcess;
 pub use self::redis::RedisBackend;
 use crate::{BackendError, Key};
 
+/// Times are cut down to this, which stands for ever: a clock counts farther, and so does a script, but not without end.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
+
 /// A store that many processes share: bytes under keys, with a lease for whoever has to fill a missing one.
 ///
 /// The cache asks with [`get_or_lease`](Self::get_or_lease), loads, and fills with the lease. Any number of nodes do so at

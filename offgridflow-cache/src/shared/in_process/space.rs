@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::listeners::Listeners;
+use crate::shared::LONGEST;
 use crate::{Change, Entry, Fill, FillWith, Filled, Key, Lease, Lookup, News, Position, Scope, Terms};
 
 /// Removals remembered a namespace; who is further behind starts over.
@@ -74,6 +76,11 @@ impl Slot {
     }
 }
 
+/// When so much time will have passed.
+fn after(now: Instant, time: Duration) -> Instant {
+    now + time.min(LONGEST)
+}
+
 /// The slot of a schema.
 fn slot_of(slots: &mut Slots, schema: u32) -> &mut Slot {
     let place = slots.iter().position(|(of, _)| *of == schema).unwrap_or_else(|| {
@@ -134,7 +141,7 @@ impl Space {
         }
         self.tokens += 1;
         let token: Bytes = [self.epoch, self.tokens].map(u64::to_be_bytes).concat().into(); // no other life's
-        slot.lease = Some(Given { token: token.clone(), at: now, until: now + terms.lease });
+        slot.lease = Some(Given { token: token.clone(), at: now, until: after(now, terms.lease) });
         let lease = Lease { token, born: self.sequence };
         match entry {
             Some(entry) => Lookup::Stale(entry, Some(lease)),
@@ -150,8 +157,8 @@ impl Space {
         }
         slot.lease = None;
         if let FillWith::Entry(entry) = fill.with {
-            let (fresh, born) = (now + entry.left, fill.lease.born);
-            let until = fresh + entry.grace;
+            let (fresh, born) = (after(now, entry.left), fill.lease.born);
+            let until = after(fresh, entry.grace);
             slot.stored = Some(Stored { frame: entry.frame, fresh, until, born, tags: entry.tags });
         }
         Filled::Stored

@@ -22,7 +22,7 @@ use self::calls::Call;
 use self::messages::{Connection, Messages};
 use self::scripts::{Scripts, Tokens};
 use self::seen::{Seen, farther};
-use self::wire::{change, hashes, integer, lookup, millis, names, raw, slot, text};
+use self::wire::{change, hashes, integer, lookup, millis, names, raw, slot, some_millis, text};
 use super::{
     BackendStats, CacheBackend, Caps, Change, Fill, FillWith, Filled, Lookup, News, Position, Scope, Terms,
 };
@@ -154,7 +154,7 @@ impl RedisBackend {
             let schema = text(keys[0].schema().to_string());
             let call = Call {
                 keys: keys.iter().map(slot).collect(),
-                arguments: vec![millis(terms.lease), early, millis(terms.patience), schema],
+                arguments: vec![some_millis(terms.lease), early, some_millis(terms.patience), schema],
                 ..Call::of(namespace)
             };
             match self.call(&self.scripts.look, call).await {
@@ -252,8 +252,8 @@ impl CacheBackend for RedisBackend {
                 arguments.extend(match with {
                     FillWith::Entry(entry) => [
                         Value::Bytes(entry.frame.clone()),
-                        millis(entry.left),
-                        Value::Integer(i64::try_from(entry.grace.as_millis()).unwrap_or(0)),
+                        some_millis(entry.left),
+                        millis(entry.grace),
                         text(hashes(&entry.tags)),
                         raw(&names(&entry.tags)),
                     ],
