@@ -104,8 +104,7 @@ where
 
     /// Whether this node removed a tag or everything since the lease was taken. Which tags the key had then, nobody knows.
     fn swept_since(&self, lease: &PutLease<K, V, L>) -> bool {
-        let ignored = mutated!(self, PutSwept) || mutated!(self, PutUnleased);
-        self.clock.swept() != lease.swept && !ignored
+        self.clock.swept() != lease.swept && !mutated!(self, PutUnleased)
     }
 
     /// Tells the shared tier; in between, the key passes it by. Where it cannot be told, the removal is deferred as any other.
@@ -131,8 +130,7 @@ where
         seen: &Position,
         value: &Loaded<Arc<V>>,
     ) -> bool {
-        let readable = if mutated!(self, PutSwept) { self.wire.as_ref() } else { self.readable() };
-        let Some(wire) = readable else { return false };
+        let Some(wire) = self.readable() else { return false };
         let lookup = self.look_up(wire, std::slice::from_ref(name), Purpose::Refresh).await;
         let Some(Lookup::Miss(right)) = lookup.and_then(|mut lookups| lookups.pop()) else { return false };
         let alone = self.removed_alone(wire, name, seen).await || mutated!(self, PutUnleased);

@@ -26,9 +26,6 @@ pub enum Mutant {
     BelieveLooks,
     /// S6: what is put is kept whether or not the key was invalidated after its lease was taken.
     PutUnleased,
-    /// What is put under a lease is kept although a tag of its key, or everything, was removed on its node after it was taken, and the
-    /// shared tier could not be told.
-    PutSwept,
     /// A flight keeps what it brings although the key was invalidated meanwhile.
     LandRevoked,
     /// The shared tier stores a fill whose lease was taken away.
@@ -53,7 +50,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// Every one of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 17] = [
         Self::FenceOnce,
         Self::BornAtLanding,
         Self::OwnSequences,
@@ -61,7 +58,6 @@ impl Mutant {
         Self::TrustRollback,
         Self::BelieveLooks,
         Self::PutUnleased,
-        Self::PutSwept,
         Self::LandRevoked,
         Self::FillUnleased,
         Self::IgnoreGaps,

@@ -167,20 +167,19 @@ fn episode(dice: &mut Dice, shape: &Shape, at: u64, steps: &mut Vec<Step>) {
     let mut step = |at, act| steps.push(Step { at, act });
     step(at - dice.below(50), read(node));
     step(at - dice.below(50), read(other));
-    let reach = match shape.theme {
-        Theme::Updates => [Reach::Key, Reach::Key, Reach::Tag, Reach::Everything][dice.index(4)],
-        Theme::Deaths | Theme::Rollbacks => Reach::Key,
-    };
+    let turn = dice.below(4);
+    let sweeps = shape.theme == Theme::Updates && turn >= 2;
+    let reach = if sweeps { [Reach::Tag, Reach::Everything][dice.index(2)] } else { Reach::Key };
     step(at, Act::Update { node, key, reach, patience: None });
-    match (shape.theme, dice.below(4)) {
+    match (shape.theme, turn) {
         (Theme::Deaths, 0) => step(at + dice.between(3, 40), Act::Crash { node }),
-        (Theme::Updates, 0..2) => {
+        (Theme::Updates, 0 | 1) => {
             let (before, takes) = (dice.between(8, 40), dice.between(25, 70));
             step(at - before, Act::LeasedPut { node: other, key, takes });
         }
-        (Theme::Updates, 2) => {
-            let (before, takes) = (dice.between(8, 40), dice.between(60, 140));
-            step(at - before, Act::LeasedPut { node, key, takes }); // it arrives where the removal is deferred
+        (Theme::Updates, _) => {
+            let (before, after) = (dice.between(8, 14), dice.between(52, 80)); // it may be deferred by then
+            step(at - before, Act::LeasedPut { node, key, takes: before + after });
         }
         (Theme::Rollbacks, 0) => {
             step(at - dice.below(10), Act::Save);
