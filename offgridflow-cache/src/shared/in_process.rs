@@ -1,4 +1,6 @@
 use std::collections::HashMap;
+#[cfg(feature = "sim")]
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,6 +11,8 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+#[cfg(feature = "sim")]
+pub(crate) use self::faults::Asks;
 use self::space::Space;
 use super::{BackendStats, CacheBackend, Caps, Fill, Filled, Lookup, News, Position, Scope, Terms};
 #[cfg(feature = "sim")]
@@ -43,6 +47,8 @@ struct Memory {
     run: u64, // of the store; another after each restart
     #[cfg(feature = "sim")]
     notice: Notice,
+    #[cfg(feature = "sim")]
+    scripts: HashSet<Asks>, // that it knows since it was started
     #[cfg(feature = "sim")]
     saved: HashMap<String, Space>,
     #[cfg(feature = "sim")]
@@ -103,6 +109,8 @@ impl Default for Memory {
             run: next_epoch(),
             #[cfg(feature = "sim")]
             notice: Notice::ByAll,
+            #[cfg(feature = "sim")]
+            scripts: HashSet::new(),
             #[cfg(feature = "sim")]
             saved: HashMap::new(),
             #[cfg(feature = "sim")]

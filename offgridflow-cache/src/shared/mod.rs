@@ -12,6 +12,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::watch;
 
+#[cfg(feature = "sim")]
+pub(crate) use self::in_process::Asks;
 pub use self::in_process::InProcess;
 #[cfg(feature = "redis")]
 pub use self::redis::RedisBackend;

@@ -7,6 +7,15 @@ use super::{InProcess, next_epoch};
 use crate::Position;
 use crate::sim::Notice;
 
+/// What is asked of the store, by a script of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Asks {
+    Look,
+    Fill,
+    Remove,
+    News,
+}
+
 impl InProcess {
     pub(crate) fn lose_memory(&self) {
         let mut memory = self.memory();
@@ -23,20 +32,23 @@ impl InProcess {
         let mut memory = self.memory();
         memory.spaces = memory.saved.clone();
         (memory.epoch, memory.run, memory.notice) = (next_epoch(), next_epoch(), notice);
+        memory.scripts.clear(); // as Redis 7 does: who sends one again asks for the run
     }
 
     /// Gives the namespace another epoch, in which nothing is stored, if it was rolled back and who asks can know: by what it has `seen`,
-    /// or by the run where it `checks` that, or does not know the epoch.
-    pub(crate) fn notice(&self, namespace: &str, seen: Option<&Position>, checks: bool) {
+    /// or by the run where it checks that, or does not know the epoch.
+    pub(crate) fn notice(&self, namespace: &str, seen: Option<&Position>, asks: Asks) {
         let mut memory = self.memory();
+        let first = memory.scripts.insert(asks);
         let (run, notice) = (memory.run, memory.notice);
         let Some(space) = memory.spaces.get_mut(namespace) else { return };
         let now = space.position();
         let known = seen.filter(|seen| seen.epoch == now.epoch);
         let behind = known.is_some_and(|seen| seen.sequence > now.sequence);
+        let (checks, another) = (matches!(asks, Asks::News | Asks::Remove), run != space.run);
         let rolled_back = match notice {
-            Notice::ByAll => behind || (checks || known.is_none()) && run != space.run,
-            Notice::ByNews => checks && run != space.run,
+            Notice::ByAll => behind || (checks || first || known.is_none()) && another,
+            Notice::ByNews => checks && another,
             Notice::Never => false,
         };
         if rolled_back {
