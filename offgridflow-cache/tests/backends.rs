@@ -348,9 +348,14 @@ async fn a_redis_that_refuses_the_password_is_an_error_and_never_a_miss() {
     redis.cli(&["ACL", "SETUSER", "reader", "on", ">secret", "~*", "+@all"]).unwrap();
     let store = over(&redis.url().replace("redis://", "redis://reader:wrong@"));
     let answer = store.get_or_lease(&[Key::of("space", 1, "k")], &Terms::new(MINUTE)).await;
+    assert!(matches!(answer, Err(BackendError::Refused { .. })), "{answer:?}");
     let said = format!("{:?}", answer.unwrap_err());
     assert!(!said.contains("secret") && !said.contains("wrong@"), "{said}");
     assert!(store.stats().errors > 0);
+    redis.cli(&["CONFIG", "SET", "requirepass", "secret"]).unwrap();
+    let store = over(&redis.url());
+    let answer = store.get_or_lease(&[Key::of("space", 1, "k")], &Terms::new(MINUTE)).await;
+    assert!(matches!(answer, Err(BackendError::Refused { .. })), "without a password: {answer:?}");
 }
 
 #[tokio::test]

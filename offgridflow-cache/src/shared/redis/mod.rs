@@ -1,6 +1,7 @@
 //! The shared tier over Redis.
 
 mod calls;
+mod door;
 mod messages;
 mod plain;
 mod scripts;
@@ -19,6 +20,7 @@ use fred::types::{Builder, Key as RedisKey, Value};
 use tokio::sync::watch;
 
 use self::calls::Call;
+use self::door::{Door, is_refusal};
 use self::messages::{Connection, Messages};
 use self::scripts::{Scripts, Tokens};
 use self::seen::{Seen, farther};
@@ -56,6 +58,7 @@ pub struct RedisBackend {
     tokens: Arc<Tokens>,
     counts: Arc<Counts>,
     messages: Arc<Messages>,
+    door: Arc<Door>,
     seen: Arc<Seen>,
     #[expect(dead_code, reason = "dropped with the last clone, which closes it")]
     connection: Option<Arc<Connection<Client>>>, // `None`: the client is its owner's
@@ -116,8 +119,9 @@ impl RedisBackend {
             .set_policy(ReconnectPolicy::new_exponential(0, 50, 2_000, 2))
             .build()
             .map_err(address)?;
-        let connection = Some(Arc::new(Connection::open(&client)));
-        Ok(Self { connection, ..Self::over(client) })
+        let store = Self::over(client);
+        let connection = Some(Arc::new(Connection::open(&store.client)));
+        Ok(Self { connection, ..store })
     }
 
     /// Over a client that is connected, or will be: TLS, users, cluster and sentinel are its own to configure. It should have a
@@ -125,12 +129,14 @@ impl RedisBackend {
     #[must_use]
     pub fn over(client: Client) -> Self {
         let messages = Arc::new(Messages::over(&client));
+        let door = Arc::new(Door::of(&client));
         Self {
             client,
             scripts: Arc::new(Scripts::new()),
             tokens: Arc::new(Tokens::new()),
             counts: Arc::default(),
             messages,
+            door,
             seen: Arc::default(),
             connection: None,
             denied: Arc::default(),
@@ -173,7 +179,13 @@ impl RedisBackend {
 
     fn failed(&self, error: fred::error::Error) -> BackendError {
         self.counts.errors.fetch_add(1, Ordering::Relaxed);
-        BackendError::Failed { backend: NAME, source: Box::new(error) }
+        let (backend, refused) = (NAME, is_refusal(&error));
+        let source = Box::new(error);
+        if refused {
+            BackendError::Refused { backend, source }
+        } else {
+            BackendError::Failed { backend, source }
+        }
     }
 
     /// What commands without scripts give, counted.
@@ -182,7 +194,7 @@ impl RedisBackend {
         answer: impl Future<Output = Result<T, fred::error::Error>>,
     ) -> Result<T, BackendError> {
         self.counts.commands.fetch_add(1, Ordering::Relaxed);
-        answer.await.map_err(|error| self.failed(error))
+        self.door.pass(&self.client, answer).await.map_err(|error| self.failed(error))
     }
 
     /// Whether fills are of any use: there are scripts, and this is no replica.
