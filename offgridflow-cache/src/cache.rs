@@ -30,6 +30,7 @@ mod lease;
 mod load;
 mod nested;
 mod outage;
+mod round;
 mod run;
 mod settings;
 mod wire;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::load::load;
+use super::round::load;
 use super::{Inner, Wire, nested};
 use crate::flight::Landing;
 use crate::loader::Fate;
