@@ -265,6 +265,9 @@ where
     /// Removes `key` here and, through the shared tier, everywhere. A read that starts after this returned never sees what was
     /// there, and a load that began before keeps nothing.
     ///
+    /// A shared tier that does not answer is waited for as long as [`shared_timeout`](CacheBuilder::shared_timeout), each time; a
+    /// [`Breaker`](crate::Breaker) around it refuses at once what it would not answer.
+    ///
     /// Outside a tokio runtime the shared tier is not told, which is [`Deferred`](Delivery::Deferred); on one that has ended, all of the
     /// namespace is removed in place of what was named.
     ///
