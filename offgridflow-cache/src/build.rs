@@ -145,7 +145,9 @@ where
         self
     }
 
-    /// How long after a failed load the key is not loaded again: reads get the stale value, or the same error. Default: 100 ms.
+    /// How long after a failed load the key is not loaded again: reads get the stale value, or the same error. An invalidation ends it:
+    /// of the key, of everything, of a tag that the key's last value carries, or of any where there was none. The last 10 000 keys that
+    /// failed are remembered ([`Stats::failures_forgotten`](crate::Stats::failures_forgotten)). Default: 100 ms.
     pub fn retry_after(mut self, pause: Duration) -> Self {
         self.settings.retry_after = pause;
         self

@@ -12,7 +12,6 @@ pub use self::lease::PutLease;
 pub use self::settings::Outage;
 pub(crate) use self::settings::Settings;
 pub(crate) use self::wire::{Wire, WireKey};
-use crate::caught::caught_within;
 use crate::failures::Failures;
 use crate::flight::{Boarding, Flights, Ticket};
 use crate::loader::Fate;
@@ -23,6 +22,7 @@ use crate::tags::Clock;
 use crate::trust::Trust;
 use crate::{BackendStats, CacheBuilder, Error, Held, Loaded, Loader, MemoryTier, Stats};
 
+mod detached;
 mod follow;
 mod fresh;
 mod invalidate;
@@ -30,6 +30,7 @@ mod lease;
 mod load;
 mod nested;
 mod outage;
+mod round;
 mod run;
 mod settings;
 mod wire;
@@ -224,8 +225,8 @@ where
     /// waited for: write the source first, and where several write the same key, invalidate instead or take a
     /// [`lease`](Self::lease).
     ///
-    /// # Panics
-    /// Outside a tokio runtime.
+    /// Outside a tokio runtime the shared tier is not told, which is [`Deferred`](Delivery::Deferred); on one that has ended, all of the
+    /// namespace is removed in place of what was named.
     ///
     /// # Cancel safety
     /// Dropping the future does not stop it.
@@ -242,7 +243,8 @@ where
     }
 
     /// The right to put `key`, to be taken *before* its source is written: where several write the same key, what is put under a
-    /// lease is coherent with what the others put and invalidate.
+    /// lease is coherent with what the others put and invalidate. Where the shared tier does not answer, or outside a tokio runtime, it
+    /// is a right to invalidate only.
     ///
     /// ```
     /// use offgridflow_cache::{Cache, Loaded, loader_fn};
@@ -263,8 +265,11 @@ where
     /// Removes `key` here and, through the shared tier, everywhere. A read that starts after this returned never sees what was
     /// there, and a load that began before keeps nothing.
     ///
-    /// # Panics
-    /// Outside a tokio runtime.
+    /// A shared tier that does not answer is waited for as long as [`shared_timeout`](CacheBuilder::shared_timeout), each time; a
+    /// [`Breaker`](crate::Breaker) around it refuses at once what it would not answer.
+    ///
+    /// Outside a tokio runtime the shared tier is not told, which is [`Deferred`](Delivery::Deferred); on one that has ended, all of the
+    /// namespace is removed in place of what was named.
     ///
     /// # Cancel safety
     /// Dropping the future does not stop the invalidation.
@@ -275,8 +280,8 @@ where
 
     /// Removes everything that carries `tag`, here and everywhere. Costs the same for one entry and for a million.
     ///
-    /// # Panics
-    /// Outside a tokio runtime.
+    /// Outside a tokio runtime the shared tier is not told, which is [`Deferred`](Delivery::Deferred); on one that has ended, all of the
+    /// namespace is removed in place of what was named.
     ///
     /// # Cancel safety
     /// Dropping the future does not stop the invalidation.
@@ -287,8 +292,8 @@ where
 
     /// Removes everything in the namespace, here and everywhere.
     ///
-    /// # Panics
-    /// Outside a tokio runtime.
+    /// Outside a tokio runtime the shared tier is not told, which is [`Deferred`](Delivery::Deferred); on one that has ended, all of the
+    /// namespace is removed in place of what was named.
     ///
     /// # Cancel safety
     /// Dropping the future does not stop the invalidation.
@@ -300,9 +305,15 @@ where
     /// What the cache did so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let shared = self.inner.wire.as_ref().map_or_else(BackendStats::default, |wire| wire.backend.stats());
-        let deferred = self.inner.recovery().waiting() as u64;
-        self.inner.counters.stats(self.inner.near.len(), deferred, self.inner.outages.reason(), shared)
+        let inner = &self.inner;
+        Stats {
+            failures_forgotten: inner.failures.overflowed(),
+            near_entries: inner.near.len(),
+            deferred: inner.recovery().waiting() as u64,
+            outage: inner.outages.reason(),
+            shared: inner.wire.as_ref().map_or_else(BackendStats::default, |wire| wire.backend.stats()),
+            ..inner.counters.stats()
+        }
     }
 
     /// Hands the figures to the `metrics` facade: call it before they are scraped. Hits cost nothing for it.
@@ -310,20 +321,6 @@ where
     #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
     pub fn record_metrics(&self) {
         crate::stats::record(&self.inner.name, &self.stats());
-    }
-
-    /// Runs `work` in a task of its own, so that a caller who goes away does not stop it half-way. If it panics, the namespace is removed
-    /// as a whole, and that is deferred.
-    async fn detached(&self, work: impl Future<Output = Delivery> + Send + 'static) -> Delivery {
-        let inner = Arc::clone(&self.inner);
-        let guarded = async move {
-            let done = caught_within(|| work).await;
-            done.unwrap_or_else(|| {
-                inner.defer_all();
-                Delivery::Deferred
-            })
-        };
-        tokio::spawn(guarded).await.unwrap_or(Delivery::Deferred)
     }
 }
 
@@ -365,7 +362,7 @@ where
 
     /// Whether nothing up to the change `newest` concerns an entry; looked up once for each entry and change.
     fn still_valid(&self, held: &Held<V>, newest: u64) -> bool {
-        let valid = self.clock.allows(held.born, held.name, &held.tags);
+        let valid = self.clock.allows(held.born, held.name, held.marks());
         if valid {
             held.checked.store(newest, Ordering::Relaxed); // a later one that this overwrites is only looked up again
         }
@@ -413,7 +410,7 @@ where
         for key in keys {
             let reentrant = self.awaits_itself(key).then_some(Error::Reentrant);
             let refused = runtime.is_err().then_some(Error::NoRuntime).or(reentrant);
-            if let Some(error) = refused.or_else(|| self.failures.recent(key)) {
+            if let Some(error) = refused.or_else(|| self.failures.recent(key, &self.clock)) {
                 self.counters.refused.add(1);
                 tickets.push(Ticket::answered(Err(error)));
                 continue;
@@ -457,7 +454,8 @@ where
     ) -> Result<Option<Arc<V>>, Error<L::Error>> {
         let at = ticket.at;
         let held = self.answer(key, ticket, patience).await?;
-        if held.born >= at || mutated!(self, JoinAny) || self.clock.allows(held.born, held.name, &held.tags) {
+        if held.born >= at || mutated!(self, JoinAny) || self.clock.allows(held.born, held.name, held.marks())
+        {
             return Ok(held.value().cloned());
         }
         let ticket = self.board(std::iter::once(key)).pop().ok_or(Error::Closed)?;

@@ -115,6 +115,17 @@ pub enum BackendError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// It does not let this user in.
+    #[error(
+        "{backend} refused the user name or the password; check them where its address or its client is set"
+    )]
+    Refused {
+        /// Which backend.
+        backend: &'static str,
+        /// What it said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// It panicked; its message went to the panic hook.
     #[error("{backend} panicked")]
     Panicked {

@@ -78,7 +78,8 @@ impl<V> Loaded<V> {
         Self { value: None, fate: Fate::Loaded, ttl: None, tags: Vec::new() }
     }
 
-    /// What the cache holds is what the source has still, and begins its time again. Tags are those of this answer.
+    /// What the cache holds is what the source has still, and begins its time again: that of this answer, or else of the cache. It keeps
+    /// its tags, unless this answer names some, which then take their place.
     #[must_use]
     pub fn not_modified() -> Self {
         Self { fate: Fate::Unchanged, ..Self::absent() }

@@ -36,33 +36,29 @@ macro_rules! counters {
             /// How old values were when the near tier served them, since they were asked for, here or by another
             /// node. One hit in 1 024 of each thread is asked.
             pub age_at_serve: Durations,
+            /// Failed loads that were forgotten before `retry_after` was over, because too many keys failed since: these are
+            /// loaded again by their next read.
+            pub failures_forgotten: u64,
             /// Entries in the near tier, roughly.
             pub near_entries: u64,
             /// Invalidations that wait for the shared tier to answer.
             pub deferred: u64,
-            /// Why the shared tier failed, while it does: until it answers a look for news.
+            /// Why the shared tier failed, while it does: until it answers a look for news, has taken what was deferred, and failed
+            /// nothing since the look before.
             pub outage: Option<String>,
             /// What the shared tier did; zero without one.
             pub shared: BackendStats,
         }
 
         impl Counters {
-            pub(crate) fn stats(
-                &self,
-                near_entries: u64,
-                deferred: u64,
-                outage: Option<String>,
-                shared: BackendStats,
-            ) -> Stats {
+            /// What is counted here.
+            pub(crate) fn stats(&self) -> Stats {
                 Stats {
                     near_hits: self.near_hits.get(),
                     $($name: self.$name.get(),)+
                     load_time: self.load_time.get(),
                     age_at_serve: self.age_at_serve.get(),
-                    near_entries,
-                    deferred,
-                    outage,
-                    shared,
+                    ..Stats::default()
                 }
             }
         }

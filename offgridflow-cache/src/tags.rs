@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -19,6 +20,28 @@ fn mark(tag: &str) -> Mark {
     xxh3_64_with_seed(tag.as_bytes(), 1) // another hash than a name's, so that a tag is not taken for a name
 }
 
+/// The tags of an entry.
+#[derive(Debug)]
+pub(crate) struct Tags {
+    marks: Box<[Mark]>,     // what hits look at
+    names: Box<[Arc<str>]>, // what the shared tier is told
+}
+
+impl Tags {
+    /// `None` where there are none.
+    pub(crate) fn of(names: Vec<Arc<str>>) -> Option<Arc<Self>> {
+        (!names.is_empty()).then(|| Arc::new(Self { marks: marks(&names), names: names.into() }))
+    }
+
+    pub(crate) fn marks(&self) -> &[Mark] {
+        &self.marks
+    }
+
+    pub(crate) fn names(&self) -> &[Arc<str>] {
+        &self.names
+    }
+}
+
 /// The node's own clock of invalidations. An entry carries the time its load began; it is valid while nothing that concerns it was
 /// invalidated since. Compared as integers: no wall clock.
 #[derive(Debug, Default)]
@@ -26,6 +49,7 @@ pub(crate) struct Clock {
     now: AtomicU64,                     // number of the last invalidation
     last_change: AtomicU64,             // as `now`, written once the change can be seen
     floor: AtomicU64,                   // what was born before is invalid
+    swept: AtomicU64,                   // number of the last removal by tag or of everything
     latest: OnceLock<Box<[AtomicU64]>>, // by slot, the last removal: what was born after that of either of its slots need not look at `removed`
     removed: RwLock<HashMap<Mark, u64>>,
 }
@@ -37,19 +61,22 @@ impl Clock {
         self.last_change.load(Ordering::Acquire)
     }
 
+    /// The last removal of what is not known by key, by a tag or of everything.
+    pub(crate) fn swept(&self) -> u64 {
+        self.swept.load(Ordering::Acquire)
+    }
+
     /// What carries `tag` is invalid from now on.
     pub(crate) fn remove_tag(&self, tag: &str) {
-        self.remove_name(mark(tag));
+        self.change(|removed, version| {
+            self.remove_mark(removed, mark(tag), version);
+            self.swept.store(version, Ordering::Release);
+        });
     }
 
     /// What has this hash of its wire name is invalid from now on.
     pub(crate) fn remove_name(&self, name: Mark) {
-        self.change(|removed, version| {
-            removed.insert(name, version);
-            let latest =
-                self.latest.get_or_init(|| std::iter::repeat_with(AtomicU64::default).take(SLOTS).collect());
-            slots(name).iter().for_each(|slot| latest[*slot].store(version, Ordering::Release));
-        });
+        self.change(|removed, version| self.remove_mark(removed, name, version));
     }
 
     /// Everything is invalid from now on.
@@ -57,7 +84,15 @@ impl Clock {
         self.change(|removed, version| {
             removed.clear();
             self.floor.store(version, Ordering::Release);
+            self.swept.store(version, Ordering::Release);
         });
+    }
+
+    fn remove_mark(&self, removed: &mut HashMap<Mark, u64>, mark: Mark, version: u64) {
+        removed.insert(mark, version);
+        let latest =
+            self.latest.get_or_init(|| std::iter::repeat_with(AtomicU64::default).take(SLOTS).collect());
+        slots(mark).iter().for_each(|slot| latest[*slot].store(version, Ordering::Release));
     }
 
     /// Whether everything was invalidated since `born`.

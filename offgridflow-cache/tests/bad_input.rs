@@ -93,6 +93,9 @@ async fn a_wrong_password_costs_the_shared_tier_until_it_is_the_right_one() {
     let source = Source::default();
     let wrong = node(RedisBackend::connect(&redis.url().replace("://", "://node:wrong@")).unwrap(), &source);
     let other = node(RedisBackend::connect(&redis.url()).unwrap(), &source);
+    eventually("it says something", async || wrong.stats().outage.is_some()).await;
+    let said = wrong.stats().outage.unwrap();
+    assert!(said.contains("refused the user name or the password") && said.contains("WRONGPASS"), "{said}");
     let mend = || drop(redis.cli(&["ACL", "SETUSER", "node", ">wrong"]).unwrap());
     reads_go_on_and_removals_wait(&wrong, &other, &source, mend).await;
 }

@@ -144,6 +144,50 @@ async fn an_error_is_given_to_all_for_a_moment_and_an_invalidation_ends_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_invalidated_tag_or_everything_ends_an_error_as_well() {
+    for by_tag in [true, false] {
+        let (node, source) = node(builder().retry_after(SECOND));
+        source.fail(true);
+        assert!(node.get(&1).await.is_err());
+        source.fail(false);
+        assert!(node.get(&1).await.is_err(), "the source is left alone");
+        let _ = if by_tag { node.invalidate_tag("tag").await } else { node.clear().await };
+        assert_eq!(read(&node).await, 2, "it is tried at once");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_invalidated_tag_ends_no_error_of_a_key_that_is_known_to_carry_others() {
+    let (node, source) = node(builder().retry_after(SECOND));
+    assert_eq!(read(&node).await, 1);
+    advance(TTL + SECOND).await;
+    source.fail(true);
+    assert!(node.get(&1).await.is_err());
+    let _ = node.invalidate_tag("another").await;
+    assert!(node.get(&1).await.is_err());
+    assert_eq!(source.loads(), 2, "the source is left alone");
+    let _ = node.invalidate_tag("tag").await;
+    assert!(node.get(&1).await.is_err());
+    assert_eq!(source.loads(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_of_before_an_invalidation_is_not_given_to_who_comes_after_it() {
+    let (node, source) = node(builder().retry_after(SECOND * 60));
+    source.fail(true);
+    source.take(SECOND);
+    let early = tokio::spawn({
+        let node = node.clone();
+        async move { node.get(&1).await.is_err() }
+    });
+    settle().await;
+    let _ = node.invalidate(&1).await;
+    assert!(early.await.unwrap());
+    source.fail(false);
+    assert_eq!(read(&node).await, 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slow_load_is_waited_for_so_long_and_goes_on() {
     let (node, source) = node(builder().stale_on_error(TTL).soft_timeout(SECOND / 10));
     assert_eq!(read(&node).await, 1);
@@ -358,7 +402,7 @@ impl Loader<u64, u64> for Versions {
 
     async fn load(&self, _: u64) -> Result<Loaded<u64>, Down> {
         self.sent.fetch_add(1, Ordering::SeqCst);
-        Ok(Loaded::value(self.newest.load(Ordering::SeqCst)))
+        Ok(Loaded::value(self.newest.load(Ordering::SeqCst)).tag("tag"))
     }
 
     async fn reload_many(&self, keys: Vec<(u64, Option<Arc<u64>>)>) -> Vec<Result<Loaded<u64>, Down>> {
@@ -391,6 +435,27 @@ async fn a_source_that_has_nothing_new_says_so_and_sends_nothing() {
     assert_eq!(source.sent.load(Ordering::SeqCst), 3, "what was removed is not shown to it");
     source.lies.store(true, Ordering::SeqCst);
     assert!(matches!(cache.get(&2).await, Err(Error::NothingHeld)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_not_changed_keeps_its_tags() {
+    let (source, store) = (Versions::default(), InProcess::new());
+    let node = || builder().shared(store.clone(), Json).build(source.clone()).unwrap();
+    let (cache, other, late) = (node(), node(), node());
+    settle().await;
+    assert_eq!(cache.get(&1).await.unwrap().as_deref(), Some(&0));
+    sleep(TTL + SECOND).await;
+    assert_eq!(cache.get(&1).await.unwrap().as_deref(), Some(&0));
+    assert_eq!(source.sent.load(Ordering::SeqCst), 1, "it has not changed");
+    settle().await;
+    assert_eq!(other.get(&1).await.unwrap().as_deref(), Some(&0));
+    assert_eq!(other.stats().shared_hits, 1);
+    source.newest.store(7, Ordering::SeqCst);
+    assert_eq!(cache.invalidate_tag("tag").await, Delivery::Delivered);
+    assert_eq!(late.get(&1).await.unwrap().as_deref(), Some(&7), "in the shared tier");
+    assert_eq!(cache.get(&1).await.unwrap().as_deref(), Some(&7), "near");
+    sleep(SECOND * 3).await;
+    assert_eq!(other.get(&1).await.unwrap().as_deref(), Some(&7), "near, elsewhere");
 }
 
 /// A loader that reads its own cache: its own key, or one whose loader reads the first.

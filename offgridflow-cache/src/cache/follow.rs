@@ -26,15 +26,15 @@ where
         let Some(wire) = &inner.wire else { return };
         let messages =
             messages.get_or_insert_with(|| caught(|| wire.backend.messages(&wire.namespace)).flatten());
-        inner.deliver(wire).await;
+        let delivered = inner.deliver(wire).await;
         messages.iter_mut().for_each(watch::Receiver::mark_unchanged); // what comes from here on may not be in the answer
         let sent = Instant::now();
         let news = inner.ask_shared(wire, || wire.backend.news(&wire.namespace, seen.clone())).await;
         inner.down.store(news.is_none(), Ordering::Release);
+        if inner.outages.looked(news.is_some(), delivered) {
+            event!(INFO, inner, "the shared tier answers again");
+        }
         if let Some(news) = news {
-            if inner.outages.ends() {
-                event!(INFO, inner, "the shared tier answers again");
-            }
             inner.apply(&news, seen.as_ref());
             seen = Some(news.position);
             inner.trust.extend(inner.watch.at(sent + inner.settings.max_staleness)); // after what it tells was applied

@@ -91,7 +91,7 @@ where
     /// Loads `key` again, unless somebody does already or it has just failed.
     pub(super) fn refresh(self: &Arc<Self>, key: &K) {
         let Ok(runtime) = Handle::try_current() else { return }; // a `peek` from outside
-        if self.failures.recent(key).is_some() {
+        if self.failures.recent(key, &self.clock).is_some() {
             return;
         }
         if let Boarding::Opened(landing, _) =
@@ -106,7 +106,7 @@ where
     fn is_usable(&self, held: &Held<V>, now: u64, grace: Duration) -> bool {
         now < held.fresh.saturating_add(nanos(grace))
             && (self.trusts(held, now) || self.serves_suspects(now))
-            && (mutated!(self, ServeInvalidated) || self.clock.allows(held.born, held.name, &held.tags))
+            && (mutated!(self, ServeInvalidated) || self.clock.allows(held.born, held.name, held.marks()))
     }
 
     /// A value that is past its time and may be served because there is no better one.

@@ -4,6 +4,7 @@ use std::hash::Hash;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 #[cfg(feature = "sim")]
@@ -140,17 +141,21 @@ where
         self.ask_shared(wire, || wire.backend.remove(&wire.namespace, scope)).await.is_some()
     }
 
-    /// The shared tier's answer in time; a failure or a panic is counted, and the caller goes on without.
+    /// The shared tier's answer in time; a failure or a panic is counted, and the caller goes on without. Outside a runtime it is not asked:
+    /// there is no clock to wait by.
     pub(super) async fn ask_shared<T, F: Future<Output = Result<T, BackendError>>>(
         &self,
         wire: &Wire<K, V>,
         question: impl FnOnce() -> F,
     ) -> Option<T> {
+        if Handle::try_current().is_err() {
+            return None;
+        }
         let (backend, waited) = (wire.name, self.settings.shared_timeout);
-        let answer = match timeout(waited, caught_within(question)).await {
-            Ok(Some(answer)) => answer,
-            Ok(None) => Err(BackendError::Panicked { backend }),
-            Err(_) => Err(BackendError::Timeout { backend, waited }),
+        let answer = match caught_within(|| timeout(waited, question())).await {
+            Some(Ok(answer)) => answer,
+            Some(Err(_)) => Err(BackendError::Timeout { backend, waited }),
+            None => Err(BackendError::Panicked { backend }),
         };
         answer.map_err(|error| self.trouble(&error)).ok()
     }
@@ -177,24 +182,24 @@ where
         changed
     }
 
-    /// Tells the shared tier what it could not be told before; stops at the first failure.
-    pub(super) async fn deliver(&self, wire: &Wire<K, V>) {
+    /// Tells the shared tier what it could not be told before; stops at the first failure. Whether nothing is left.
+    pub(super) async fn deliver(&self, wire: &Wire<K, V>) -> bool {
         let backlog = self.recovery().backlog();
         if backlog.all.is_some() {
             if !self.removed(wire, Scope::Namespace).await {
-                return;
+                return false;
             }
             self.fence_all();
             for key in self.keep(|recovery| recovery.delivered_all(&backlog)) {
                 self.fence(&key);
                 self.flights.skip_shared(&key, false);
             }
-            return;
+            return true;
         }
         for portion in backlog.tags.chunks(512) {
             let tags: Vec<_> = portion.iter().map(|(tag, _)| Arc::clone(tag)).collect();
             if !self.removed(wire, Scope::Tags(tags.clone())).await {
-                return;
+                return false;
             }
             tags.iter().for_each(|tag| self.clock.remove_tag(tag));
             self.keep(|recovery| recovery.delivered_tags(portion));
@@ -202,7 +207,7 @@ where
         for portion in backlog.keys.chunks(512) {
             let names = portion.iter().map(|(name, ..)| name.clone()).collect();
             if !self.removed(wire, Scope::Keys(names)).await {
-                return;
+                return false;
             }
             for (name, key, number) in portion {
                 self.fence(key);
@@ -211,5 +216,6 @@ where
                 }
             }
         }
+        true
     }
 }

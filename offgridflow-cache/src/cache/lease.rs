@@ -13,7 +13,7 @@ use super::{Cache, Delivery, Inner, Wire};
 use crate::loader::Fate;
 use crate::near::nanos;
 use crate::recovery::Kept;
-use crate::tags::marks;
+use crate::tags::Tags;
 use crate::{Change, Entry, Fill, FillWith, Filled, Held, Key, Loaded, Loader, Lookup, Position, Scope};
 
 /// The right to [`put`](Self::put) one key, taken before its source is written. Costs nothing to drop.
@@ -22,6 +22,7 @@ pub struct PutLease<K, V, L: Loader<K, V>> {
     inner: Arc<Inner<K, V, L>>,
     key: K,
     revoked: u64,
+    swept: u64,
     seen: Option<Position>, // `None`: there is a shared tier, and it did not say
 }
 
@@ -41,9 +42,6 @@ where
     /// was taken: whoever did so wrote the source meanwhile, and nobody can tell who was last. [`Loaded::not_modified`] carries no value, and
     /// only invalidates. Costs four trips to the shared tier.
     ///
-    /// # Panics
-    /// Outside a tokio runtime.
-    ///
     /// # Cancel safety
     /// Dropping the future does not stop it.
     pub async fn put(self, value: impl Into<Loaded<V>>) -> Delivery {
@@ -59,7 +57,7 @@ where
     L: Loader<K, V>,
 {
     pub(super) async fn lease(self: &Arc<Self>, key: &K) -> PutLease<K, V, L> {
-        let revoked = self.flights.revoked(key);
+        let (swept, revoked) = (self.clock.swept(), self.flights.revoked(key));
         let seen = match self.readable() {
             Some(wire) => {
                 let asked = || wire.backend.news(&wire.namespace, None);
@@ -67,15 +65,19 @@ where
             }
             None => None,
         };
-        PutLease { inner: Arc::clone(self), key: key.clone(), revoked, seen }
+        PutLease { inner: Arc::clone(self), key: key.clone(), revoked, swept, seen }
     }
 
     /// The removal is numbered before the sequence is asked who else removed the key, and the lease of the fill is taken in between:
-    /// who came before it is seen in the sequence, who comes after it takes the lease away.
+    /// who came before it is seen in the sequence, who comes after it takes the lease away. What this node could not tell the shared
+    /// tier is in no sequence: its own flights and its own clock know.
     async fn put_leased(&self, lease: &PutLease<K, V, L>, value: Loaded<V>) -> Delivery {
         let (key, lenient) = (&lease.key, mutated!(self, PutUnleased));
         if value.fate == Fate::Unchanged {
             return self.invalidate(key).await; // there is no value in it
+        }
+        if self.swept_since(lease) {
+            return self.invalidate(key).await;
         }
         let least = if lenient { self.flights.revoked(key) } else { lease.revoked };
         let born = self.clock.now();
@@ -85,7 +87,7 @@ where
         note_fence!(self, key);
         let value = self.with_ttl(value, None);
         let Some(wire) = &self.wire else {
-            self.keep_put(key, revoked, born, 0, value);
+            self.keep_put(lease, revoked, born, 0, value);
             return Delivery::Delivered;
         };
         let Some(seen) = &lease.seen else { return self.invalidate(key).await };
@@ -94,10 +96,15 @@ where
         if !self.remove_for_put(wire, &name, key).await {
             return Delivery::Deferred;
         }
-        if self.fill_put(wire, &name, seen, &value).await {
-            self.keep_put(key, revoked, born, xxh3_64(name.name()), value);
+        if self.fill_put(lease, revoked, &name, seen, &value).await {
+            self.keep_put(lease, revoked, born, xxh3_64(name.name()), value);
         }
         Delivery::Delivered
+    }
+
+    /// Whether this node removed a tag or everything since the lease was taken. Which tags the key had then, nobody knows.
+    fn swept_since(&self, lease: &PutLease<K, V, L>) -> bool {
+        self.clock.swept() != lease.swept && !mutated!(self, PutUnleased)
     }
 
     /// Tells the shared tier; in between, the key passes it by. Where it cannot be told, the removal is deferred as any other.
@@ -114,11 +121,20 @@ where
         removed
     }
 
-    /// Fills the shared tier, unless anybody else removed the key since `seen`.
-    async fn fill_put(&self, wire: &Wire<K, V>, name: &Key, seen: &Position, value: &Loaded<Arc<V>>) -> bool {
+    /// Fills the shared tier, unless anybody else removed the key since `seen`, or it is passed by.
+    async fn fill_put(
+        &self,
+        lease: &PutLease<K, V, L>,
+        revoked: u64,
+        name: &Key,
+        seen: &Position,
+        value: &Loaded<Arc<V>>,
+    ) -> bool {
+        let Some(wire) = self.readable() else { return false };
         let lookup = self.look_up(wire, std::slice::from_ref(name), Purpose::Refresh).await;
-        let Some(Lookup::Miss(lease)) = lookup.and_then(|mut lookups| lookups.pop()) else { return false };
+        let Some(Lookup::Miss(right)) = lookup.and_then(|mut lookups| lookups.pop()) else { return false };
         let alone = self.removed_alone(wire, name, seen).await || mutated!(self, PutUnleased);
+        let alone = alone && !self.swept_since(lease) && self.flights.revoked(&lease.key) == revoked;
         let left = value.ttl.unwrap_or_default();
         let with = if alone && !left.is_zero() {
             let entry = |frame| Entry::new(frame, left, value.tags.clone()).with_grace(self.settings.grace());
@@ -128,7 +144,7 @@ where
             FillWith::Release
         };
         let filled =
-            self.ask_shared(wire, || wire.backend.fill_if(vec![Fill::new(name.clone(), lease, with)])).await;
+            self.ask_shared(wire, || wire.backend.fill_if(vec![Fill::new(name.clone(), right, with)])).await;
         alone && filled.is_some_and(|filled| filled == [Filled::Stored])
     }
 
@@ -141,7 +157,8 @@ where
         changes.iter().filter(concerns).count() == 1
     }
 
-    fn keep_put(&self, key: &K, revoked: u64, born: u64, name: u64, value: Loaded<Arc<V>>) {
+    fn keep_put(&self, lease: &PutLease<K, V, L>, revoked: u64, born: u64, name: u64, value: Loaded<Arc<V>>) {
+        let key = &lease.key;
         let now = Instant::now();
         let fresh = self.watch.at(now + value.ttl.unwrap_or_default());
         let cost = self.typical_cost();
@@ -154,10 +171,10 @@ where
             doubted: self.watch.at(now),
             cost: nanos(cost),
             name,
-            tags: marks(&value.tags),
+            tags: Tags::of(value.tags),
         };
-        let kept = self.flights.revoke_if(key, revoked, || self.keep_near(key, Arc::new(held)));
-        if kept.is_none() {
+        let keep = || self.keep_near(key, Arc::new(held));
+        if self.swept_since(lease) || self.flights.revoke_if(key, revoked, keep).is_none() {
             self.counters.fenced.add(1);
         }
         note_fence!(self, key);

@@ -1,6 +1,5 @@
 //! Loads: the loader's answers, near and in the shared tier.
 
-use std::future::pending;
 use std::hash::Hash;
 use std::pin::pin;
 use std::sync::Arc;
@@ -8,19 +7,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::SemaphorePermit;
-use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::Inner;
+use super::round::fill;
 use super::run::{Batch, Errand, Flying, PORTION, Purpose};
 use super::settings::LONGEST_TTL;
-use crate::batch::{Told, one_by_one};
-use crate::loader::{Fate, LOADS_OF_A_BATCH};
+use crate::failures::Failure;
+use crate::loader::Fate;
 use crate::near::nanos;
 use crate::random::share;
-use crate::tags::marks;
+use crate::tags::Tags;
 use crate::{Entry, Error, Fill, FillWith, Held, Loaded, Loader, Lookup};
 
 impl<K, V, L> Inner<K, V, L>
@@ -84,12 +82,12 @@ where
             doubted: self.watch.at(asked).saturating_add(self.half_delta),
             cost: nanos(cost),
             name: one.wire.as_ref().map_or(0, |wire| xxh3_64(wire.name())),
-            tags: marks(&loaded.tags),
+            tags: Tags::of(loaded.tags),
         }
     }
 
     /// Waits for a turn. A load that another load waits for has that one's: it must not wait for what that one holds.
-    async fn turn(
+    pub(super) async fn turn(
         &self,
         flying: &Batch<K, V, L::Error>,
         errand: &Errand,
@@ -114,11 +112,11 @@ where
     }
 
     /// Lands one answer of the loader; what the shared tier should be told about it.
-    fn settle(
+    pub(super) fn settle(
         &self,
         one: &Flying<K, V, L::Error>,
         answer: Result<Loaded<V>, L::Error>,
-        holds: Option<Arc<V>>,
+        holds: Option<Holding<V>>,
         began: Instant,
     ) -> FillWith {
         match answer {
@@ -144,20 +142,30 @@ where
         }
     }
 
-    /// What is loaded, with the ttl it will have: its own or the cache's, shortened at random.
-    pub(super) fn with_ttl(&self, loaded: Loaded<V>, holds: Option<Arc<V>>) -> Loaded<Arc<V>> {
-        let value = if loaded.fate == Fate::Unchanged { holds } else { loaded.value.map(Arc::new) };
+    /// What is loaded, with the ttl it will have: its own or the cache's, shortened at random. What has not changed keeps its tags, unless
+    /// others are named.
+    pub(super) fn with_ttl(&self, mut loaded: Loaded<V>, holds: Option<Holding<V>>) -> Loaded<Arc<V>> {
+        let value = match holds.filter(|_| loaded.fate == Fate::Unchanged) {
+            Some(holds) => {
+                if let Some(tags) = holds.tags.filter(|_| loaded.tags.is_empty()) {
+                    loaded.tags = tags.names().to_vec();
+                }
+                Some(holds.value)
+            }
+            None => loaded.value.map(Arc::new),
+        };
         let own = if value.is_some() { self.settings.ttl } else { self.settings.negative_ttl };
         let ttl = self.jittered(loaded.ttl.unwrap_or(own).min(LONGEST_TTL));
         Loaded { value, fate: loaded.fate, ttl: Some(ttl), tags: loaded.tags }
     }
 
     /// What the cache holds of a key, fresh or not, unless it was invalidated.
-    fn holds(&self, key: &K) -> Option<Arc<V>> {
+    pub(super) fn holds(&self, key: &K) -> Option<Holding<V>> {
         let mut holds = None;
         self.near.peek(key, &mut |held| {
-            if self.clock.allows(held.born, held.name, &held.tags) {
-                holds.clone_from(&held.value);
+            if self.clock.allows(held.born, held.name, held.marks()) {
+                let holding = |value: &Arc<V>| Holding { value: Arc::clone(value), tags: held.tags.clone() };
+                holds = held.value().map(holding);
             }
         });
         holds
@@ -185,15 +193,29 @@ where
         FillWith::Release
     }
 
+    /// Answers the waiters with an error, which is remembered unless the key was invalidated meanwhile.
     pub(super) fn fail(&self, one: &Flying<K, V, L::Error>, error: Error<L::Error>) {
         self.counters.load_errors.add(1);
-        if !self.settings.retry_after.is_zero() {
-            self.failures.note(&one.landing.key, Instant::now() + self.settings.retry_after, error.clone());
-        }
-        one.landing.land(Err(error), || {});
+        let failure = (!self.settings.retry_after.is_zero()).then(|| self.failure(one, error.clone()));
+        let note = || failure.into_iter().for_each(|failure| self.failures.note(&one.landing.key, failure));
+        one.landing.land(Err(error), note);
     }
 
-    async fn fill(&self, mut fills: Vec<Fill>) {
+    fn failure(&self, one: &Flying<K, V, L::Error>, error: Error<L::Error>) -> Failure<Error<L::Error>> {
+        let mut tags = None;
+        self.near.peek(&one.landing.key, &mut |held| {
+            tags = self.is_valid(held).then(|| held.marks().into());
+        });
+        Failure {
+            error,
+            until: Instant::now() + self.settings.retry_after,
+            born: one.landing.born,
+            name: one.wire.as_ref().map_or(0, |wire| xxh3_64(wire.name())),
+            tags,
+        }
+    }
+
+    pub(super) async fn fill(&self, mut fills: Vec<Fill>) {
         let Some(wire) = &self.wire else { return };
         while !fills.is_empty() {
             let rest = fills.split_off(PORTION.min(fills.len()));
@@ -233,176 +255,8 @@ where
     }
 }
 
-type Answers<V, E> = Vec<Result<Loaded<V>, E>>;
-
-/// How a batch is loaded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
-    Together,
-    /// After the loader panicked over all of them.
-    OneByOne,
-}
-
-/// Loads the keys of `flying` in a task of its own, and lands each as soon as its outcome is known: bounded in number and, with the wait
-/// for a turn, in time.
-pub(super) async fn load<K, V, L>(inner: &Arc<Inner<K, V, L>>, flying: Batch<K, V, L::Error>, errand: &Errand)
-where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
-    V: Send + Sync + 'static,
-    L: Loader<K, V>,
-{
-    if flying.is_empty() {
-        return;
-    }
-    let deadline = Instant::now() + inner.settings.load_timeout;
-    match inner.turn(&flying, errand, deadline).await {
-        Ok(_turn) => {
-            let left = Round::new(inner, flying).load(errand, Way::Together, deadline).await;
-            if !left.is_empty() {
-                Round::new(inner, left).load(errand, Way::OneByOne, deadline).await;
-            }
-        }
-        Err(error) => Round::new(inner, flying).fail_rest(&error).await,
-    }
-}
-
-/// A batch that is being loaded.
-struct Round<'i, K: Hash + Eq, V, L: Loader<K, V>> {
-    inner: &'i Arc<Inner<K, V, L>>,
-    began: Instant,
-    flying: Vec<Option<Flying<K, V, L::Error>>>, // `None`: landed
-    held: Vec<Option<Arc<V>>>,
-    fills: Vec<Fill>,
-}
-
-impl<'i, K, V, L> Round<'i, K, V, L>
-where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
-    V: Send + Sync + 'static,
-    L: Loader<K, V>,
-{
-    fn new(inner: &'i Arc<Inner<K, V, L>>, flying: Batch<K, V, L::Error>) -> Self {
-        let held = flying.iter().map(|one| inner.holds(&one.landing.key)).collect();
-        let flying = flying.into_iter().map(Some).collect();
-        Self { inner, began: Instant::now(), flying, held, fills: Vec::new() }
-    }
-
-    /// Loads them all; gives back those whose loader panicked over all of them together.
-    async fn load(mut self, errand: &Errand, way: Way, deadline: Instant) -> Batch<K, V, L::Error> {
-        let inner = self.inner;
-        let asked = self.flying.len();
-        inner.counters.loads.add(if way == Way::Together { asked as u64 } else { 0 });
-        let (mut task, mut told) = self.start(errand, way);
-        let mut flush = None;
-        let ended = loop {
-            tokio::select! {
-                biased;
-                Some((index, answer)) = told.recv() => {
-                    self.settle(index, answer);
-                    flush = Some(Instant::now() + TOGETHER);
-                }
-                ended = timeout_at(deadline, &mut task) => break ended,
-                () = until(flush) => {
-                    self.send_fills();
-                    flush = None;
-                }
-            }
-        };
-        while let Ok((index, answer)) = told.try_recv() {
-            self.settle(index, answer);
-        }
-        let took = self.began.elapsed();
-        inner.counters.load_time.record(took);
-        event!(DEBUG, inner, keys = asked, ?took, in_time = ended.is_ok(), "loaded");
-        match ended {
-            Ok(Ok(answers)) if answers.len() == asked => {
-                answers.into_iter().enumerate().for_each(|(index, answer)| self.settle(index, answer));
-                self.end().await;
-            }
-            Ok(Ok(answers)) => self.fail_rest(&Error::LoadCount { asked, got: answers.len() }).await,
-            Ok(Err(ended)) if ended.is_panic() && asked > 1 && way == Way::Together => {
-                let left = std::mem::take(&mut self.flying).into_iter().flatten().collect();
-                self.end().await;
-                return left;
-            }
-            Ok(Err(ended)) if ended.is_panic() => self.fail_rest(&Error::LoadPanicked).await,
-            Ok(Err(_)) => self.fail_rest(&Error::Closed).await,
-            Err(_) => {
-                task.abort();
-                self.fail_rest(&Error::LoadTimeout(inner.settings.load_timeout)).await;
-            }
-        }
-        Vec::new()
-    }
-
-    /// A task, so that a panic is an answer.
-    #[expect(clippy::type_complexity, reason = "said once")]
-    fn start(
-        &self,
-        errand: &Errand,
-        way: Way,
-    ) -> (JoinHandle<Answers<V, L::Error>>, UnboundedReceiver<Told<V, L::Error>>) {
-        let flying = || self.flying.iter().flatten();
-        let names: Vec<K> = flying().map(|one| one.landing.key.clone()).collect();
-        let keys: Vec<_> = names.iter().cloned().zip(self.held.iter().cloned()).collect();
-        let (inner, within) = (Arc::clone(self.inner), Arc::clone(&errand.within));
-        let (batch, told) = crate::batch::Batch::new();
-        let tell = batch.teller();
-        let task = tokio::spawn(async move {
-            let work = async {
-                match way {
-                    Way::Together => batch.loading(async { inner.loader.reload_many(keys).await }).await,
-                    Way::OneByOne => {
-                        let loads = keys.into_iter().map(|(key, _)| inner.loader.load(key));
-                        one_by_one(LOADS_OF_A_BATCH, loads, tell).await
-                    }
-                }
-            };
-            inner.loading(&within, &names, work).await
-        });
-        (task, told)
-    }
-
-    /// Lands one key, unless it has landed.
-    fn settle(&mut self, index: usize, answer: Result<Loaded<V>, L::Error>) {
-        if answer.as_ref().is_ok_and(|loaded| loaded.fate == Fate::Told) {
-            return;
-        }
-        if let Some(one) = self.flying.get_mut(index).and_then(Option::take) {
-            let with = self.inner.settle(&one, answer, self.held[index].take(), self.began);
-            self.fills.extend(fill(&one, with));
-        }
-    }
-
-    /// Tells the shared tier what has landed so far, while the rest is still being loaded.
-    fn send_fills(&mut self) {
-        let (inner, fills) = (Arc::clone(self.inner), std::mem::take(&mut self.fills));
-        tokio::spawn(async move { inner.fill(fills).await });
-    }
-
-    async fn fail_rest(mut self, error: &Error<L::Error>) {
-        for one in std::mem::take(&mut self.flying).into_iter().flatten() {
-            self.inner.fail(&one, error.clone());
-            self.fills.extend(fill(&one, FillWith::Release));
-        }
-        self.end().await;
-    }
-
-    async fn end(self) {
-        self.inner.fill(self.fills).await;
-    }
-}
-
-/// Outcomes that come within this time of each other go to the shared tier in one call.
-const TOGETHER: Duration = Duration::from_millis(5);
-
-async fn until(when: Option<Instant>) {
-    match when {
-        Some(when) => sleep_until(when).await,
-        None => pending().await,
-    }
-}
-
-fn fill<K: Hash + Eq, V, E>(one: &Flying<K, V, E>, with: FillWith) -> Option<Fill> {
-    Some(Fill { key: one.wire.clone()?, lease: one.lease.clone()?, with })
+/// What the cache holds of a key that is loaded.
+pub(super) struct Holding<V> {
+    pub(super) value: Arc<V>,
+    tags: Option<Arc<Tags>>,
 }

@@ -17,6 +17,7 @@ pub(super) struct Outages(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     reason: Option<String>, // of the present outage
+    lately: bool,           // something failed since the last look for news ended
     said: Option<(Instant, String)>,
 }
 
@@ -32,6 +33,7 @@ impl Outages {
     /// The tier failed, or did not answer in time.
     pub(super) fn failed(&self, error: &BackendError) -> Trouble {
         let mut state = self.lock();
+        state.lately = true;
         if state.reason.is_some() {
             return Trouble { begins: false, said: None };
         }
@@ -45,9 +47,13 @@ impl Outages {
         Trouble { begins: true, said }
     }
 
-    /// The tier answered a look for news; whether that ends an outage.
-    pub(super) fn ends(&self) -> bool {
-        self.lock().reason.take().is_some()
+    /// A look for news came to its end; whether that ends an outage. It does if the tier answered, took what had been deferred, and failed
+    /// nothing else since the look before: one that can be read and not written is still out.
+    pub(super) fn looked(&self, answered: bool, delivered: bool) -> bool {
+        let mut state = self.lock();
+        let failed = std::mem::take(&mut state.lately);
+        let over = answered && delivered && !failed;
+        over && state.reason.take().is_some()
     }
 
     pub(super) fn reason(&self) -> Option<String> {

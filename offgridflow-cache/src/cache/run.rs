@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::load::load;
+use super::round::load;
 use super::{Inner, Wire, nested};
 use crate::flight::Landing;
 use crate::loader::Fate;
@@ -133,10 +133,10 @@ where
             to_load.extend(asked);
             return (to_load, Vec::new());
         };
-        let mut busy = Vec::new();
+        let (mut busy, mut unreadable) = (Vec::new(), Vec::new());
         for (mut one, lookup) in asked.into_iter().zip(lookups) {
             match lookup {
-                Lookup::Fresh(entry) => to_load.extend(self.promote(wire, one, &entry)),
+                Lookup::Fresh(entry) => unreadable.extend(self.promote(wire, one, &entry)),
                 Lookup::Stale(entry, Some(lease)) => {
                     one.lease = Some(lease);
                     self.set_aside(wire, &one, &entry);
@@ -155,7 +155,28 @@ where
                 Lookup::Failed => to_load.push(one),
             }
         }
+        to_load.extend(self.lease_unreadable(wire, unreadable).await);
         (to_load, busy)
+    }
+
+    /// Leases for keys whose frames are no values, so that what is loaded replaces them. It costs a trip, and only where there are any.
+    /// Where somebody else is about to replace one, there is none.
+    async fn lease_unreadable(
+        &self,
+        wire: &Wire<K, V>,
+        mut unreadable: Batch<K, V, L::Error>,
+    ) -> Batch<K, V, L::Error> {
+        let keys: Vec<Key> = unreadable.iter().filter_map(|one| one.wire.clone()).collect();
+        if keys.is_empty() {
+            return unreadable;
+        }
+        let lookups = self.look_up(wire, &keys, Purpose::Refresh).await.unwrap_or_default();
+        for (one, lookup) in unreadable.iter_mut().zip(lookups) {
+            if let Lookup::Stale(_, Some(lease)) | Lookup::Miss(lease) = lookup {
+                one.lease = Some(lease);
+            }
+        }
+        unreadable
     }
 
     /// What the shared tier has under `keys`. Where it does not answer, reads pass it by until it answers a look for news.
@@ -208,7 +229,7 @@ where
 
     /// Offers a stale value of the shared tier to who waits, and keeps it near, to be served for as long as it may: until the flight lands, or if it cannot.
     fn set_aside(&self, wire: &Wire<K, V>, one: &Flying<K, V, L::Error>, entry: &Entry) {
-        let fresh = (self.watch.exact() + nanos(entry.left)).saturating_sub(nanos(entry.stale));
+        let fresh = self.watch.exact().saturating_add(nanos(entry.left)).saturating_sub(nanos(entry.stale));
         let mut fresher = false;
         self.near.peek(&one.landing.key, &mut |held| fresher = held.fresh >= fresh);
         if fresher || self.settings.grace() <= entry.stale {

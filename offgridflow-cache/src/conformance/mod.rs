@@ -125,6 +125,7 @@ pub const CHECKS: &[Check] = checks! {
         graces_end: "a value ends with its grace",
         early_asks_are_leased_once: "one of those who ask for a fresh value early gets the lease to replace it",
         what_is_left_shrinks: "a value says how long it is still valid",
+        times_may_be_long: "a lease, a ttl and a grace may be as long as a `Duration`, and are then long",
         frames_come_back_whole: "any bytes, none, and a mebibyte of them come back as they were",
         tags_come_back: "a value comes back with its tags",
         keys_are_bytes: "keys that differ in any byte are different keys",

@@ -6,7 +6,7 @@ use tokio::time::sleep;
 
 use super::space::{MINUTE, Space};
 use super::{Violation, ensure};
-use crate::{CacheKey, Entry, Fill, FillWith, Key, KeyParts, Lookup, Terms};
+use crate::{CacheKey, Entry, Fill, FillWith, Filled, Key, KeyParts, Lookup, Terms};
 
 type Verdict = Result<(), Violation>;
 
@@ -88,6 +88,21 @@ pub(super) async fn what_is_left_shrinks(space: &Space) -> Verdict {
     let longest = MINUTE - Duration::from_millis(20);
     ensure!(entry.left <= longest, "{:?} left of {MINUTE:?} after 50 ms", entry.left);
     ensure!(entry.left > MINUTE / 2, "only {:?} left of {MINUTE:?} after 50 ms", entry.left);
+    Ok(())
+}
+
+pub(super) async fn times_may_be_long(space: &Space) -> Verdict {
+    for ttl in [MINUTE, Duration::MAX] {
+        let name = format!("{ttl:?}");
+        let lease = space.lease_for(&name, Duration::MAX).await?;
+        let entry = Entry { left: ttl, ..space.entry("v", &[]) };
+        let filled = space.fill(&name, lease, entry.with_grace(Duration::MAX)).await?;
+        ensure!(filled == Filled::Stored, "the longest lease did not fill");
+        let Lookup::Fresh(entry) = space.ask(&name).await? else {
+            return Err(Violation(format!("a value with a ttl of {ttl:?} is not fresh at once")));
+        };
+        ensure!(entry.left > ttl.min(10 * MINUTE) / 2, "only {:?} left of {ttl:?}", entry.left);
+    }
     Ok(())
 }
 

@@ -91,7 +91,7 @@ impl Circuit {
         let mut tally = self.tally();
         match pass {
             Pass::Probe => {
-                tally.pause = (tally.pause * 2).min(self.settings.longest_pause);
+                tally.pause = tally.pause.saturating_mul(2).min(self.settings.longest_pause);
                 self.shut(&tally);
             }
             Pass::Regular => {

@@ -14,7 +14,7 @@ pub use self::moka::Moka;
 #[cfg(feature = "quick_cache")]
 pub use self::quick::QuickCache;
 pub(crate) use self::watch::{Watch, nanos};
-use crate::tags::Mark;
+use crate::tags::{Mark, Tags};
 
 /// A value as the near tier keeps it, with all that a hit has to look at.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub struct Held<V> {
     pub(crate) doubted: u64,       // Δ/2 after it was asked for: until then it needs no news of invalidations
     pub(crate) cost: u64,          // nanoseconds that it took to load
     pub(crate) name: Mark,         // of the wire name; 0 without a shared tier
-    pub(crate) tags: Box<[Mark]>,
+    pub(crate) tags: Option<Arc<Tags>>,
 }
 
 impl<V> Held<V> {
@@ -35,6 +35,10 @@ impl<V> Held<V> {
     #[must_use]
     pub fn value(&self) -> Option<&Arc<V>> {
         self.value.as_ref()
+    }
+
+    pub(crate) fn marks(&self) -> &[Mark] {
+        self.tags.as_ref().map_or(&[], |tags| tags.marks())
     }
 }
 

@@ -1,4 +1,6 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
+#[cfg(feature = "sim")]
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,22 +8,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{
-    BackendStats, CacheBackend, Caps, Change, Entry, Fill, FillWith, Filled, Lease, Lookup, News, Position,
-    Scope, Terms,
-};
+#[cfg(feature = "sim")]
+pub(crate) use self::faults::Asks;
+use self::space::Space;
+use super::{BackendStats, CacheBackend, Caps, Fill, Filled, Lookup, News, Position, Scope, Terms};
 #[cfg(feature = "sim")]
 use crate::sim::Notice;
 use crate::{BackendError, Key};
 
-/// Removals remembered a namespace; who is further behind starts over.
-const LOG: usize = 1_024;
-/// Removed tags remembered a namespace; beyond it everything older is invalid.
-const TAGS: usize = 10_000;
+#[cfg(feature = "sim")]
+mod faults;
+mod listeners;
+mod space;
+
 /// Keys kept a namespace, unless another number is given.
 const KEYS: usize = 100_000;
 
@@ -46,84 +48,11 @@ struct Memory {
     #[cfg(feature = "sim")]
     notice: Notice,
     #[cfg(feature = "sim")]
+    scripts: HashSet<Asks>, // that it knows since it was started
+    #[cfg(feature = "sim")]
     saved: HashMap<String, Space>,
     #[cfg(feature = "sim")]
     skew: Duration,
-}
-
-#[derive(Debug, Default)]
-#[cfg_attr(feature = "sim", derive(Clone))]
-struct Space {
-    epoch: u64,
-    #[cfg(feature = "sim")]
-    run: u64, // in which the epoch was minted
-    capacity: usize,
-    slots: HashMap<Vec<u8>, Slots>,
-    sequence: u64,
-    floor: u64,
-    tags: HashMap<Arc<str>, u64>,
-    log: BTreeMap<u64, Vec<Change>>,
-    tokens: u64,
-    listeners: Arc<Listeners>,
-}
-
-/// Who wants to hear of removals: a channel each, told in the order they came. Receivers of one channel would be woken in an order
-/// that tokio draws, and no run of the simulation could be repeated.
-#[derive(Debug, Default)]
-struct Listeners(Mutex<Vec<watch::Sender<()>>>);
-
-impl Listeners {
-    fn lock(&self) -> MutexGuard<'_, Vec<watch::Sender<()>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn add(&self) -> watch::Receiver<()> {
-        let (sender, receiver) = watch::channel(());
-        self.lock().push(sender);
-        receiver
-    }
-
-    /// Tells all, and forgets those who are gone.
-    fn tell(&self) {
-        self.lock().retain(|listener| listener.send(()).is_ok());
-    }
-}
-
-/// What there is of a key, by schema: removed together.
-type Slots = Vec<(u32, Slot)>;
-
-#[derive(Debug, Default)]
-#[cfg_attr(feature = "sim", derive(Clone))]
-struct Slot {
-    stored: Option<Stored>,
-    lease: Option<Given>,
-}
-
-/// A lease that was given.
-#[derive(Debug)]
-#[cfg_attr(feature = "sim", derive(Clone))]
-struct Given {
-    token: Bytes,
-    at: Instant,
-    until: Instant,
-}
-
-#[derive(Debug)]
-#[cfg_attr(feature = "sim", derive(Clone))]
-struct Stored {
-    frame: Bytes,
-    fresh: Instant,
-    until: Instant, // kept
-    born: u64,
-    tags: Vec<Arc<str>>,
-}
-
-impl Stored {
-    fn entry_at(&self, now: Instant) -> Entry {
-        let left = self.fresh.saturating_duration_since(now);
-        let entry = Entry::new(self.frame.clone(), left, self.tags.clone());
-        entry.stale_for(now.saturating_duration_since(self.fresh))
-    }
 }
 
 impl Default for InProcess {
@@ -135,13 +64,6 @@ impl Default for InProcess {
 impl fmt::Debug for InProcess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("InProcess").field("capacity", &self.capacity).finish_non_exhaustive()
-    }
-}
-
-impl Slot {
-    fn lives_at(&self, now: Instant) -> bool {
-        self.stored.as_ref().is_some_and(|stored| stored.until > now)
-            || self.lease.as_ref().is_some_and(|lease| lease.until > now)
     }
 }
 
@@ -166,69 +88,15 @@ impl InProcess {
         #[cfg(feature = "sim")]
         let run = memory.run;
         let empty = || Space {
-            epoch,
             #[cfg(feature = "sim")]
             run,
-            capacity: self.capacity,
-            ..Space::default()
+            ..Space::new(epoch, self.capacity)
         };
         work(memory.spaces.entry(namespace.to_owned()).or_insert_with(empty), now)
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Faults that only a simulation plays.
-#[cfg(feature = "sim")]
-impl InProcess {
-    pub(crate) fn lose_memory(&self) {
-        let mut memory = self.memory();
-        (memory.epoch, memory.spaces) = (next_epoch(), HashMap::new());
-    }
-
-    pub(crate) fn save_memory(&self) {
-        let mut memory = self.memory();
-        memory.saved = memory.spaces.clone();
-    }
-
-    /// What was saved is there again, values and epochs included, until [`notice`](Self::notice) says so.
-    pub(crate) fn restore_memory(&self, notice: Notice) {
-        let mut memory = self.memory();
-        memory.spaces = memory.saved.clone();
-        (memory.epoch, memory.run, memory.notice) = (next_epoch(), next_epoch(), notice);
-    }
-
-    /// Gives the namespace another epoch, in which nothing is stored, if it was rolled back and who asks can know: by what it has `seen`,
-    /// or by the run where it `checks` that, or does not know the epoch.
-    pub(crate) fn notice(&self, namespace: &str, seen: Option<&Position>, checks: bool) {
-        let mut memory = self.memory();
-        let (run, notice) = (memory.run, memory.notice);
-        let Some(space) = memory.spaces.get_mut(namespace) else { return };
-        let now = space.position();
-        let known = seen.filter(|seen| seen.epoch == now.epoch);
-        let behind = known.is_some_and(|seen| seen.sequence > now.sequence);
-        let rolled_back = match notice {
-            Notice::ByAll => behind || (checks || known.is_none()) && run != space.run,
-            Notice::ByNews => checks && run != space.run,
-            Notice::Never => false,
-        };
-        if rolled_back {
-            (space.epoch, space.run) = (next_epoch(), run);
-            space.slots.clear();
-        }
-    }
-
-    pub(crate) fn position(&self, namespace: &str) -> Position {
-        self.with(namespace, |space, _| space.position())
-    }
-
-    pub(crate) fn jump_clock(&self, millis: i64) {
-        let mut memory = self.memory();
-        let by = Duration::from_millis(millis.unsigned_abs());
-        memory.skew =
-            if millis < 0 { memory.skew.saturating_sub(by) } else { memory.skew.saturating_add(by) };
     }
 }
 
@@ -241,6 +109,8 @@ impl Default for Memory {
             run: next_epoch(),
             #[cfg(feature = "sim")]
             notice: Notice::ByAll,
+            #[cfg(feature = "sim")]
+            scripts: HashSet::new(),
             #[cfg(feature = "sim")]
             saved: HashMap::new(),
             #[cfg(feature = "sim")]
@@ -266,129 +136,6 @@ impl Memory {
 fn next_epoch() -> u64 {
     static EPOCHS: AtomicU64 = AtomicU64::new(0);
     EPOCHS.fetch_add(1, Ordering::Relaxed)
-}
-
-/// The slot of a schema.
-fn slot_of(slots: &mut Slots, schema: u32) -> &mut Slot {
-    let place = slots.iter().position(|(of, _)| *of == schema).unwrap_or_else(|| {
-        slots.push((schema, Slot::default()));
-        slots.len() - 1
-    });
-    &mut slots[place].1
-}
-
-impl Space {
-    fn position(&self) -> Position {
-        Position { epoch: Bytes::copy_from_slice(&self.epoch.to_be_bytes()), sequence: self.sequence }
-    }
-
-    /// Makes room for one more key. What goes is a miss, and its leases are refused.
-    fn make_room(&mut self, now: Instant) {
-        if self.slots.len() < self.capacity {
-            return;
-        }
-        self.slots.retain(|_, slots| {
-            slots.retain(|(_, slot)| slot.lives_at(now));
-            !slots.is_empty()
-        });
-        let surplus = (self.slots.len() + 1).saturating_sub(self.capacity);
-        if surplus > 0 {
-            let many = surplus.max(self.capacity / 8);
-            let names: Vec<_> = self.slots.keys().take(many).cloned().collect(); // in the hash's order: at random
-            names.iter().for_each(|name| drop(self.slots.remove(name)));
-        }
-    }
-
-    fn look_up(&mut self, key: &Key, terms: &Terms, now: Instant) -> Lookup {
-        if !self.slots.contains_key(key.name()) {
-            self.make_room(now);
-        }
-        let (floor, tags) = (self.floor, &self.tags);
-        let slots = self.slots.entry(key.name().to_vec()).or_default();
-        slots.retain(|(schema, slot)| *schema == key.schema() || slot.lives_at(now)); // of a version that is no longer run
-        let slot = slot_of(slots, key.schema());
-        let valid = slot.stored.as_ref().filter(|stored| {
-            let removed = |tag| tags.get(tag).is_some_and(|version| *version > stored.born);
-            stored.until > now && stored.born >= floor && !stored.tags.iter().any(removed)
-        });
-        let entry = valid.map(|stored| stored.entry_at(now));
-        let fresh = entry.as_ref().is_some_and(|entry| !entry.left.is_zero());
-        let lives =
-            |lease: &Given| lease.until > now && now.saturating_duration_since(lease.at) < terms.patience;
-        let busy = slot.lease.as_ref().is_some_and(lives);
-        match entry {
-            Some(entry) if fresh && (busy || !terms.early) => return Lookup::Fresh(entry),
-            Some(entry) if busy => return Lookup::Stale(entry, None),
-            None if busy => return Lookup::Busy,
-            _ => {}
-        }
-        self.tokens += 1;
-        let token: Bytes = [self.epoch, self.tokens].map(u64::to_be_bytes).concat().into(); // no other life's
-        slot.lease = Some(Given { token: token.clone(), at: now, until: now + terms.lease });
-        let lease = Lease { token, born: self.sequence };
-        match entry {
-            Some(entry) => Lookup::Stale(entry, Some(lease)),
-            None => Lookup::Miss(lease),
-        }
-    }
-
-    fn fill(&mut self, fill: Fill, now: Instant) -> Filled {
-        let Some(slots) = self.slots.get_mut(fill.key.name()) else { return Filled::Fenced };
-        let slot = slot_of(slots, fill.key.schema());
-        if !slot.lease.as_ref().is_some_and(|given| given.token == fill.lease.token && given.until > now) {
-            return Filled::Fenced;
-        }
-        slot.lease = None;
-        if let FillWith::Entry(entry) = fill.with {
-            let (fresh, born) = (now + entry.left, fill.lease.born);
-            let until = fresh + entry.grace;
-            slot.stored = Some(Stored { frame: entry.frame, fresh, until, born, tags: entry.tags });
-        }
-        Filled::Stored
-    }
-
-    fn remove(&mut self, scope: Scope) {
-        self.sequence += 1;
-        let sequence = self.sequence;
-        let changes = match scope {
-            Scope::Keys(keys) => keys.iter().map(|key| self.remove_key(key)).collect(),
-            Scope::Tags(tags) => tags.into_iter().map(|tag| self.remove_tag(tag, sequence)).collect(),
-            Scope::Namespace => {
-                self.floor = sequence;
-                self.slots.clear(); // with them the leases
-                vec![Change::Namespace]
-            }
-        };
-        self.log.insert(sequence, changes);
-        while self.log.len() > LOG {
-            self.log.pop_first();
-        }
-        self.listeners.tell();
-    }
-
-    fn remove_key(&mut self, key: &Key) -> Change {
-        self.slots.remove(key.name());
-        Change::Key(Bytes::copy_from_slice(key.name()))
-    }
-
-    fn remove_tag(&mut self, tag: Arc<str>, sequence: u64) -> Change {
-        if self.tags.len() >= TAGS && !self.tags.contains_key(&tag) {
-            self.tags.clear();
-            self.floor = sequence;
-        }
-        self.tags.insert(Arc::clone(&tag), sequence);
-        Change::Tag(tag)
-    }
-
-    fn news(&self, seen: Option<&Position>) -> News {
-        let position = self.position();
-        let known = |since: u64| self.sequence == since || self.log.contains_key(&(since + 1));
-        let whole = seen.filter(|seen| seen.epoch == position.epoch && known(seen.sequence));
-        let since = |seen: &Position| {
-            self.log.range(seen.sequence + 1..).flat_map(|(_, changes)| changes.clone()).collect()
-        };
-        News { changes: whole.map(since), position }
-    }
 }
 
 #[async_trait]
@@ -434,7 +181,11 @@ impl CacheBackend for InProcess {
 mod tests {
     use std::time::Duration;
 
+    use bytes::Bytes;
+
+    use super::space::TAGS;
     use super::*;
+    use crate::{Entry, FillWith};
 
     #[tokio::test(start_paused = true)]
     async fn a_full_store_keeps_its_bound_and_drops_what_is_expired_first() {

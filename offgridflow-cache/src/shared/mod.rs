@@ -12,10 +12,15 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::watch;
 
+#[cfg(feature = "sim")]
+pub(crate) use self::in_process::Asks;
 pub use self::in_process::InProcess;
 #[cfg(feature = "redis")]
 pub use self::redis::RedisBackend;
 use crate::{BackendError, Key};
+
+/// Times are cut down to this, which stands for ever: a clock counts farther, and so does a script, but not without end.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
 
 /// A store that many processes share: bytes under keys, with a lease for whoever has to fill a missing one.
 ///
@@ -26,8 +31,8 @@ use crate::{BackendError, Key};
 /// not found again.
 ///
 /// A key has a [name](Key::name) and a [schema](Key::schema), of which nodes of several may share a namespace. Removals go by name and
-/// concern every schema. Values and leases are best kept for each schema: who finds a frame of another one can neither read nor replace it,
-/// and loads for itself.
+/// concern every schema. Values and leases are best kept for each schema: who finds a frame of another one cannot read it, and replaces it as
+/// it would a damaged one, to be replaced in turn.
 #[async_trait]
 pub trait CacheBackend: fmt::Debug + Send + Sync + 'static {
     /// Looks up `keys`, all of one namespace, in one round trip, answering in their order; a miss carries a lease.

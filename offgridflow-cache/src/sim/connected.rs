@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::task_local;
 use tokio::time::Instant;
 
+use crate::shared::Asks;
 use crate::{
     BackendError, BackendStats, CacheBackend, Caps, Fill, Filled, InProcess, Key, Lookup, News, Position,
     Scope, Terms,
@@ -32,14 +33,14 @@ impl Connected {
     }
 
     /// Before a call: a store that was rolled back may notice it by what its caller had seen.
-    fn asks(&self, namespace: &str, checks: bool) {
+    fn asks(&self, namespace: &str, asks: Asks) {
         let sent = SENT.try_with(|sent| *sent).unwrap_or_else(|_| Instant::now());
         let seen = {
             let all = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
             let of_namespace = all.get(namespace).into_iter().flatten();
             of_namespace.filter(|(at, _)| *at <= sent).last().map(|(_, seen)| seen.clone())
         };
-        self.store.notice(namespace, seen.as_ref(), checks);
+        self.store.notice(namespace, seen.as_ref(), asks);
     }
 
     /// After a call.
@@ -62,7 +63,7 @@ impl Connected {
 impl CacheBackend for Connected {
     async fn get_or_lease(&self, keys: &[Key], terms: &Terms) -> Result<Vec<Lookup>, BackendError> {
         let Some(namespace) = keys.first().map(Key::namespace) else { return Ok(Vec::new()) };
-        self.asks(namespace, false);
+        self.asks(namespace, Asks::Look);
         self.called(namespace, self.store.get_or_lease(keys, terms).await)
     }
 
@@ -70,17 +71,17 @@ impl CacheBackend for Connected {
         let Some(namespace) = fills.first().map(|fill| fill.key.namespace().to_owned()) else {
             return Ok(Vec::new());
         };
-        self.asks(&namespace, false);
+        self.asks(&namespace, Asks::Fill);
         self.called(&namespace, self.store.fill_if(fills).await)
     }
 
     async fn remove(&self, namespace: &str, scope: Scope) -> Result<(), BackendError> {
-        self.asks(namespace, true);
+        self.asks(namespace, Asks::Remove);
         self.called(namespace, self.store.remove(namespace, scope).await)
     }
 
     async fn news(&self, namespace: &str, seen: Option<Position>) -> Result<News, BackendError> {
-        self.asks(namespace, true);
+        self.asks(namespace, Asks::News);
         self.called(namespace, self.store.news(namespace, seen).await)
     }
 

@@ -167,12 +167,19 @@ fn episode(dice: &mut Dice, shape: &Shape, at: u64, steps: &mut Vec<Step>) {
     let mut step = |at, act| steps.push(Step { at, act });
     step(at - dice.below(50), read(node));
     step(at - dice.below(50), read(other));
-    step(at, Act::Update { node, key, reach: Reach::Key, patience: None });
-    match (shape.theme, dice.below(4)) {
+    let turn = dice.below(4);
+    let sweeps = shape.theme == Theme::Updates && turn >= 2;
+    let reach = if sweeps { [Reach::Tag, Reach::Everything][dice.index(2)] } else { Reach::Key };
+    step(at, Act::Update { node, key, reach, patience: None });
+    match (shape.theme, turn) {
         (Theme::Deaths, 0) => step(at + dice.between(3, 40), Act::Crash { node }),
-        (Theme::Updates, 0..3) => {
+        (Theme::Updates, 0 | 1) => {
             let (before, takes) = (dice.between(8, 40), dice.between(25, 70));
             step(at - before, Act::LeasedPut { node: other, key, takes });
+        }
+        (Theme::Updates, _) => {
+            let (before, after) = (dice.between(8, 14), dice.between(52, 80)); // it may be deferred by then
+            step(at - before, Act::LeasedPut { node, key, takes: before + after });
         }
         (Theme::Rollbacks, 0) => {
             step(at - dice.below(10), Act::Save);

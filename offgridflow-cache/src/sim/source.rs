@@ -120,8 +120,10 @@ impl Loader<u64, Version> for Source {
         for ((key, held), answer) in keys.iter().zip(&mut answers) {
             let same =
                 |loaded: &Loaded<Version>| loaded.value.is_some() && loaded.value.as_ref() == held.as_deref();
-            if answer.as_ref().is_ok_and(same) && self.world.site(self.node, 48 + key).dice.percent(50) {
-                *answer = Ok(Loaded::not_modified().tag(tag(*key)));
+            let mut site = self.world.site(self.node, 48 + key);
+            if answer.as_ref().is_ok_and(same) && site.dice.percent(50) {
+                let unchanged = Loaded::not_modified(); // which keeps its tag, or is told it again
+                *answer = Ok(if site.dice.percent(50) { unchanged.tag(tag(*key)) } else { unchanged });
             }
         }
         answers

@@ -7,8 +7,9 @@ use crate::{CacheBackend, InProcess};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Notice {
-    /// Who looks for news or removes something, and who asks for values having seen a removal that the store knows nothing of, or not having
-    /// seen the epoch: it is in another life from then on. That is the protocol.
+    /// Who looks for news or removes something; who asks for values having seen a removal that the store knows nothing of, or not having
+    /// seen the epoch; and the first who asks, or fills, since it started again (`NOSCRIPT`): it is in another life from then on. That is
+    /// the protocol.
     ByAll,
     /// Who looks for news or removes something: [`Mutant::BelieveLooks`](super::Mutant::BelieveLooks).
     ByNews,

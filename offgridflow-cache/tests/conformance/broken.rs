@@ -47,6 +47,7 @@ defects! {
     GraceNeverEnds => "graces_end",
     EarlyLeasesForAll => "early_asks_are_leased_once",
     LeftStandsStill => "what_is_left_shrinks",
+    LongTimesWrap => "times_may_be_long",
     FramesTrimmed => "frames_come_back_whole",
     TagsDropped => "tags_come_back",
     KeysAsText => "keys_are_bytes",
@@ -75,6 +76,9 @@ defects! {
 
 /// Removals that are remembered.
 const LOG: usize = 1_000;
+
+/// A time that stands for ever.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
 
 #[derive(Debug)]
 pub(crate) struct Broken {
@@ -120,6 +124,12 @@ impl Broken {
         work(self.spaces.lock().unwrap().entry(namespace.to_owned()).or_default())
     }
 
+    /// When so much time will have passed.
+    fn after(&self, now: Instant, time: Duration) -> Instant {
+        let wraps = time > LONGEST && self.has(Defect::LongTimesWrap);
+        now + if wraps { Duration::ZERO } else { time.min(LONGEST) }
+    }
+
     fn name(&self, key: &Key) -> Vec<u8> {
         if self.has(Defect::KeysAsText) {
             return String::from_utf8_lossy(key.name()).into_owned().into_bytes();
@@ -162,7 +172,7 @@ impl Broken {
             space.tokens += 1;
         }
         let token = Bytes::from([space.tokens.to_be_bytes().as_slice(), &name].concat());
-        slot.leases.push((token.clone(), now + terms.lease));
+        slot.leases.push((token.clone(), self.after(now, terms.lease)));
         slot.given = Some(now);
         let lease = Lease::new(token, space.sequence);
         match found {
@@ -183,7 +193,8 @@ impl Broken {
         }
         let (grace, forever) =
             (stored.entry.grace, self.has(Defect::NothingExpires) && stored.entry.grace.is_zero());
-        let kept = stored.until + if self.has(Defect::GraceNeverEnds) { grace * 1_000 } else { grace };
+        let grace_kept = if self.has(Defect::GraceNeverEnds) { grace.saturating_mul(1_000) } else { grace };
+        let kept = self.after(stored.until, grace_kept);
         if kept <= now && !forever {
             return None;
         }
@@ -192,7 +203,7 @@ impl Broken {
         } else {
             stored.until
         };
-        let fresh = if forever && fresh <= now { now + stored.entry.left } else { fresh };
+        let fresh = if forever && fresh <= now { self.after(now, stored.entry.left) } else { fresh };
         let left = if self.has(Defect::LeftStandsStill) && fresh > now {
             stored.entry.left
         } else {
@@ -238,7 +249,7 @@ impl Broken {
                     entry.frame.truncate(end);
                 }
                 let born = if self.has(Defect::BornWhenFilled) { sequence } else { fill.lease.born };
-                slot.value = Some(Stored { until: now + entry.left, entry, born });
+                slot.value = Some(Stored { until: self.after(now, entry.left), entry, born });
             }
         }
         Filled::Stored

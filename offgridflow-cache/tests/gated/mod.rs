@@ -64,15 +64,17 @@ pub(crate) struct Gated {
     pub(crate) remove: Gate,
     pub(crate) news: Gate,
     pub(crate) silent: Arc<AtomicBool>,
+    pub(crate) takes_no_removals: Arc<AtomicBool>,
+    pub(crate) takes_no_fills: Arc<AtomicBool>,
     pub(crate) asked: Arc<AtomicU64>,
 }
 
 impl Gated {
     pub(crate) fn over(store: &InProcess) -> Self {
         let (link, gate) = (Arc::new(store.clone()), Gate::open);
-        let (store, silent, asked) = (store.clone(), Arc::default(), Arc::default());
+        let (silent, asked) = (Arc::default(), Arc::default());
         Self {
-            store,
+            store: store.clone(),
             link,
             ask: gate(),
             told: gate(),
@@ -80,6 +82,8 @@ impl Gated {
             remove: gate(),
             news: gate(),
             silent,
+            takes_no_removals: Arc::default(),
+            takes_no_fills: Arc::default(),
             asked,
         }
     }
@@ -89,6 +93,12 @@ impl Gated {
             std::future::pending::<()>().await;
         }
     }
+}
+
+/// What a store says that may only be read.
+fn unless(refuses: &AtomicBool) -> Result<(), BackendError> {
+    let refusal = BackendError::Protocol { backend: "the gated store", what: "that it takes no writes" };
+    if refuses.load(Ordering::SeqCst) { Err(refusal) } else { Ok(()) }
 }
 
 #[async_trait]
@@ -105,12 +115,14 @@ impl CacheBackend for Gated {
     async fn fill_if(&self, fills: Vec<Fill>) -> Result<Vec<Filled>, BackendError> {
         self.unless_silent().await;
         self.fill.pass().await;
+        unless(&self.takes_no_fills)?;
         self.link.fill_if(fills).await
     }
 
     async fn remove(&self, namespace: &str, scope: Scope) -> Result<(), BackendError> {
         self.unless_silent().await;
         self.remove.pass().await;
+        unless(&self.takes_no_removals)?;
         self.link.remove(namespace, scope).await
     }
 

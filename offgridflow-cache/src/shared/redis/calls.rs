@@ -64,8 +64,8 @@ impl RedisBackend {
         mut arguments: Vec<Value>,
     ) -> Result<Vec<Value>, BackendError> {
         self.counts.commands.fetch_add(1, Ordering::Relaxed);
-        let mut answer: Result<Value, _> =
-            script.evalsha(&self.client, keys.clone(), arguments.clone()).await;
+        let call = script.evalsha(&self.client, keys.clone(), arguments.clone());
+        let mut answer: Result<Value, _> = self.door.pass(&self.client, call).await;
         if answer.as_ref().is_err_and(|error| error.details().starts_with("NOSCRIPT"))
             && let Some(source) = script.lua()
         {

@@ -47,6 +47,9 @@ local answers = { { epoch, sequence, rolled_back } }
 for i = 4, #KEYS do
   local key = KEYS[i]
   local found = pcall('HMGET', key, value, header)
+  if found.err and sub(found.err, 1, 9) == 'WRONGTYPE' and type(pcall('UNLINK', key)) == 'number' then
+    found = pcall('HMGET', key, value, header) -- not ours: the name is
+  end
   local left, names = false, nil
   if found[1] and found[2] then left, names = judge(found[2]) end
   if found.err then

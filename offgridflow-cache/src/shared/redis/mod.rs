@@ -1,6 +1,7 @@
 //! The shared tier over Redis.
 
 mod calls;
+mod door;
 mod messages;
 mod plain;
 mod scripts;
@@ -19,10 +20,11 @@ use fred::types::{Builder, Key as RedisKey, Value};
 use tokio::sync::watch;
 
 use self::calls::Call;
+use self::door::{Door, is_refusal};
 use self::messages::{Connection, Messages};
 use self::scripts::{Scripts, Tokens};
 use self::seen::{Seen, farther};
-use self::wire::{change, hashes, integer, lookup, millis, names, raw, slot, text};
+use self::wire::{change, hashes, integer, lookup, millis, names, raw, slot, some_millis, text};
 use super::{
     BackendStats, CacheBackend, Caps, Change, Fill, FillWith, Filled, Lookup, News, Position, Scope, Terms,
 };
@@ -42,7 +44,7 @@ const MESSAGES: usize = 1_024;
 ///
 /// All keys of a namespace carry the hash tag `{namespace}`, so that one script may touch them; a namespace lives in one slot of a
 /// cluster. Values, their expiry and the lease are fields of one hash a key, for each schema its own. Names used: `ogf:{namespace}:clock`, `:tags`, `:log`
-/// and `:k:…`.
+/// and `:k:…`; what is found under one of the last kind and is no hash is replaced.
 ///
 /// A user without the right to run scripts only reads: what others store and remove is seen, nothing is filled, and removals fail, which
 /// the cache defers. `HMGET`, `ZMSCORE`, `ZRANGEBYSCORE`, `EXISTS` and `TIME` are what that takes. Rights that are given later are noticed.
@@ -56,6 +58,7 @@ pub struct RedisBackend {
     tokens: Arc<Tokens>,
     counts: Arc<Counts>,
     messages: Arc<Messages>,
+    door: Arc<Door>,
     seen: Arc<Seen>,
     #[expect(dead_code, reason = "dropped with the last clone, which closes it")]
     connection: Option<Arc<Connection<Client>>>, // `None`: the client is its owner's
@@ -116,8 +119,9 @@ impl RedisBackend {
             .set_policy(ReconnectPolicy::new_exponential(0, 50, 2_000, 2))
             .build()
             .map_err(address)?;
-        let connection = Some(Arc::new(Connection::open(&client)));
-        Ok(Self { connection, ..Self::over(client) })
+        let store = Self::over(client);
+        let connection = Some(Arc::new(Connection::open(&store.client)));
+        Ok(Self { connection, ..store })
     }
 
     /// Over a client that is connected, or will be: TLS, users, cluster and sentinel are its own to configure. It should have a
@@ -125,12 +129,14 @@ impl RedisBackend {
     #[must_use]
     pub fn over(client: Client) -> Self {
         let messages = Arc::new(Messages::over(&client));
+        let door = Arc::new(Door::of(&client));
         Self {
             client,
             scripts: Arc::new(Scripts::new()),
             tokens: Arc::new(Tokens::new()),
             counts: Arc::default(),
             messages,
+            door,
             seen: Arc::default(),
             connection: None,
             denied: Arc::default(),
@@ -154,7 +160,7 @@ impl RedisBackend {
             let schema = text(keys[0].schema().to_string());
             let call = Call {
                 keys: keys.iter().map(slot).collect(),
-                arguments: vec![millis(terms.lease), early, millis(terms.patience), schema],
+                arguments: vec![some_millis(terms.lease), early, some_millis(terms.patience), schema],
                 ..Call::of(namespace)
             };
             match self.call(&self.scripts.look, call).await {
@@ -173,7 +179,13 @@ impl RedisBackend {
 
     fn failed(&self, error: fred::error::Error) -> BackendError {
         self.counts.errors.fetch_add(1, Ordering::Relaxed);
-        BackendError::Failed { backend: NAME, source: Box::new(error) }
+        let (backend, refused) = (NAME, is_refusal(&error));
+        let source = Box::new(error);
+        if refused {
+            BackendError::Refused { backend, source }
+        } else {
+            BackendError::Failed { backend, source }
+        }
     }
 
     /// What commands without scripts give, counted.
@@ -182,7 +194,7 @@ impl RedisBackend {
         answer: impl Future<Output = Result<T, fred::error::Error>>,
     ) -> Result<T, BackendError> {
         self.counts.commands.fetch_add(1, Ordering::Relaxed);
-        answer.await.map_err(|error| self.failed(error))
+        self.door.pass(&self.client, answer).await.map_err(|error| self.failed(error))
     }
 
     /// Whether fills are of any use: there are scripts, and this is no replica.
@@ -252,8 +264,8 @@ impl CacheBackend for RedisBackend {
                 arguments.extend(match with {
                     FillWith::Entry(entry) => [
                         Value::Bytes(entry.frame.clone()),
-                        millis(entry.left),
-                        Value::Integer(i64::try_from(entry.grace.as_millis()).unwrap_or(0)),
+                        some_millis(entry.left),
+                        millis(entry.grace),
                         text(hashes(&entry.tags)),
                         raw(&names(&entry.tags)),
                     ],

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use fred::types::{Key as RedisKey, Value};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::shared::LONGEST;
 use crate::{Change, Entry, Key, Lease, Lookup, Position};
 
 /// A name of the namespace's own: the clock, the tags, the log.
@@ -62,8 +63,14 @@ pub(super) fn integer(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
+/// In milliseconds, of which a script counts as many as [`LONGEST`] has without a mistake.
 pub(super) fn millis(duration: Duration) -> Value {
-    Value::Integer(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX).max(1))
+    Value::Integer(i64::try_from(duration.min(LONGEST).as_millis()).unwrap_or(i64::MAX))
+}
+
+/// As [`millis`], and at least one: none means something else.
+pub(super) fn some_millis(duration: Duration) -> Value {
+    millis(duration.max(Duration::from_millis(1)))
 }
 
 /// What a value's header says, as `fill.lua` packs it.

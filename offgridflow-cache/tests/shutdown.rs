@@ -1,0 +1,116 @@
+//! Removals on a runtime that has ended, and outside of any: nothing removed is served, and nothing is lost that can be delivered.
+#![cfg(all(feature = "json", feature = "quick_cache"))]
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use offgridflow_cache::{Cache, CacheBuilder, Delivery, InProcess, Json, Loaded, Loader};
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::time::sleep;
+
+const DELTA: Duration = Duration::from_millis(100);
+
+#[derive(Clone, Default)]
+struct Source(Arc<AtomicU64>);
+
+impl Loader<u64, u64> for Source {
+    type Error = Infallible;
+
+    async fn load(&self, _: u64) -> Result<Loaded<u64>, Infallible> {
+        Ok(Loaded::value(self.0.load(Ordering::SeqCst)).tag("tag"))
+    }
+}
+
+type Node = Cache<u64, u64, Source>;
+
+fn runtime() -> Runtime {
+    Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+}
+
+/// A runtime that has ended.
+fn ended() -> Handle {
+    let runtime = runtime();
+    let handle = runtime.handle().clone();
+    runtime.shutdown_background();
+    handle
+}
+
+fn alone() -> CacheBuilder<u64, u64> {
+    Cache::builder("ends").max_staleness(DELTA)
+}
+
+const WAYS: [&str; 5] = ["by key", "by tag", "with everything", "by a put", "by a put under a lease"];
+
+async fn remove(node: &Node, way: &str) -> Delivery {
+    match way {
+        "by key" => node.invalidate(&1).await,
+        "by tag" => node.invalidate_tag("tag").await,
+        "with everything" => node.clear().await,
+        "by a put" => node.put(&1, 1).await,
+        _ => node.lease(&1).await.put(1).await,
+    }
+}
+
+async fn read(node: &Node) -> u64 {
+    *node.get(&1).await.unwrap().unwrap()
+}
+
+/// Until reads of `node` give this.
+async fn reads(node: &Node, value: u64) {
+    for _ in 0..1_000 {
+        if read(node).await == value {
+            return;
+        }
+        sleep(DELTA / 20).await;
+    }
+    panic!("{value} is not read");
+}
+
+/// What becomes of a removal that `call` makes from elsewhere; `alive` is where the cache was built.
+fn is_removed(call: impl Fn(&Node, &str) -> Delivery) {
+    let alive = runtime();
+    for way in WAYS {
+        let source = Source::default();
+        let cache = alone().build(source.clone()).unwrap();
+        assert_eq!(alive.block_on(read(&cache)), 0);
+        source.0.store(1, Ordering::SeqCst);
+        assert_eq!(call(&cache, way), Delivery::Delivered, "{way}: there is nobody else to be told");
+        assert_eq!(alive.block_on(read(&cache)), 1, "{way}");
+
+        let (source, store) = (Source::default(), InProcess::new());
+        let node = || alone().shared(store.clone(), Json).build(source.clone()).unwrap();
+        let (cache, other) = alive.block_on(async { (node(), node()) });
+        alive.block_on(async {
+            reads(&cache, 0).await;
+            reads(&other, 0).await;
+        });
+        source.0.store(1, Ordering::SeqCst);
+        assert_eq!(call(&cache, way), Delivery::Deferred, "{way}: the shared tier was not told");
+        assert!(cache.peek(&1).is_none_or(|value| *value == 1), "{way}");
+        assert_eq!(alive.block_on(read(&cache)), 1, "{way}");
+        alive.block_on(async {
+            while cache.stats().deferred > 0 {
+                sleep(DELTA / 20).await;
+            }
+            reads(&other, 1).await;
+        });
+    }
+}
+
+#[test]
+fn what_is_removed_on_a_runtime_that_has_ended_is_removed() {
+    is_removed(|node, way| ended().block_on(remove(node, way)));
+}
+
+#[test]
+fn what_is_removed_outside_of_a_runtime_is_removed() {
+    is_removed(|node, way| {
+        match std::pin::pin!(remove(node, way)).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(delivery) => delivery,
+            Poll::Pending => panic!("there is nothing to wait for"),
+        }
+    });
+}
