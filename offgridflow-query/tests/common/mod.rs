@@ -10,37 +10,37 @@ use sqlx::{AssertSqlSafe, Row as _};
 use std::{cell::Cell, fmt::Debug, sync::Arc};
 use tokio::runtime::Runtime;
 
-pub fn gate(database: &testkit::Database) -> PgGate {
+pub(crate) fn gate(database: &testkit::Database) -> PgGate {
     PgGate::from_url(&database.url(), GateConfig { max_open: 4, ..GateConfig::default() }).unwrap()
 }
 
-pub async fn run(gate: &PgGate, sql: &str) {
+pub(crate) async fn run(gate: &PgGate, sql: &str) {
     let mut conn = gate.acquire(Acquire::default()).await.unwrap();
     sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut *conn).await.unwrap();
 }
 
-pub async fn texts(gate: &PgGate, sql: &'static str) -> Vec<String> {
+pub(crate) async fn texts(gate: &PgGate, sql: &'static str) -> Vec<String> {
     let mut conn = gate.acquire(Acquire::default()).await.unwrap();
     sqlx::query(sql).fetch_all(&mut *conn).await.unwrap().iter().map(|row| row.get(0)).collect()
 }
 
 /// A kind of row, and the table it goes into.
 #[derive(Clone, Copy)]
-pub struct Case<R> {
+pub(crate) struct Case<R> {
     /// Makes the table.
-    pub table: &'static str,
+    pub(crate) table: &'static str,
     /// Empties it and puts a few rows in the way.
-    pub reset: &'static str,
+    pub(crate) reset: &'static str,
     /// All of it, one text a row, in order.
-    pub read: &'static str,
-    pub shape: fn() -> Shape,
-    pub put: fn(&R, &mut ChunkWriter<'_>),
-    pub key: fn(&R) -> i64,
+    pub(crate) read: &'static str,
+    pub(crate) shape: fn() -> Shape,
+    pub(crate) put: fn(&R, &mut ChunkWriter<'_>),
+    pub(crate) key: fn(&R) -> i64,
 }
 
 impl<R: Debug + Clone> Case<R> {
     /// What a write leaves: the table and the rows it skipped, or the class of the error.
-    pub async fn outcome(
+    pub(crate) async fn outcome(
         &self,
         gate: &PgGate,
         rows: &[R],
@@ -67,7 +67,7 @@ impl<R: Debug + Clone> Case<R> {
     }
 
     /// Writes `cases` draws of `rows` by UNNEST and in bulk, under every rule for conflicts: both must leave the same.
-    pub fn agrees_by_every_strategy(&self, rows: impl Strategy<Value = Vec<R>>, cases: u32) {
+    pub(crate) fn agrees_by_every_strategy(&self, rows: impl Strategy<Value = Vec<R>>, cases: u32) {
         let database = testkit::postgres().create_database("agreement").unwrap();
         let runtime = Runtime::new().unwrap();
         let gate = runtime.block_on(async {
