@@ -18,7 +18,7 @@ if [ -z "$pprof" ] && have apt-get; then
   pprof=$(find_pprof)
 fi
 [ -n "$pprof" ] || skip "Go's pprof tool is not here, and Debian's golang-1.19-go could not be had"
-have node && have npm || skip "node and npm are not here"
+{ have node && have npm; } || skip "node and npm are not here"
 [ -d "$work/node_modules/pprof-format" ] || npm install --silent --no-audit --no-fund --prefix "$work" pprof-format@2.3.2 >&2 || skip "npm's pprof-format could not be had"
 
 cargo build --quiet -p offgridflow
@@ -38,7 +38,7 @@ missing='' read=0
 for one in 'profile?seconds=2 checksum_again' 'heap keep_receipt' 'heap?seconds=2 keep_receipt' 'goroutine export' 'block connection' 'threadcreate tokio'; do
   read -r address name <<<"$one"
   top=$("$pprof" -top -nodecount=500 -symbolize=none "$base/pprof/$address" 2>>"$work/pprof.err") || true
-  file=$work/${address%%\?*}$([[ $address == *\?* ]] && echo -delta || true).pb.gz
+  file=$work/${address%%\?*}$(if [[ $address == *\?* ]]; then echo -delta; fi).pb.gz
   curl --silent --fail --output "$file" "$base/pprof/$address" || true
   decoded=$(cd "$work" && node -e '
     const { Profile } = require("pprof-format"), fs = require("fs"), zlib = require("zlib");

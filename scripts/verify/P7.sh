@@ -11,5 +11,5 @@ run() { cargo test --release --quiet -p offgridflow-profile --no-default-feature
 out=$(OFFGRIDFLOW_KILLS=$kills run --lib --test ring --test bounds) || { printf '%s\n' "$out" >&2; echo "FAIL measured=none a bound does not hold"; exit 0; }
 read -r tasks windows disk cap < <(sed -n 's/.*P7 tasks=\([0-9]*\) windows=\([0-9]*\) disk=\([0-9]*\) cap=\([0-9]*\).*/\1 \2 \3 \4/p' <<<"$out")
 control=$(sed -n 's/.*P7 control: an unbounded ring keeps \([0-9]*\) of.*/\1/p' <<<"$out")
-[ -n "${cap:-}" ] && [ -n "$control" ] || { printf '%s\n' "$out" >&2; echo "FAIL measured=none no figures"; exit 0; }
+{ [ -n "${cap:-}" ] && [ -n "$control" ]; } || { printf '%s\n' "$out" >&2; echo "FAIL measured=none no figures"; exit 0; }
 echo "PASS measured=$(((tasks + windows) / 1024))-KiB-beyond-the-futures,disk-$disk-of-$cap,every-file-parses control=an-unbounded-ring-keeps-all-$control n=1000000-tasks,10000-windows,$kills-kills"
