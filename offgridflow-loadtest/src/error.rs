@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::outcome::TargetError;
+use crate::{outcome::TargetError, rate::MAX_SPAN};
 
 /// A plan that cannot be run: the field, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -85,6 +85,14 @@ pub enum Error {
 pub(crate) fn positive(field: &str, value: Duration) -> Result<(), ConfigError> {
     if value.is_zero() {
         return Err(ConfigError::new(field, "must be longer than zero, for example \"30s\""));
+    }
+    bounded(field, value)
+}
+
+/// Refuses what is longer than any run, and would overflow a clock.
+pub(crate) fn bounded(field: &str, value: Duration) -> Result<(), ConfigError> {
+    if value > MAX_SPAN {
+        return Err(ConfigError::new(field, "may be at most 100 days, as long as the longest run"));
     }
     Ok(())
 }

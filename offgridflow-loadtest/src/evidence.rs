@@ -37,6 +37,9 @@ pub(crate) struct Evidence {
     pub(crate) dispatched: u64,
     pub(crate) capped: u64,
     pub(crate) shed: u64,
+    /// Waited for the cap on operations in flight, which is `cap`.
+    pub(crate) held: u64,
+    pub(crate) cap: usize,
     /// Due, and without a turn when the plan was given up.
     pub(crate) waiting: u64,
     /// Begun, and ended by the run, not by the target or a time-out.
@@ -241,11 +244,23 @@ impl Evidence {
         let shed = if self.shed > 0 { format!(" ({} were shed)", self.shed) } else { String::new() };
         match self.in_time {
             Some(in_time) if below(in_time + self.broke, self.offered, 99) => Limit::TargetBound(format!(
-                "{in_time} of {} operations were answered by the end of the schedule{shed}: the target did not keep up, so percentiles depend on how long the run was",
-                self.offered
+                "{in_time} of {} operations were answered by the end of the schedule{shed}: {}, so percentiles depend on how long the run was",
+                self.offered,
+                self.behind()
             )),
             _ => Limit::NotReached,
         }
+    }
+
+    /// Who did not keep up. Behind a cap that is the target together with the cap, and which of the two the run cannot tell.
+    fn behind(&self) -> String {
+        if self.held == 0 || below(self.held, self.offered, 1) {
+            return "the target did not keep up".into();
+        }
+        format!(
+            "with {} in flight at most the target did not keep up: it is too slow for this rate, or concurrent_workers too few",
+            self.cap
+        )
     }
 }
 
@@ -287,7 +302,7 @@ mod tests {
     fn every_reason_has_its_verdict_and_its_cause() {
         let ms = Duration::from_millis;
         type Case = (&'static str, &'static str, fn(&mut Evidence));
-        let cases: [Case; 18] = [
+        let cases: [Case; 19] = [
             ("Valid", "", |_| {}),
             ("GeneratorBound", "blocks its thread", |e| e.stuck = vec![Stuck::default()]),
             ("GeneratorBound", "paused", |e| e.lag_p99 = Some(Duration::from_millis(11))),
@@ -310,6 +325,9 @@ mod tests {
             ("Inconclusive", "contradict", |e| e.generator.littles_residual = Some(0.06)),
             ("TargetBound", "did not keep up", |e| e.in_time = Some(9_800)),
             ("Valid", "", |e| (e.answered, e.in_time, e.broke) = (9_000, Some(9_000), 1_000)),
+            ("TargetBound", "with 10 in flight at most", |e| {
+                (e.in_time, e.held, e.cap) = (Some(9_000), 100, 10);
+            }),
             ("TargetBound", "200 were shed", |e| {
                 (e.dispatched, e.shed, e.answered, e.in_time) = (9_800, 200, 9_800, Some(9_800));
             }),

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    error::{ConfigError, positive},
+    error::{ConfigError, bounded, positive},
     rate::Rate,
     replay::Replay,
     schedule::{ArrivalProcess, Schedule, sound},
@@ -114,7 +114,7 @@ impl Closed {
     /// Ramps included.
     #[must_use]
     pub fn total(&self) -> Duration {
-        self.ramp_up + self.duration + self.ramp_down
+        self.ramp_up.saturating_add(self.duration).saturating_add(self.ramp_down)
     }
 
     /// When worker `index` starts and stops.
@@ -125,6 +125,8 @@ impl Closed {
 
     fn validate(&self) -> Result<(), ConfigError> {
         positive("duration", self.duration)?;
+        bounded("duration", self.total())?;
+        bounded("think_time", self.think_time)?;
         if self.workers == 0 {
             return Err(ConfigError::new("concurrent_workers", "a closed loop needs at least one worker"));
         }

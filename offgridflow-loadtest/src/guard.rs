@@ -24,10 +24,7 @@ pub(crate) async fn guarded<T>(deadline: Instant, future: impl Future<Output = T
     let (mut future, mut too_late) = (pin!(Some(future)), pin!(unconstrained(sleep_until(deadline))));
     let ended = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| poll_inside(future.as_mut(), cx))) {
         Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
-        Ok(Poll::Pending) => too_late
-            .as_mut()
-            .poll(cx)
-            .map(|()| Err(TargetError::unanswered(FailKind::Timeout, "no answer within the time-out"))),
+        Ok(Poll::Pending) => too_late.as_mut().poll(cx).map(|()| Err(timed_out())),
         Err(panic) => Poll::Ready(Err(panicked(&*panic))),
     })
     .await;
@@ -35,6 +32,11 @@ pub(crate) async fn guarded<T>(deadline: Instant, future: impl Future<Output = T
         Ok(()) => ended,
         Err(panic) => Err(panicked(&*panic)),
     }
+}
+
+/// The failure of what was not answered in time.
+pub(crate) fn timed_out() -> TargetError {
+    TargetError::unanswered(FailKind::Timeout, "no answer within the time-out")
 }
 
 fn poll_inside<F: Future>(future: Pin<&mut Option<F>>, cx: &mut Context<'_>) -> Poll<F::Output> {

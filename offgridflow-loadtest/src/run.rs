@@ -15,7 +15,7 @@ use crate::{
     capacity::Capacity,
     clock::ClockSource,
     conductor::{Conductor, Lines},
-    error::{ConfigError, Error, positive},
+    error::{ConfigError, Error, bounded, positive},
     executor::{Executor, OnCap, Overload},
     feed::Feed,
     generator::{Calibration, ShardUse},
@@ -253,6 +253,8 @@ impl<W: Workload> LoadTest<W> {
         self.executor.validate()?;
         positive("timeout", self.timeout)?;
         self.deadline.map_or(Ok(()), |(deadline, _)| positive("deadline", deadline))?;
+        bounded("think_time", self.think_time)?;
+        bounded("expected_latency", self.expected_latency)?;
         if self.max_in_flight == 0 {
             return Err(ConfigError::new(
                 "concurrent_workers",

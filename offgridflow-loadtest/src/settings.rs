@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    error::{ConfigError, positive},
+    error::{ConfigError, bounded, positive},
     executor::{Closed, Executor},
     rate::Rate,
 };
@@ -67,6 +67,10 @@ impl Settings {
     pub fn validate(&self) -> Result<(), ConfigError> {
         positive("duration", self.duration)?;
         positive("timeout", self.timeout)?;
+        bounded("ramp_up", self.ramp_up)?;
+        bounded("ramp_down", self.ramp_down)?;
+        bounded("think_time", self.think_time)?;
+        bounded("expected_latency", self.expected_latency)?;
         if self.concurrent_workers == 0 {
             return Err(ConfigError::new("concurrent_workers", "at least one worker is needed"));
         }

@@ -307,6 +307,43 @@ async fn a_dropped_run_stops_its_shards() {
     ended.await.expect("no panic").expect("the shard let go of the workload");
 }
 
+/// `Duration::MAX` for "never" would overflow a clock half-way through the run.
+#[test]
+fn what_is_longer_than_any_run_is_refused() {
+    let test = || LoadTest::new(workload_fn(|_| async {})).rate(rate(10.0, 1));
+    let field = |test: LoadTest<_>| test.validate().expect_err("refused").field;
+    assert_eq!(field(test().timeout(Duration::MAX)), "timeout");
+    assert_eq!(field(test().deadline(Duration::MAX, offgridflow_loadtest::Overload::Shed)), "deadline");
+    type Change = fn(&mut Settings);
+    let cases: [(&str, Change); 6] = [
+        ("duration", |s| s.duration = Duration::MAX),
+        ("timeout", |s| s.timeout = Duration::MAX),
+        ("ramp_up", |s| s.ramp_up = Duration::MAX),
+        ("ramp_down", |s| s.ramp_down = Duration::MAX),
+        ("think_time", |s| s.think_time = Duration::MAX),
+        ("expected_latency", |s| s.expected_latency = Duration::MAX),
+    ];
+    for (name, change) in cases {
+        for per_sec in [None, Some(1.0)] {
+            let mut settings = Settings { requests_per_second: per_sec, ..Settings::default() };
+            change(&mut settings);
+            assert_eq!(settings.validate().expect_err(name).field, name);
+            assert_eq!(field(LoadTest::new(workload_fn(|_| async {})).settings(&settings)), name);
+        }
+    }
+    let long = Executor::Closed(Closed { ramp_up: Duration::MAX, ..Closed::default() });
+    assert_eq!(field(test().executor(long)), "duration");
+}
+
+/// A timer rings up to a millisecond late: what was answered meanwhile was answered too late all the same.
+#[tokio::test]
+async fn an_answer_after_the_time_out_is_none_however_coarse_the_timer() {
+    let work = workload_fn(|_| async { std::thread::sleep(Duration::from_micros(300)) });
+    let report = LoadTest::new(work).rate(rate(50.0, 1)).timeout(Duration::from_micros(100)).run_here();
+    let report = report.await.expect("runs");
+    assert_eq!((report.total.ok, &*report.errors[0].cause), (0, "timeout"), "{report}");
+}
+
 #[test]
 fn plans_that_cannot_work_out_are_refused_with_the_field_to_change() {
     let test = || LoadTest::new(workload_fn(|_| async {}));

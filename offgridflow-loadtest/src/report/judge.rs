@@ -165,6 +165,8 @@ impl Measured {
             offered: if self.ending == Ending::Completed { self.offered } else { self.tally.dispatched },
             dispatched: self.tally.dispatched,
             capped: self.tally.capped,
+            held: self.tally.held,
+            cap: plan.max_in_flight,
             waiting: if self.ending == Ending::Completed { self.tally.waiting } else { 0 },
             cut: self.tally.cut,
             broke: self.tally.broke,

@@ -5,7 +5,7 @@ use std::{cell::Cell, sync::Arc, time::Duration};
 use super::{Job, Running, Shard, Slot};
 use crate::{
     clock::OpTimes,
-    guard::guarded,
+    guard::{guarded, timed_out},
     op::Op,
     outcome::{Outcome, TargetError},
     recorder::Begun,
@@ -43,6 +43,7 @@ impl<W: Workload> Shard<W> {
         self.occupy(done, -1);
         slot.running.set(None);
         let outcome = result.and_then(|result| result).unwrap_or_else(Outcome::Failed);
+        let outcome = if done > given_up { in_vain(outcome) } else { outcome };
         if matches!(outcome, Outcome::Failed(TargetError { answered: false, .. })) {
             *session = None;
         }
@@ -71,5 +72,13 @@ impl<W: Workload> Shard<W> {
     /// From when on an answer is worth nothing.
     pub(super) fn deadline(&self, job: Job, given_up: Duration) -> Duration {
         self.plan.deadline.map_or(given_up, |(deadline, _)| given_up.min(job.intended + deadline))
+    }
+}
+
+/// What came after the time-out did not come in time, though the timer, which is coarser than the clock, had not rung yet.
+fn in_vain(outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Failed(error) if !error.answered => Outcome::Failed(error),
+        _ => Outcome::Failed(timed_out()),
     }
 }
