@@ -328,11 +328,12 @@ fn what_is_longer_than_any_run_is_refused() {
             let mut settings = Settings { requests_per_second: per_sec, ..Settings::default() };
             change(&mut settings);
             assert_eq!(settings.validate().expect_err(name).field, name);
-            assert_eq!(field(LoadTest::new(workload_fn(|_| async {})).settings(&settings)), name);
+            assert_eq!(field(test().settings(&settings)), name);
         }
     }
-    let long = Executor::Closed(Closed { ramp_up: Duration::MAX, ..Closed::default() });
-    assert_eq!(field(test().executor(long)), "duration");
+    let mut closed = Closed::default();
+    closed.ramp_up = Duration::MAX;
+    assert_eq!(field(test().executor(Executor::Closed(closed))), "duration");
 }
 
 /// A timer rings up to a millisecond late: what was answered meanwhile was answered too late all the same.
