@@ -30,6 +30,7 @@ mod lease;
 mod load;
 mod nested;
 mod outage;
+mod refresh;
 mod round;
 mod run;
 mod settings;
@@ -37,7 +38,8 @@ mod wire;
 
 use self::fresh::Judged;
 use self::outage::Outages;
-use self::run::{Errand, Purpose};
+use self::refresh::Refreshes;
+use self::run::Errand;
 
 /// A typed cache in front of a loader. Clones share it.
 ///
@@ -71,6 +73,7 @@ pub(crate) struct Inner<K, V, L: Loader<K, V>> {
     loads: Semaphore,
     hurry: Notify, // a load waits for a flight: who waits for a turn looks whether it is theirs
     failures: Failures<K, Error<L::Error>>,
+    refreshes: Refreshes<K>,
     typical_cost: AtomicU64, // of a load, in nanoseconds
     half_delta: u64,         // of Δ, in nanoseconds
     counters: Counters,
@@ -157,6 +160,7 @@ where
             loads: Semaphore::new(settings.max_loads),
             hurry: Notify::new(),
             failures: Failures::default(),
+            refreshes: Refreshes::default(),
             typical_cost: AtomicU64::new(0),
             half_delta: nanos(settings.max_staleness / 2),
             counters: Counters::default(),
@@ -432,7 +436,7 @@ where
             }
         }
         if let Some(runtime) = runtime.ok().filter(|_| !opened.is_empty()) {
-            runtime.spawn(run::run(Arc::clone(self), opened, Errand::here(Purpose::Read)));
+            runtime.spawn(run::run(Arc::clone(self), opened, Errand::read()));
         }
         tickets
     }

@@ -6,12 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 
-use super::run::{Errand, Purpose, run};
 use super::{Inner, Outage};
-use crate::flight::{Answer, Boarding, Ticket, Word, word_of};
+use crate::flight::{Answer, Ticket, Word, word_of};
 use crate::near::nanos;
 use crate::random::share;
 use crate::{Held, Loader};
@@ -86,20 +84,6 @@ where
     pub(super) fn calm_until(&self, fresh: u64, cost: Duration) -> u64 {
         let lead = cost.mul_f64((self.settings.refresh_early * FARTHEST).min(1e6));
         fresh.saturating_sub(nanos(lead))
-    }
-
-    /// Loads `key` again, unless somebody does already or it has just failed.
-    pub(super) fn refresh(self: &Arc<Self>, key: &K) {
-        let Ok(runtime) = Handle::try_current() else { return }; // a `peek` from outside
-        if self.failures.recent(key, &self.clock).is_some() {
-            return;
-        }
-        if let Boarding::Opened(landing, _) =
-            self.flights.board(key, &self.clock, |born, began| self.is_joinable(key, born, began))
-        {
-            self.counters.refreshes.add(1);
-            runtime.spawn(run(Arc::clone(self), vec![landing], Errand::here(Purpose::Refresh)));
-        }
     }
 
     /// Whether a value of so much grace may be served at `now`.

@@ -46,9 +46,14 @@ pub(super) struct Errand {
 }
 
 impl Errand {
-    /// For the current task.
-    pub(super) fn here(purpose: Purpose) -> Self {
-        Self { purpose, within: nested::within() }
+    /// Of the current task, which waits.
+    pub(super) fn read() -> Self {
+        Self { purpose: Purpose::Read, within: nested::within() }
+    }
+
+    /// Behind the readers' backs: no load waits for it.
+    pub(super) fn refresh() -> Self {
+        Self { purpose: Purpose::Refresh, within: Arc::default() }
     }
 }
 
