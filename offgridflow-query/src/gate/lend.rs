@@ -139,6 +139,7 @@ impl<DB: GateDatabase> Lender<DB> {
         self.places.note_connect(took, result.is_err());
         match result {
             Ok(conn) => {
+                DB::opened(&self.pool);
                 let lease = GateLease::new(conn, &self, Instant::now());
                 Ok(self.lend_now(lease, place))
             }

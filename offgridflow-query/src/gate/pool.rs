@@ -24,6 +24,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 pub trait GateDatabase: Tidy {
     /// The driver's error in this crate's vocabulary.
     fn cause(error: &sqlx::Error) -> Cause;
+
+    /// A gate has opened a connection with the options of `pool`.
+    fn opened(pool: &Pool<Self>) {
+        let _ = pool;
+    }
 }
 
 /// A [`ConnectionPool`] over `sqlx::Pool`. Clones share the connections.

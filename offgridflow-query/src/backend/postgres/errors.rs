@@ -1,11 +1,12 @@
 //! SQLSTATE in this crate's vocabulary, without data.
 
+use super::nodelay;
 use crate::backend::driver_cause;
 use crate::error::{Cause, Class, ConfigError};
 use crate::gate::GateDatabase;
 use crate::write::WriteError;
-use sqlx::Postgres;
 use sqlx::postgres::PgDatabaseError;
+use sqlx::{Pool, Postgres};
 
 impl GateDatabase for Postgres {
     fn cause(error: &sqlx::Error) -> Cause {
@@ -20,6 +21,13 @@ impl GateDatabase for Postgres {
         match error.constraint() {
             Some(name) => cause.with_constraint(name),
             None => cause,
+        }
+    }
+
+    fn opened(pool: &Pool<Self>) {
+        let options = pool.connect_options();
+        if options.get_socket().is_none() && !options.get_host().starts_with('/') {
+            nodelay::opened(options.get_host(), options.get_port());
         }
     }
 }

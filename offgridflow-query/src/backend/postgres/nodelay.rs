@@ -3,27 +3,47 @@
 //! sqlx 0.9.0 leaves Nagle's algorithm on (transact-rs/sqlx#4335), and COPY flushes twice before it waits: the second
 //! packet then stays back until the server's delayed acknowledgement of the first, 40 ms later. Linux lends a duplicate of
 //! a descriptor (`pidfd_getfd`), through which the option reaches the socket itself. Remove this when sqlx sets the option.
+//!
+//! A socket is known by the address that a gate connects to, which may be a proxy's, or by the port that the server sees.
 
-/// Whether packets leave at once on the connected TCP socket of this process that has the local `port`. False if there
-/// is none (the server sees the port of a proxy), or if the system refuses.
-#[cfg(target_os = "linux")]
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+/// Whether the sockets that gates opened leave nothing back.
+static GATES: AtomicBool = AtomicBool::new(false);
+
+/// Whether packets leave at once on the sockets that gates opened, or else on the connected TCP socket of this process
+/// that has the local `port`. False if there is none (the server sees the port of a proxy), or if the system refuses.
 pub(super) fn ensure(port: u16) -> bool {
-    linux::ensure(port)
+    GATES.load(Relaxed) || system::ensure(port)
+}
+
+/// A gate has opened a connection to `host`: has packets leave at once on every socket of this process to that address
+/// and `port`. Of a host that is a name only the port is compared.
+pub(super) fn opened(host: &str, port: u16) {
+    GATES.store(system::towards(host.trim_matches(['[', ']']).parse().ok(), port), Relaxed);
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn ensure(_port: u16) -> bool {
-    false
+mod system {
+    use std::net::IpAddr;
+
+    pub(super) fn ensure(_port: u16) -> bool {
+        false
+    }
+
+    pub(super) fn towards(_host: Option<IpAddr>, _port: u16) -> bool {
+        false
+    }
 }
 
 #[cfg(target_os = "linux")]
-mod linux {
+mod system {
     use rustix::net::sockopt::set_tcp_nodelay;
     use rustix::net::{getpeername, getsockname};
     use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
     use std::collections::BTreeMap;
-    use std::net::SocketAddr;
-    use std::os::fd::RawFd;
+    use std::net::{IpAddr, SocketAddr};
+    use std::os::fd::{OwnedFd, RawFd};
     use std::sync::{Mutex, PoisonError};
 
     /// Where the socket of a port was last seen. At most one entry a port.
@@ -31,11 +51,17 @@ mod linux {
 
     pub(super) fn ensure(port: u16) -> bool {
         let seen = || SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+        let Ok(this) = pidfd_open(getpid(), PidfdFlags::empty()) else { return false };
+        let is_it = |descriptor| {
+            socket(&this, descriptor).is_some_and(|(socket, local, _)| {
+                local.port() == port && set_tcp_nodelay(&socket, true).is_ok()
+            })
+        };
         let last = seen().get(&port).copied();
-        if last.is_some_and(|descriptor| set(descriptor, port)) {
+        if last.is_some_and(is_it) {
             return true;
         }
-        let found = descriptors().find(|&descriptor| set(descriptor, port));
+        let found = descriptors().find(|&descriptor| is_it(descriptor));
         match found {
             Some(descriptor) => seen().insert(port, descriptor),
             None => seen().remove(&port),
@@ -43,19 +69,29 @@ mod linux {
         found.is_some()
     }
 
+    /// Whether there is such a socket, and the option is set on all.
+    pub(super) fn towards(host: Option<IpAddr>, port: u16) -> bool {
+        let Ok(this) = pidfd_open(getpid(), PidfdFlags::empty()) else { return false };
+        let is_there = |peer: SocketAddr| {
+            peer.port() == port && host.is_none_or(|host| peer.ip().to_canonical() == host)
+        };
+        let sockets = descriptors().filter_map(|descriptor| socket(&this, descriptor));
+        let mut set =
+            sockets.filter(|(_, _, peer)| is_there(*peer)).map(|(s, _, _)| set_tcp_nodelay(&s, true).is_ok());
+        set.next().is_some_and(|first| set.fold(first, |all, one| all && one))
+    }
+
     fn descriptors() -> impl Iterator<Item = RawFd> {
         let entries = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
         entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
     }
 
-    /// Whether `descriptor` is the socket, and the option is set.
-    fn set(descriptor: RawFd, port: u16) -> bool {
-        let Ok(this) = pidfd_open(getpid(), PidfdFlags::empty()) else { return false };
-        let Ok(socket) = pidfd_getfd(this, descriptor, PidfdGetfdFlags::empty()) else { return false };
-        let local = getsockname(&socket).ok().and_then(|address| SocketAddr::try_from(address).ok());
-        local.is_some_and(|local| local.port() == port)
-            && getpeername(&socket).is_ok()
-            && set_tcp_nodelay(&socket, true).is_ok()
+    /// A duplicate of a descriptor that is a connected socket, with the addresses of its ends.
+    fn socket(this: &OwnedFd, descriptor: RawFd) -> Option<(OwnedFd, SocketAddr, SocketAddr)> {
+        let socket = pidfd_getfd(this, descriptor, PidfdGetfdFlags::empty()).ok()?;
+        let local = getsockname(&socket).ok()?.try_into().ok()?;
+        let peer = getpeername(&socket).ok()??.try_into().ok()?;
+        Some((socket, local, peer))
     }
 
     #[cfg(test)]
@@ -79,6 +115,20 @@ mod linux {
             assert!(ensure(port) && ensure(port));
             assert!(stream.nodelay().unwrap());
             assert!(!ensure(listener.local_addr().unwrap().port()), "a listener is not a connection");
+        }
+
+        #[test]
+        fn all_sockets_to_an_address_get_the_option_and_no_others() {
+            let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+            let [there, elsewhere] = listeners.each_ref().map(|listener| listener.local_addr().unwrap());
+            let streams = [there, there, elsewhere].map(|address| TcpStream::connect(address).unwrap());
+            if !towards(Some(there.ip()), there.port()) {
+                eprintln!("skipped: this system does not lend descriptors (pidfd_getfd)");
+                return;
+            }
+            assert_eq!(streams.each_ref().map(|stream| stream.nodelay().unwrap()), [true, true, false]);
+            assert!(!towards(Some([192, 0, 2, 1].into()), elsewhere.port()), "nobody is connected there");
+            assert!(towards(None, elsewhere.port()), "a name stands for any address");
         }
     }
 }
