@@ -63,8 +63,8 @@ pub use backend::postgres::PgGate;
 pub use backend::sqlite::SqliteGate;
 pub use batch::{
     Atomicity, BatchWriter, BatchWriterBuilder, BatchedQuery, BatchedReport, Fate, NotCommitted, Outcome,
-    Permit, Receipt, Refused, Rejected, Report, Retry, Returned, Step, StrategyUse, Ticket, Tickets, Why,
-    WriterStats, dropped_without_close,
+    Permit, Receipt, Refused, Rejected, Report, Retry, Returned, Step, StrategyUse, Ticket, TicketIter,
+    Tickets, Why, WriterStats, dropped_without_close,
 };
 pub use chunk::{Chunk, ChunkWriter, Items, Slice, Value};
 pub use delivery::{Delivery, LedgerEntry, TxOutcome, TxToken, ledger_table_sql};

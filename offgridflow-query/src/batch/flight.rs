@@ -1,7 +1,7 @@
 //! A flush under way.
 
 use crate::batch::flush::{Flushed, Flusher};
-use crate::batch::item::Item;
+use crate::batch::item::{Item, Vacated};
 use crate::batch::outcome::{Fate, Verdict};
 use crate::batch::pending::Batch;
 use crate::batch::report::{Counters, Unheard};
@@ -53,12 +53,15 @@ impl<R> Landed<R> {
         let verdicts = batch.items.into_iter().zip(flushed.verdicts);
         let refused = batch.refused.into_iter().map(|(item, verdict)| (item, Some(verdict)));
         let (mut settled, mut labels, mut nobodys) = (0, Labels::default(), Vec::new());
+        let mut vacated = Vacated::default();
         for (item, verdict) in verdicts.chain(refused) {
             let Some(verdict) = verdict else { continue }; // dropping the item returns the row
             labels.count(&verdict);
             settled += 1;
-            nobodys.extend(item.settle(verdict, number).filter(|outcome| !outcome.is_settled()));
+            nobodys
+                .extend(item.settle(verdict, number, &mut vacated).filter(|outcome| !outcome.is_settled()));
         }
+        drop(vacated);
         // Whoever waits has been told: what the user's sink does cannot change that any more.
         nobodys.into_iter().for_each(|outcome| unheard.keep(outcome, counters));
         labels.report(table);

@@ -1,5 +1,6 @@
 //! Rows in, fates out: the writer, its flushes, and what happens to rows that do not fit.
 
+mod board;
 mod builder;
 mod controller;
 mod crossover;
@@ -31,5 +32,5 @@ pub use query::{BatchedQuery, BatchedReport};
 pub use report::{Report, WriterStats};
 pub use retry::Retry;
 pub use shipment::StrategyUse;
-pub use ticket::{Permit, Refused, Ticket, Tickets};
+pub use ticket::{Permit, Refused, Ticket, TicketIter, Tickets};
 pub use writer::{BatchWriter, dropped_without_close};

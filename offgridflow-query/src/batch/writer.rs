@@ -1,9 +1,9 @@
 //! The writer's front: reserve, push, wait.
 
 use crate::batch::builder::BatchWriterBuilder;
-use crate::batch::item::Item;
+use crate::batch::item::{Item, Push};
 use crate::batch::report::{Counters, Report, WriterStats};
-use crate::batch::ticket::{Permit, Refused, Ticket, Tickets};
+use crate::batch::ticket::{Permit, Refused, Tickets};
 use crate::batch::worker::Message;
 use crate::error::Error;
 use crate::executor::BatchExecutor;
@@ -102,7 +102,8 @@ impl<R: Send + 'static> BatchWriter<R> {
     /// Dropping the future gives up the turn; nothing was taken. Dropping the permit gives the room back.
     pub async fn reserve(&self) -> Result<Permit<R>, Error> {
         let place = self.room(1).await?;
-        Ok(Permit { queue: self.queue.clone(), counters: Arc::clone(&self.counters), place })
+        let (queue, counters) = (self.queue.clone(), Arc::clone(&self.counters));
+        Ok(Permit { queue, counters, places: Arc::clone(&self.places), place })
     }
 
     /// Pushes rows that stand on their own, waiting for room as it goes; any number of rows.
@@ -115,7 +116,7 @@ impl<R: Send + 'static> BatchWriter<R> {
     pub async fn push_many(&self, rows: impl IntoIterator<Item = R>) -> Result<Tickets<R>, Refused<R>> {
         let mut rows: Vec<R> = rows.into_iter().collect();
         rows.reverse(); // taken from the end
-        let mut tickets = Tickets { tickets: Vec::with_capacity(rows.len()) };
+        let mut tickets = Tickets::none();
         while !rows.is_empty() {
             let portion = rows.len().min(PORTION).min(self.queue_rows);
             match self.places(portion).await {
@@ -166,7 +167,7 @@ impl<R: Send + 'static> BatchWriter<R> {
     ) -> Result<Tickets<R>, Refused<R>> {
         let batch = batch.into();
         if !self.has_ledger {
-            let (tickets, rows) = (Tickets { tickets: Vec::new() }, rows.into_iter().collect());
+            let (tickets, rows) = (Tickets::none(), rows.into_iter().collect());
             return Err(Refused { error: Error::NoLedger, tickets, rows });
         }
         self.push_whole(rows.into_iter().collect(), |items| Message::Batch(batch, items)).await
@@ -177,7 +178,7 @@ impl<R: Send + 'static> BatchWriter<R> {
         rows: Vec<R>,
         message: impl FnOnce(Vec<Item<R>>) -> Message<R>,
     ) -> Result<Tickets<R>, Refused<R>> {
-        let mut tickets = Tickets { tickets: Vec::with_capacity(rows.len()) };
+        let mut tickets = Tickets::none();
         if rows.len() > self.queue_rows {
             let error = Error::GroupTooLarge { rows: rows.len(), queue_rows: self.queue_rows };
             return Err(Refused { error, tickets, rows });
@@ -212,17 +213,13 @@ impl<R: Send + 'static> BatchWriter<R> {
     fn send(
         &self,
         rows: Vec<R>,
-        mut places: OwnedSemaphorePermit,
+        room: OwnedSemaphorePermit,
         message: impl FnOnce(Vec<Item<R>>) -> Message<R>,
         tickets: &mut Tickets<R>,
     ) {
-        let mut items = Vec::with_capacity(rows.len());
-        for row in rows {
-            let place = places.split(1).expect("one place a row was acquired");
-            let (item, outcome) = Item::new(row, Arc::clone(&self.counters), place);
-            items.push(item);
-            tickets.tickets.push(Ticket { outcome });
-        }
+        let (counters, places) = (Arc::clone(&self.counters), Arc::clone(&self.places));
+        let (push, items) = Push::items(rows, counters, places, room);
+        tickets.add(push);
         let _ = self.queue.send(message(items)); // a closed queue drops the items, which returns the rows
     }
 

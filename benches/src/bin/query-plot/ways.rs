@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use offgridflow_query::sqlx::{self, Postgres, QueryBuilder, raw_sql};
+use offgridflow_query::sqlx::{self, Connection, Postgres, QueryBuilder, raw_sql};
 use offgridflow_query::{Acquire, BatchWriter, ConnectionPool, GateConfig, PgGate, row};
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::Type;
@@ -56,12 +56,13 @@ impl Way {
     }
 }
 
-/// A server behind a proxy, and the connections to it.
+/// A server behind two proxies, and the connections to it: a gate changes the sockets that lead where its own lead, so the rivals
+/// come another way.
 pub(crate) struct Bench {
     _server: testkit::Postgres,
-    proxy: testkit::FaultProxy,
+    proxies: [testkit::FaultProxy; 2],
     gate: PgGate,
-    url: String,
+    url: String, // of the rivals
     tokio: tokio::sync::Mutex<tokio_postgres::Client>,
 }
 
@@ -70,17 +71,20 @@ impl Bench {
         let settings = [("shared_buffers", "512MB"), ("max_wal_size", "8GB"), ("autovacuum", "off")];
         let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         let server = testkit::Postgres::start_with(&testkit::PostgresOptions { settings })?;
-        let proxy = testkit::FaultProxy::start(server.addr())?;
-        let url = server.url().replace(&server.addr().to_string(), &proxy.addr().to_string());
-        let gate = PgGate::from_url(&url, GateConfig { max_open: 4, ..GateConfig::default() })?;
+        let proxies =
+            [testkit::FaultProxy::start(server.addr())?, testkit::FaultProxy::start(server.addr())?];
+        let [ours, url] = proxies
+            .each_ref()
+            .map(|proxy| server.url().replace(&server.addr().to_string(), &proxy.addr().to_string()));
+        let gate = PgGate::from_url(&ours, GateConfig { max_open: 4, ..GateConfig::default() })?;
         raw_sql(TABLE).execute(&mut *gate.acquire(Acquire::default()).await?).await?;
         let (tokio, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await?;
         tokio::spawn(connection);
-        Ok(Self { _server: server, proxy, gate, url, tokio: tokio.into() })
+        Ok(Self { _server: server, proxies, gate, url, tokio: tokio.into() })
     }
 
     pub(crate) fn delay(&self, one_way: Duration) {
-        self.proxy.delay(one_way);
+        self.proxies.iter().for_each(|proxy| proxy.delay(one_way));
     }
 
     /// Rows a second in batches of `size`, from an empty table on; at least two batches, the first of which is not counted.
@@ -108,7 +112,7 @@ impl Bench {
     }
 
     async fn by_hand(&self, way: Way, size: usize) -> Result<f64, Failure> {
-        let mut conn = self.gate.acquire(Acquire::default()).await?;
+        let mut conn = sqlx::PgConnection::connect(&self.url).await?;
         let mut clock = Clock::new(size);
         while let Some(ids) = clock.next() {
             let rows: Vec<Reading> = ids.map(nth).collect();
@@ -193,7 +197,7 @@ impl Clock {
 
 /// As many statements in one transaction as 65 535 parameters take.
 async fn push_values(conn: &mut sqlx::PgConnection, rows: Vec<Reading>) -> Result<(), Failure> {
-    let mut transaction = sqlx::Connection::begin(conn).await?;
+    let mut transaction = conn.begin().await?;
     for piece in rows.chunks(65_535 / 3) {
         let mut builder = QueryBuilder::<Postgres>::new("INSERT INTO readings (id, site, watts) ");
         builder.push_values(piece, |mut row, value| {

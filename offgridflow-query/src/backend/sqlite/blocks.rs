@@ -13,6 +13,7 @@ use sqlx::{Arguments, Executor, SqlStr, SqliteConnection};
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 
 const MAX_BLOCK_ROWS: usize = 1_024;
@@ -194,7 +195,7 @@ fn bind(arguments: &mut SqliteArguments, value: Value<'_>, kind: Kind) -> Result
         Value::Float4(v) => arguments.add(f64::from(v)),
         Value::Float8(v) if v.is_nan() => return Err(Cause::new(Class::Data, "SQLite has no NaN")),
         Value::Float8(v) => arguments.add(v),
-        Value::Text(v) => arguments.add(v.to_owned()),
+        Value::Text(v) => arguments.add(Arc::<str>::from(v)), // one allocation; a `String` is two
         Value::Bytes(v) => arguments.add(v.to_vec()),
         Value::Uuid(v) => arguments.add(v.to_vec()),
         Value::Micros(v) => arguments.add(timestamp_text(v, kind == Kind::TimestampTz)),
