@@ -19,6 +19,7 @@
 //!   hands them back. [`BatchedQuery`] does the same for one statement and rows at hand.
 //! - [`ConnectionPool`] lends connections: `Gate` over `sqlx::Pool` (features `sqlite`, `postgres`), [`MemoryPool`] for tests.
 //! - [`Tx`] is a transaction that a dropped future cannot leave open.
+//! - [`Loader`] makes one query of the keys that many readers ask for.
 //! - `Observer` (feature `observe`) keeps latency statistics per statement fingerprint, in bounded memory.
 //!
 //! It is the wrong tool for reading, for single writes whose latency must not wait for a flush, for moving whole tables
@@ -45,6 +46,7 @@ mod finish;
 mod gate;
 mod histogram;
 mod ident;
+mod loader;
 mod memory;
 #[cfg(feature = "observe")]
 mod observe;
@@ -75,6 +77,7 @@ pub use gate::{Advice, Evidence, Leak, LeakStatus, Sizing};
 pub use gate::{Gate, GateConfig, GateDatabase, Tidy};
 pub use histogram::{Histogram, HistogramSnapshot};
 pub use ident::Ident;
+pub use loader::{LoadError, Loader};
 pub use memory::{MemoryConnection, MemoryPool, Stored};
 #[cfg(feature = "observe")]
 pub use observe::{Fingerprint, Observation, Observer, ObserverReport, StatementStats, normalize};
