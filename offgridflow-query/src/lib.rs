@@ -80,7 +80,10 @@ pub use ident::Ident;
 pub use loader::{LoadError, Loader};
 pub use memory::{MemoryConnection, MemoryPool, Stored};
 #[cfg(feature = "observe")]
-pub use observe::{Fingerprint, Observation, Observer, ObserverReport, StatementStats, normalize};
+pub use observe::{
+    Fingerprint, Observation, Observer, ObserverReport, OverBudget, QueryBudget, QueryScope, RepeatedQuery,
+    ScopeReport, StatementStats, normalize,
+};
 pub use pool::{Acquire, Condition, ConnectionPool, Guard, Lane, Lease, PoolStatus};
 pub use row::{Date, Field, Fields, Json, Numeric, Row, Timestamp, TimestampTz, Uuid};
 pub use shape::{Column, Conflict, Element, Kind, Shape};

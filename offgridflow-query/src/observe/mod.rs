@@ -2,6 +2,8 @@
 
 mod fingerprint;
 mod observer;
+mod scope;
 
 pub use fingerprint::{Fingerprint, normalize};
 pub use observer::{Observation, Observer, ObserverReport, StatementStats};
+pub use scope::{OverBudget, QueryBudget, QueryScope, RepeatedQuery, ScopeReport};

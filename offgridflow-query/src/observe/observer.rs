@@ -3,8 +3,10 @@
 use crate::error::Class;
 use crate::histogram::{Histogram, HistogramSnapshot};
 use crate::observe::fingerprint::{Fingerprint, normalize};
+use crate::observe::scope;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::panic::Location;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::time::Instant;
@@ -109,47 +111,58 @@ impl Observer {
     ///
     /// # Cancel safety
     /// As `work`; a drop counts as cancelled.
-    pub async fn time<T, E>(
+    #[track_caller]
+    pub fn time<T, E>(
         &self,
         sql: &'static str,
         work: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, E> {
-        self.time_rows(sql, work, |_| 0).await
+    ) -> impl Future<Output = Result<T, E>> {
+        self.time_rows(sql, work, |_| 0)
     }
 
     /// As [`time`](Self::time), and counts the rows of the answer.
     ///
     /// # Errors
     /// Whatever `work` fails with.
-    pub async fn time_rows<T, E>(
+    #[track_caller]
+    pub fn time_rows<T, E>(
         &self,
         sql: &'static str,
         work: impl Future<Output = Result<T, E>>,
         rows: impl FnOnce(&T) -> usize,
-    ) -> Result<T, E> {
-        let observation = self.start(sql);
-        let result = work.await;
-        match &result {
-            Ok(value) => observation.succeeded(rows(value)),
-            Err(_) => observation.failed(Class::Other),
+    ) -> impl Future<Output = Result<T, E>> {
+        let at = Location::caller();
+        async move {
+            let observation = self.observe(self.known(sql), at);
+            let result = work.await;
+            match &result {
+                Ok(value) => observation.succeeded(rows(value)),
+                Err(_) => observation.failed(Class::Other),
+            }
+            result
         }
-        result
     }
 
     /// Starts the clock for a text that lives as long as the program.
+    #[track_caller]
     pub fn start(&self, sql: &'static str) -> Observation {
-        let key = (sql.as_ptr().addr(), sql.len());
-        let known = self.inner.known.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-        let entry = known.unwrap_or_else(|| self.remember(key, sql));
-        self.observe(entry)
+        self.observe(self.known(sql), Location::caller())
     }
 
     /// Starts the clock for a text that was built at run time.
+    #[track_caller]
     pub fn start_text(&self, sql: &str) -> Observation {
-        self.observe(self.entry(sql))
+        self.observe(self.entry(sql), Location::caller())
     }
 
-    fn observe(&self, entry: Arc<Entry>) -> Observation {
+    fn known(&self, sql: &'static str) -> Arc<Entry> {
+        let key = (sql.as_ptr().addr(), sql.len());
+        let known = self.inner.known.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        known.unwrap_or_else(|| self.remember(key, sql))
+    }
+
+    fn observe(&self, entry: Arc<Entry>, at: &'static Location<'static>) -> Observation {
+        scope::note(entry.fingerprint, &entry.text, at);
         Observation { database: self.inner.database, entry, started: Instant::now(), over: false }
     }
 
