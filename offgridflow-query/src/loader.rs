@@ -55,6 +55,8 @@ pub enum LoadError<E> {
 }
 
 type Answer<V, E> = Result<Option<V>, LoadError<E>>;
+/// Who waits for a key.
+type Asking<V, E> = Vec<oneshot::Sender<Answer<V, E>>>;
 type Call<K, V, E> = Pin<Box<dyn Future<Output = Result<HashMap<K, V>, E>> + Send>>;
 
 struct Inner<K, V, E> {
@@ -68,7 +70,7 @@ struct State<K, V, E> {
     /// A task makes calls, and will look here again.
     running: bool,
     waiting: Vec<K>, // in the order they came
-    asking: HashMap<K, Vec<oneshot::Sender<Answer<V, E>>>>,
+    asking: HashMap<K, Asking<V, E>>,
     kept: HashMap<K, Option<V>>,
     calls: u64,
 }
@@ -227,8 +229,7 @@ where
     }
 
     /// The next call's keys and who waits for them; `None`, and the turn is over, where there are none.
-    #[expect(clippy::type_complexity, reason = "keys, and who waits for each")]
-    fn next(&self) -> Option<Vec<(K, Vec<oneshot::Sender<Answer<V, E>>>)>> {
+    fn next(&self) -> Option<Vec<(K, Asking<V, E>)>> {
         let mut state = self.0.state();
         if state.waiting.is_empty() {
             state.running = false;
@@ -244,11 +245,7 @@ where
         Some(keys.into_iter().map(who).collect())
     }
 
-    fn answer(
-        &self,
-        batch: Vec<(K, Vec<oneshot::Sender<Answer<V, E>>>)>,
-        answered: Result<HashMap<K, V>, LoadError<E>>,
-    ) {
+    fn answer(&self, batch: Vec<(K, Asking<V, E>)>, answered: Result<HashMap<K, V>, LoadError<E>>) {
         for (key, asking) in batch {
             let answer = match &answered {
                 Ok(values) => Ok(values.get(&key).cloned()),
