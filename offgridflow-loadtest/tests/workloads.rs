@@ -12,7 +12,7 @@ use offgridflow_loadtest::{
     BoxWorkload, Closed, Executor, FailKind, Feed, FeedMode, LoadTest, OnCap, Op, Outcome, Phase, Rate,
     Reporter, Settings, ShardCtx, TargetError, Window, Workload, workload_fn,
 };
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -242,6 +242,99 @@ async fn think_time_paces_a_closed_loop() {
     let report =
         LoadTest::new(workload_fn(|_| sleep(ms(10)))).settings(&closed).run_here().await.expect("runs");
     assert!((960..=1_010).contains(&report.total.ok), "10 workers × 10 s / 100 ms\n{report}");
+}
+
+/// What a worker's operation saw: whose, when it was due, and when its answer came, from the start of the run.
+type Turn = (u64, Duration, Duration);
+
+/// Answers after 1 to 9 ms and keeps what it saw; a session is a worker.
+struct Resting(Arc<Mutex<Vec<Turn>>>);
+
+impl Workload for Resting {
+    type Session = u64;
+    async fn open(&self, ctx: &ShardCtx) -> Result<u64, TargetError> {
+        Ok(ctx.session())
+    }
+    async fn call(&self, worker: &mut u64, op: &mut Op) -> Outcome {
+        let begun = Instant::now();
+        sleep(ms(1 + op.rng().below(9))).await;
+        self.0.lock().expect("lock").push((*worker, op.intended(), begun.elapsed()));
+        Outcome::ok()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_worker_goes_on_a_think_time_after_its_own_answer() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let mut closed = Closed::default();
+    (closed.workers, closed.duration, closed.think_time) = (7, Duration::from_secs(3), ms(13));
+    closed.ramp_up = ms(70);
+    let test = LoadTest::new(Resting(Arc::clone(&seen))).executor(Executor::Closed(closed)).warm_sessions(7);
+    let report = test.run_here().await.expect("runs");
+    // A tick of the paused clock is a millisecond.
+    assert!(report.dispatch_lag.max.and_then(offgridflow_loadtest::Quantile::value) <= Some(ms(1)), "{report}");
+    let seen = seen.lock().expect("lock");
+    let mut starts: Vec<_> = Vec::new();
+    for worker in 0..7 {
+        let turns: Vec<_> = seen.iter().filter(|(whose, ..)| *whose == worker).collect();
+        assert!(turns.len() > 100, "{}", turns.len());
+        starts.push(turns[0].1);
+        for pair in turns.windows(2) {
+            let rest = pair[1].1 - pair[0].1 - pair[0].2;
+            assert!((ms(13)..=ms(14)).contains(&rest), "{rest:?} between {pair:?}");
+        }
+    }
+    starts.sort_unstable();
+    assert!(starts.iter().copied().eq((0..7).map(|worker| ms(10) * worker)), "{starts:?}");
+}
+
+/// Tokio's timer, which rounds up to a millisecond, is the control.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn think_time_is_paced_in_microseconds() {
+    let control = async {
+        let mut late: Vec<_> = Vec::new();
+        for _ in 0..100 {
+            let due = Instant::now() + Duration::from_micros(3_300);
+            tokio::time::sleep_until(due).await;
+            late.push(due.elapsed());
+        }
+        late.sort_unstable();
+        late[50]
+    };
+    let control = control.await;
+    let settings = Settings {
+        concurrent_workers: 8,
+        duration: ms(1_000),
+        think_time: Duration::from_micros(3_300),
+        ..Settings::default()
+    };
+    let report = LoadTest::new(workload_fn(|_| async {})).settings(&settings).shards(1).run().await.expect("runs");
+    let lag = report.dispatch_lag.p50.value().expect("measured");
+    assert!(lag * 2 < control, "{lag:?} late in the middle, tokio's timer {control:?}\n{report}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_rests_beyond_the_end_of_the_run() {
+    let closed = Arc::new(AtomicU64::new(0));
+    struct Closing(Arc<AtomicU64>);
+    impl Workload for Closing {
+        type Session = ();
+        async fn open(&self, _: &ShardCtx) -> Result<(), TargetError> {
+            Ok(())
+        }
+        async fn call(&self, (): &mut (), _: &mut Op) -> Outcome {
+            Outcome::ok()
+        }
+        async fn close(&self, (): ()) {
+            self.0.fetch_add(1, SeqCst);
+        }
+    }
+    let begun = Instant::now();
+    let test = LoadTest::new(Closing(Arc::clone(&closed))).rate(rate(10.0, 5)).warm_sessions(1);
+    let report = test.think_time(Duration::from_secs(60)).run_here().await.expect("runs");
+    assert_eq!((report.total.ok, closed.load(SeqCst)), (50, 50), "{report}");
+    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

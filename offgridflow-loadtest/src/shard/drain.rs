@@ -67,6 +67,8 @@ impl<W: Workload> Shard<W> {
         if self.stop.ends() {
             tasks.iter().for_each(JoinHandle::abort);
         } else if self.plan.executor.arrivals().is_some() {
+            self.is_closing.set(true);
+            self.rouse();
             self.slots.borrow().iter().for_each(|slot| slot.give(Order::Close));
         }
         for task in tasks {
