@@ -10,7 +10,7 @@ use tokio::{
 use crate::{
     audience::Audience,
     clock::ClockSource,
-    evidence::Stuck,
+    evidence::{Fault, Stuck},
     generator::{Calibration, Generator, MachineUse, ShardUse},
     opening::OPENERS,
     outcome::TargetError,
@@ -111,6 +111,7 @@ impl Conductor {
         let elapsed = since(Instant::now());
         let machine = MachineUse::now().since(before);
         let shards = collect(results).await;
+        let fault = self.fault();
         let stuck = self.count_lost();
         let mut generator = self.calibration.generator();
         if self.plan.clock == ClockSource::Monotonic {
@@ -121,7 +122,16 @@ impl Conductor {
         }
         // What an interrupted run offered ends with the interrupt, not with the grace after it.
         let ended = self.stop.asked_at().map_or(elapsed, |asked| since(asked).min(elapsed));
-        self.measured(stuck, generator, ended)
+        self.measured(stuck, fault, generator, ended)
+    }
+
+    /// The first task of the engine that panicked.
+    fn fault(&self) -> Option<Fault> {
+        let of = |(shard, pulse): (usize, &Arc<Pulse>)| {
+            let said = pulse.fault()?.to_owned();
+            Some(Fault { shard, at: pulse.at(), said })
+        };
+        self.lines.pulses.iter().enumerate().find_map(of)
     }
 
     /// Tells the end, and notes who could not be told.
@@ -254,15 +264,22 @@ impl Conductor {
         self.audience.window(&window);
     }
 
-    fn measured(&mut self, stuck: Vec<Stuck>, generator: Generator, ended: Duration) -> Measured {
+    fn measured(
+        &mut self,
+        stuck: Vec<Stuck>,
+        fault: Option<Fault>,
+        generator: Generator,
+        ended: Duration,
+    ) -> Measured {
         let tally = std::mem::take(&mut self.tally);
         let interrupted = self.stop.is_stopped();
+        let is_partial = interrupted || fault.is_some();
         let planned = self.plan.executor.duration();
-        let elapsed = if interrupted { ended } else { planned.max(tally.last_done) };
+        let elapsed = if is_partial { ended } else { planned.max(tally.last_done) };
         let from = self.measured_from();
         let offered = match self.plan.executor.arrivals() {
             Some(arrivals) => {
-                let end = if interrupted { due(&**arrivals, elapsed) } else { arrivals.operations() };
+                let end = if is_partial { due(&**arrivals, elapsed) } else { arrivals.operations() };
                 let taken = tally.dispatched + tally.capped + tally.shed + tally.waiting;
                 end.saturating_sub(due(&**arrivals, from)).max(taken)
             }
@@ -276,6 +293,7 @@ impl Conductor {
             measured_from: from.min(elapsed),
             offered,
             stuck,
+            fault,
             generator,
             settled: self.steadiness.settled(),
             trend: self.steadiness.has_trend(),
@@ -292,6 +310,7 @@ impl Conductor {
             measured_from: Duration::ZERO,
             offered: 0,
             stuck: (0..stuck).map(|shard| Stuck { shard, since, until: since, in_flight: 0 }).collect(),
+            fault: None,
             generator: self.calibration.generator(),
             settled: true,
             trend: None,

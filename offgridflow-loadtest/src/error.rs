@@ -79,6 +79,9 @@ pub enum Error {
     /// The system refused a thread, a runtime or a timer.
     #[error("could not start the load generator: {0}")]
     Start(std::io::Error),
+    /// The part of the engine that conducts a run panicked, and said this: nothing of the run is left.
+    #[error("the load generator failed, which is a fault of its own: {0}")]
+    Engine(String),
 }
 
 /// Whether a duration is usable as a limit.

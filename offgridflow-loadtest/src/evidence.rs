@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     generator::Generator,
-    report::text::short,
+    report::{text::short, width::fit},
     verdict::{Limit, MAX_INFLATION, MAX_LAG_P99, MIN_OPERATIONS, NEGLIGIBLE_LAG, Validity, Verdict},
 };
 
@@ -14,6 +14,9 @@ const MAX_THROTTLED: f64 = 0.02;
 const SATURATED: f64 = 0.95;
 /// How far the books may be apart.
 const MAX_RESIDUAL: f64 = 0.05;
+
+/// How much of what a panic said goes into the cause, in columns.
+const SAID: usize = 120;
 
 /// A shard that did not come back.
 #[derive(Debug, Clone, Copy, Default)]
@@ -25,6 +28,15 @@ pub(crate) struct Stuck {
     pub(crate) until: Duration,
     /// By `since`.
     pub(crate) in_flight: u64,
+}
+
+/// A task of the engine that panicked.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Fault {
+    pub(crate) shard: usize,
+    /// When its thread last ran the engine.
+    pub(crate) at: Duration,
+    pub(crate) said: String,
 }
 
 /// The facts a verdict rests on.
@@ -57,6 +69,7 @@ pub(crate) struct Evidence {
     pub(crate) p95: Option<Duration>,
     pub(crate) generator: Generator,
     pub(crate) stuck: Vec<Stuck>,
+    pub(crate) fault: Option<Fault>,
     /// Why no session could be opened, if none could.
     pub(crate) unreachable: Option<String>,
     /// The commonest failure, for the cause.
@@ -79,7 +92,8 @@ impl Evidence {
 
     fn generator(&self) -> Option<Validity> {
         let found = self
-            .stuck()
+            .failed()
+            .or_else(|| self.stuck())
             .or_else(|| self.lagging())
             .or_else(|| self.unsent())
             .or_else(|| self.throttled())
@@ -95,6 +109,16 @@ impl Evidence {
         }
         let commonest = self.commonest.as_deref().map(|kind| format!(", mostly: {kind}")).unwrap_or_default();
         format!("; and none of {} operations succeeded{commonest}", self.dispatched)
+    }
+
+    /// Neither the target nor an operation: the engine, an arrival process of the caller's own, a session as it was dropped.
+    fn failed(&self) -> Option<String> {
+        let Fault { shard, at, said } = self.fault.as_ref()?;
+        Some(format!(
+            "a task of the load generator panicked on shard {shard} after {}: {}; the run ends there",
+            short(*at),
+            fit(said, SAID)
+        ))
     }
 
     fn stuck(&self) -> Option<String> {
@@ -302,8 +326,12 @@ mod tests {
     fn every_reason_has_its_verdict_and_its_cause() {
         let ms = Duration::from_millis;
         type Case = (&'static str, &'static str, fn(&mut Evidence));
-        let cases: [Case; 19] = [
+        let cases: [Case; 20] = [
             ("Valid", "", |_| {}),
+            ("GeneratorBound", "panicked on shard 1 after 2.00s: out of step; the run ends there", |e| {
+                e.stuck = vec![Stuck::default()];
+                e.fault = Some(Fault { shard: 1, at: Duration::from_secs(2), said: "out of step".into() });
+            }),
             ("GeneratorBound", "blocks its thread", |e| e.stuck = vec![Stuck::default()]),
             ("GeneratorBound", "paused", |e| e.lag_p99 = Some(Duration::from_millis(11))),
             ("GeneratorBound", "; and none of 10000 operations succeeded, mostly: status 503", |e| {

@@ -19,6 +19,7 @@ use crate::{
     executor::{Executor, OnCap, Overload},
     feed::Feed,
     generator::{Calibration, ShardUse},
+    guard::{caught, watched},
     outcome::{FailKind, TargetError},
     plan::{Plan, Spin},
     preflight::Check,
@@ -334,12 +335,13 @@ impl<W: Workload> LoadTest<W> {
         let (done, is_done) = oneshot::channel();
         let conducting = move || async move {
             let start = |shard: Start<W>| on_a_thread("load-shard", || shard.run()).map_err(Error::Start);
-            let _ = done.send(self.conduct(plan, start).await);
+            let conducted = caught(self.conduct(plan, start)).await;
+            let _ = done.send(conducted.unwrap_or_else(|panic| Err(Error::Engine(panic))));
         };
         on_a_thread("load-conductor", conducting).map_err(Error::Start)?;
         is_done
             .await
-            .unwrap_or_else(|_| Err(Error::Start(io::Error::other("the thread that conducts it died"))))
+            .unwrap_or_else(|_| Err(Error::Engine("the thread that conducts the run is gone".into())))
     }
 
     /// Runs it as one shard on the calling thread and runtime. Under tokio's paused clock the whole run takes
@@ -358,8 +360,8 @@ impl<W: Workload> LoadTest<W> {
             local.spawn_local(shard.run());
             Ok(())
         };
-        let conducted = self.conduct(plan, start);
-        local.run_until(conducted).await
+        let conducted = caught(self.conduct(plan, start));
+        local.run_until(conducted).await.unwrap_or_else(|panic| Err(Error::Engine(panic)))
     }
 
     async fn conduct(
@@ -534,7 +536,9 @@ struct Start<W> {
 
 impl<W: Workload> Start<W> {
     async fn run(self) {
-        if let Some(used) = run_shard(self.workload, self.plan, self.links).await {
+        let (pulse, stop) = (Arc::clone(&self.links.pulse), self.links.stop.clone());
+        let ran = watched(run_shard(self.workload, self.plan, self.links), pulse, stop).await;
+        if let Some(used) = ran.flatten() {
             let _ = self.result.send(used);
         }
     }

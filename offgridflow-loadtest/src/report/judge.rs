@@ -6,7 +6,7 @@ use super::{
     Ending, ErrorLine, Report, Row, SCHEMA, ThresholdResult, ThresholdStatus, notes::notes, text, width::fit,
 };
 use crate::{
-    evidence::{Evidence, Stuck},
+    evidence::{Evidence, Fault, Stuck},
     generator::Generator,
     histogram::{Distribution, Observed, Quantile, as_f64, min_samples},
     outcome::FailKind,
@@ -26,6 +26,7 @@ pub(crate) struct Measured {
     pub(crate) measured_from: Duration,
     pub(crate) offered: u64,
     pub(crate) stuck: Vec<Stuck>,
+    pub(crate) fault: Option<Fault>,
     pub(crate) generator: Generator,
     /// An automatic warm-up ended because the run was steady.
     pub(crate) settled: bool,
@@ -109,7 +110,7 @@ impl Measured {
     /// Answered no later than the fastest response and 1 % of the plan after its end.
     fn in_time(&self, plan: &Plan, total: &RouteRecord) -> Option<u64> {
         plan.executor.arrivals()?;
-        if self.ending != Ending::Completed {
+        if self.ending != Ending::Completed || self.fault.is_some() {
             return None;
         }
         let fastest = total.response.seen.answered().min().unwrap_or_default();
@@ -176,6 +177,7 @@ impl Measured {
             lag_p95: self.tally.lag.seen.answered().quantile(0.95),
             lag_p99: self.tally.lag.seen.quantile(0.99).value(),
             stuck: self.stuck.clone(),
+            fault: self.fault.clone(),
             unreachable: self.unreachable.clone(),
             commonest: self.commonest(),
             lacking,

@@ -2,8 +2,6 @@
 
 use std::{rc::Rc, time::Duration};
 
-use tokio::task::spawn_local;
-
 use super::{BURST, Job, Shard, Slot, Tasks, as_u64};
 use crate::{executor::Closed, op::Marks, workload::Workload};
 
@@ -15,7 +13,7 @@ impl<W: Workload> Shard<W> {
             self.slots.borrow_mut().push(Rc::clone(&slot));
             self.in_flight.set(self.in_flight.get() + 1);
             let (from, to) = closed.shift(worker);
-            spawn_local(Rc::clone(self).work(slot, from, to, closed.think_time))
+            self.start(Rc::clone(self).work(slot, from, to, closed.think_time))
         };
         mine.map(start).collect()
     }

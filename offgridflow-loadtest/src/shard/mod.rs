@@ -28,6 +28,7 @@ use crate::{
     executor::{Executor, OnCap, Overload},
     feed::Feed,
     generator::ShardUse,
+    guard::watched,
     op::{Marks, OpRun},
     opening::{open_sessions, wait_for_start},
     outcome::TargetError,
@@ -95,8 +96,8 @@ pub(crate) async fn run_shard<W: Workload>(
     wait_for_start(origin, plan.clock).await;
     let shard = Rc::new(Shard::new(workload, plan, origin, idle, stop, pulse));
     let mut used = ShardUse::begin();
-    let keeper = spawn_local(Rc::clone(&shard).keep_alarms());
-    let ticker = spawn_local(Rc::clone(&shard).tick(windows.clone(), spares, measure_from));
+    let keeper = shard.start(Rc::clone(&shard).keep_alarms());
+    let ticker = shard.start(Rc::clone(&shard).tick(windows.clone(), spares, measure_from));
     let tasks = match shard.plan.executor.clone() {
         Executor::Open(arrivals) => shard.drive_open(&*arrivals).await,
         Executor::Closed(closed) => shard.start_workers(&closed),
@@ -182,6 +183,12 @@ impl<W: Workload> Shard<W> {
             stop,
             pulse,
         }
+    }
+
+    /// Starts a task of the engine on this thread; see [`watched`].
+    fn start(&self, task: impl Future<Output = ()> + 'static) -> JoinHandle<()> {
+        let task = watched(task, Arc::clone(&self.pulse), self.stop.clone());
+        spawn_local(async { task.await.unwrap_or(()) })
     }
 
     fn op_run(&self) -> OpRun<'_> {

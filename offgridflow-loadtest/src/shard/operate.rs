@@ -5,7 +5,7 @@ use std::{cell::Cell, sync::Arc, time::Duration};
 use super::{Job, Running, Shard, Slot};
 use crate::{
     clock::OpTimes,
-    guard::{guarded, timed_out},
+    guard::{dropped, guarded, timed_out},
     op::Op,
     outcome::{Outcome, TargetError},
     recorder::Begun,
@@ -43,9 +43,11 @@ impl<W: Workload> Shard<W> {
         self.occupy(done, -1);
         slot.running.set(None);
         let outcome = result.and_then(|result| result).unwrap_or_else(Outcome::Failed);
-        let outcome = if done > given_up { in_vain(outcome) } else { outcome };
-        if matches!(outcome, Outcome::Failed(TargetError { answered: false, .. })) {
-            *session = None;
+        let mut outcome = if done > given_up { in_vain(outcome) } else { outcome };
+        if matches!(outcome, Outcome::Failed(TargetError { answered: false, .. }))
+            && let Err(panicked) = dropped(session.take())
+        {
+            outcome = Outcome::Failed(panicked);
         }
         let mut marks = slot.marks.borrow_mut();
         let times = OpTimes {
