@@ -52,6 +52,8 @@ pub(crate) struct Evidence {
     /// Waited for the cap on operations in flight, which is `cap`.
     pub(crate) held: u64,
     pub(crate) cap: usize,
+    /// By Little's law, how many the rate keeps in flight at the service time seen.
+    pub(crate) wanted: Option<u64>,
     /// Due, and without a turn when the plan was given up.
     pub(crate) waiting: u64,
     /// Begun, and ended by the run, not by the target or a time-out.
@@ -86,7 +88,11 @@ impl Evidence {
         let limit = self.limit();
         let down = matches!(limit, Limit::TargetDown(_));
         let generator = self.generator();
-        let validity = generator.unwrap_or_else(|| if down { Validity::Valid } else { self.coverage() });
+        let behind = matches!(limit, Limit::TargetBound(_));
+        let validity = generator.unwrap_or_else(|| match down {
+            true => Validity::Valid,
+            false => self.queued(behind).unwrap_or_else(|| self.coverage()),
+        });
         Verdict { validity, limit }
     }
 
@@ -211,6 +217,20 @@ impl Evidence {
         "the generator was paused, or the workload blocks or computes on its thread".into()
     }
 
+    /// The cap made a part of the plan wait, and those that waited were still there at its end.
+    fn queued(&self, behind: bool) -> Option<Validity> {
+        if !behind || self.held == 0 || below(self.held, self.offered, 1) {
+            return None;
+        }
+        let wanted = self.wanted.map_or_else(String::new, |wanted| {
+            format!(" (at the service time seen, this rate keeps {wanted} in flight)")
+        });
+        Some(Validity::CapBound(format!(
+            "{} of {} operations waited for the cap of {} in flight, and the queue was still there at the end of the schedule: raise concurrent_workers{wanted}; if more in flight only make the service time longer, the target is too slow for this rate",
+            self.held, self.offered, self.cap
+        )))
+    }
+
     fn coverage(&self) -> Validity {
         let capped = self.capped + self.waiting;
         if self.offered > 0 && capped > 0 && !below(capped, self.offered, 1) {
@@ -326,7 +346,7 @@ mod tests {
     fn every_reason_has_its_verdict_and_its_cause() {
         let ms = Duration::from_millis;
         type Case = (&'static str, &'static str, fn(&mut Evidence));
-        let cases: [Case; 20] = [
+        let cases: [Case; 23] = [
             ("Valid", "", |_| {}),
             ("GeneratorBound", "panicked on shard 1 after 2.00s: out of step; the run ends there", |e| {
                 e.stuck = vec![Stuck::default()];
@@ -353,9 +373,14 @@ mod tests {
             ("Inconclusive", "contradict", |e| e.generator.littles_residual = Some(0.06)),
             ("TargetBound", "did not keep up", |e| e.in_time = Some(9_800)),
             ("Valid", "", |e| (e.answered, e.in_time, e.broke) = (9_000, Some(9_000), 1_000)),
-            ("TargetBound", "with 10 in flight at most", |e| {
+            ("CapBound", "100 of 10000 operations waited for the cap of 10 in flight", |e| {
                 (e.in_time, e.held, e.cap) = (Some(9_000), 100, 10);
             }),
+            ("CapBound", "keeps 40 in flight); if more", |e| {
+                (e.in_time, e.held, e.wanted) = (Some(9_000), 100, Some(40));
+            }),
+            ("TargetBound", "the target did not keep up", |e| (e.in_time, e.held) = (Some(9_000), 99)),
+            ("Valid", "", |e| e.held = 9_000),
             ("TargetBound", "200 were shed", |e| {
                 (e.dispatched, e.shed, e.answered, e.in_time) = (9_800, 200, 9_800, Some(9_800));
             }),

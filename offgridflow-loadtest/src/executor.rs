@@ -147,7 +147,8 @@ pub enum OnCap {
     /// It is counted as a failure that was never answered. From 1 % of the plan on, the run itself is invalid.
     #[default]
     CountAsFailure,
-    /// It waits its turn; the wait counts in its response time, as admission wait.
+    /// It waits its turn; the wait counts in its response time, as admission wait. Where 1 % of the plan waited and the queue is
+    /// still there at its end, the run itself is invalid: the cap, not the plan, decided what was sent.
     Queue,
 }
 

@@ -105,7 +105,23 @@ async fn a_queue_at_the_cap_is_admission_wait_not_the_generator() {
     assert_eq!(report.total.ok, 400, "{report}");
     assert!(report.dispatch_lag.max.and_then(Quantile::value) < Some(ms(5)), "{report}");
     assert!(report.total.response.p95.value() > Some(ms(4_000)), "{report}");
-    assert_eq!(report.verdict.name(), "TargetBound", "{report}");
+    assert_eq!((report.verdict.name(), report.exit_code()), ("CapBound", 3), "{report}");
+    let cause = report.verdict.cause().unwrap_or_default();
+    assert!(cause.contains("the cap of 50 in flight") && cause.contains("keeps 100 in flight"), "{cause}");
+    assert!(matches!(&report.verdict.limit, Limit::TargetBound(_)), "and what was seen of the target: {report}");
+    // With as many as the rate keeps in flight the same target keeps up.
+    let test = LoadTest::new(workload_fn(|_| sleep(ms(1_000)))).rate(rate(100.0, 4));
+    let report = test.max_in_flight(101, OnCap::Queue).run_here().await.expect("runs");
+    assert_eq!(report.verdict.name(), "Valid", "{report}");
+}
+
+/// A burst that the cap makes wait and that is worked off by the end is no fault of the plan.
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_empties_again_leaves_the_run_valid() {
+    let burst = rate(20.0, 2).then(200.0, ms(1_000)).then(20.0, Duration::from_secs(20));
+    let work = workload_fn(|_| sleep(ms(100)));
+    let report = LoadTest::new(work).rate(burst).max_in_flight(10, OnCap::Queue).run_here().await.expect("runs");
+    assert!(report.held > 50 && report.verdict.name() == "Valid", "{report}");
 }
 
 #[tokio::test(start_paused = true)]

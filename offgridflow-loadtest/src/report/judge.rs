@@ -8,7 +8,7 @@ use super::{
 use crate::{
     evidence::{Evidence, Fault, Stuck},
     generator::Generator,
-    histogram::{Distribution, Observed, Quantile, as_f64, min_samples},
+    histogram::{Distribution, Observed, Quantile, as_f64, min_samples, to_count},
     outcome::FailKind,
     plan::Plan,
     recorder::{RouteRecord, Tally, slack},
@@ -168,6 +168,7 @@ impl Measured {
             capped: self.tally.capped,
             held: self.tally.held,
             cap: plan.max_in_flight,
+            wanted: self.wanted(plan, total),
             waiting: if self.ending == Ending::Completed { self.tally.waiting } else { 0 },
             cut: self.tally.cut,
             broke: self.tally.broke,
@@ -182,6 +183,13 @@ impl Measured {
             commonest: self.commonest(),
             lacking,
         }
+    }
+
+    /// Rate × time each stays (Little 1961).
+    fn wanted(&self, plan: &Plan, total: &RouteRecord) -> Option<u64> {
+        let stays = total.service.seen.answered().mean()?;
+        let over = plan.executor.duration().saturating_sub(self.measured_from);
+        Some(to_count(libm::ceil(per_sec(self.offered, over) * stays.as_secs_f64())))
     }
 
     /// The commonest failure but the cap's own, and what it said.
