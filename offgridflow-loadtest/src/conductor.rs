@@ -115,7 +115,9 @@ impl Conductor {
         let stuck = self.count_lost();
         let mut generator = self.calibration.generator();
         if self.plan.clock == ClockSource::Monotonic {
-            generator = generator.with_shards(&shards).with_machine(machine, elapsed);
+            // Workers that rest beyond the end of the plan are done before it.
+            let planned = if self.stop.ends() { Duration::ZERO } else { self.plan.executor.duration() };
+            generator = generator.with_shards(&shards).with_machine(machine, elapsed.max(planned));
         }
         if shards.len() == self.plan.shards {
             generator = generator.with_residual(&shards, self.tally.busy_ns);

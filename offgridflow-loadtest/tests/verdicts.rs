@@ -6,7 +6,7 @@ use std::{
 };
 
 use offgridflow_loadtest::{
-    Ending, Executor, FailKind, Limit, LoadTest, OnCap, Op, Outcome, Quantile, Rate, ShardCtx, TargetError,
+    Ending, Executor, FailKind, Limit, LoadTest, OnCap, Op, Outcome, Quantile, Rate, Settings, ShardCtx, TargetError,
     ThresholdStatus, Validity, Workload, workload_fn,
 };
 use tokio::time::sleep;
@@ -344,6 +344,22 @@ async fn a_closed_loop_is_judged_too() {
     assert_eq!(report.verdict.name(), "Valid", "{report}");
     assert!((4_000..=5_000).contains(&report.total.ok), "{report}");
     assert_eq!(report.achieved_share, None);
+}
+
+/// Two operations, and then a rest beyond the end: the shares are of the second that was planned.
+#[tokio::test]
+async fn a_run_that_is_done_early_used_no_more_of_a_core_than_there_is() {
+    let settings = Settings {
+        concurrent_workers: 2,
+        duration: ms(1_000),
+        think_time: Duration::from_secs(3_600),
+        ..Settings::default()
+    };
+    let report = LoadTest::new(workload_fn(|_| async {})).settings(&settings).shards(1).run().await.expect("runs");
+    assert_eq!((report.total.ok, report.elapsed), (2, ms(1_000)), "{report}");
+    let used = report.generator;
+    let shares = [used.cpu_share, used.waited_share, used.throttled_share, used.stolen_share];
+    assert!(shares.iter().flatten().all(|share| (0.0..0.5).contains(share)), "{shares:?}");
 }
 
 /// What is assumed of the way back never claims the target's own part.

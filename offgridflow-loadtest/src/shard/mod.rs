@@ -103,7 +103,7 @@ pub(crate) async fn run_shard<W: Workload>(
         Executor::Closed(closed) => shard.start_workers(&closed),
     };
     shard.drain().await;
-    used.end(shard.clock.now(), shard.occupied.get());
+    used.end(shard.length(), shard.occupied.get());
     shard.wind_up(tasks).await;
     ticker.abort();
     keeper.abort();
@@ -222,6 +222,12 @@ impl<W: Workload> Shard<W> {
     /// Rests until `at`, or until there is nothing to rest for: the run is stopped, or over.
     async fn rest_until(&self, at: Duration) {
         self.alarms.wait(at, || self.clock.now() >= at || self.is_over()).await;
+    }
+
+    /// How long the run is: as planned, unless it was stopped before or still goes on.
+    fn length(&self) -> Duration {
+        let planned = if self.stop.ends() { Duration::ZERO } else { self.plan.executor.duration() };
+        self.clock.now().max(planned)
     }
 
     /// Whether nothing more is to come.
