@@ -19,6 +19,7 @@ pub(crate) struct RouteRecord {
     pub(crate) ok: u64,
     pub(crate) failed: u64,
     pub(crate) bytes: u64,
+    pub(crate) within: u64, // answers that came before the plan, or a stopped run, was over
 }
 
 impl RouteRecord {
@@ -28,12 +29,13 @@ impl RouteRecord {
         self.ok += other.ok;
         self.failed += other.failed;
         self.bytes += other.bytes;
+        self.within += other.within;
     }
 
     fn clear(&mut self) {
         self.response.clear();
         self.service.clear();
-        (self.ok, self.failed, self.bytes) = (0, 0, 0);
+        (self.ok, self.failed, self.bytes, self.within) = (0, 0, 0, 0);
     }
 }
 
@@ -122,6 +124,8 @@ pub(crate) struct Begun {
     pub(crate) began: Duration,
     /// `false` if it never got a session.
     pub(crate) admitted: bool,
+    /// Whether it ended before the plan, or a stopped run, was over.
+    pub(crate) within: bool,
 }
 
 /// Everything the report is made of; a run's is the sum of its shards' windows.
@@ -261,6 +265,7 @@ impl Recorder {
         if answered {
             record.response.record(block, times.response());
             record.service.record(block, times.service());
+            record.within += u64::from(begun.within);
         } else {
             record.response.record_unanswered(block, times.response());
             if begun.admitted {

@@ -70,6 +70,28 @@ async fn the_text_fits_a_screen_and_ends_with_the_verdict() {
     assert_eq!((report.exit_code(), report.thresholds[1].status), (1, ThresholdStatus::Broken));
 }
 
+/// Each answer takes five seconds, so half of them come after the ten of the plan.
+#[tokio::test(start_paused = true)]
+async fn a_rate_is_of_answers_within_the_measured_window() {
+    let test = || LoadTest::new(workload_fn(|_| sleep(Duration::from_secs(5))));
+    let rate = || Rate::constant(100.0, Duration::from_secs(10));
+    let report = test().rate(rate()).run_here().await.expect("runs");
+    assert_eq!(report.total.answered, 1_000, "{report}");
+    assert!((49.5..=50.5).contains(&report.total.rate_per_sec), "500 in 10 s\n{report}");
+    let text = report.to_string();
+    assert!(text.contains("answered 50.0/s over 10.0s") || text.contains("answered 49.9/s over 10.0s"), "{text}");
+    assert!(text.contains("of draining"), "{text}");
+    // Stopped after seven seconds: two seconds' answers in seven.
+    let test = test().rate(rate());
+    let stop = test.stop_handle();
+    tokio::spawn(async move {
+        sleep(Duration::from_secs(7)).await;
+        stop.stop();
+    });
+    let report = test.run_here().await.expect("runs");
+    assert!((27.0..=29.0).contains(&report.total.rate_per_sec), "200 in 7 s\n{report}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn progress_is_a_line_a_second() {
     #[derive(Clone, Default)]

@@ -63,8 +63,9 @@ impl Measured {
             self.ending == Ending::Completed && verdict.is_valid() || self.ending == Ending::NotStarted;
         let thresholds =
             findings.into_iter().map(|(threshold, finding)| result(threshold, finding, judged)).collect();
+        let window = plan.executor.duration().min(self.elapsed).saturating_sub(self.measured_from);
         let named = routes.iter().any(|(name, _)| &**name != UNNAMED);
-        let rows = routes.iter().filter(|_| named).map(|(name, record)| self.row(name, record)).collect();
+        let rows = routes.iter().filter(|_| named).map(|(name, record)| self.row(name, record, window)).collect();
         Report {
             schema: SCHEMA.into(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -84,7 +85,7 @@ impl Measured {
             achieved_share: in_time
                 .filter(|_| self.offered > 0)
                 .map(|count| as_f64(count) / as_f64(self.offered)),
-            total: self.row("", &total),
+            total: self.row("", &total, window),
             routes: rows,
             dispatch_lag: (&self.tally.lag).into(),
             admission_wait: (&self.tally.wait).into(),
@@ -200,7 +201,7 @@ impl Measured {
             .map(|line| format!("{} ({})", line.kind, fit(&line.message, SAID)))
     }
 
-    fn row(&self, name: &str, record: &RouteRecord) -> Row {
+    fn row(&self, name: &str, record: &RouteRecord, window: Duration) -> Row {
         let answered = record.response.seen.answered().count();
         Row {
             route: name.to_owned(),
@@ -208,7 +209,7 @@ impl Measured {
             failed: record.failed,
             answered,
             bytes: record.bytes,
-            rate_per_sec: per_sec(answered, self.elapsed.saturating_sub(self.measured_from)),
+            rate_per_sec: per_sec(record.within, window),
             response: (&record.response).into(),
             service: (&record.service).into(),
         }

@@ -40,21 +40,27 @@ fn head(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "target      {}", one_line(&report.target))?;
     writeln!(f, "load        {}", report.load)?;
     let total = &report.total;
+    let longer = report.elapsed.saturating_sub(report.planned);
+    let drained = if longer > report.planned / 100 {
+        format!(", then {} of draining", short(longer))
+    } else {
+        String::new()
+    };
     if let Some(share) = report.achieved_share {
         writeln!(
             f,
-            "rate        offered {:.1}/s, answered {:.1}/s over {}, {:.2}% in time",
+            "rate        offered {:.1}/s, answered {:.1}/s over {}, {:.2}% in time{drained}",
             report.offered_per_sec(),
             total.rate_per_sec,
-            short(report.elapsed.saturating_sub(report.measured_from)),
+            short(report.measured_window()),
             share * 100.0
         )?;
     } else {
         writeln!(
             f,
-            "rate        answered {:.1}/s over {}",
+            "rate        answered {:.1}/s over {}{drained}",
             total.rate_per_sec,
-            short(report.elapsed.saturating_sub(report.measured_from))
+            short(report.measured_window())
         )?;
     }
     if report.warm_up[0] > 0 {

@@ -57,6 +57,7 @@ impl<W: Workload> Shard<W> {
                 times: times.ordered(),
                 began: running.began,
                 admitted: false,
+                within: false,
             };
             self.recorder.borrow_mut().record(&begun, &Outcome::Failed(error));
         }

@@ -58,7 +58,8 @@ impl<W: Workload> Shard<W> {
             done,
         };
         let (route, admitted) = (marks.route(), admitted.get().is_some());
-        let begun = Begun { index: job.index, route, times: times.ordered(), began, admitted };
+        let within = done <= self.ends_at();
+        let begun = Begun { index: job.index, route, times: times.ordered(), began, admitted, within };
         self.recorder.borrow_mut().record(&begun, &outcome);
         marks.renew();
     }
@@ -69,6 +70,12 @@ impl<W: Workload> Shard<W> {
         if !known.is_empty() {
             op.take_route(self.workload.pick(op), known);
         }
+    }
+
+    /// When the plan is over, or was stopped.
+    fn ends_at(&self) -> Duration {
+        let planned = self.plan.executor.duration();
+        self.stop.asked_at().map_or(planned, |asked| self.clock.since_start(asked).min(planned))
     }
 
     /// From when on an answer is worth nothing.
