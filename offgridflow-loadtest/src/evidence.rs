@@ -226,8 +226,12 @@ impl Evidence {
             format!(" (at the service time seen, this rate keeps {wanted} in flight)")
         });
         Some(Validity::CapBound(format!(
-            "{} of {} operations waited for the cap of {} in flight, and the queue was still there at the end of the schedule: raise concurrent_workers{wanted}; if more in flight only make the service time longer, the target is too slow for this rate",
-            self.held, self.offered, self.cap
+            "{} of {} operations waited for the cap of {} in flight, and {} were answered by the end of the schedule{}: raise concurrent_workers{wanted}; if more in flight only make the service time longer, the target is too slow for this rate",
+            self.held,
+            self.offered,
+            self.cap,
+            self.in_time.unwrap_or(0),
+            self.shed_too()
         )))
     }
 
@@ -285,7 +289,7 @@ impl Evidence {
                 self.answered
             ));
         }
-        let shed = if self.shed > 0 { format!(" ({} were shed)", self.shed) } else { String::new() };
+        let shed = self.shed_too();
         match self.in_time {
             Some(in_time) if below(in_time + self.broke, self.offered, 99) => Limit::TargetBound(format!(
                 "{in_time} of {} operations were answered by the end of the schedule{shed}: {}, so percentiles depend on how long the run was",
@@ -294,6 +298,10 @@ impl Evidence {
             )),
             _ => Limit::NotReached,
         }
+    }
+
+    fn shed_too(&self) -> String {
+        if self.shed > 0 { format!(" ({} were shed)", self.shed) } else { String::new() }
     }
 
     /// Who did not keep up. Behind a cap that is the target together with the cap, and which of the two the run cannot tell.
