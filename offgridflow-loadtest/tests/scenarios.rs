@@ -200,10 +200,11 @@ fn a_log_lies_beside_its_scenario() {
 
     for (replay, field, hint) in [
         ("{ file = \"none.log\" }", "load.replay.file", "cannot open"),
+        ("{ file = \".\" }", "load.replay.file", "it is a folder, not a log"),
         (
             "{ file = \"log.csv\", format = \"clf\" }",
             "load.replay.file",
-            "log.csv: none of 3 lines is clf: line 1 has no time",
+            "log.csv: none of 3 lines can be used as clf: line 1 has no time",
         ),
         ("{ file = \"log.csv\", format = \"xml\" }", "load.replay.format", "`xml` is not known"),
         ("{ file = \"log.csv\", speed = 0 }", "load.replay.speed", "0.000001"),

@@ -6,7 +6,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand};
 
 use crate::{
     ConfigError, Executor, Fields, HttpRoute, HttpTarget, LoadTest, LogFormat, OnCap, Overload, Rate, Replay,
-    ReplayError, Scenario, Settings, WarmUp, scenario::explain, units::parse_duration,
+    ReplayError, Scenario, Settings, WarmUp, scenario::explain, units::{parse_duration, parse_percent},
 };
 
 /// A load tester that proves its own numbers.
@@ -74,6 +74,9 @@ pub(super) struct Subject {
     /// The log's column or field with path and query [default: path, in NDJSON also uri]
     #[arg(long, value_name = "NAME", requires = "replay")]
     log_path: Option<String>,
+    /// The share of the log's lines that may be unusable [default: 1%]
+    #[arg(long, value_name = "SHARE", requires = "replay", value_parser = parse_share)]
+    max_refused: Option<f64>,
     /// How long the full load lasts [default: 30s]
     #[arg(long = "for", short = 'd', value_name = "DURATION", value_parser = parse_duration, allow_hyphen_values = true)]
     duration: Option<Duration>,
@@ -229,6 +232,7 @@ impl Subject {
             (self.log_time.is_some(), "--log-time"),
             (self.log_method.is_some(), "--log-method"),
             (self.log_path.is_some(), "--log-path"),
+            (self.max_refused.is_some(), "--max-refused"),
         ];
         match said.into_iter().find(|&(said, _)| said && self.replay.is_none()) {
             Some((_, flag)) => Err(ConfigError::new(flag, "is about a log: add --replay LOG")),
@@ -261,10 +265,13 @@ impl Subject {
             path: self.log_path.clone(),
         };
         let format = format.with_fields(fields).map_err(|error| ConfigError::new("--replay", error.hint))?;
-        let builder = Replay::builder(format).speed(self.speed.unwrap_or(1.0));
+        let mut builder = Replay::builder(format).speed(self.speed.unwrap_or(1.0));
+        if let Some(share) = self.max_refused {
+            builder = builder.max_refused(share);
+        }
         let replay = builder.open(file).map_err(|error| match error {
             ReplayError::Config(ConfigError { field, hint, .. }) => {
-                ConfigError::new(format!("--{field}"), hint)
+                ConfigError::new(format!("--{}", field.replace('_', "-")), hint)
             }
             error => ConfigError::new("--replay", explain(file, &error)),
         })?;
@@ -294,6 +301,10 @@ impl Subject {
         }
         Ok(target.route(route))
     }
+}
+
+fn parse_share(text: &str) -> Result<f64, String> {
+    parse_percent(text).map(|percent| percent / 100.0)
 }
 
 fn parse_rate(text: &str) -> Result<f64, String> {

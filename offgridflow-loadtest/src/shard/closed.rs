@@ -27,12 +27,13 @@ impl<W: Workload> Shard<W> {
                 break;
             }
             let index = self.next_index.replace(self.next_index.get() + as_u64(self.plan.shards));
-            self.operate(&mut session, Job { index, intended, held_since: None }, &slot).await;
+            let lag = self.operate(&mut session, Job { index, intended, held_since: None }, &slot).await;
             burst = (burst + 1) % BURST;
             if burst == 0 {
                 tokio::task::yield_now().await; // operations that never wait must not starve the others
             }
-            intended = self.clock.now() + think_time;
+            // Whom a pause of the generator made late together goes on apart, as without it.
+            intended = self.clock.now() + think_time.saturating_sub(lag);
         }
         self.leave();
         self.close(session).await;

@@ -13,8 +13,13 @@ use crate::{
 };
 
 impl<W: Workload> Shard<W> {
-    /// Runs an operation on a session, opened where needed, and counts it.
-    pub(super) async fn operate(&self, session: &mut Option<W::Session>, job: Job, slot: &Slot) {
+    /// Runs an operation on a session, opened where needed, and counts it. The answer is how late it began by the generator's fault.
+    pub(super) async fn operate(
+        &self,
+        session: &mut Option<W::Session>,
+        job: Job,
+        slot: &Slot,
+    ) -> Duration {
         let began = self.clock.now();
         let dispatched = job.held_since.unwrap_or(began);
         slot.running.set(Some(Running { job, dispatched, began }));
@@ -62,6 +67,7 @@ impl<W: Workload> Shard<W> {
         let begun = Begun { index: job.index, route, times: times.ordered(), began, admitted, within };
         self.recorder.borrow_mut().record(&begun, &outcome);
         marks.renew();
+        begun.times.dispatch_lag()
     }
 
     /// Decides the route before anything can go wrong, where the workload knows its routes.

@@ -139,7 +139,7 @@ impl HttpTarget {
     /// Asks what a log asked, in place of routes: operation `k` is the log's entry `k`, and after its end the log
     /// begins again. For the log's times too, use [`Executor::replay`](crate::Executor::replay).
     ///
-    /// The log's path follows the base's; an entry without a method is a `GET`, one without a path asks for the base. Logs
+    /// The log's path follows the base's; an entry without a method is a `GET`. Logs
     /// hold no bodies, so none are sent: think before replaying anything but reads. Reports name routes by method and
     /// path, without query, with `{id}` for numbers, UUIDs and long hexadecimal segments; beyond
     /// [`MAX_ROUTES`](crate::MAX_ROUTES) the rarest are counted as `other`.
