@@ -119,6 +119,25 @@ async fn an_error_status_is_an_answered_failure_with_its_route() {
     assert_eq!(report.total.failed, 0, "{report}");
 }
 
+/// Each way an answer can break, the cause it is filed under, and what the cause's first message names.
+#[tokio::test]
+async fn a_broken_answer_is_filed_under_what_is_wrong_with_it() {
+    for (raw, cause, says) in [
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n", "protocol", "chunk size"),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhelloworld", "protocol", "chunk"),
+        ("HTTP/1.1 abc\r\n\r\n", "protocol", ""),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhel", "reset", ""),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhello", "reset", ""),
+        ("", "reset", ""),
+    ] {
+        let server = Server::behaving(Behaviour { raw: Some(raw), ..Behaviour::default() });
+        let report = load(HttpTarget::new(&server.url()).expect("url"), 10.0).await;
+        let line = &report.errors[0];
+        assert_eq!((&*line.cause, report.total.ok), (cause, 0), "{raw:?}\n{report}");
+        assert!(line.message.contains(says), "{raw:?}: {}", line.message);
+    }
+}
+
 #[tokio::test]
 async fn an_unreachable_server_is_down_without_delay() {
     let addr = Server::start().addr; // stopped again at once

@@ -140,6 +140,12 @@ fn local_limit(_error: &io::Error) -> Option<&'static str> {
 
 fn describe(error: &hyper::Error) -> TargetError {
     let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
-    let kind = if error.is_parse() || error.is_parse_status() { FailKind::Protocol } else { FailKind::Reset };
+    let kind = if error.is_parse() || is_malformed(error) { FailKind::Protocol } else { FailKind::Reset };
     TargetError::unanswered(kind, format!("{error}{cause}"))
+}
+
+/// A body that cannot be decoded, such as one with a bad chunk size. Only its end too soon is the connection's.
+fn is_malformed(error: &hyper::Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
+    cause.is_some_and(|cause| matches!(cause.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput))
 }
