@@ -66,7 +66,7 @@ impl Load {
                 Outcome::Ok { bytes: 5 }
             };
             self.recorder
-                .record(&Begun { index, route, times, began: times.dispatched, admitted: true, within: true }, &outcome);
+                .record(&Begun { index, route, times, began: times.dispatched, admitted: true, within: true, bytes: 0 }, &outcome);
             self.samples += 1;
         }
     }

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use crate::{
     generator::Generator,
-    report::{text::short, width::fit},
+    report::{
+        text::{operations, short},
+        width::fit,
+    },
     verdict::{Limit, MAX_INFLATION, MAX_LAG_P99, MIN_OPERATIONS, NEGLIGIBLE_LAG, Validity, Verdict},
 };
 
@@ -44,6 +47,8 @@ pub(crate) struct Fault {
 pub(crate) struct Evidence {
     /// A closed loop: no schedule that lag could be measured against.
     pub(crate) closed: bool,
+    /// Somebody ended it early.
+    pub(crate) interrupted: bool,
     /// Operations the plan wanted by the time the run ended; in a closed loop, those begun.
     pub(crate) offered: u64,
     pub(crate) dispatched: u64,
@@ -62,8 +67,12 @@ pub(crate) struct Evidence {
     pub(crate) broke: u64,
     /// Failed because this machine ran out of descriptors or ports.
     pub(crate) local: u64,
+    /// Failed because the workload panicked.
+    pub(crate) panicked: u64,
     pub(crate) ok: u64,
     pub(crate) answered: u64,
+    /// Of which the answer began, whether or not it came to its end.
+    pub(crate) begun_answers: u64,
     /// Answered no later than the fastest response and 1 % of the plan after its end (open loop).
     pub(crate) in_time: Option<u64>,
     pub(crate) lag_p95: Option<Duration>,
@@ -110,11 +119,19 @@ impl Evidence {
 
     /// What the generator's fault must not hide.
     fn nothing_succeeded(&self) -> String {
-        if self.ok > 0 || self.dispatched == 0 {
+        if self.ok > 0 || self.ended() == 0 {
             return String::new();
         }
-        let commonest = self.commonest.as_deref().map(|kind| format!(", mostly: {kind}")).unwrap_or_default();
-        format!("; and none of {} operations succeeded{commonest}", self.dispatched)
+        format!("; and none of {} succeeded{}", operations(self.ended()), self.mostly())
+    }
+
+    /// Begun, and not cut short by the run, which would say nothing of the target.
+    fn ended(&self) -> u64 {
+        self.dispatched.saturating_sub(self.cut)
+    }
+
+    fn mostly(&self) -> String {
+        self.commonest.as_deref().map(|kind| format!(", mostly: {kind}")).unwrap_or_default()
     }
 
     /// Neither the target nor an operation: the engine, an arrival process of the caller's own, a session as it was dropped.
@@ -132,11 +149,12 @@ impl Evidence {
         let others = if more.is_empty() { String::new() } else { format!(" (and {} more)", more.len()) };
         let lost: u64 = self.stuck.iter().map(|stuck| stuck.in_flight).sum();
         Some(format!(
-            "shard {}{others} stuck since {}: its figures end at {}, {lost} operations in flight count as unfinished; \
+            "shard {}{others} stuck since {}: its figures end at {}, {} in flight counted as unfinished; \
              the workload blocks its thread, use non-blocking calls",
             first.shard,
             short(first.since),
             short(first.until),
+            operations(lost)
         ))
     }
 
@@ -148,7 +166,7 @@ impl Evidence {
     fn unsent(&self) -> Option<String> {
         let sent = self.dispatched + self.capped + self.shed + self.waiting;
         (self.unreachable.is_none() && below(sent, self.offered, 99))
-            .then(|| format!("sent only {sent} of {} operations in time: {}", self.offered, self.because()))
+            .then(|| format!("sent only {sent} of {} in time: {}", operations(self.offered), self.because()))
     }
 
     fn throttled(&self) -> Option<String> {
@@ -226,9 +244,9 @@ impl Evidence {
             format!(" (at the service time seen, this rate keeps {wanted} in flight)")
         });
         Some(Validity::CapBound(format!(
-            "{} of {} operations waited for the cap of {} in flight, and {} were answered by the end of the schedule{}: raise concurrent_workers{wanted}; if more in flight only make the service time longer, the target is too slow for this rate",
+            "{} of {} waited for the cap of {} in flight, and {} were answered by the end of the schedule{}: raise concurrent_workers{wanted}; if more in flight only make the service time longer, the target is too slow for this rate",
             self.held,
-            self.offered,
+            operations(self.offered),
             self.cap,
             self.in_time.unwrap_or(0),
             self.shed_too()
@@ -236,18 +254,22 @@ impl Evidence {
     }
 
     fn coverage(&self) -> Validity {
+        if let Some(broken) = self.broken_workload() {
+            return broken;
+        }
         let capped = self.capped + self.waiting;
         if self.offered > 0 && capped > 0 && !below(capped, self.offered, 1) {
             return Validity::CapBound(format!(
-                "{capped} of {} operations found the cap on operations in flight reached; raise concurrent_workers, or the target is too slow for this rate",
-                self.offered
+                "{capped} of {} found the cap on operations in flight reached; raise concurrent_workers, or the target is too slow for this rate",
+                operations(self.offered)
             ));
         }
         if self.offered > 0 && self.local > 0 && !below(self.local, self.offered, 1) {
             let what = self.commonest.as_deref().unwrap_or("descriptors or ports");
             return Validity::CapBound(format!(
-                "{} of {} operations failed for want of something on this machine: {what}",
-                self.local, self.offered
+                "{} of {} failed for want of something on this machine: {what}",
+                self.local,
+                operations(self.offered)
             ));
         }
         self.sample()
@@ -262,42 +284,68 @@ impl Evidence {
         }
         if self.dispatched < MIN_OPERATIONS {
             return Validity::Inconclusive(format!(
-                "{} operations, at least {MIN_OPERATIONS} are needed",
-                self.dispatched
+                "{}, at least {MIN_OPERATIONS} are needed{}",
+                operations(self.dispatched),
+                self.no_answer()
             ));
         }
         if let Some((threshold, have, need)) = &self.lacking {
             return Validity::Inconclusive(format!(
-                "`{threshold}` needs {need} operations, there were {have}"
+                "`{threshold}` needs {}, there were {have}",
+                operations(*need)
             ));
         }
         Validity::Valid
     }
 
     fn limit(&self) -> Limit {
-        let commonest = self.commonest.as_deref().map(|kind| format!(", mostly: {kind}")).unwrap_or_default();
         if let Some(why) = &self.unreachable {
             return Limit::TargetDown(format!("no session could be opened: {why}"));
         }
-        let ended = self.dispatched.saturating_sub(self.cut); // what the run cut short says nothing of the target
-        if ended > 0 && self.answered == 0 {
-            return Limit::TargetDown(format!("none of {ended} operations was answered{commonest}"));
-        }
-        if below(self.answered, ended, 50) {
-            return Limit::TargetDown(format!(
-                "{} of {ended} operations were answered{commonest}",
-                self.answered
-            ));
+        // What the workload made of it says nothing of the target either.
+        let asked = self.ended().saturating_sub(self.panicked);
+        let enough = !self.interrupted || asked >= MIN_OPERATIONS;
+        if asked > 0 && enough && below(self.answered, asked, 50) {
+            return Limit::TargetDown(self.hardly_answered(asked));
         }
         let shed = self.shed_too();
         match self.in_time {
             Some(in_time) if below(in_time + self.broke, self.offered, 99) => Limit::TargetBound(format!(
-                "{in_time} of {} operations were answered by the end of the schedule{shed}: {}, so percentiles depend on how long the run was",
-                self.offered,
+                "{in_time} of {} were answered by the end of the schedule{shed}: {}, so percentiles depend on how long the run was",
+                operations(self.offered),
                 self.behind()
             )),
             _ => Limit::NotReached,
         }
+    }
+
+    fn hardly_answered(&self, asked: u64) -> String {
+        let (asked, mostly) = (operations(asked), self.mostly());
+        match (self.answered, self.begun_answers) {
+            (0, 0) => format!("none of {asked} was answered{mostly}"),
+            (0, begun) => format!("none of {asked} was answered to the end, though {begun} answers began{mostly}"),
+            (answered, _) => format!("{answered} of {asked} were answered{mostly}"),
+        }
+    }
+
+    /// What a run that is too short to call the target down has to say of it.
+    fn no_answer(&self) -> String {
+        let asked = self.ended().saturating_sub(self.panicked);
+        let none = asked > 0 && self.answered == 0;
+        if none { format!("; {}", self.hardly_answered(asked)) } else { String::new() }
+    }
+
+    /// The workload itself failed more often than not.
+    fn broken_workload(&self) -> Option<Validity> {
+        let many = self.panicked > 0 && self.panicked * 2 >= self.ended();
+        many.then(|| {
+            Validity::Inconclusive(format!(
+                "the workload panicked in {} of {}, a fault of its own, so little is known of the target{}",
+                self.panicked,
+                operations(self.ended()),
+                self.mostly()
+            ))
+        })
     }
 
     fn shed_too(&self) -> String {
@@ -354,7 +402,7 @@ mod tests {
     fn every_reason_has_its_verdict_and_its_cause() {
         let ms = Duration::from_millis;
         type Case = (&'static str, &'static str, fn(&mut Evidence));
-        let cases: [Case; 23] = [
+        let cases: [Case; 29] = [
             ("Valid", "", |_| {}),
             ("GeneratorBound", "panicked on shard 1 after 2.00s: out of step; the run ends there", |e| {
                 e.stuck = vec![Stuck::default()];
@@ -392,7 +440,28 @@ mod tests {
             ("TargetBound", "200 were shed", |e| {
                 (e.dispatched, e.shed, e.answered, e.in_time) = (9_800, 200, 9_800, Some(9_800));
             }),
-            ("TargetDown", "none of", |e| e.answered = 0),
+            ("TargetDown", "none of 10000 operations was answered", |e| e.answered = 0),
+            ("TargetDown", "none of 10000 operations was answered to the end, though 40 answers began", |e| {
+                (e.answered, e.begun_answers) = (0, 40);
+            }),
+            ("Inconclusive", "9 operations, at least 299 are needed; none of 9 operations was answered", |e| {
+                (e.interrupted, e.in_time) = (true, None);
+                (e.offered, e.dispatched, e.answered) = (9, 9, 0);
+            }),
+            ("TargetDown", "none of 300 operations was answered", |e| {
+                (e.interrupted, e.in_time) = (true, None);
+                (e.offered, e.dispatched, e.answered) = (300, 300, 0);
+            }),
+            ("Inconclusive", "the workload panicked in 10000 of 10000 operations, a fault of its own", |e| {
+                (e.panicked, e.ok, e.answered) = (10_000, 0, 0);
+            }),
+            ("TargetDown", "none of 6000 operations was answered", |e| {
+                (e.panicked, e.ok, e.answered) = (4_000, 0, 0);
+            }),
+            ("GeneratorBound", "1 operation in flight counted as unfinished; the workload blocks its thread, use non-blocking calls", |e| {
+                e.stuck = vec![Stuck { in_flight: 1, ..Stuck::default() }];
+                (e.dispatched, e.cut, e.ok, e.answered) = (1, 1, 0, 0);
+            }),
             ("CapBound", "100 of 10000", |e| (e.dispatched, e.waiting) = (9_900, 100)),
             ("Inconclusive", "at least", |e| {
                 (e.offered, e.dispatched, e.cut, e.answered, e.in_time) = (25, 25, 25, 0, None);
@@ -406,6 +475,7 @@ mod tests {
             let (name, said) = name(change);
             assert_eq!(name, verdict, "{said}");
             assert!(said.contains(cause), "{said:?} does not say {cause:?}");
+            assert!(!said.contains(" 1 operations") && !said.contains("none of 0"), "{said}");
         }
         let slight = |e: &mut Evidence| {
             (e.p95, e.lag_p95) = (Some(ms(5)), Some(Duration::from_micros(1_900)));

@@ -126,6 +126,8 @@ pub(crate) struct Begun {
     pub(crate) admitted: bool,
     /// Whether it ended before the plan, or a stopped run, was over.
     pub(crate) within: bool,
+    /// What was received of it, if it failed.
+    pub(crate) bytes: u64,
 }
 
 /// Everything the report is made of; a run's is the sum of its shards' windows.
@@ -272,7 +274,7 @@ impl Recorder {
                 record.service.record_unanswered(block, times.service());
             }
         }
-        self.count(begun.route, outcome);
+        self.count(begun.route, outcome, begun.bytes);
     }
 
     /// Counts one operation that was not begun, `lateness` after its intended start.
@@ -295,7 +297,7 @@ impl Recorder {
             FailKind::Stopped => self.window.tally.waiting += 1,
             _ => self.window.tally.capped += 1,
         }
-        self.count(route, &error.into());
+        self.count(route, &error.into(), 0);
     }
 
     /// The generator's own part in an operation that was shed.
@@ -333,7 +335,7 @@ impl Recorder {
             tally.dispatched += 1;
             tally.cut += 1;
             tally.route(route.index()).response.record_unanswered(block, Duration::ZERO);
-            self.count(route, &lost);
+            self.count(route, &lost, 0);
         }
     }
 
@@ -362,7 +364,7 @@ impl Recorder {
         }
     }
 
-    fn count(&mut self, route: RouteId, outcome: &Outcome) {
+    fn count(&mut self, route: RouteId, outcome: &Outcome, received: u64) {
         let WindowRecord { ok, failed, tally, .. } = &mut self.window;
         let record = tally.route(route.index());
         match outcome {
@@ -373,6 +375,7 @@ impl Recorder {
             }
             Outcome::Failed(error) => {
                 record.failed += 1;
+                record.bytes += received;
                 *failed += 1;
                 tally.local += u64::from(matches!(error.kind, FailKind::Local(_)));
                 tally.ledger.count(error, route);

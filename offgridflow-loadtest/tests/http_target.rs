@@ -138,6 +138,25 @@ async fn a_broken_answer_is_filed_under_what_is_wrong_with_it() {
     }
 }
 
+/// What came of an answer counts, whether the connection breaks, the time-out rings, or the status is a failure.
+#[tokio::test]
+async fn bytes_of_answers_that_fail_are_counted() {
+    let half = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhello";
+    for stalls in [false, true] {
+        let server = Server::behaving(Behaviour { raw: Some(half), stalls, ..Behaviour::default() });
+        let target = HttpTarget::new(&server.url()).expect("url");
+        let test = LoadTest::new(target).rate(Rate::constant(10.0, Duration::from_secs(1)));
+        let report = test.timeout(Duration::from_millis(400)).run().await.expect("runs");
+        assert_eq!((report.total.answered, report.total.bytes), (0, 50), "{report}");
+        let cause = report.verdict.cause().unwrap_or_default();
+        assert!(cause.contains("answered to the end, though 10 answers began"), "{cause}");
+    }
+    let server = Server::behaving(Behaviour { refuse: Some("/"), ..Behaviour::default() });
+    let report = load(HttpTarget::new(&server.url()).expect("url"), 10.0).await;
+    assert_eq!((report.total.ok, report.total.bytes), (0, 50), "{report}");
+    assert!(!report.to_string().contains("()"), "{report}");
+}
+
 #[tokio::test]
 async fn an_unreachable_server_is_down_without_delay() {
     let addr = Server::start().addr; // stopped again at once

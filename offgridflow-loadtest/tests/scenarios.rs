@@ -192,7 +192,7 @@ fn a_log_lies_beside_its_scenario() {
     write("access.log", "h - - [10/Oct/2000:13:55:36 -0700] \"GET /a HTTP/1.0\" 200 1\n");
     write("log.csv", "when,verb\n1,GET\n5,PUT\n");
     let plan = read("{ file = \"access.log\" }").expect("understood");
-    assert!(plan.load().contains("1 operations in 1s"), "{}", plan.load());
+    assert!(plan.load().contains("1 operation in 1s"), "{}", plan.load());
     let plan =
         read("{ file = \"log.csv\", speed = 2.0, time = \"when\", method = \"verb\" }").expect("understood");
     assert_eq!(plan.executor.duration(), Duration::from_millis(2_500));

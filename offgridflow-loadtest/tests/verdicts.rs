@@ -233,7 +233,7 @@ async fn a_shard_stuck_before_its_first_window_tells_when_and_with_how_much() {
     gate.1.notify_all();
     let cause = report.verdict.cause().unwrap_or_default();
     assert!(
-        cause.contains("stuck since 6") && cause.contains("ms: its figures end at 0ns, 1 operations"),
+        cause.contains("stuck since 6") && cause.contains("ms: its figures end at 0ns, 1 operation in flight"),
         "{cause}"
     );
     assert_eq!((report.dispatched, report.total.failed), (1, 1), "{report}");
@@ -263,7 +263,7 @@ async fn the_windows_of_a_shard_that_got_stuck_are_in_the_report() {
     assert_eq!((report.verdict.name(), report.exit_code()), ("GeneratorBound", 3), "{report}");
     let cause = report.verdict.cause().unwrap_or_default();
     assert!(cause.contains("shard 1 stuck since 1.5"), "{cause}");
-    assert!(cause.contains("its figures end at 1.00s, 1 operations in flight"), "{cause}");
+    assert!(cause.contains("its figures end at 1.00s, 1 operation in flight"), "{cause}");
     // All of shard 0, and the first second of shard 1.
     assert_eq!((report.total.ok, report.total.failed, report.dispatched), (299, 1, 300), "{report}");
     assert_eq!((&*report.errors[0].cause, report.errors[0].count), ("stopped", 1), "{report}");

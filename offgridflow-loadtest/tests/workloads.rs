@@ -41,6 +41,26 @@ async fn a_panic_is_one_failed_operation() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_workload_that_always_panics_is_named_and_not_the_target() {
+    let work = workload_fn(|op| async move { assert_eq!(op.index(), u64::MAX, "never") });
+    let report = LoadTest::new(work).rate(rate(100.0, 10)).run_here().await.expect("runs");
+    assert_eq!((report.verdict.name(), report.exit_code()), ("Inconclusive", 3), "{report}");
+    let cause = report.verdict.cause().unwrap_or_default();
+    assert!(cause.starts_with("the workload panicked in 1000 of 1000 operations"), "{cause}");
+}
+
+/// Nothing is said of a percentile that a run is too short for, and one operation is one.
+#[tokio::test(start_paused = true)]
+async fn a_run_of_one_operation_states_no_p95_and_counts_in_singular() {
+    let report = LoadTest::new(workload_fn(|_| sleep(ms(5)))).rate(rate(1.0, 1));
+    let report = report.threshold("p95(response){none} < 1s").run_here().await.expect("runs");
+    assert_eq!((report.offered, report.generator.inflation_p95), (1, None), "{report}");
+    let text = report.to_string();
+    assert!(text.contains("open loop, 1 operation in 1s") && !text.contains("1 operations"), "{text}");
+    assert!(text.contains("(no operation on this route)") && !text.contains("measured no"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn failures_are_judged_by_default_unless_something_else_is_said_of_them() {
     let test = || {
         let work = workload_fn(|op| async move { if op.index() % 20 == 0 { Err("no") } else { Ok(()) } });

@@ -32,7 +32,7 @@ pub(super) enum Command {
 pub(super) struct Run {
     #[command(flatten)]
     pub(super) subject: Subject,
-    /// Also write the report as JSON to this file.
+    /// Also write the report as JSON to this file; `-` is standard output, and the text goes to standard error then.
     #[arg(long, value_name = "FILE")]
     pub(super) json: Option<PathBuf>,
     /// Also write the response times, second by second, as an HdrHistogram log to this file.

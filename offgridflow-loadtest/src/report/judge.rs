@@ -121,9 +121,10 @@ impl Measured {
     }
 
     /// What the generator's lag added to the 95th percentile: on the way out, by measurement, and on the way back at most,
-    /// by assumption: an answer waits for the same thread, but not within the target's own part.
+    /// by assumption: an answer waits for the same thread, but not within the target's own part. `None` below the samples of a p95.
     fn inflation(&self) -> Option<(Duration, Duration)> {
-        let with = self.responses().answered().quantile(0.95)?;
+        let responses = self.responses();
+        let with = responses.answered().quantile(0.95).filter(|_| responses.count() >= min_samples(0.95))?;
         let out = with.saturating_sub(self.tally.undelayed.quantile(0.95)?);
         let lag = self.tally.lag.seen.answered().quantile(0.95)?;
         let own = self.services().answered().quantile(0.5).unwrap_or_default();
@@ -158,6 +159,9 @@ impl Measured {
         Evidence {
             generator: self.generator,
             closed: plan.executor.arrivals().is_none(),
+            interrupted: self.ending == Ending::Interrupted,
+            panicked: self.panicked(),
+            begun_answers: self.tally.first_byte.seen.count(),
             blamed: findings.iter().find_map(|(threshold, finding)| {
                 matches!(finding, Finding::BrokenByLag(_)).then(|| threshold.to_string())
             }),
@@ -198,7 +202,16 @@ impl Measured {
         let lines = self.tally.ledger.lines().iter().filter(|line| line.kind != FailKind::Cap);
         lines
             .max_by_key(|line| line.count)
-            .map(|line| format!("{} ({})", line.kind, fit(&line.message, SAID)))
+            .map(|line| match &*line.message {
+                "" => line.kind.to_string(),
+                message => format!("{} ({})", line.kind, fit(message, SAID)),
+            })
+    }
+
+    /// How many operations failed because the workload panicked.
+    pub(super) fn panicked(&self) -> u64 {
+        let lines = self.tally.ledger.lines().iter().filter(|line| line.kind == FailKind::Panic);
+        lines.map(|line| line.count).sum()
     }
 
     fn row(&self, name: &str, record: &RouteRecord, window: Duration) -> Row {
@@ -359,7 +372,7 @@ fn result(threshold: &Threshold, finding: Finding, judged: bool) -> ThresholdRes
         Finding::Met(measured) => (ThresholdStatus::Met, measured),
         Finding::Broken(measured) | Finding::BrokenByLag(measured) => (ThresholdStatus::Broken, measured),
         Finding::TooFew { have, need } => {
-            (ThresholdStatus::NotJudged, format!("{have} operations, needs {need}"))
+            (ThresholdStatus::NotJudged, format!("{have} of the {need} operations it needs"))
         }
     };
     let status = if judged { status } else { ThresholdStatus::NotJudged };

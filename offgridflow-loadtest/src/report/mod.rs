@@ -127,7 +127,7 @@ pub struct Row {
     pub failed: u64,
     /// Answered, well or not.
     pub answered: u64,
-    /// Bytes of payload received.
+    /// Bytes of payload received, those of answers that failed or never came to their end included.
     pub bytes: u64,
     /// Answers a second in the [measured window](Report::measured_window): those that came in it, by its length. What was still
     /// answered after the end of the plan is in [`answered`](Self::answered) only.

@@ -67,7 +67,8 @@ fn head(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [begun, failed] = report.warm_up;
         writeln!(
             f,
-            "warm-up     {begun} operations in the first {}, {failed} failed, not measured",
+            "warm-up     {} in the first {}, {failed} failed, not measured",
+            operations(begun),
             short(report.measured_from)
         )?;
     }
@@ -220,7 +221,8 @@ fn thresholds(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             ThresholdStatus::Broken => "BROKEN",
             ThresholdStatus::NotJudged => "not judged",
         };
-        writeln!(f, "{status:<10}  {}  (measured {})", one_line(&result.threshold), result.measured)?;
+        let measured = if result.measured.starts_with("no ") { "" } else { "measured " };
+        writeln!(f, "{status:<10}  {}  ({measured}{})", one_line(&result.threshold), result.measured)?;
     }
     Ok(())
 }
@@ -232,6 +234,11 @@ pub(crate) fn quantile(quantile: Quantile) -> String {
         Quantile::AtLeast(value) => format!("≥{}", short(value)),
         Quantile::Needs(need) => format!("n≥{need}"),
     }
+}
+
+/// A count with its noun.
+pub(crate) fn operations(count: u64) -> String {
+    format!("{count} operation{}", if count == 1 { "" } else { "s" })
 }
 
 /// Three digits and a unit.

@@ -58,6 +58,7 @@ impl<W: Workload> Shard<W> {
                 began: running.began,
                 admitted: false,
                 within: false,
+                bytes: slot.marks.borrow().bytes(),
             };
             self.recorder.borrow_mut().record(&begun, &Outcome::Failed(error));
         }

@@ -64,7 +64,8 @@ impl<W: Workload> Shard<W> {
         };
         let (route, admitted) = (marks.route(), admitted.get().is_some());
         let within = done <= self.ends_at();
-        let begun = Begun { index: job.index, route, times: times.ordered(), began, admitted, within };
+        let (index, times, bytes) = (job.index, times.ordered(), marks.bytes());
+        let begun = Begun { index, route, times, began, admitted, within, bytes };
         self.recorder.borrow_mut().record(&begun, &outcome);
         marks.renew();
         begun.times.dispatch_lag()

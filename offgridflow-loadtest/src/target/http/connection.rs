@@ -76,18 +76,20 @@ impl Connection {
         };
         op.mark(Phase::FirstByte);
         let status = response.status().as_u16();
-        let body = drive(&mut self.driver, drain(response.into_body()));
+        let body = drive(&mut self.driver, drain(response.into_body(), op));
         let bytes = body.await.map_err(|error| Lost::Sent(describe(&error)))?;
         Ok(Answer { status, bytes, keep: self.driver.is_some() })
     }
 }
 
 /// Counts and drops a body.
-async fn drain(mut body: Incoming) -> Result<u64, hyper::Error> {
+async fn drain(mut body: Incoming, op: &Op) -> Result<u64, hyper::Error> {
     let mut bytes = 0;
     while let Some(frame) = body.frame().await {
         if let Some(data) = frame?.data_ref() {
-            bytes += u64::try_from(data.len()).unwrap_or(0);
+            let length = u64::try_from(data.len()).unwrap_or(0);
+            op.received(length);
+            bytes += length;
         }
     }
     Ok(bytes)
