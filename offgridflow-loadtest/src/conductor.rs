@@ -29,6 +29,8 @@ use crate::{
 const OVERDUE: Duration = Duration::from_secs(3);
 /// How far ahead the common start lies.
 const LEAD: Duration = Duration::from_millis(20);
+/// Below, the p95 of a window is its longest.
+const SHOWN_P95: u64 = 20;
 const TICK: Duration = Duration::from_millis(100);
 
 pub(crate) type Readies = Vec<oneshot::Receiver<Result<(), TargetError>>>;
@@ -259,7 +261,7 @@ impl Conductor {
             in_flight: seen.in_flight,
             measured: self.steadiness.measured_from().is_some_and(|begun| begun < to),
             p50: seen.response.empirical(0.5),
-            p95: seen.response.empirical(0.95),
+            p95: seen.response.empirical(0.95).filter(|_| seen.response.count() >= SHOWN_P95),
             lag_p99: seen.lag.quantile(0.99),
             response: seen.response,
         };

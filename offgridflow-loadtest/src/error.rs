@@ -99,3 +99,9 @@ pub(crate) fn bounded(field: &str, value: Duration) -> Result<(), ConfigError> {
     }
     Ok(())
 }
+
+/// The first name that stands there a second time.
+pub(crate) fn twice(names: &[String]) -> Option<&str> {
+    let mut seen = std::collections::HashSet::new();
+    names.iter().map(String::as_str).find(|name| !seen.insert(*name))
+}

@@ -109,9 +109,9 @@ impl Op {
     }
 
     /// Takes one of the routes that are known beforehand.
-    pub(crate) fn take_route(&mut self, picked: usize, known: &[RouteId]) {
+    pub(crate) fn take_route(&mut self, picked: usize, route: RouteId) {
         self.picked = Some(picked);
-        self.set_route(known.get(picked).copied().unwrap_or(RouteId::UNNAMED));
+        self.set_route(route);
     }
 
     /// The same operation, owned: for workloads that move it into a future of their own.

@@ -149,7 +149,7 @@ fn a_log_that_cannot_be_written_exits_4_and_the_rest_is_written() {
 fn wrong_usage_exits_2_in_a_sentence() {
     let folder = tempfile::tempdir().expect("folder");
     let missing = folder.path().join("none/run.json");
-    let cases: [(&[&str], &str); 20] = [
+    let cases: [(&[&str], &str); 24] = [
         (&["run"], "SCENARIO"),
         (&["run", "http://127.0.0.1:99999"], "the port is not a number"),
         (&["run", "http://127.0.0.1:http/"], "the port is not a number"),
@@ -174,6 +174,10 @@ fn wrong_usage_exits_2_in_a_sentence() {
         (&["run", "127.0.0.1:18080", "-r", "9"], "did you mean http://127.0.0.1:18080?"),
         (&["run", "http://127.0.0.1:1", "-X", "CONNECT"], "CONNECT is for proxies"),
         (&["run", "http://127.0.0.1:1", "--for", "1h30m"], "90m"),
+        (&["run", "http://127.0.0.1:1", "-c", "some"], "write a whole number from 0 up"),
+        (&["run", "http://127.0.0.1:1", "--seed", "-1"], "write a whole number from 0 up"),
+        (&["run", "http://127.0.0.1:1", "-r", "9", "--gamma", "x"], "write a number"),
+        (&["run", "missing.toml", "--seed", "3"], "cannot read missing.toml"),
         (&["run", "missing.toml"], "cannot read missing.toml"),
         (&["run", "http://127.0.0.1:1", "--json", missing.to_str().expect("text")], "--json: cannot write"),
     ];

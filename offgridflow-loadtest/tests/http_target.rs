@@ -138,6 +138,30 @@ async fn a_broken_answer_is_filed_under_what_is_wrong_with_it() {
     }
 }
 
+#[tokio::test]
+async fn a_method_that_comes_with_content_says_when_there_is_none() {
+    let server = Server::start();
+    for (method, says) in [("POST", true), ("PUT", true), ("PATCH", true), ("GET", false), ("DELETE", false)] {
+        let route = HttpRoute::new(method, "/a").expect("a method");
+        load(HttpTarget::new(&server.url()).expect("url").route(route), 5.0).await;
+        let headers = server.last().headers;
+        assert_eq!(headers.iter().any(|header| header == "content-length: 0"), says, "{method}: {headers:?}");
+    }
+}
+
+#[tokio::test]
+async fn only_an_answer_that_is_expected_is_a_success() {
+    let switching = "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n";
+    let server = Server::behaving(Behaviour { raw: Some(switching), ..Behaviour::default() });
+    let report = load(HttpTarget::new(&server.url()).expect("url"), 10.0).await;
+    assert_eq!((report.total.ok, &*report.errors[0].cause), (0, "status 101"), "{report}");
+    let server = Server::behaving(Behaviour { refuse: Some("/closed"), ..Behaviour::default() });
+    let target = |route| HttpTarget::new(&server.url()).expect("url").route(route);
+    let either = HttpRoute::get("/closed").expect(200..=299).or_expect(503..=503);
+    assert_eq!(load(target(either), 10.0).await.total.failed, 0);
+    assert_eq!(load(target(HttpRoute::get("/closed").expect(200..=299)), 10.0).await.total.failed, 10);
+}
+
 /// What came of an answer counts, whether the connection breaks, the time-out rings, or the status is a failure.
 #[tokio::test]
 async fn bytes_of_answers_that_fail_are_counted() {

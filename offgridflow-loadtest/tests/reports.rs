@@ -31,6 +31,22 @@ async fn json_reads_back_as_the_same_report() {
     assert_eq!(Report::from_json(&json).expect("its own text"), report);
 }
 
+/// Rates and shares of any run are read to the last bit.
+#[tokio::test(start_paused = true)]
+async fn json_reads_back_whatever_the_numbers_are() {
+    for k in 0..60_u64 {
+        let mut report = report().await;
+        let ugly = (1.0 + k as f64).sqrt() / 7.0;
+        report.total.rate_per_sec = ugly * 1e3;
+        report.achieved_share = Some(ugly.fract());
+        report.generator.cpu_share = Some(ugly.exp());
+        report.generator.waited_share = Some(ugly / 3e7);
+        report.generator.littles_residual = Some(ugly.sin().abs() * 1e-9);
+        let json = report.to_json().expect("plain data");
+        assert_eq!(Report::from_json(&json).expect("its own text"), report);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn json_has_the_fields_a_reader_relies_on() {
     let json: serde_json::Value =

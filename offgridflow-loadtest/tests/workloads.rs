@@ -49,6 +49,18 @@ async fn a_workload_that_always_panics_is_named_and_not_the_target() {
     assert!(cause.starts_with("the workload panicked in 1000 of 1000 operations"), "{cause}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_route_that_is_not_there_is_a_fault_of_the_workload() {
+    let work = workload_fn(|_| async {}).routed(["read", "write"], |op| usize::from(op.index() % 2 == 0) * 7);
+    let report = LoadTest::new(work).rate(rate(100.0, 10)).run_here().await.expect("runs");
+    assert_eq!((report.total.ok, report.total.failed, report.verdict.name()), (500, 500, "Inconclusive"), "{report}");
+    let (cause, message) = (&*report.errors[0].cause, &*report.errors[0].message);
+    assert_eq!((cause, message), ("panic", "it picked route 7, and has routes 0 to 1"));
+    let twice = workload_fn(|_| async {}).routed(["read", "write", "read"], |_| 0);
+    let refused = LoadTest::new(twice).rate(rate(100.0, 10)).validate().expect_err("refused");
+    assert!(refused.field == "route" && refused.hint.contains("two routes are called `read`"), "{refused}");
+}
+
 /// Nothing is said of a percentile that a run is too short for, and one operation is one.
 #[tokio::test(start_paused = true)]
 async fn a_run_of_one_operation_states_no_p95_and_counts_in_singular() {
@@ -552,6 +564,10 @@ fn plans_that_cannot_work_out_are_refused_with_the_field_to_change() {
     let test = || LoadTest::new(workload_fn(|_| async {}));
     let field = |test: LoadTest<_>| test.validate().expect_err("refused").field;
     assert_eq!(field(test().rate(Rate::constant(0.0, ms(10)))), "rate");
+    let long = |per_sec| test().rate(rate(per_sec, 99 * 86_400));
+    let refused = long(1e8).validate().expect_err("no process sends that").hint;
+    assert!(refused.starts_with("855360000000000 operations are planned"), "{refused}");
+    assert!(long(1e6).validate().is_ok());
     assert_eq!(field(test().rate(rate(10.0, 1)).timeout(Duration::ZERO)), "timeout");
     assert_eq!(field(test().rate(rate(10.0, 1)).max_in_flight(0, OnCap::Queue)), "concurrent_workers");
     assert_eq!(

@@ -1,6 +1,6 @@
 //! What can be said on the command line.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
 
@@ -46,7 +46,7 @@ pub(super) struct Run {
     pub(super) dry_run: bool,
 }
 
-/// What to load, and how; the flags other than --threshold apply to a URL only.
+/// What to load, and how; the flags other than --threshold and --seed apply to a URL only.
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("open").args(["rate", "replay"])))]
 pub(super) struct Subject {
@@ -60,7 +60,7 @@ pub(super) struct Subject {
     #[arg(long, value_name = "LOG", conflicts_with_all = ["duration", "ramp_up", "ramp_down", "method", "body"])]
     replay: Option<PathBuf>,
     /// Replay so many times faster [default: 1]
-    #[arg(long, value_name = "FACTOR", requires = "replay", allow_negative_numbers = true)]
+    #[arg(long, value_name = "FACTOR", requires = "replay", value_parser = parse_number, allow_negative_numbers = true)]
     speed: Option<f64>,
     /// How the log is written: clf, csv or ndjson [default: by its extension]
     #[arg(long, requires = "replay")]
@@ -81,7 +81,7 @@ pub(super) struct Subject {
     #[arg(long = "for", short = 'd', value_name = "DURATION", value_parser = parse_duration, allow_hyphen_values = true)]
     duration: Option<Duration>,
     /// Workers of a closed loop; with --rate the most operations in flight [default: 256]
-    #[arg(long, short = 'c', value_name = "COUNT")]
+    #[arg(long, short = 'c', value_name = "COUNT", value_parser = parse_count::<usize>, allow_negative_numbers = true)]
     workers: Option<usize>,
     /// Grow from nothing over this long, before [default: 0s]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, allow_hyphen_values = true)]
@@ -116,17 +116,18 @@ pub(super) struct Subject {
         value_name = "SHAPE",
         requires = "rate",
         conflicts_with = "poisson",
+        value_parser = parse_number,
         allow_negative_numbers = true
     )]
     gamma: Option<f64>,
     /// Arrivals beyond --workers wait, in place of failing.
     #[arg(long, requires = "open")]
     queue: bool,
-    /// Seed of every random number [default: 0]
-    #[arg(long)]
+    /// Seed of every random number, in place of a scenario's [default: 0]
+    #[arg(long, value_parser = parse_count::<u64>, allow_negative_numbers = true)]
     seed: Option<u64>,
     /// Threads that send [default: one for each 10 000/s, at most half the cores]
-    #[arg(long)]
+    #[arg(long, value_parser = parse_count::<usize>, allow_negative_numbers = true)]
     shards: Option<usize>,
     /// Spin before each arrival: finer pacing for a core a shard.
     #[arg(long)]
@@ -166,7 +167,7 @@ impl Subject {
         if self.has_url_flags() {
             return Err(ConfigError::new(
                 "",
-                "flags other than --threshold, --json, --hdr-log, --quiet and --dry-run apply to a URL: put them into the scenario",
+                "flags other than --threshold, --seed, --json, --hdr-log, --quiet and --dry-run apply to a URL: put them into the scenario",
             ));
         }
         let named = |mut error: ConfigError| {
@@ -175,7 +176,11 @@ impl Subject {
             }
             error
         };
-        Scenario::read(&self.what).and_then(|scenario| scenario.load_test()).map_err(named)
+        let read = Scenario::read(&self.what).map(|scenario| match self.seed {
+            Some(seed) => scenario.with_seed(seed),
+            None => scenario,
+        });
+        read.and_then(|scenario| scenario.load_test()).map_err(named)
     }
 
     fn has_url_flags(&self) -> bool {
@@ -187,7 +192,6 @@ impl Subject {
             || self.deadline.is_some()
             || self.warm_up.is_some()
             || self.workers.is_some()
-            || self.seed.is_some()
             || self.shards.is_some()
             || self.method.is_some()
             || self.body.is_some()
@@ -301,6 +305,14 @@ impl Subject {
         }
         Ok(target.route(route))
     }
+}
+
+fn parse_count<T: FromStr>(text: &str) -> Result<T, &'static str> {
+    text.parse().map_err(|_| "write a whole number from 0 up")
+}
+
+fn parse_number(text: &str) -> Result<f64, &'static str> {
+    text.parse().map_err(|_| "write a number")
 }
 
 fn parse_share(text: &str) -> Result<f64, String> {

@@ -5,6 +5,7 @@ mod load;
 mod log;
 mod stage;
 mod values;
+mod words;
 
 use std::{
     collections::BTreeMap,
@@ -129,6 +130,13 @@ impl Scenario {
         Ok(Self { folder, ..Self::parse(&text)? })
     }
 
+    /// With another seed than the file's.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.file.seed = seed;
+        self
+    }
+
     /// The load test it describes, validated; a log to replay is read now.
     ///
     /// # Errors
@@ -213,8 +221,8 @@ impl Route {
         if let Some(Secret(body)) = &self.body {
             route = route.body(body.clone());
         }
-        if let Some(Statuses(from, to)) = self.expect {
-            route = route.expect(from..=to);
+        if let Some((first, more)) = self.expect.as_ref().and_then(|Statuses(all)| all.split_first()) {
+            route = more.iter().cloned().fold(route.expect(first.clone()), HttpRoute::or_expect);
         }
         Ok(route)
     }

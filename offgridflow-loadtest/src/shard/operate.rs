@@ -7,7 +7,7 @@ use crate::{
     clock::OpTimes,
     guard::{dropped, guarded, timed_out},
     op::Op,
-    outcome::{Outcome, TargetError},
+    outcome::{FailKind, Outcome, TargetError},
     recorder::Begun,
     workload::Workload,
 };
@@ -34,7 +34,7 @@ impl<W: Workload> Shard<W> {
             Arc::clone(&slot.marks.borrow()),
         );
         let result = guarded(self.clock.instant(given_up), async {
-            self.pick_route(&mut op);
+            self.pick_route(&mut op)?;
             let session = match session {
                 Some(session) => session,
                 None => session.insert(self.open().await?),
@@ -72,11 +72,15 @@ impl<W: Workload> Shard<W> {
     }
 
     /// Decides the route before anything can go wrong, where the workload knows its routes.
-    fn pick_route(&self, op: &mut Op) {
+    fn pick_route(&self, op: &mut Op) -> Result<(), TargetError> {
         let known = self.plan.routes.known();
-        if !known.is_empty() {
-            op.take_route(self.workload.pick(op), known);
+        if known.is_empty() {
+            return Ok(());
         }
+        let picked = self.workload.pick(op);
+        let Some(&route) = known.get(picked) else { return Err(no_such_route(picked, known.len())) };
+        op.take_route(picked, route);
+        Ok(())
     }
 
     /// When the plan is over, or was stopped.
@@ -89,6 +93,12 @@ impl<W: Workload> Shard<W> {
     pub(super) fn deadline(&self, job: Job, given_up: Duration) -> Duration {
         self.plan.deadline.map_or(given_up, |(deadline, _)| given_up.min(job.intended + deadline))
     }
+}
+
+/// A fault of the workload, like a panic.
+fn no_such_route(picked: usize, known: usize) -> TargetError {
+    let message = format!("it picked route {picked}, and has routes 0 to {}", known - 1);
+    TargetError::unanswered(FailKind::Panic, message)
 }
 
 /// What came after the time-out did not come in time, though the timer, which is coarser than the clock, had not rung yet.
