@@ -25,8 +25,8 @@ use crate::{
     window::Window,
 };
 
-/// How long a shard may be overdue before it counts as stuck.
-const OVERDUE: Duration = Duration::from_secs(3);
+/// How long a shard may be overdue before it counts as stuck, unless a test has no time.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
 /// How far ahead the common start lies.
 const LEAD: Duration = Duration::from_millis(20);
 /// Below, the p95 of a window is its longest.
@@ -46,6 +46,7 @@ pub(crate) struct Lines {
 
 pub(crate) struct Conductor {
     pub(crate) plan: Plan,
+    patience: Duration,
     stop: StopHandle,
     audience: Audience,
     lines: Lines,
@@ -70,6 +71,7 @@ struct Heard {
 impl Conductor {
     pub(crate) fn new(
         plan: Plan,
+        patience: Duration,
         stop: StopHandle,
         audience: Audience,
         lines: Lines,
@@ -80,6 +82,7 @@ impl Conductor {
             tally: Tally::default(),
             heard: vec![Heard::default(); plan.shards],
             plan,
+            patience,
             stop,
             audience,
             lines,
@@ -147,7 +150,7 @@ impl Conductor {
     async fn follow(&mut self, origin: Instant) {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut deadline = origin + self.plan.executor.duration() + self.plan.timeout * 3 + OVERDUE;
+        let mut deadline = origin + self.plan.executor.duration() + self.plan.timeout * 3 + self.patience;
         let mut stopping = false;
         loop {
             tokio::select! {
@@ -158,7 +161,7 @@ impl Conductor {
                 _ = ticks.tick() => {
                     if self.stop.is_stopped() && !stopping {
                         stopping = true;
-                        deadline = deadline.min(Instant::now() + GRACE + OVERDUE);
+                        deadline = deadline.min(Instant::now() + GRACE + self.patience);
                     }
                     let now = Instant::now();
                     if self.only_silence() && now > origin + self.plan.executor.duration() {
@@ -172,7 +175,7 @@ impl Conductor {
                         // A backlog that drains slowly is counted, a shard that does not answer is given up.
                         stopping = true;
                         self.stop.give_up();
-                        deadline = Instant::now() + GRACE + OVERDUE;
+                        deadline = Instant::now() + GRACE + self.patience;
                     }
                 }
             }
@@ -187,7 +190,7 @@ impl Conductor {
     /// Whether all shards that are not over have shown no sign of life for a time-out and more. Counted in ticks, so that a pause of the
     /// whole process is nobody's silence.
     fn only_silence(&mut self) -> bool {
-        let patience = (OVERDUE + self.plan.timeout).as_millis() / TICK.as_millis();
+        let patience = (self.patience + self.plan.timeout).as_millis() / TICK.as_millis();
         let mut all = true;
         for (heard, pulse) in self.heard.iter_mut().zip(&self.lines.pulses).filter(|(heard, _)| !heard.over) {
             let beats = pulse.beats();
@@ -338,7 +341,10 @@ impl Conductor {
     /// The worst case of openers that each wait for a time-out again and again.
     fn longest_warm_up(&self) -> Duration {
         let rounds = self.plan.warm_sessions.div_ceil(OPENERS) + 1;
-        self.plan.timeout.saturating_mul(u32::try_from(rounds).unwrap_or(u32::MAX)).saturating_add(OVERDUE)
+        self.plan
+            .timeout
+            .saturating_mul(u32::try_from(rounds).unwrap_or(u32::MAX))
+            .saturating_add(self.patience)
     }
 }
 

@@ -47,7 +47,10 @@ impl Feed {
     ) -> Result<Self, ConfigError> {
         let columns: Arc<[String]> = columns.into_iter().map(Into::into).collect();
         if let Some(twice) = crate::error::twice(&columns) {
-            return Err(ConfigError::new("feed", format!("there are two columns `{twice}`: name them apart")));
+            return Err(ConfigError::new(
+                "feed",
+                format!("there are two columns `{twice}`: name them apart"),
+            ));
         }
         let mut cells = Vec::new();
         for (index, row) in rows.into_iter().enumerate() {

@@ -66,7 +66,10 @@ fn open_files(plan: &Plan) -> Result<Check, PreflightError> {
         );
         return Err(PreflightError { limit: "open files".into(), have, need, remedy });
     }
-    let finding = format!("at most {sessions} for operations in flight and {beside} beside them, {} are allowed", limit(have));
+    let finding = format!(
+        "at most {sessions} for operations in flight and {beside} beside them, {} are allowed",
+        limit(have)
+    );
     Ok(fine("open files", finding))
 }
 

@@ -14,7 +14,7 @@ use crate::{
     calibrate::calibrate,
     capacity::Capacity,
     clock::ClockSource,
-    conductor::{Conductor, Lines},
+    conductor::{Conductor, Lines, PATIENCE},
     error::{ConfigError, Error, bounded, positive, twice},
     executor::{Executor, OnCap, Overload},
     feed::Feed,
@@ -92,6 +92,7 @@ pub struct LoadTest<W> {
     settings: Result<(), ConfigError>,
     reporters: Vec<Box<dyn Reporter>>,
     stop: StopHandle,
+    patience: Duration,
 }
 
 impl<W: Workload> LoadTest<W> {
@@ -120,6 +121,7 @@ impl<W: Workload> LoadTest<W> {
             settings: Ok(()),
             reporters: Vec::new(),
             stop: StopHandle::default(),
+            patience: PATIENCE,
         }
     }
 
@@ -235,6 +237,13 @@ impl<W: Workload> LoadTest<W> {
     /// Adds somebody to tell.
     pub fn reporter(mut self, reporter: impl Reporter + 'static) -> Self {
         self.reporters.push(Box::new(reporter));
+        self
+    }
+
+    /// How long a silent shard is waited for beyond a time-out.
+    #[cfg(test)]
+    pub(crate) fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
         self
     }
 
@@ -407,7 +416,8 @@ impl<W: Workload> LoadTest<W> {
         }
         drop(windows);
         let lines = Lines { windows: from_shards, spares: all_spares, measure_from, pulses };
-        let mut conductor = Conductor::new(plan, self.stop.clone(), audience, lines, calibration);
+        let mut conductor =
+            Conductor::new(plan, self.patience, self.stop.clone(), audience, lines, calibration);
         let measured = conductor.measure(readies, results, go).await;
         let mut report = measured.report(&conductor.plan, &names);
         #[cfg(feature = "tracing")]
@@ -507,7 +517,9 @@ impl<W: Workload> LoadTest<W> {
         }
         let (routes, operations) = (self.workload.routes(), self.measured_operations());
         if let Some(twice) = twice(&routes) {
-            let hint = format!("two routes are called `{twice}`, so nobody could tell them apart: give one another name");
+            let hint = format!(
+                "two routes are called `{twice}`, so nobody could tell them apart: give one another name"
+            );
             return Err(ConfigError::new("route", hint));
         }
         let known = Beforehand { routes: &routes, operations };

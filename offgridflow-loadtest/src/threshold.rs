@@ -198,7 +198,9 @@ fn parse_statistic(text: &str) -> Result<Statistic, String> {
     let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if digits(whole) && digits(part) && whole.len() <= 2 && part.len() > 3 {
-        return Err(format!("`{text}` is finer than a run can tell: at most three decimals, such as p99.999"));
+        return Err(format!(
+            "`{text}` is finer than a run can tell: at most three decimals, such as p99.999"
+        ));
     }
     if !digits(whole) || !digits(part) || whole.len() > 2 {
         return Err(wrong());

@@ -33,7 +33,10 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         ));
     }
     let scale = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, scale)| *scale);
-    if scale.is_none() && unit.starts_with(['e', 'E']) && unit[1..].starts_with(|c: char| c.is_ascii_digit() || "+-".contains(c)) {
+    if scale.is_none()
+        && unit.starts_with(['e', 'E'])
+        && unit[1..].starts_with(|c: char| c.is_ascii_digit() || "+-".contains(c))
+    {
         return Err(format!("`{text}` has an exponent: write the number out, for example \"90s\""));
     }
     if scale.is_none() && unit.contains(|c: char| c.is_ascii_digit()) {

@@ -217,7 +217,10 @@ fn a_plan_beyond_the_machine_exits_4() {
     let limited = Command::new("sh").args(["-c", &script]).output().expect("a shell");
     let err = String::from_utf8_lossy(&limited.stderr);
     assert_eq!(limited.status.code(), Some(4), "{err}");
-    assert!(err.contains("open files: this plan needs 224, there are 100; 200 of them for operations"), "{err}");
+    assert!(
+        err.contains("open files: this plan needs 224, there are 100; 200 of them for operations"),
+        "{err}"
+    );
     // So few that nothing can start, and just enough for one connection.
     for (files, code, part) in [(4, 4, "raise the limit on open files (`ulimit -n`)"), (48, 0, "")] {
         let url = server.url();
@@ -231,7 +234,8 @@ fn a_plan_beyond_the_machine_exits_4() {
 #[test]
 fn a_report_goes_to_standard_output_by_its_usual_name() {
     let server = Server::start();
-    let (code, out, err) = run_unstarved(&["run", &server.url(), "-r", "400", "-d", "1s", "-q", "--json", "-"]);
+    let (code, out, err) =
+        run_unstarved(&["run", &server.url(), "-r", "400", "-d", "1s", "-q", "--json", "-"]);
     let report = Report::from_json(&out).unwrap_or_else(|error| panic!("{error}: {out}"));
     assert_eq!((code, i32::from(report.exit_code())), (0, 0), "{out}{err}");
     assert!(err.ends_with("verdict: Valid\n"), "{err}");

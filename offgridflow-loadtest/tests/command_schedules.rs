@@ -55,7 +55,10 @@ fn how_many_lines_may_be_refused_is_up_to_the_caller() {
     let server = Server::start();
     let arguments = ["preflight", &server.url(), "--replay", file.to_str().expect("text")];
     let (code, _, err) = run(&arguments);
-    assert!(code == 2 && err.contains("2 of 4 lines cannot be used as clf, above the 1% that"), "{code} {err}");
+    assert!(
+        code == 2 && err.contains("2 of 4 lines cannot be used as clf, above the 1% that"),
+        "{code} {err}"
+    );
     let (code, out, err) = run(&[&arguments[..], &["--max-refused", "50%"]].concat());
     assert!(code == 0 && out.contains("2 of 4 lines, 2 refused"), "{code} {out}{err}");
     assert!(err.contains("line 2 has `-` for a request") && err.contains("line 3 asks for CONNECT"), "{err}");

@@ -141,7 +141,8 @@ async fn a_broken_answer_is_filed_under_what_is_wrong_with_it() {
 #[tokio::test]
 async fn a_method_that_comes_with_content_says_when_there_is_none() {
     let server = Server::start();
-    for (method, says) in [("POST", true), ("PUT", true), ("PATCH", true), ("GET", false), ("DELETE", false)] {
+    for (method, says) in [("POST", true), ("PUT", true), ("PATCH", true), ("GET", false), ("DELETE", false)]
+    {
         let route = HttpRoute::new(method, "/a").expect("a method");
         load(HttpTarget::new(&server.url()).expect("url").route(route), 5.0).await;
         let headers = server.last().headers;

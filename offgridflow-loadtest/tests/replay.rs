@@ -146,7 +146,12 @@ fn a_few_bad_lines_are_counted_and_many_refuse_the_log() {
     let example = replay.summary().examples[0].to_string();
     assert_eq!(example, "line 100 has no time such as [10/Oct/2000:13:55:36 -0700]");
     let error = refuse(LogFormat::Common, &log(2));
-    assert!(error.starts_with("2 of 100 lines cannot be used as clf, above the 1% that `max_refused` allows: line 99 has no"), "{error}");
+    assert!(
+        error.starts_with(
+            "2 of 100 lines cannot be used as clf, above the 1% that `max_refused` allows: line 99 has no"
+        ),
+        "{error}"
+    );
     let many = Replay::builder(LogFormat::Common).max_refused(0.5).read(log(50).as_bytes()).expect("allowed");
     assert_eq!((many.summary().refused, many.summary().examples.len()), (50, 5));
     let all =
@@ -174,13 +179,16 @@ fn what_a_load_test_does_not_ask_is_a_refused_line() {
     let asked: Vec<_> = (0..2).filter_map(|k| replay.entry(k)?.method()).collect();
     assert_eq!((asked, replay.operations(), replay.summary().refused), (vec!["GET", "OPTIONS"], 2, 4));
     let reasons: Vec<_> = replay.summary().examples.iter().map(ToString::to_string).collect();
-    for (line, (reason, part)) in (1..).zip(reasons.iter().zip(["nothing was asked", "CONNECT", "TRACE", "OPTIONS *"])) {
+    for (line, (reason, part)) in
+        (1..).zip(reasons.iter().zip(["nothing was asked", "CONNECT", "TRACE", "OPTIONS *"]))
+    {
         assert!(reason.starts_with(&format!("line {line} ")) && reason.contains(part), "{reason}");
     }
 
     let table = "time,method,path\n1,head,/a\n2,Get,/b\n3,purge,/c\n4,,/d\n5,GET,\n6,GET, \n7,G ET,/e\n";
     let replay = Replay::builder(csv()).max_refused(0.5).read(table.as_bytes()).expect("four");
-    let asked: Vec<_> = (0..4).filter_map(|k| replay.entry(k)).map(|entry| (entry.method(), entry.path())).collect();
+    let asked: Vec<_> =
+        (0..4).filter_map(|k| replay.entry(k)).map(|entry| (entry.method(), entry.path())).collect();
     let some = |method, path| (Some(method), Some(path));
     assert_eq!(asked, [some("HEAD", "/a"), some("GET", "/b"), some("purge", "/c"), (None, Some("/d"))]);
     let reasons: Vec<_> = replay.summary().examples.iter().map(ToString::to_string).collect();

@@ -80,9 +80,12 @@ fn statuses_are_one_range_or_several() {
         let plan = Scenario::parse(&GOOD.replace("\"201\"", expect)).and_then(|s| s.load_test()?.validate());
         assert_eq!(plan.expect(expect).seed, 7);
     }
-    for (expect, hint) in
-        [("[]", "at least one"), ("[\"404-200\"]", "range of statuses"), ("404", "statuses in quotes"), ("[404]", "text")]
-    {
+    for (expect, hint) in [
+        ("[]", "at least one"),
+        ("[\"404-200\"]", "range of statuses"),
+        ("404", "statuses in quotes"),
+        ("[404]", "text"),
+    ] {
         let error = refuse(&GOOD.replace("\"201\"", expect));
         assert!(error.hint.contains(hint) && error.line == Some(20), "{expect}: {error}");
     }
@@ -94,7 +97,9 @@ fn another_seed_takes_the_place_of_the_files() {
     let plan = |scenario: Scenario| scenario.load_test()?.validate();
     let parsed = || Scenario::parse(&random).expect("good");
     let (own, same, other) = (plan(parsed()), plan(parsed().with_seed(7)), plan(parsed().with_seed(8)));
-    let said = |plan: Result<offgridflow_loadtest::Plan, _>| plan.map(|plan| (plan.seed, plan.load())).expect("good");
+    let said = |plan: Result<offgridflow_loadtest::Plan, _>| {
+        plan.map(|plan| (plan.seed, plan.load())).expect("good")
+    };
     let (own, same, other) = (said(own), said(same), said(other));
     assert_eq!(own, same);
     assert!(other.0 == 8 && other.1 != own.1, "{other:?}");

@@ -9,8 +9,8 @@ use std::{
 };
 
 use offgridflow_loadtest::{
-    ArrivalProcess, BoxWorkload, Closed, Executor, FailKind, Feed, FeedMode, LoadTest, OnCap, Op, Outcome, Phase, Rate,
-    Reporter, Settings, ShardCtx, TargetError, Window, Workload, workload_fn,
+    ArrivalProcess, BoxWorkload, Closed, Executor, FailKind, Feed, FeedMode, LoadTest, OnCap, Op, Outcome,
+    Phase, Rate, Reporter, Settings, ShardCtx, TargetError, Window, Workload, workload_fn,
 };
 use tokio::time::{Instant, sleep};
 
@@ -53,7 +53,11 @@ async fn a_workload_that_always_panics_is_named_and_not_the_target() {
 async fn a_route_that_is_not_there_is_a_fault_of_the_workload() {
     let work = workload_fn(|_| async {}).routed(["read", "write"], |op| usize::from(op.index() % 2 == 0) * 7);
     let report = LoadTest::new(work).rate(rate(100.0, 10)).run_here().await.expect("runs");
-    assert_eq!((report.total.ok, report.total.failed, report.verdict.name()), (500, 500, "Inconclusive"), "{report}");
+    assert_eq!(
+        (report.total.ok, report.total.failed, report.verdict.name()),
+        (500, 500, "Inconclusive"),
+        "{report}"
+    );
     let (cause, message) = (&*report.errors[0].cause, &*report.errors[0].message);
     assert_eq!((cause, message), ("panic", "it picked route 7, and has routes 0 to 1"));
     let twice = workload_fn(|_| async {}).routed(["read", "write", "read"], |_| 0);
@@ -181,7 +185,8 @@ impl ArrivalProcess for Breaks {
 #[tokio::test]
 async fn a_panic_of_the_engine_ends_the_run_and_names_itself() {
     for virtually in [true, false] {
-        let test = LoadTest::new(workload_fn(|_| async {})).executor(Executor::Open(Arc::new(Breaks::default())));
+        let test =
+            LoadTest::new(workload_fn(|_| async {})).executor(Executor::Open(Arc::new(Breaks::default())));
         let test = test.timeout(Duration::from_secs(3_600)).shards(1).threshold("failure_ratio < 1%");
         let begun = Instant::now();
         let report = if virtually { test.run_here().await } else { test.run().await }.expect("a report");
@@ -368,7 +373,10 @@ async fn each_worker_goes_on_a_think_time_after_its_own_answer() {
     let test = LoadTest::new(Resting(Arc::clone(&seen))).executor(Executor::Closed(closed)).warm_sessions(7);
     let report = test.run_here().await.expect("runs");
     // A tick of the paused clock is a millisecond.
-    assert!(report.dispatch_lag.max.and_then(offgridflow_loadtest::Quantile::value) <= Some(ms(1)), "{report}");
+    assert!(
+        report.dispatch_lag.max.and_then(offgridflow_loadtest::Quantile::value) <= Some(ms(1)),
+        "{report}"
+    );
     let seen = seen.lock().expect("lock");
     let mut starts: Vec<_> = Vec::new();
     for worker in 0..7 {
@@ -377,7 +385,10 @@ async fn each_worker_goes_on_a_think_time_after_its_own_answer() {
         starts.push(turns[0].1);
         for pair in turns.windows(2) {
             let rest = pair[1].1 - pair[0].1 - pair[0].2;
-            assert!((ms(12)..=ms(13)).contains(&rest), "{rest:?} between {pair:?}, less what the tick made it late");
+            assert!(
+                (ms(12)..=ms(13)).contains(&rest),
+                "{rest:?} between {pair:?}, less what the tick made it late"
+            );
         }
     }
     starts.sort_unstable();
@@ -430,7 +441,8 @@ async fn think_time_is_paced_in_microseconds() {
         think_time: Duration::from_micros(3_300),
         ..Settings::default()
     };
-    let report = LoadTest::new(workload_fn(|_| async {})).settings(&settings).shards(1).run().await.expect("runs");
+    let report =
+        LoadTest::new(workload_fn(|_| async {})).settings(&settings).shards(1).run().await.expect("runs");
     let lag = report.dispatch_lag.p50.value().expect("measured");
     assert!(lag * 2 < control, "{lag:?} late in the middle, tokio's timer {control:?}\n{report}");
 }

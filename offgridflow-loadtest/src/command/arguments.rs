@@ -6,7 +6,9 @@ use clap::{ArgGroup, Args, Parser, Subcommand};
 
 use crate::{
     ConfigError, Executor, Fields, HttpRoute, HttpTarget, LoadTest, LogFormat, OnCap, Overload, Rate, Replay,
-    ReplayError, Scenario, Settings, WarmUp, scenario::explain, units::{parse_duration, parse_percent},
+    ReplayError, Scenario, Settings, WarmUp,
+    scenario::explain,
+    units::{parse_duration, parse_percent},
 };
 
 /// A load tester that proves its own numbers.

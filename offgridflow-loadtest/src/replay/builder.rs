@@ -212,7 +212,8 @@ impl<'a> Reading<'a> {
             return;
         }
         let has_path = |arrival: &Arrival| {
-            usize::try_from(arrival.entry).is_ok_and(|id| entries.get(id).is_some_and(|entry| entry.path().is_some()))
+            usize::try_from(arrival.entry)
+                .is_ok_and(|id| entries.get(id).is_some_and(|entry| entry.path().is_some()))
         };
         let before = self.arrivals.len();
         self.arrivals.retain(has_path);

@@ -100,7 +100,11 @@ fn how_many(refused: u64, records: u64) -> String {
 }
 
 fn above(refused: u64, records: u64, allowed: f64) -> String {
-    if refused == records { String::new() } else { format!(", above the {}% that `max_refused` allows", 100.0 * allowed) }
+    if refused == records {
+        String::new()
+    } else {
+        format!(", above the {}% that `max_refused` allows", 100.0 * allowed)
+    }
 }
 
 /// Refused lines in one sentence.

@@ -111,8 +111,7 @@ pub(super) struct Parsed<'a> {
 }
 
 /// Methods in the case that HTTP wants, for logs that write them in another.
-const METHODS: [&str; 9] =
-    ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE"];
+const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE"];
 
 impl Parsed<'_> {
     /// Standard methods in capitals, no blank for a path; refuses what a load test does not ask.

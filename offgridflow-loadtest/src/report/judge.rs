@@ -65,7 +65,8 @@ impl Measured {
             findings.into_iter().map(|(threshold, finding)| result(threshold, finding, judged)).collect();
         let window = plan.executor.duration().min(self.elapsed).saturating_sub(self.measured_from);
         let named = routes.iter().any(|(name, _)| &**name != UNNAMED);
-        let rows = routes.iter().filter(|_| named).map(|(name, record)| self.row(name, record, window)).collect();
+        let rows =
+            routes.iter().filter(|_| named).map(|(name, record)| self.row(name, record, window)).collect();
         Report {
             schema: SCHEMA.into(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -200,12 +201,10 @@ impl Measured {
     /// The commonest failure but the cap's own, and what it said.
     pub(super) fn commonest(&self) -> Option<String> {
         let lines = self.tally.ledger.lines().iter().filter(|line| line.kind != FailKind::Cap);
-        lines
-            .max_by_key(|line| line.count)
-            .map(|line| match &*line.message {
-                "" => line.kind.to_string(),
-                message => format!("{} ({})", line.kind, fit(message, SAID)),
-            })
+        lines.max_by_key(|line| line.count).map(|line| match &*line.message {
+            "" => line.kind.to_string(),
+            message => format!("{} ({})", line.kind, fit(message, SAID)),
+        })
     }
 
     /// How many operations failed because the workload panicked.

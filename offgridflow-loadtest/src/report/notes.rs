@@ -25,13 +25,11 @@ const NOTABLE_INFLATION: Duration = Duration::from_micros(100);
 fn own_part(measured: &Measured) -> Option<String> {
     let lag = measured.tally.lag.seen.answered().max()?;
     let raised = raised_p95(measured);
-    let tail = own_tail(measured).map(|from| {
-        format!("response times from the {from} on are more than a tenth its own")
-    });
+    let tail = own_tail(measured)
+        .map(|from| format!("response times from the {from} on are more than a tenth its own"));
     let parts: Vec<_> = [tail, raised].into_iter().flatten().collect();
-    (!parts.is_empty()).then(|| {
-        format!("the generator itself was up to {} late: {}", short(lag), parts.join("; "))
-    })
+    (!parts.is_empty())
+        .then(|| format!("the generator itself was up to {} late: {}", short(lag), parts.join("; ")))
 }
 
 /// From which percentile on the response time is partly the generator's.
