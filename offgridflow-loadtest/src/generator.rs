@@ -139,23 +139,6 @@ impl Calibration {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn shares_are_of_the_run_and_no_more_than_a_whole() {
-        let ms = Duration::from_millis;
-        let shares = |elapsed, cpu, waited| {
-            let thread = Some(ThreadUse { cpu, waited, preempted: 0 });
-            ShardUse { thread, elapsed, ..ShardUse::default() }.shares()
-        };
-        assert_eq!(shares(ms(1_000), ms(250), ms(500)), Some((0.25, 0.5)));
-        assert_eq!(shares(ms(1_000), ms(1_004), ms(3)), Some((1.0, 0.0)), "books a tick behind");
-        assert_eq!(shares(ms(2), ms(3), ms(0)), None, "too short to tell");
-    }
-}
-
 #[cfg(target_os = "linux")]
 pub(crate) use crate::sys::usage::{MachineUse, ThreadUse};
 
@@ -199,5 +182,22 @@ mod elsewhere {
         pub(crate) fn since(self, _: Self) -> Self {
             self
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_of_the_run_and_no_more_than_a_whole() {
+        let ms = Duration::from_millis;
+        let shares = |elapsed, cpu, waited| {
+            let thread = Some(ThreadUse { cpu, waited, preempted: 0 });
+            ShardUse { thread, elapsed, ..ShardUse::default() }.shares()
+        };
+        assert_eq!(shares(ms(1_000), ms(250), ms(500)), Some((0.25, 0.5)));
+        assert_eq!(shares(ms(1_000), ms(1_004), ms(3)), Some((1.0, 0.0)), "books a tick behind");
+        assert_eq!(shares(ms(2), ms(3), ms(0)), None, "too short to tell");
     }
 }

@@ -87,14 +87,14 @@ fn ports(plan: &Plan) -> Result<Option<Check>, PreflightError> {
 
 fn cores(plan: &Plan) -> Check {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let finding = format!("{} threads send, this process may use {cores} cores", plan.shards);
+    let finding = format!("{}, this process may use {}", sending(plan), counted(cores, "core"));
     Check { name: "cores", worrying: plan.shards >= cores && cores > 1 || plan.shards > cores, finding }
 }
 
 fn quota(plan: &Plan) -> Option<Check> {
     let quota = cpu_quota()?;
     let worrying = quota < crate::histogram::as_f64(as_u64(plan.shards));
-    let finding = format!("the control group may use {quota:.2} cores, {} threads send", plan.shards);
+    let finding = format!("the control group may use {quota:.2} cores, {}", sending(plan));
     Some(Check { name: "CPU quota", worrying, finding })
 }
 
@@ -108,6 +108,14 @@ fn clock() -> Check {
     let slow = source.as_deref().is_some_and(|source| !FAST_CLOCKS.contains(&source));
     let name = source.unwrap_or_else(|| "unknown source".into());
     Check { name: "clock", worrying: slow, finding: format!("{name}, {each:?} a reading") }
+}
+
+fn sending(plan: &Plan) -> String {
+    format!("{} send{}", counted(plan.shards, "thread"), if plan.shards == 1 { "s" } else { "" })
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 fn fine(name: &'static str, finding: String) -> Check {

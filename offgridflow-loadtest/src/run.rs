@@ -25,11 +25,11 @@ use crate::{
     preflight::Check,
     pulse::Pulse,
     rate::Rate,
-    report::Report,
+    report::{Report, text::operations},
     reporter::Reporter,
     route::RouteTable,
     settings::{Settings, littles_law},
-    shard::{Links, ShardPlan, run_shard},
+    shard::{Links, ShardPlan, as_u64, run_shard},
     soundness::Beforehand,
     span::due,
     stop::{StopHandle, StopOnDrop},
@@ -447,7 +447,10 @@ impl<W: Workload> LoadTest<W> {
             Some(0) => Err(ConfigError::new("shards", "at least one thread has to send")),
             Some(shards) if shards > max_in_flight => Err(ConfigError::new(
                 "shards",
-                format!("{shards} threads cannot share {max_in_flight} operations in flight: ask for fewer"),
+                format!(
+                    "{shards} threads cannot share {} in flight: ask for fewer",
+                    operations(as_u64(max_in_flight))
+                ),
             )),
             Some(shards) => Ok(shards),
             None => Ok(self.default_shards().min(max_in_flight)),
