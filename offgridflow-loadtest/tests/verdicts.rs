@@ -306,6 +306,24 @@ async fn the_generators_share_of_p95_leaves_the_target_its_own() {
     );
 }
 
+/// One sentence says what of the response times is the generator's, so that no two can contradict each other.
+#[tokio::test]
+async fn what_a_pause_of_the_generator_did_is_said_once() {
+    let work = workload_fn(|op| async move {
+        if op.index() % 100 == 0 {
+            std::thread::sleep(ms(9)); // late: some nine of a hundred
+        }
+        sleep(ms(1)).await;
+    });
+    let report = LoadTest::new(work).rate(rate(1_000.0, 1)).shards(1).run().await.expect("runs");
+    let own = |note: &&String| note.starts_with("the generator itself was up to");
+    let said: Vec<_> = report.notes.iter().filter(own).collect();
+    assert_eq!(said.len(), 1, "{report}");
+    let raised = said[0].contains("it raised the p95 by");
+    assert!(raised && said[0].contains("from the p95 on are more than a tenth its own"), "{report}");
+    assert!(!report.notes.iter().any(|note| note.contains("the generator's own lag raised")), "{report}");
+}
+
 /// A reporter's panic costs nobody the run.
 #[tokio::test]
 async fn a_reporter_that_panics_is_dropped_and_the_run_goes_on() {

@@ -25,14 +25,13 @@ const NOTABLE_INFLATION: Duration = Duration::from_micros(100);
 fn own_part(measured: &Measured) -> Option<String> {
     let lag = measured.tally.lag.seen.answered().max()?;
     let raised = raised_p95(measured);
-    let tail = own_tail(measured)
-        .map(|from| format!("response times from the {from} on are more than a tenth its own"));
+    let tail = own_tail(measured).map(|tail| format!("{tail} more than a tenth its own"));
     let parts: Vec<_> = [tail, raised].into_iter().flatten().collect();
     (!parts.is_empty())
         .then(|| format!("the generator itself was up to {} late: {}", short(lag), parts.join("; ")))
 }
 
-/// From which percentile on the response time is partly the generator's.
+/// Which response times are partly the generator's, as the beginning of a sentence.
 fn own_tail(measured: &Measured) -> Option<&'static str> {
     let response = measured.responses();
     let own = |q: f64| {
@@ -40,9 +39,14 @@ fn own_tail(measured: &Measured) -> Option<&'static str> {
         let added = with.saturating_sub(measured.tally.undelayed.quantile(q)?);
         Some(added > NEGLIGIBLE_LAG && added.as_secs_f64() > MAX_INFLATION * with.as_secs_f64())
     };
-    let tails = [(0.95, "p95"), (0.99, "p99"), (0.999, "p99.9"), (1.0, "maximum")];
+    let tails = [
+        (0.95, "response times from the p95 on are"),
+        (0.99, "response times from the p99 on are"),
+        (0.999, "response times from the p99.9 on are"),
+        (1.0, "the longest response time is"),
+    ];
     let told = |q| response.count() >= min_samples(q);
-    tails.into_iter().find(|&(q, _)| told(q) && own(q) == Some(true)).map(|(_, name)| name)
+    tails.into_iter().find(|&(q, _)| told(q) && own(q) == Some(true)).map(|(_, tail)| tail)
 }
 
 /// By how much, if it is worth a word.
