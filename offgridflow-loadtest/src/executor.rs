@@ -96,7 +96,8 @@ pub struct Closed {
     /// Over how long they stop, one after the other, after that. Default zero.
     pub ramp_down: Duration,
     /// How long a worker rests between an answer and its next operation. Default zero. By as much as the generator was late with an
-    /// operation the rest after it is shorter, so that a pause of the generator does not make workers ask together from then on.
+    /// operation the rest after it is shorter; where it was later than a whole turn, the worker goes on with the next turn. So a pause of
+    /// the generator does not make workers ask together from then on.
     pub think_time: Duration,
 }
 

@@ -32,10 +32,41 @@ impl<W: Workload> Shard<W> {
             if burst == 0 {
                 tokio::task::yield_now().await; // operations that never wait must not starve the others
             }
-            // Whom a pause of the generator made late together goes on apart, as without it.
-            intended = self.clock.now() + think_time.saturating_sub(lag);
+            intended = after_rest(intended, lag, self.clock.now(), think_time);
         }
         self.leave();
         self.close(session).await;
+    }
+}
+
+/// When a worker goes on whose operation was due at `intended`, began `lag` late, and was over at `now`: a think time after its answer would have
+/// come in time. If that has passed already, a whole turn later, or as many as it takes: whom a pause of the generator made late
+/// together goes on apart, as before it.
+fn after_rest(intended: Duration, lag: Duration, now: Duration, think_time: Duration) -> Duration {
+    let turn = now.saturating_sub(intended + lag) + think_time;
+    let next = intended + turn;
+    if next >= now || think_time.is_zero() {
+        return next.max(now);
+    }
+    let missed = (now - next).as_nanos().div_ceil(turn.as_nanos());
+    next + turn.saturating_mul(u32::try_from(missed).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_keeps_its_beat_however_late_the_generator_was() {
+        let ms = Duration::from_millis;
+        // Due at 100, two milliseconds of service: 20 ms of rest, on time and 5 ms late, end at the same instant.
+        assert_eq!(after_rest(ms(100), ms(0), ms(102), ms(20)), ms(122));
+        assert_eq!(after_rest(ms(100), ms(5), ms(107), ms(20)), ms(122));
+        assert_eq!(after_rest(ms(100), ms(20), ms(122), ms(20)), ms(122), "just in time");
+        // Later than a whole turn: the next one of its own.
+        assert_eq!(after_rest(ms(100), ms(21), ms(123), ms(20)), ms(144));
+        assert_eq!(after_rest(ms(100), ms(90), ms(192), ms(20)), ms(210));
+        // Without a rest there is no beat: the answer decides.
+        assert_eq!(after_rest(ms(100), ms(5), ms(107), ms(0)), ms(107));
     }
 }
