@@ -130,6 +130,7 @@ impl ShardPlan {
 struct Shard<W: Workload> {
     workload: Arc<W>,
     plan: ShardPlan,
+    planned: Duration, // how long
     clock: RunClock,
     stop: StopHandle,
     pulse: Arc<Pulse>,
@@ -162,6 +163,7 @@ impl<W: Workload> Shard<W> {
         pulse: Arc<Pulse>,
     ) -> Self {
         Self {
+            planned: plan.executor.duration(),
             clock: RunClock::starting_at(origin),
             recorder: RefCell::new(plan.recorder()),
             slots: RefCell::default(),
@@ -226,7 +228,7 @@ impl<W: Workload> Shard<W> {
 
     /// How long the run is: as planned, unless it was stopped before or still goes on.
     fn length(&self) -> Duration {
-        let planned = if self.stop.ends() { Duration::ZERO } else { self.plan.executor.duration() };
+        let planned = if self.stop.ends() { Duration::ZERO } else { self.planned };
         self.clock.now().max(planned)
     }
 

@@ -80,7 +80,7 @@ impl<W: Workload> Shard<W> {
 
     /// When the plan is over, or was stopped.
     fn ends_at(&self) -> Duration {
-        let planned = self.plan.executor.duration();
+        let planned = self.planned;
         self.stop.asked_at().map_or(planned, |asked| self.clock.since_start(asked).min(planned))
     }
 
