@@ -15,7 +15,7 @@ use crate::{
     capacity::Capacity,
     clock::ClockSource,
     conductor::{Conductor, Lines, PATIENCE},
-    error::{ConfigError, Error, bounded, positive, twice},
+    error::{ConfigError, Error, bounded, positive},
     executor::{Executor, OnCap, Overload},
     feed::Feed,
     generator::{Calibration, ShardUse},
@@ -256,7 +256,7 @@ impl<W: Workload> LoadTest<W> {
     /// Settles all numbers, or says which of them cannot be.
     ///
     /// # Errors
-    /// Zero durations, impossible rates, no shards or sessions, two routes of one name, thresholds that do not parse, cannot be
+    /// Zero durations, impossible rates, no shards or sessions, thresholds that do not parse, cannot be
     /// measured in this loop, name a route that cannot be or a limit that no run could meet or break, and plans that Little's law rules out.
     pub fn validate(&self) -> Result<Plan, ConfigError> {
         self.settings.clone()?;
@@ -519,12 +519,6 @@ impl<W: Workload> LoadTest<W> {
             ));
         }
         let (routes, operations) = (self.workload.routes(), self.measured_operations());
-        if let Some(twice) = twice(&routes) {
-            let hint = format!(
-                "two routes are called `{twice}`, so nobody could tell them apart: give one another name"
-            );
-            return Err(ConfigError::new("route", hint));
-        }
         let known = Beforehand { routes: &routes, operations };
         thresholds.iter().try_for_each(|threshold| known.check(threshold))?;
         Ok(thresholds)

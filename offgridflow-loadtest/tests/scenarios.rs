@@ -141,7 +141,13 @@ fn contradictions_are_refused() {
     let busy = GOOD.replace("[load]", "[load]\nconcurrent_workers = 10\nthink_time = \"1s\"");
     assert_eq!((&*refuse(&busy).field, refuse(&busy).line), ("load.concurrent_workers", Some(9)));
     let twice = format!("{GOOD}\n[[route]]\npath = \"/emissions\"\n");
-    assert!(refuse(&twice).hint.contains("two routes are called `GET /emissions`"));
+    let refused = refuse(&twice);
+    assert!(
+        refused.field == "route.2.path" && refused.hint.contains("`GET /emissions` stands there twice"),
+        "{refused}"
+    );
+    let together = twice.replace("path = \"/emissions\"", "path = \"/emissions\"\nname = \"emissions\"");
+    assert!(Scenario::parse(&together).and_then(|s| s.load_test()?.validate()).is_ok());
 }
 
 #[test]

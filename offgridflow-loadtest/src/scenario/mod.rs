@@ -8,7 +8,7 @@ mod values;
 mod words;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -186,10 +186,27 @@ impl Scenario {
         if let Some(replay) = replay.filter(|_| self.file.route.is_empty()) {
             target = target.replaying(Arc::clone(replay))?;
         }
+        self.refuse_the_same_route_twice()?;
         for (index, route) in self.file.route.iter().enumerate() {
             target = target.route(route.build().map_err(within(&format!("route.{index}")))?);
         }
         Ok(target)
+    }
+
+    /// Routes count together where each says the name, and not by mistake.
+    fn refuse_the_same_route_twice(&self) -> Result<(), ConfigError> {
+        let mut seen = BTreeSet::new();
+        for (index, route) in self.file.route.iter().enumerate().filter(|(_, route)| route.name.is_none()) {
+            let method = route.method.as_deref().unwrap_or("GET");
+            let path = route.path.split('?').next().unwrap_or_default();
+            if !seen.insert((method, path)) {
+                let hint = format!(
+                    "`{method} {path}` stands there twice, and nobody could tell the two apart: give each a name, or both the same one to count them together"
+                );
+                return Err(ConfigError::new(format!("route.{index}.path"), hint));
+            }
+        }
+        Ok(())
     }
 
     /// Gives an error its line, and settings their table's name.

@@ -201,7 +201,7 @@ impl<F, R> WorkloadFn<F, R> {
 
     /// Its routes, and which of them (an index) an operation takes, decided before it begins: one that is refused at the
     /// cap or shed counts on its route too, and thresholds on other routes are refused before the run. The closure
-    /// finds the choice in [`Op::picked`]. An index beyond the names is a failed operation, under the cause `panic`; two routes of one name are refused before the run.
+    /// finds the choice in [`Op::picked`]. An index beyond the names is a failed operation, under the cause `panic`; routes of one name count together.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
