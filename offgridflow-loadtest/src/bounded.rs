@@ -65,8 +65,18 @@ impl Load {
             } else {
                 Outcome::Ok { bytes: 5 }
             };
-            self.recorder
-                .record(&Begun { index, route, times, began: times.dispatched, admitted: true }, &outcome);
+            self.recorder.record(
+                &Begun {
+                    index,
+                    route,
+                    times,
+                    began: times.dispatched,
+                    admitted: true,
+                    within: true,
+                    bytes: 0,
+                },
+                &outcome,
+            );
             self.samples += 1;
         }
     }

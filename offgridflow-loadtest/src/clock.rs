@@ -91,7 +91,12 @@ impl RunClock {
 
     /// Time since the start; zero before it.
     pub(crate) fn now(&self) -> Duration {
-        Instant::now().saturating_duration_since(self.start)
+        self.since_start(Instant::now())
+    }
+
+    /// Zero before the start.
+    pub(crate) fn since_start(&self, instant: Instant) -> Duration {
+        instant.saturating_duration_since(self.start)
     }
 
     pub(crate) fn instant(&self, at: Duration) -> Instant {

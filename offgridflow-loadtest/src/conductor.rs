@@ -10,7 +10,7 @@ use tokio::{
 use crate::{
     audience::Audience,
     clock::ClockSource,
-    evidence::Stuck,
+    evidence::{Fault, Stuck},
     generator::{Calibration, Generator, MachineUse, ShardUse},
     opening::OPENERS,
     outcome::TargetError,
@@ -25,10 +25,12 @@ use crate::{
     window::Window,
 };
 
-/// How long a shard may be overdue before it counts as stuck.
-const OVERDUE: Duration = Duration::from_secs(3);
+/// How long a shard may be overdue before it counts as stuck, unless a test has no time.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
 /// How far ahead the common start lies.
 const LEAD: Duration = Duration::from_millis(20);
+/// Below, the p95 of a window is its longest.
+const SHOWN_P95: u64 = 20;
 const TICK: Duration = Duration::from_millis(100);
 
 pub(crate) type Readies = Vec<oneshot::Receiver<Result<(), TargetError>>>;
@@ -44,6 +46,7 @@ pub(crate) struct Lines {
 
 pub(crate) struct Conductor {
     pub(crate) plan: Plan,
+    patience: Duration,
     stop: StopHandle,
     audience: Audience,
     lines: Lines,
@@ -68,6 +71,7 @@ struct Heard {
 impl Conductor {
     pub(crate) fn new(
         plan: Plan,
+        patience: Duration,
         stop: StopHandle,
         audience: Audience,
         lines: Lines,
@@ -78,6 +82,7 @@ impl Conductor {
             tally: Tally::default(),
             heard: vec![Heard::default(); plan.shards],
             plan,
+            patience,
             stop,
             audience,
             lines,
@@ -111,17 +116,29 @@ impl Conductor {
         let elapsed = since(Instant::now());
         let machine = MachineUse::now().since(before);
         let shards = collect(results).await;
+        let fault = self.fault();
         let stuck = self.count_lost();
         let mut generator = self.calibration.generator();
         if self.plan.clock == ClockSource::Monotonic {
-            generator = generator.with_shards(&shards).with_machine(machine, elapsed);
+            // Workers that rest beyond the end of the plan are done before it.
+            let planned = if self.stop.ends() { Duration::ZERO } else { self.plan.executor.duration() };
+            generator = generator.with_shards(&shards).with_machine(machine, elapsed.max(planned));
         }
         if shards.len() == self.plan.shards {
             generator = generator.with_residual(&shards, self.tally.busy_ns);
         }
         // What an interrupted run offered ends with the interrupt, not with the grace after it.
         let ended = self.stop.asked_at().map_or(elapsed, |asked| since(asked).min(elapsed));
-        self.measured(stuck, generator, ended)
+        self.measured(stuck, fault, generator, ended)
+    }
+
+    /// The first task of the engine that panicked.
+    fn fault(&self) -> Option<Fault> {
+        let of = |(shard, pulse): (usize, &Arc<Pulse>)| {
+            let said = pulse.fault()?.to_owned();
+            Some(Fault { shard, at: pulse.at(), said })
+        };
+        self.lines.pulses.iter().enumerate().find_map(of)
     }
 
     /// Tells the end, and notes who could not be told.
@@ -133,7 +150,7 @@ impl Conductor {
     async fn follow(&mut self, origin: Instant) {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut deadline = origin + self.plan.executor.duration() + self.plan.timeout * 3 + OVERDUE;
+        let mut deadline = origin + self.plan.executor.duration() + self.plan.timeout * 3 + self.patience;
         let mut stopping = false;
         loop {
             tokio::select! {
@@ -144,7 +161,7 @@ impl Conductor {
                 _ = ticks.tick() => {
                     if self.stop.is_stopped() && !stopping {
                         stopping = true;
-                        deadline = deadline.min(Instant::now() + GRACE + OVERDUE);
+                        deadline = deadline.min(Instant::now() + GRACE + self.patience);
                     }
                     let now = Instant::now();
                     if self.only_silence() && now > origin + self.plan.executor.duration() {
@@ -158,7 +175,7 @@ impl Conductor {
                         // A backlog that drains slowly is counted, a shard that does not answer is given up.
                         stopping = true;
                         self.stop.give_up();
-                        deadline = Instant::now() + GRACE + OVERDUE;
+                        deadline = Instant::now() + GRACE + self.patience;
                     }
                 }
             }
@@ -173,7 +190,7 @@ impl Conductor {
     /// Whether all shards that are not over have shown no sign of life for a time-out and more. Counted in ticks, so that a pause of the
     /// whole process is nobody's silence.
     fn only_silence(&mut self) -> bool {
-        let patience = (OVERDUE + self.plan.timeout).as_millis() / TICK.as_millis();
+        let patience = (self.patience + self.plan.timeout).as_millis() / TICK.as_millis();
         let mut all = true;
         for (heard, pulse) in self.heard.iter_mut().zip(&self.lines.pulses).filter(|(heard, _)| !heard.over) {
             let beats = pulse.beats();
@@ -247,22 +264,29 @@ impl Conductor {
             in_flight: seen.in_flight,
             measured: self.steadiness.measured_from().is_some_and(|begun| begun < to),
             p50: seen.response.empirical(0.5),
-            p95: seen.response.empirical(0.95),
+            p95: seen.response.empirical(0.95).filter(|_| seen.response.count() >= SHOWN_P95),
             lag_p99: seen.lag.quantile(0.99),
             response: seen.response,
         };
         self.audience.window(&window);
     }
 
-    fn measured(&mut self, stuck: Vec<Stuck>, generator: Generator, ended: Duration) -> Measured {
+    fn measured(
+        &mut self,
+        stuck: Vec<Stuck>,
+        fault: Option<Fault>,
+        generator: Generator,
+        ended: Duration,
+    ) -> Measured {
         let tally = std::mem::take(&mut self.tally);
         let interrupted = self.stop.is_stopped();
+        let is_partial = interrupted || fault.is_some();
         let planned = self.plan.executor.duration();
-        let elapsed = if interrupted { ended } else { planned.max(tally.last_done) };
+        let elapsed = if is_partial { ended } else { planned.max(tally.last_done) };
         let from = self.measured_from();
         let offered = match self.plan.executor.arrivals() {
             Some(arrivals) => {
-                let end = if interrupted { due(&**arrivals, elapsed) } else { arrivals.operations() };
+                let end = if is_partial { due(&**arrivals, elapsed) } else { arrivals.operations() };
                 let taken = tally.dispatched + tally.capped + tally.shed + tally.waiting;
                 end.saturating_sub(due(&**arrivals, from)).max(taken)
             }
@@ -276,6 +300,7 @@ impl Conductor {
             measured_from: from.min(elapsed),
             offered,
             stuck,
+            fault,
             generator,
             settled: self.steadiness.settled(),
             trend: self.steadiness.has_trend(),
@@ -292,6 +317,7 @@ impl Conductor {
             measured_from: Duration::ZERO,
             offered: 0,
             stuck: (0..stuck).map(|shard| Stuck { shard, since, until: since, in_flight: 0 }).collect(),
+            fault: None,
             generator: self.calibration.generator(),
             settled: true,
             trend: None,
@@ -315,7 +341,10 @@ impl Conductor {
     /// The worst case of openers that each wait for a time-out again and again.
     fn longest_warm_up(&self) -> Duration {
         let rounds = self.plan.warm_sessions.div_ceil(OPENERS) + 1;
-        self.plan.timeout.saturating_mul(u32::try_from(rounds).unwrap_or(u32::MAX)).saturating_add(OVERDUE)
+        self.plan
+            .timeout
+            .saturating_mul(u32::try_from(rounds).unwrap_or(u32::MAX))
+            .saturating_add(self.patience)
     }
 }
 

@@ -79,6 +79,9 @@ pub enum Error {
     /// The system refused a thread, a runtime or a timer.
     #[error("could not start the load generator: {0}")]
     Start(std::io::Error),
+    /// The part of the engine that conducts a run panicked, and said this: nothing of the run is left.
+    #[error("the load generator failed, which is a fault of its own: {0}")]
+    Engine(String),
 }
 
 /// Whether a duration is usable as a limit.
@@ -95,4 +98,10 @@ pub(crate) fn bounded(field: &str, value: Duration) -> Result<(), ConfigError> {
         return Err(ConfigError::new(field, "may be at most 100 days, as long as the longest run"));
     }
     Ok(())
+}
+
+/// The first name that stands there a second time.
+pub(crate) fn twice(names: &[String]) -> Option<&str> {
+    let mut seen = std::collections::HashSet::new();
+    names.iter().map(String::as_str).find(|name| !seen.insert(*name))
 }

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use crate::{
     generator::Generator,
-    report::text::short,
+    report::{
+        text::{operations, short},
+        width::fit,
+    },
     verdict::{Limit, MAX_INFLATION, MAX_LAG_P99, MIN_OPERATIONS, NEGLIGIBLE_LAG, Validity, Verdict},
 };
 
@@ -14,6 +17,9 @@ const MAX_THROTTLED: f64 = 0.02;
 const SATURATED: f64 = 0.95;
 /// How far the books may be apart.
 const MAX_RESIDUAL: f64 = 0.05;
+
+/// How much of what a panic said goes into the cause, in columns.
+const SAID: usize = 120;
 
 /// A shard that did not come back.
 #[derive(Debug, Clone, Copy, Default)]
@@ -27,11 +33,22 @@ pub(crate) struct Stuck {
     pub(crate) in_flight: u64,
 }
 
+/// A task of the engine that panicked.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Fault {
+    pub(crate) shard: usize,
+    /// When its thread last ran the engine.
+    pub(crate) at: Duration,
+    pub(crate) said: String,
+}
+
 /// The facts a verdict rests on.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Evidence {
     /// A closed loop: no schedule that lag could be measured against.
     pub(crate) closed: bool,
+    /// Somebody ended it early.
+    pub(crate) interrupted: bool,
     /// Operations the plan wanted by the time the run ended; in a closed loop, those begun.
     pub(crate) offered: u64,
     pub(crate) dispatched: u64,
@@ -40,6 +57,8 @@ pub(crate) struct Evidence {
     /// Waited for the cap on operations in flight, which is `cap`.
     pub(crate) held: u64,
     pub(crate) cap: usize,
+    /// By Little's law, how many the rate keeps in flight at the service time seen.
+    pub(crate) wanted: Option<u64>,
     /// Due, and without a turn when the plan was given up.
     pub(crate) waiting: u64,
     /// Begun, and ended by the run, not by the target or a time-out.
@@ -48,8 +67,12 @@ pub(crate) struct Evidence {
     pub(crate) broke: u64,
     /// Failed because this machine ran out of descriptors or ports.
     pub(crate) local: u64,
+    /// Failed because the workload panicked.
+    pub(crate) panicked: u64,
     pub(crate) ok: u64,
     pub(crate) answered: u64,
+    /// Of which the answer began, whether or not it came to its end.
+    pub(crate) begun_answers: u64,
     /// Answered no later than the fastest response and 1 % of the plan after its end (open loop).
     pub(crate) in_time: Option<u64>,
     pub(crate) lag_p95: Option<Duration>,
@@ -57,6 +80,7 @@ pub(crate) struct Evidence {
     pub(crate) p95: Option<Duration>,
     pub(crate) generator: Generator,
     pub(crate) stuck: Vec<Stuck>,
+    pub(crate) fault: Option<Fault>,
     /// Why no session could be opened, if none could.
     pub(crate) unreachable: Option<String>,
     /// The commonest failure, for the cause.
@@ -73,13 +97,18 @@ impl Evidence {
         let limit = self.limit();
         let down = matches!(limit, Limit::TargetDown(_));
         let generator = self.generator();
-        let validity = generator.unwrap_or_else(|| if down { Validity::Valid } else { self.coverage() });
+        let behind = matches!(limit, Limit::TargetBound(_));
+        let validity = generator.unwrap_or_else(|| match down {
+            true => Validity::Valid,
+            false => self.queued(behind).unwrap_or_else(|| self.coverage()),
+        });
         Verdict { validity, limit }
     }
 
     fn generator(&self) -> Option<Validity> {
         let found = self
-            .stuck()
+            .failed()
+            .or_else(|| self.stuck())
             .or_else(|| self.lagging())
             .or_else(|| self.unsent())
             .or_else(|| self.throttled())
@@ -90,11 +119,29 @@ impl Evidence {
 
     /// What the generator's fault must not hide.
     fn nothing_succeeded(&self) -> String {
-        if self.ok > 0 || self.dispatched == 0 {
+        if self.ok > 0 || self.ended() == 0 {
             return String::new();
         }
-        let commonest = self.commonest.as_deref().map(|kind| format!(", mostly: {kind}")).unwrap_or_default();
-        format!("; and none of {} operations succeeded{commonest}", self.dispatched)
+        format!("; and none of {} succeeded{}", operations(self.ended()), self.mostly())
+    }
+
+    /// Begun, and not cut short by the run, which would say nothing of the target.
+    fn ended(&self) -> u64 {
+        self.dispatched.saturating_sub(self.cut)
+    }
+
+    fn mostly(&self) -> String {
+        self.commonest.as_deref().map(|kind| format!(", mostly: {kind}")).unwrap_or_default()
+    }
+
+    /// Neither the target nor an operation: the engine, an arrival process of the caller's own, a session as it was dropped.
+    fn failed(&self) -> Option<String> {
+        let Fault { shard, at, said } = self.fault.as_ref()?;
+        Some(format!(
+            "a task of the load generator panicked on shard {shard} after {}: {}; the run ends there",
+            short(*at),
+            fit(said, SAID)
+        ))
     }
 
     fn stuck(&self) -> Option<String> {
@@ -102,11 +149,12 @@ impl Evidence {
         let others = if more.is_empty() { String::new() } else { format!(" (and {} more)", more.len()) };
         let lost: u64 = self.stuck.iter().map(|stuck| stuck.in_flight).sum();
         Some(format!(
-            "shard {}{others} stuck since {}: its figures end at {}, {lost} operations in flight count as unfinished; \
+            "shard {}{others} stuck since {}: its figures end at {}, {} in flight counted as unfinished; \
              the workload blocks its thread, use non-blocking calls",
             first.shard,
             short(first.since),
             short(first.until),
+            operations(lost)
         ))
     }
 
@@ -118,7 +166,7 @@ impl Evidence {
     fn unsent(&self) -> Option<String> {
         let sent = self.dispatched + self.capped + self.shed + self.waiting;
         (self.unreachable.is_none() && below(sent, self.offered, 99))
-            .then(|| format!("sent only {sent} of {} operations in time: {}", self.offered, self.because()))
+            .then(|| format!("sent only {sent} of {} in time: {}", operations(self.offered), self.because()))
     }
 
     fn throttled(&self) -> Option<String> {
@@ -187,19 +235,41 @@ impl Evidence {
         "the generator was paused, or the workload blocks or computes on its thread".into()
     }
 
+    /// The cap made a part of the plan wait, and those that waited were still there at its end.
+    fn queued(&self, behind: bool) -> Option<Validity> {
+        if !behind || self.held == 0 || below(self.held, self.offered, 1) {
+            return None;
+        }
+        let wanted = self.wanted.map_or_else(String::new, |wanted| {
+            format!(" (at the service time seen, this rate keeps {wanted} in flight)")
+        });
+        Some(Validity::CapBound(format!(
+            "{} of {} waited for the cap of {} in flight, and {} were answered by the end of the schedule{}: raise concurrent_workers{wanted}; if more in flight only make the service time longer, the target is too slow for this rate",
+            self.held,
+            operations(self.offered),
+            self.cap,
+            self.in_time.unwrap_or(0),
+            self.shed_too()
+        )))
+    }
+
     fn coverage(&self) -> Validity {
+        if let Some(broken) = self.broken_workload() {
+            return broken;
+        }
         let capped = self.capped + self.waiting;
         if self.offered > 0 && capped > 0 && !below(capped, self.offered, 1) {
             return Validity::CapBound(format!(
-                "{capped} of {} operations found the cap on operations in flight reached; raise concurrent_workers, or the target is too slow for this rate",
-                self.offered
+                "{capped} of {} found the cap on operations in flight reached; raise concurrent_workers, or the target is too slow for this rate",
+                operations(self.offered)
             ));
         }
         if self.offered > 0 && self.local > 0 && !below(self.local, self.offered, 1) {
             let what = self.commonest.as_deref().unwrap_or("descriptors or ports");
             return Validity::CapBound(format!(
-                "{} of {} operations failed for want of something on this machine: {what}",
-                self.local, self.offered
+                "{} of {} failed for want of something on this machine: {what}",
+                self.local,
+                operations(self.offered)
             ));
         }
         self.sample()
@@ -214,42 +284,74 @@ impl Evidence {
         }
         if self.dispatched < MIN_OPERATIONS {
             return Validity::Inconclusive(format!(
-                "{} operations, at least {MIN_OPERATIONS} are needed",
-                self.dispatched
+                "{}, at least {MIN_OPERATIONS} are needed{}",
+                operations(self.dispatched),
+                self.no_answer()
             ));
         }
         if let Some((threshold, have, need)) = &self.lacking {
             return Validity::Inconclusive(format!(
-                "`{threshold}` needs {need} operations, there were {have}"
+                "`{threshold}` needs {}, there were {have}",
+                operations(*need)
             ));
         }
         Validity::Valid
     }
 
     fn limit(&self) -> Limit {
-        let commonest = self.commonest.as_deref().map(|kind| format!(", mostly: {kind}")).unwrap_or_default();
         if let Some(why) = &self.unreachable {
             return Limit::TargetDown(format!("no session could be opened: {why}"));
         }
-        let ended = self.dispatched.saturating_sub(self.cut); // what the run cut short says nothing of the target
-        if ended > 0 && self.answered == 0 {
-            return Limit::TargetDown(format!("none of {ended} operations was answered{commonest}"));
+        // What the workload made of it says nothing of the target either.
+        let asked = self.ended().saturating_sub(self.panicked);
+        let enough = !self.interrupted || asked >= MIN_OPERATIONS;
+        if asked > 0 && enough && below(self.answered, asked, 50) {
+            return Limit::TargetDown(self.hardly_answered(asked));
         }
-        if below(self.answered, ended, 50) {
-            return Limit::TargetDown(format!(
-                "{} of {ended} operations were answered{commonest}",
-                self.answered
-            ));
-        }
-        let shed = if self.shed > 0 { format!(" ({} were shed)", self.shed) } else { String::new() };
+        let shed = self.shed_too();
         match self.in_time {
             Some(in_time) if below(in_time + self.broke, self.offered, 99) => Limit::TargetBound(format!(
-                "{in_time} of {} operations were answered by the end of the schedule{shed}: {}, so percentiles depend on how long the run was",
-                self.offered,
+                "{in_time} of {} were answered by the end of the schedule{shed}: {}, so percentiles depend on how long the run was",
+                operations(self.offered),
                 self.behind()
             )),
             _ => Limit::NotReached,
         }
+    }
+
+    fn hardly_answered(&self, asked: u64) -> String {
+        let (asked, mostly) = (operations(asked), self.mostly());
+        match (self.answered, self.begun_answers) {
+            (0, 0) => format!("none of {asked} was answered{mostly}"),
+            (0, begun) => {
+                format!("none of {asked} was answered to the end, though {begun} answers began{mostly}")
+            }
+            (answered, _) => format!("{answered} of {asked} were answered{mostly}"),
+        }
+    }
+
+    /// What a run that is too short to call the target down has to say of it.
+    fn no_answer(&self) -> String {
+        let asked = self.ended().saturating_sub(self.panicked);
+        let none = asked > 0 && self.answered == 0;
+        if none { format!("; {}", self.hardly_answered(asked)) } else { String::new() }
+    }
+
+    /// The workload itself failed more often than not.
+    fn broken_workload(&self) -> Option<Validity> {
+        let many = self.panicked > 0 && self.panicked * 2 >= self.ended();
+        many.then(|| {
+            Validity::Inconclusive(format!(
+                "the workload panicked in {} of {}, a fault of its own, so little is known of the target{}",
+                self.panicked,
+                operations(self.ended()),
+                self.mostly()
+            ))
+        })
+    }
+
+    fn shed_too(&self) -> String {
+        if self.shed > 0 { format!(" ({} were shed)", self.shed) } else { String::new() }
     }
 
     /// Who did not keep up. Behind a cap that is the target together with the cap, and which of the two the run cannot tell.
@@ -274,100 +376,4 @@ fn percent(share: f64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn healthy() -> Evidence {
-        Evidence {
-            offered: 10_000,
-            dispatched: 10_000,
-            ok: 10_000,
-            answered: 10_000,
-            in_time: Some(10_000),
-            lag_p95: Some(Duration::from_micros(70)),
-            lag_p99: Some(Duration::from_micros(90)),
-            p95: Some(Duration::from_millis(5)),
-            ..Evidence::default()
-        }
-    }
-
-    fn name(change: impl FnOnce(&mut Evidence)) -> (&'static str, String) {
-        let mut evidence = healthy();
-        change(&mut evidence);
-        let verdict = evidence.judge();
-        (verdict.name(), verdict.cause().unwrap_or_default().to_owned())
-    }
-
-    #[test]
-    fn every_reason_has_its_verdict_and_its_cause() {
-        let ms = Duration::from_millis;
-        type Case = (&'static str, &'static str, fn(&mut Evidence));
-        let cases: [Case; 19] = [
-            ("Valid", "", |_| {}),
-            ("GeneratorBound", "blocks its thread", |e| e.stuck = vec![Stuck::default()]),
-            ("GeneratorBound", "paused", |e| e.lag_p99 = Some(Duration::from_millis(11))),
-            ("GeneratorBound", "; and none of 10000 operations succeeded, mostly: status 503", |e| {
-                (e.lag_p99, e.ok) = (Some(Duration::from_millis(11)), 0);
-                e.commonest = Some("status 503".into());
-            }),
-            ("GeneratorBound", "sent only 9000", |e| e.dispatched = 9_000),
-            ("GeneratorBound", "quota", |e| e.generator.throttled_share = Some(0.03)),
-            (
-                "GeneratorBound",
-                "lag p95 3.00ms is more than a tenth of the response time's p95 of 5.00ms",
-                |e| {
-                    e.lag_p95 = Some(Duration::from_millis(3));
-                },
-            ),
-            ("GeneratorBound", "alone", |e| e.blamed = Some("p99(response) < 1ms".into())),
-            ("CapBound", "cap on operations", |e| (e.dispatched, e.capped) = (9_900, 100)),
-            ("CapBound", "on this machine", |e| e.local = 100),
-            ("Inconclusive", "contradict", |e| e.generator.littles_residual = Some(0.06)),
-            ("TargetBound", "did not keep up", |e| e.in_time = Some(9_800)),
-            ("Valid", "", |e| (e.answered, e.in_time, e.broke) = (9_000, Some(9_000), 1_000)),
-            ("TargetBound", "with 10 in flight at most", |e| {
-                (e.in_time, e.held, e.cap) = (Some(9_000), 100, 10);
-            }),
-            ("TargetBound", "200 were shed", |e| {
-                (e.dispatched, e.shed, e.answered, e.in_time) = (9_800, 200, 9_800, Some(9_800));
-            }),
-            ("TargetDown", "none of", |e| e.answered = 0),
-            ("CapBound", "100 of 10000", |e| (e.dispatched, e.waiting) = (9_900, 100)),
-            ("Inconclusive", "at least", |e| {
-                (e.offered, e.dispatched, e.cut, e.answered, e.in_time) = (25, 25, 25, 0, None);
-            }),
-            ("Inconclusive", "at least", |e| {
-                (e.offered, e.dispatched, e.answered, e.in_time) = (1, 1, 1, Some(1));
-                e.lag_p95 = Some(Duration::from_millis(5));
-            }),
-        ];
-        for (verdict, cause, change) in cases {
-            let (name, said) = name(change);
-            assert_eq!(name, verdict, "{said}");
-            assert!(said.contains(cause), "{said:?} does not say {cause:?}");
-        }
-        let slight = |e: &mut Evidence| {
-            (e.p95, e.lag_p95) = (Some(ms(5)), Some(Duration::from_micros(1_900)));
-            e.generator.unseen_p95 = Some(ms(3));
-        };
-        assert_eq!(
-            name(slight).0,
-            "Valid",
-            "two milliseconds are a coarse timer's own, and guesses decide nothing"
-        );
-    }
-
-    #[test]
-    fn a_closed_loop_without_a_pause_is_its_own_limit() {
-        let busy = |closed: bool, cpu: f64, waited: f64| {
-            name(|e| {
-                (e.closed, e.in_time) = (closed, None);
-                (e.generator.cpu_share, e.generator.waited_share) = (Some(cpu), Some(waited));
-            })
-        };
-        assert_eq!(busy(true, 0.97, 0.0).0, "GeneratorBound");
-        assert_eq!(busy(true, 0.5, 0.5).0, "GeneratorBound");
-        assert_eq!(busy(true, 0.7, 0.1).0, "Valid");
-        assert_eq!(busy(false, 0.97, 0.0).0, "Valid", "an open loop has a schedule to keep: lag decides");
-    }
-}
+mod tests;

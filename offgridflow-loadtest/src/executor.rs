@@ -90,11 +90,14 @@ pub struct Closed {
     pub workers: usize,
     /// How long all of them work. Default 30 s.
     pub duration: Duration,
-    /// Over how long they start, one after the other, before that. Default zero.
+    /// Over how long they start, one after the other, before that. Default zero: all start at once, or, where they rest between
+    /// operations, one after the other over the first `think_time`, so that they do not all ask at the same instants.
     pub ramp_up: Duration,
     /// Over how long they stop, one after the other, after that. Default zero.
     pub ramp_down: Duration,
-    /// How long a worker rests between an answer and its next operation. Default zero.
+    /// How long a worker rests between an answer and its next operation. Default zero. By as much as the generator was late with an
+    /// operation the rest after it is shorter; where it was later than a whole turn, the worker goes on with the next turn. So a pause of
+    /// the generator does not make workers ask together from then on.
     pub think_time: Duration,
 }
 
@@ -120,7 +123,8 @@ impl Closed {
     /// When worker `index` starts and stops.
     pub(crate) fn shift(&self, index: usize) -> (Duration, Duration) {
         let part = |span: Duration| span.mul_f64(fraction(index, self.workers));
-        (part(self.ramp_up), self.ramp_up + self.duration + part(self.ramp_down))
+        let apart = if self.ramp_up.is_zero() { self.think_time.min(self.duration) } else { self.ramp_up };
+        (part(apart), self.ramp_up + self.duration + part(self.ramp_down))
     }
 
     fn validate(&self) -> Result<(), ConfigError> {
@@ -147,7 +151,8 @@ pub enum OnCap {
     /// It is counted as a failure that was never answered. From 1 % of the plan on, the run itself is invalid.
     #[default]
     CountAsFailure,
-    /// It waits its turn; the wait counts in its response time, as admission wait.
+    /// It waits its turn; the wait counts in its response time, as admission wait. Where 1 % of the plan waited and the queue is
+    /// still there at its end, the run itself is invalid: the cap, not the plan, decided what was sent.
     Queue,
 }
 

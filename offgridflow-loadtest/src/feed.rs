@@ -40,12 +40,18 @@ impl Feed {
     /// A table in memory.
     ///
     /// # Errors
-    /// No column, no row, or a row that is not as long as the columns.
+    /// No column, no row, two columns of one name, or a row that is not as long as the columns.
     pub fn new<C: Into<String>, R: IntoIterator<Item = V>, V: Into<String>>(
         columns: impl IntoIterator<Item = C>,
         rows: impl IntoIterator<Item = R>,
     ) -> Result<Self, ConfigError> {
         let columns: Arc<[String]> = columns.into_iter().map(Into::into).collect();
+        if let Some(twice) = crate::error::twice(&columns) {
+            return Err(ConfigError::new(
+                "feed",
+                format!("there are two columns `{twice}`: name them apart"),
+            ));
+        }
         let mut cells = Vec::new();
         for (index, row) in rows.into_iter().enumerate() {
             let before = cells.len();
@@ -143,6 +149,12 @@ mod tests {
 
     fn numbers(mode: FeedMode) -> Feed {
         Feed::new(["n"], (0..10).map(|n| [n.to_string()])).expect("a table").mode(mode)
+    }
+
+    #[test]
+    fn columns_are_told_apart_by_name() {
+        let error = Feed::new(["site", "year", "site"], [["a", "b", "c"]]).expect_err("twice");
+        assert!(error.hint.contains("two columns `site`"), "{error}");
     }
 
     #[test]

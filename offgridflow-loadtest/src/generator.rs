@@ -9,7 +9,7 @@ use crate::histogram::{Latencies, as_f64};
 pub(crate) struct ShardUse {
     at_start: Option<ThreadUse>,
     pub(crate) thread: Option<ThreadUse>,
-    /// From the common start until nothing was in flight.
+    /// The run's length: from the common start to the end of the plan, or until nothing was in flight, if that was later.
     pub(crate) elapsed: Duration,
     /// Operations in progress × time, in nanoseconds, by the shard's own books.
     pub(crate) occupied: u128,
@@ -27,13 +27,17 @@ impl ShardUse {
         (self.elapsed, self.occupied) = (elapsed, occupied);
     }
 
-    /// The share of the run in which the thread was on a core, and in which it was ready but had none.
+    /// The share of the run in which the thread was on a core, and in which it was ready but had none. Together at most the whole.
     fn shares(&self) -> Option<(f64, f64)> {
-        let thread = self.thread?;
-        let share = |part: Duration| part.as_secs_f64() / self.elapsed.as_secs_f64().max(1e-9);
-        Some((share(thread.cpu), share(thread.waited)))
+        let thread = self.thread.filter(|_| self.elapsed >= SHORTEST)?;
+        let share = |part: Duration| part.as_secs_f64() / self.elapsed.as_secs_f64();
+        let cpu = share(thread.cpu).min(1.0);
+        Some((cpu, share(thread.waited).min(1.0 - cpu)))
     }
 }
+
+/// The system's books are up to a tick behind, and hold what came before the start: below this they tell nothing.
+const SHORTEST: Duration = Duration::from_millis(100);
 
 /// What the generator used and suffered during a run, in shares of the run's length.
 ///
@@ -178,5 +182,22 @@ mod elsewhere {
         pub(crate) fn since(self, _: Self) -> Self {
             self
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_of_the_run_and_no_more_than_a_whole() {
+        let ms = Duration::from_millis;
+        let shares = |elapsed, cpu, waited| {
+            let thread = Some(ThreadUse { cpu, waited, preempted: 0 });
+            ShardUse { thread, elapsed, ..ShardUse::default() }.shares()
+        };
+        assert_eq!(shares(ms(1_000), ms(250), ms(500)), Some((0.25, 0.5)));
+        assert_eq!(shares(ms(1_000), ms(1_004), ms(3)), Some((1.0, 0.0)), "books a tick behind");
+        assert_eq!(shares(ms(2), ms(3), ms(0)), None, "too short to tell");
     }
 }

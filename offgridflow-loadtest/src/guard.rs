@@ -5,6 +5,7 @@ use std::{
     future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -13,7 +14,11 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::outcome::{FailKind, TargetError};
+use crate::{
+    outcome::{FailKind, TargetError},
+    pulse::Pulse,
+    stop::StopHandle,
+};
 
 /// Runs `future` until `deadline`; a time-out and a panic become unanswered failures. Allocates only then.
 ///
@@ -39,6 +44,31 @@ pub(crate) fn timed_out() -> TargetError {
     TargetError::unanswered(FailKind::Timeout, "no answer within the time-out")
 }
 
+/// Runs a part of the engine itself: what it said, if it panicked.
+pub(crate) async fn caught<T>(future: impl Future<Output = T>) -> Result<T, String> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(polled) => polled.map(Ok),
+        Err(panic) => Poll::Ready(Err(message(&*panic))),
+    })
+    .await
+}
+
+/// Runs a task of the engine. If it panics, that is written down, and the run ends with what it has.
+pub(crate) async fn watched<T>(
+    task: impl Future<Output = T>,
+    pulse: Arc<Pulse>,
+    stop: StopHandle,
+) -> Option<T> {
+    let ended = caught(task).await;
+    ended.inspect_err(|_| stop.give_up()).map_err(|panic| pulse.fail(panic)).ok()
+}
+
+/// Drops what is the workload's; the failure, if that panicked.
+pub(crate) fn dropped<T>(value: T) -> Result<(), TargetError> {
+    catch_unwind(AssertUnwindSafe(|| drop(value))).map_err(|panic| panicked(&*panic))
+}
+
 fn poll_inside<F: Future>(future: Pin<&mut Option<F>>, cx: &mut Context<'_>) -> Poll<F::Output> {
     future.as_pin_mut().map_or(Poll::Pending, |future| future.poll(cx))
 }
@@ -52,4 +82,19 @@ pub(crate) fn message(panic: &(dyn Any + Send)) -> String {
     let text =
         panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("it panicked").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_panics_leaves_word_and_ends_the_run() {
+        let (pulse, stop) = (Arc::new(Pulse::default()), StopHandle::default());
+        let fine = watched(async { 7 }, Arc::clone(&pulse), stop.clone()).await;
+        assert_eq!((fine, pulse.fault(), stop.ends()), (Some(7), None, false));
+        let broken = async { assert!(std::hint::black_box(false), "out of step") };
+        assert_eq!(watched(broken, Arc::clone(&pulse), stop.clone()).await, None);
+        assert_eq!((pulse.fault(), stop.ends(), stop.is_stopped()), (Some("out of step"), true, false));
+    }
 }

@@ -82,6 +82,8 @@ mod soundness;
 mod span;
 mod stats;
 mod stop;
+#[cfg(test)]
+mod stuck;
 #[cfg(target_os = "linux")]
 mod sys;
 #[cfg(feature = "http")]

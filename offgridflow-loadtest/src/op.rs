@@ -102,10 +102,16 @@ impl Op {
         }
     }
 
+    /// Counts bytes of payload that came, for an operation that may fail before it has all of them: of one that fails, what was counted so is
+    /// in the report; of one that ends well, what its [`Outcome`](crate::Outcome) says.
+    pub fn received(&self, bytes: u64) {
+        self.marks.bytes.fetch_add(bytes, Relaxed);
+    }
+
     /// Takes one of the routes that are known beforehand.
-    pub(crate) fn take_route(&mut self, picked: usize, known: &[RouteId]) {
+    pub(crate) fn take_route(&mut self, picked: usize, route: RouteId) {
         self.picked = Some(picked);
-        self.set_route(known.get(picked).copied().unwrap_or(RouteId::UNNAMED));
+        self.set_route(route);
     }
 
     /// The same operation, owned: for workloads that move it into a future of their own.
@@ -161,6 +167,7 @@ pub(crate) struct Marks {
     route: AtomicU32,
     admitted: AtomicU64,
     first_byte: AtomicU64,
+    bytes: AtomicU64,
 }
 
 impl Marks {
@@ -170,6 +177,7 @@ impl Marks {
             route: AtomicU32::new(RouteId::UNNAMED.to_bits()),
             admitted: AtomicU64::new(UNMARKED),
             first_byte: AtomicU64::new(UNMARKED),
+            bytes: AtomicU64::new(0),
         })
     }
 
@@ -182,6 +190,11 @@ impl Marks {
         self.route.store(RouteId::UNNAMED.to_bits(), Relaxed);
         self.admitted.store(UNMARKED, Relaxed);
         self.first_byte.store(UNMARKED, Relaxed);
+        self.bytes.store(0, Relaxed);
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Relaxed)
     }
 
     pub(crate) fn route(&self) -> RouteId {

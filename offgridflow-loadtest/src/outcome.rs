@@ -26,7 +26,7 @@ pub enum FailKind {
     Shed,
     /// This machine ran out of something: `open files`, `ports`.
     Local(&'static str),
-    /// The workload panicked.
+    /// The workload panicked, or picked a route that it does not have.
     Panic,
     /// Still running when the run was stopped.
     Stopped,

@@ -10,6 +10,7 @@ use crate::{
     histogram::as_f64,
     pacer::Pacing,
     preflight::{Check, check},
+    report::text::operations,
     route::RouteTable,
     shard::{ShardPlan, as_u64},
     threshold::Threshold,
@@ -84,15 +85,17 @@ impl Plan {
         let duration = self.executor.duration();
         match &self.executor {
             Executor::Open(arrivals) => format!(
-                "open loop, {} operations in {duration:?}, up to {:.6}/s",
-                arrivals.operations(),
+                "open loop, {} in {duration:?}, up to {:.6}/s",
+                operations(arrivals.operations()),
                 arrivals.peak_rate()
             )
             .replace(".000000/s", "/s"),
             Executor::Closed(closed) => {
                 format!(
-                    "closed loop, {} workers for {duration:?}, think time {:?}",
-                    closed.workers, closed.think_time
+                    "closed loop, {} worker{} for {duration:?}, think time {:?}",
+                    closed.workers,
+                    if closed.workers == 1 { "" } else { "s" },
+                    closed.think_time
                 )
             }
         }

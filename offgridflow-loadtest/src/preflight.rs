@@ -10,8 +10,9 @@ use crate::{
     threshold::{Metric, Statistic, Threshold},
 };
 
-/// Descriptors a process needs besides those of its operations.
-const SPARE_FILES: u64 = 64;
+/// Descriptors a process needs besides those of its operations, and for each thread that sends: polls, timers, files.
+const SPARE_FILES: u64 = 16;
+const FILES_PER_SHARD: u64 = 8;
 /// Clock sources that are read without a system call.
 const FAST_CLOCKS: [&str; 4] = ["tsc", "kvm-clock", "hyperv_clocksource_tsc_page", "arch_sys_counter"];
 
@@ -55,13 +56,21 @@ fn samples(plan: &Plan, threshold: &Threshold) -> Option<Check> {
 }
 
 fn open_files(plan: &Plan) -> Result<Check, PreflightError> {
-    let need = as_u64(plan.max_in_flight).saturating_mul(plan.open_files_per_op).saturating_add(SPARE_FILES);
+    let sessions = as_u64(plan.max_in_flight).saturating_mul(plan.open_files_per_op);
+    let beside = SPARE_FILES + FILES_PER_SHARD * as_u64(plan.shards);
+    let need = sessions.saturating_add(beside);
     let have = if plan.open_files_per_op == 0 { u64::MAX } else { raise_open_files(need) };
     if have < need {
-        let remedy = "raise it (`ulimit -n`), or lower the operations in flight (`concurrent_workers`)";
-        return Err(PreflightError { limit: "open files".into(), have, need, remedy: remedy.into() });
+        let remedy = format!(
+            "{sessions} of them for operations in flight: raise it (`ulimit -n`), or lower the operations in flight (`concurrent_workers`)"
+        );
+        return Err(PreflightError { limit: "open files".into(), have, need, remedy });
     }
-    Ok(fine("open files", format!("at most {need} are needed, {} are allowed", limit(have))))
+    let finding = format!(
+        "at most {sessions} for operations in flight and {beside} beside them, {} are allowed",
+        limit(have)
+    );
+    Ok(fine("open files", finding))
 }
 
 /// Connections to one address need a port each.
@@ -78,14 +87,14 @@ fn ports(plan: &Plan) -> Result<Option<Check>, PreflightError> {
 
 fn cores(plan: &Plan) -> Check {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let finding = format!("{} threads send, this process may use {cores} cores", plan.shards);
+    let finding = format!("{}, this process may use {}", sending(plan), counted(cores, "core"));
     Check { name: "cores", worrying: plan.shards >= cores && cores > 1 || plan.shards > cores, finding }
 }
 
 fn quota(plan: &Plan) -> Option<Check> {
     let quota = cpu_quota()?;
     let worrying = quota < crate::histogram::as_f64(as_u64(plan.shards));
-    let finding = format!("the control group may use {quota:.2} cores, {} threads send", plan.shards);
+    let finding = format!("the control group may use {quota:.2} cores, {}", sending(plan));
     Some(Check { name: "CPU quota", worrying, finding })
 }
 
@@ -99,6 +108,14 @@ fn clock() -> Check {
     let slow = source.as_deref().is_some_and(|source| !FAST_CLOCKS.contains(&source));
     let name = source.unwrap_or_else(|| "unknown source".into());
     Check { name: "clock", worrying: slow, finding: format!("{name}, {each:?} a reading") }
+}
+
+fn sending(plan: &Plan) -> String {
+    format!("{} send{}", counted(plan.shards, "thread"), if plan.shards == 1 { "s" } else { "" })
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 fn fine(name: &'static str, finding: String) -> Check {

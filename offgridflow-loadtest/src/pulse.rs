@@ -1,7 +1,10 @@
 //! Signs of life of a shard, for the time between two windows.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -11,6 +14,7 @@ pub(crate) struct Pulse {
     beats: AtomicU64,
     at_ns: AtomicU64,
     in_flight: AtomicU64,
+    fault: OnceLock<String>,
 }
 
 impl Pulse {
@@ -19,6 +23,16 @@ impl Pulse {
         self.beats.fetch_add(1, Relaxed);
         self.at_ns.store(u64::try_from(at.as_nanos()).unwrap_or(u64::MAX), Relaxed);
         self.in_flight.store(in_flight, Relaxed);
+    }
+
+    /// A task of the engine panicked on it, and said this.
+    pub(crate) fn fail(&self, panic: String) {
+        let _ = self.fault.set(panic); // the first is the cause of the others
+    }
+
+    /// What the first such task said.
+    pub(crate) fn fault(&self) -> Option<&str> {
+        self.fault.get().map(String::as_str)
     }
 
     /// How often it has beaten.

@@ -19,6 +19,7 @@ pub(crate) struct RouteRecord {
     pub(crate) ok: u64,
     pub(crate) failed: u64,
     pub(crate) bytes: u64,
+    pub(crate) within: u64, // answers that came before the plan, or a stopped run, was over
 }
 
 impl RouteRecord {
@@ -28,12 +29,13 @@ impl RouteRecord {
         self.ok += other.ok;
         self.failed += other.failed;
         self.bytes += other.bytes;
+        self.within += other.within;
     }
 
     fn clear(&mut self) {
         self.response.clear();
         self.service.clear();
-        (self.ok, self.failed, self.bytes) = (0, 0, 0);
+        (self.ok, self.failed, self.bytes, self.within) = (0, 0, 0, 0);
     }
 }
 
@@ -122,6 +124,10 @@ pub(crate) struct Begun {
     pub(crate) began: Duration,
     /// `false` if it never got a session.
     pub(crate) admitted: bool,
+    /// Whether it ended before the plan, or a stopped run, was over.
+    pub(crate) within: bool,
+    /// What was received of it, if it failed.
+    pub(crate) bytes: u64,
 }
 
 /// Everything the report is made of; a run's is the sum of its shards' windows.
@@ -261,13 +267,14 @@ impl Recorder {
         if answered {
             record.response.record(block, times.response());
             record.service.record(block, times.service());
+            record.within += u64::from(begun.within);
         } else {
             record.response.record_unanswered(block, times.response());
             if begun.admitted {
                 record.service.record_unanswered(block, times.service());
             }
         }
-        self.count(begun.route, outcome);
+        self.count(begun.route, outcome, begun.bytes);
     }
 
     /// Counts one operation that was not begun, `lateness` after its intended start.
@@ -290,7 +297,7 @@ impl Recorder {
             FailKind::Stopped => self.window.tally.waiting += 1,
             _ => self.window.tally.capped += 1,
         }
-        self.count(route, &error.into());
+        self.count(route, &error.into(), 0);
     }
 
     /// The generator's own part in an operation that was shed.
@@ -328,7 +335,7 @@ impl Recorder {
             tally.dispatched += 1;
             tally.cut += 1;
             tally.route(route.index()).response.record_unanswered(block, Duration::ZERO);
-            self.count(route, &lost);
+            self.count(route, &lost, 0);
         }
     }
 
@@ -357,7 +364,7 @@ impl Recorder {
         }
     }
 
-    fn count(&mut self, route: RouteId, outcome: &Outcome) {
+    fn count(&mut self, route: RouteId, outcome: &Outcome, received: u64) {
         let WindowRecord { ok, failed, tally, .. } = &mut self.window;
         let record = tally.route(route.index());
         match outcome {
@@ -368,6 +375,7 @@ impl Recorder {
             }
             Outcome::Failed(error) => {
                 record.failed += 1;
+                record.bytes += received;
                 *failed += 1;
                 tally.local += u64::from(matches!(error.kind, FailKind::Local(_)));
                 tally.ledger.count(error, route);

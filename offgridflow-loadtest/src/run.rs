@@ -14,21 +14,22 @@ use crate::{
     calibrate::calibrate,
     capacity::Capacity,
     clock::ClockSource,
-    conductor::{Conductor, Lines},
+    conductor::{Conductor, Lines, PATIENCE},
     error::{ConfigError, Error, bounded, positive},
     executor::{Executor, OnCap, Overload},
     feed::Feed,
     generator::{Calibration, ShardUse},
+    guard::{caught, watched},
     outcome::{FailKind, TargetError},
     plan::{Plan, Spin},
     preflight::Check,
     pulse::Pulse,
     rate::Rate,
-    report::Report,
+    report::{Report, text::operations},
     reporter::Reporter,
     route::RouteTable,
     settings::{Settings, littles_law},
-    shard::{Links, ShardPlan, run_shard},
+    shard::{Links, ShardPlan, as_u64, run_shard},
     soundness::Beforehand,
     span::due,
     stop::{StopHandle, StopOnDrop},
@@ -91,6 +92,7 @@ pub struct LoadTest<W> {
     settings: Result<(), ConfigError>,
     reporters: Vec<Box<dyn Reporter>>,
     stop: StopHandle,
+    patience: Duration,
 }
 
 impl<W: Workload> LoadTest<W> {
@@ -119,6 +121,7 @@ impl<W: Workload> LoadTest<W> {
             settings: Ok(()),
             reporters: Vec::new(),
             stop: StopHandle::default(),
+            patience: PATIENCE,
         }
     }
 
@@ -237,6 +240,13 @@ impl<W: Workload> LoadTest<W> {
         self
     }
 
+    /// How long a silent shard is waited for beyond a time-out.
+    #[cfg(test)]
+    pub(crate) fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
     /// A handle that ends the run early.
     #[must_use]
     pub fn stop_handle(&self) -> StopHandle {
@@ -334,12 +344,13 @@ impl<W: Workload> LoadTest<W> {
         let (done, is_done) = oneshot::channel();
         let conducting = move || async move {
             let start = |shard: Start<W>| on_a_thread("load-shard", || shard.run()).map_err(Error::Start);
-            let _ = done.send(self.conduct(plan, start).await);
+            let conducted = caught(self.conduct(plan, start)).await;
+            let _ = done.send(conducted.unwrap_or_else(|panic| Err(Error::Engine(panic))));
         };
         on_a_thread("load-conductor", conducting).map_err(Error::Start)?;
         is_done
             .await
-            .unwrap_or_else(|_| Err(Error::Start(io::Error::other("the thread that conducts it died"))))
+            .unwrap_or_else(|_| Err(Error::Engine("the thread that conducts the run is gone".into())))
     }
 
     /// Runs it as one shard on the calling thread and runtime. Under tokio's paused clock the whole run takes
@@ -358,8 +369,8 @@ impl<W: Workload> LoadTest<W> {
             local.spawn_local(shard.run());
             Ok(())
         };
-        let conducted = self.conduct(plan, start);
-        local.run_until(conducted).await
+        let conducted = caught(self.conduct(plan, start));
+        local.run_until(conducted).await.unwrap_or_else(|panic| Err(Error::Engine(panic)))
     }
 
     async fn conduct(
@@ -405,7 +416,8 @@ impl<W: Workload> LoadTest<W> {
         }
         drop(windows);
         let lines = Lines { windows: from_shards, spares: all_spares, measure_from, pulses };
-        let mut conductor = Conductor::new(plan, self.stop.clone(), audience, lines, calibration);
+        let mut conductor =
+            Conductor::new(plan, self.patience, self.stop.clone(), audience, lines, calibration);
         let measured = conductor.measure(readies, results, go).await;
         let mut report = measured.report(&conductor.plan, &names);
         #[cfg(feature = "tracing")]
@@ -435,7 +447,10 @@ impl<W: Workload> LoadTest<W> {
             Some(0) => Err(ConfigError::new("shards", "at least one thread has to send")),
             Some(shards) if shards > max_in_flight => Err(ConfigError::new(
                 "shards",
-                format!("{shards} threads cannot share {max_in_flight} operations in flight: ask for fewer"),
+                format!(
+                    "{shards} threads cannot share {} in flight: ask for fewer",
+                    operations(as_u64(max_in_flight))
+                ),
             )),
             Some(shards) => Ok(shards),
             None => Ok(self.default_shards().min(max_in_flight)),
@@ -534,7 +549,9 @@ struct Start<W> {
 
 impl<W: Workload> Start<W> {
     async fn run(self) {
-        if let Some(used) = run_shard(self.workload, self.plan, self.links).await {
+        let (pulse, stop) = (Arc::clone(&self.links.pulse), self.links.stop.clone());
+        let ran = watched(run_shard(self.workload, self.plan, self.links), pulse, stop).await;
+        if let Some(used) = ran.flatten() {
             let _ = self.result.send(used);
         }
     }

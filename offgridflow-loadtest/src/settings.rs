@@ -31,7 +31,7 @@ pub struct Settings {
     pub ramp_up: Duration,
     /// How long the load falls to nothing, after `duration`. Default zero.
     pub ramp_down: Duration,
-    /// How long a worker rests after an answer. Default zero.
+    /// How long a worker rests after an answer; see [`Closed::think_time`]. Default zero.
     pub think_time: Duration,
     /// When an operation is given up, from its dispatch. Default 10 s.
     pub timeout: Duration,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::{
     error::ConfigError,
+    report::text::operations,
     threshold::{Comparison, Limit, Metric, Statistic, Threshold},
 };
 
@@ -43,7 +44,7 @@ impl Beforehand<'_> {
             (Metric::Failures | Metric::Answered, Limit::Count(limit)) => {
                 let why = self.operations.map_or_else(
                     || "it is never below 0".into(),
-                    |most| format!("the plan has {most} operations to measure"),
+                    |most| format!("the plan has {} to measure", operations(most)),
                 );
                 (decided(comparison, limit, 0, self.operations), why)
             }

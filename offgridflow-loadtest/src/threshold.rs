@@ -197,7 +197,12 @@ fn parse_statistic(text: &str) -> Result<Statistic, String> {
     let number = text.strip_prefix('p').ok_or_else(wrong)?;
     let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if !digits(whole) || !digits(part) || whole.len() > 2 || part.len() > 3 {
+    if digits(whole) && digits(part) && whole.len() <= 2 && part.len() > 3 {
+        return Err(format!(
+            "`{text}` is finer than a run can tell: at most three decimals, such as p99.999"
+        ));
+    }
+    if !digits(whole) || !digits(part) || whole.len() > 2 {
         return Err(wrong());
     }
     let thousandths: u32 = format!("{whole}{part:0<3}").parse().map_err(|_| wrong())?;

@@ -33,6 +33,12 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         ));
     }
     let scale = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, scale)| *scale);
+    if scale.is_none()
+        && unit.starts_with(['e', 'E'])
+        && unit[1..].starts_with(|c: char| c.is_ascii_digit() || "+-".contains(c))
+    {
+        return Err(format!("`{text}` has an exponent: write the number out, for example \"90s\""));
+    }
     if scale.is_none() && unit.contains(|c: char| c.is_ascii_digit()) {
         return Err(format!("`{text}` has more than one unit: write one, for example \"90m\" for 1h30m"));
     }
@@ -84,6 +90,8 @@ mod tests {
         assert_eq!(read("2m"), Some(Duration::from_secs(120)));
         assert_eq!(read("1h"), Some(Duration::from_secs(3_600)));
         assert!(parse_duration("-1ms").is_err_and(|hint| hint.contains("is negative")));
+        assert!(parse_duration("1e99s").is_err_and(|hint| hint.contains("has an exponent")));
+        assert!(parse_duration("1h30m").is_err_and(|hint| hint.contains("more than one unit")));
         for wrong in ["", "s", "30", "-1s", "1 fortnight", "1.2.3s", "1e3s", "999999999999h"] {
             assert_eq!(read(wrong), None, "{wrong}");
         }

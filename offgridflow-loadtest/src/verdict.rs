@@ -24,7 +24,8 @@ pub enum Validity {
     Valid,
     /// The load generator did not keep its own schedule: the numbers are (also) its own.
     GeneratorBound(String),
-    /// The cap on operations in flight refused a part of the plan, so the tail is unknown.
+    /// The cap on operations in flight refused a part of the plan, or made it wait in a queue that outlasted the plan: what
+    /// the target does under the load planned is unknown. Where it also fell behind, [`Verdict::limit`] says so.
     CapBound(String),
     /// Too little happened to judge.
     Inconclusive(String),

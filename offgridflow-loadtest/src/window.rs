@@ -30,7 +30,7 @@ pub struct Window {
     pub measured: bool,
     /// Median response time of what ended in it.
     pub p50: Option<Quantile>,
-    /// 95th percentile of the response time of what ended in it (of exactly what happened, however little).
+    /// 95th percentile of the response time of exactly what ended in it; `None` below 20 operations, of which it would be the longest.
     pub p95: Option<Quantile>,
     /// 99th percentile of the generator's own lag in it.
     #[cfg_attr(feature = "serde", serde(rename = "lag_p99_ns", with = "crate::report::opt_nanos"))]

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use offgridflow_loadtest::{Executor, LoadTest, OnCap, Rate, workload_fn};
+use offgridflow_loadtest::{Closed, Executor, LoadTest, OnCap, Rate, workload_fn};
 
 struct Counting;
 
@@ -57,4 +57,15 @@ async fn operations_do_not_allocate() {
     let each = (many.saturating_sub(few)) as f64 / 33_000.0;
     // A window a second goes to the conductor and back.
     assert!(each < 0.05, "closed loop: {few} allocations for 333 operations, {many} for 33 333");
+
+    // Ten workers that rest 7 ms after each answer: ten operations in 10 ms.
+    let resting = |seconds: u32| {
+        let mut closed = Closed::default();
+        (closed.workers, closed.duration) = (10, second * seconds);
+        closed.think_time = Duration::from_millis(7);
+        Executor::Closed(closed)
+    };
+    let (few, many) = (allocations(resting(1)).await, allocations(resting(30)).await);
+    let each = (many.saturating_sub(few)) as f64 / 29_000.0;
+    assert!(each < 0.05, "think time: {few} allocations for 1 000 operations, {many} for 30 000");
 }

@@ -28,7 +28,7 @@ fn run(arguments: &[&str]) -> (i32, String, String) {
 fn run_unstarved(arguments: &[&str]) -> (i32, String, String) {
     let mut result = run(arguments);
     for _ in 0..4 {
-        if !result.1.contains("verdict: GeneratorBound") {
+        if !format!("{}{}", result.1, result.2).contains("verdict: GeneratorBound") {
             break;
         }
         result = run(arguments);
@@ -149,7 +149,7 @@ fn a_log_that_cannot_be_written_exits_4_and_the_rest_is_written() {
 fn wrong_usage_exits_2_in_a_sentence() {
     let folder = tempfile::tempdir().expect("folder");
     let missing = folder.path().join("none/run.json");
-    let cases: [(&[&str], &str); 20] = [
+    let cases: [(&[&str], &str); 24] = [
         (&["run"], "SCENARIO"),
         (&["run", "http://127.0.0.1:99999"], "the port is not a number"),
         (&["run", "http://127.0.0.1:http/"], "the port is not a number"),
@@ -174,6 +174,10 @@ fn wrong_usage_exits_2_in_a_sentence() {
         (&["run", "127.0.0.1:18080", "-r", "9"], "did you mean http://127.0.0.1:18080?"),
         (&["run", "http://127.0.0.1:1", "-X", "CONNECT"], "CONNECT is for proxies"),
         (&["run", "http://127.0.0.1:1", "--for", "1h30m"], "90m"),
+        (&["run", "http://127.0.0.1:1", "-c", "some"], "write a whole number from 0 up"),
+        (&["run", "http://127.0.0.1:1", "--seed", "-1"], "write a whole number from 0 up"),
+        (&["run", "http://127.0.0.1:1", "-r", "9", "--gamma", "x"], "write a number"),
+        (&["run", "missing.toml", "--seed", "3"], "cannot read missing.toml"),
         (&["run", "missing.toml"], "cannot read missing.toml"),
         (&["run", "http://127.0.0.1:1", "--json", missing.to_str().expect("text")], "--json: cannot write"),
     ];
@@ -213,7 +217,30 @@ fn a_plan_beyond_the_machine_exits_4() {
     let limited = Command::new("sh").args(["-c", &script]).output().expect("a shell");
     let err = String::from_utf8_lossy(&limited.stderr);
     assert_eq!(limited.status.code(), Some(4), "{err}");
-    assert!(err.contains("open files") && err.contains("there are 100"), "{err}");
+    assert!(
+        err.contains("open files: this plan needs 224, there are 100; 200 of them for operations"),
+        "{err}"
+    );
+    // So few that nothing can start, and just enough for one connection.
+    for (files, code, part) in [(4, 4, "raise the limit on open files (`ulimit -n`)"), (48, 0, "")] {
+        let url = server.url();
+        let script = format!("ulimit -n {files}; exec {binary} preflight {url} -r 10 -c 8");
+        let limited = Command::new("sh").args(["-c", &script]).output().expect("a shell");
+        let err = String::from_utf8_lossy(&limited.stderr);
+        assert!(limited.status.code() == Some(code) && err.contains(part), "{files}: {err}");
+    }
+}
+
+#[test]
+fn a_report_goes_to_standard_output_by_its_usual_name() {
+    let server = Server::start();
+    let (code, out, err) =
+        run_unstarved(&["run", &server.url(), "-r", "400", "-d", "1s", "-q", "--json", "-"]);
+    let report = Report::from_json(&out).unwrap_or_else(|error| panic!("{error}: {out}"));
+    assert_eq!((code, i32::from(report.exit_code())), (0, 0), "{out}{err}");
+    assert!(err.ends_with("verdict: Valid\n"), "{err}");
+    let (code, _, err) = run(&["run", &server.url(), "-d", "1s", "--hdr-log", "-"]);
+    assert!(code == 2 && err.contains("--hdr-log: name a file"), "{code} {err}");
 }
 
 #[test]

@@ -46,6 +46,25 @@ fn a_log_is_replayed_against_a_url() {
 }
 
 #[test]
+fn how_many_lines_may_be_refused_is_up_to_the_caller() {
+    let folder = tempfile::tempdir().expect("folder");
+    let file = folder.path().join("access.log");
+    let line = |request: &str| format!("::1 - - [10/Oct/2000:13:55:36 -0700] \"{request}\" 200 9\n");
+    let requests = ["GET / HTTP/1.1", "-", "CONNECT a:443 HTTP/1.1", "GET /b HTTP/1.1"];
+    fs::write(&file, requests.map(line).concat()).expect("written");
+    let server = Server::start();
+    let arguments = ["preflight", &server.url(), "--replay", file.to_str().expect("text")];
+    let (code, _, err) = run(&arguments);
+    assert!(
+        code == 2 && err.contains("2 of 4 lines cannot be used as clf, above the 1% that"),
+        "{code} {err}"
+    );
+    let (code, out, err) = run(&[&arguments[..], &["--max-refused", "50%"]].concat());
+    assert!(code == 0 && out.contains("2 of 4 lines, 2 refused"), "{code} {out}{err}");
+    assert!(err.contains("line 2 has `-` for a request") && err.contains("line 3 asks for CONNECT"), "{err}");
+}
+
+#[test]
 fn gamma_arrivals_have_a_random_count() {
     let server = Server::start();
     let plan = |shape| run(&["preflight", &server.url(), "--rate", "100", "--gamma", shape, "--seed", "3"]);
@@ -61,7 +80,7 @@ fn impossible_schedules_exit_2_in_a_sentence() {
     let empty = folder.path().join("empty.log");
     fs::write(&empty, "").expect("written");
     let empty = empty.to_str().expect("text");
-    let cases: [(&[&str], &str); 13] = [
+    let cases: [(&[&str], &str); 16] = [
         (&["--rate", "NaN"], "a rate must be a number"),
         (&["--rate", "inf"], "a rate must be a number"),
         (&["--rate", "-5"], "a rate must be a number"),
@@ -73,6 +92,9 @@ fn impossible_schedules_exit_2_in_a_sentence() {
         (&["--rate", "5", "--gamma", "-1"], "shape"),
         (&["--replay", "none.log"], "cannot open none.log: "),
         (&["--replay", empty], "the log is empty"),
+        (&["--replay", "/"], "cannot open /: it is a folder"),
+        (&["--replay", empty, "--max-refused", "200%"], "error: --max-refused: must be a share"),
+        (&["--rate", "5", "--max-refused", "2%"], "--max-refused: is about a log"),
         (&["--replay", empty, "--speed", "NaN"], "error: --speed: must be a number"),
         (&["--replay", empty, "--rate", "5"], "cannot be used with"),
     ];

@@ -89,3 +89,14 @@ fn values_beyond_the_range_are_counted_at_its_ends() {
     assert_eq!((latencies.count(), latencies.max()), (2, Some(Duration::from_secs(86_400))));
     assert_eq!(latencies.min(), Some(Duration::ZERO));
 }
+
+#[test]
+fn what_is_no_share_is_no_quantile() {
+    let mut seen = Distribution::default();
+    (1..=1_000).for_each(|ms| seen.record(Duration::from_millis(ms)));
+    for q in [f64::NAN, -0.5, -f64::INFINITY, 1.000_001, f64::INFINITY] {
+        assert_eq!((seen.quantile(q), seen.empirical(q)), (Quantile::Needs(u64::MAX), None), "{q}");
+    }
+    assert_eq!(seen.empirical(0.0), seen.empirical(0.001));
+    assert_eq!(seen.empirical(1.0), Some(Quantile::Value(Duration::from_millis(1_000))));
+}

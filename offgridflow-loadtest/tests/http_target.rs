@@ -119,6 +119,69 @@ async fn an_error_status_is_an_answered_failure_with_its_route() {
     assert_eq!(report.total.failed, 0, "{report}");
 }
 
+/// Each way an answer can break, the cause it is filed under, and what the cause's first message names.
+#[tokio::test]
+async fn a_broken_answer_is_filed_under_what_is_wrong_with_it() {
+    for (raw, cause, says) in [
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n", "protocol", "chunk size"),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhelloworld", "protocol", "chunk"),
+        ("HTTP/1.1 abc\r\n\r\n", "protocol", ""),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhel", "reset", ""),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhello", "reset", ""),
+        ("", "reset", ""),
+    ] {
+        let server = Server::behaving(Behaviour { raw: Some(raw), ..Behaviour::default() });
+        let report = load(HttpTarget::new(&server.url()).expect("url"), 10.0).await;
+        let line = &report.errors[0];
+        assert_eq!((&*line.cause, report.total.ok), (cause, 0), "{raw:?}\n{report}");
+        assert!(line.message.contains(says), "{raw:?}: {}", line.message);
+    }
+}
+
+#[tokio::test]
+async fn a_method_that_comes_with_content_says_when_there_is_none() {
+    let server = Server::start();
+    for (method, says) in [("POST", true), ("PUT", true), ("PATCH", true), ("GET", false), ("DELETE", false)]
+    {
+        let route = HttpRoute::new(method, "/a").expect("a method");
+        load(HttpTarget::new(&server.url()).expect("url").route(route), 5.0).await;
+        let headers = server.last().headers;
+        assert_eq!(headers.iter().any(|header| header == "content-length: 0"), says, "{method}: {headers:?}");
+    }
+}
+
+#[tokio::test]
+async fn only_an_answer_that_is_expected_is_a_success() {
+    let switching = "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n";
+    let server = Server::behaving(Behaviour { raw: Some(switching), ..Behaviour::default() });
+    let report = load(HttpTarget::new(&server.url()).expect("url"), 10.0).await;
+    assert_eq!((report.total.ok, &*report.errors[0].cause), (0, "status 101"), "{report}");
+    let server = Server::behaving(Behaviour { refuse: Some("/closed"), ..Behaviour::default() });
+    let target = |route| HttpTarget::new(&server.url()).expect("url").route(route);
+    let either = HttpRoute::get("/closed").expect(200..=299).or_expect(503..=503);
+    assert_eq!(load(target(either), 10.0).await.total.failed, 0);
+    assert_eq!(load(target(HttpRoute::get("/closed").expect(200..=299)), 10.0).await.total.failed, 10);
+}
+
+/// What came of an answer counts, whether the connection breaks, the time-out rings, or the status is a failure.
+#[tokio::test]
+async fn bytes_of_answers_that_fail_are_counted() {
+    let half = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhello";
+    for stalls in [false, true] {
+        let server = Server::behaving(Behaviour { raw: Some(half), stalls, ..Behaviour::default() });
+        let target = HttpTarget::new(&server.url()).expect("url");
+        let test = LoadTest::new(target).rate(Rate::constant(10.0, Duration::from_secs(1)));
+        let report = test.timeout(Duration::from_millis(400)).run().await.expect("runs");
+        assert_eq!((report.total.answered, report.total.bytes), (0, 50), "{report}");
+        let cause = report.verdict.cause().unwrap_or_default();
+        assert!(cause.contains("answered to the end, though 10 answers began"), "{cause}");
+    }
+    let server = Server::behaving(Behaviour { refuse: Some("/"), ..Behaviour::default() });
+    let report = load(HttpTarget::new(&server.url()).expect("url"), 10.0).await;
+    assert_eq!((report.total.ok, report.total.bytes), (0, 50), "{report}");
+    assert!(!report.to_string().contains("()"), "{report}");
+}
+
 #[tokio::test]
 async fn an_unreachable_server_is_down_without_delay() {
     let addr = Server::start().addr; // stopped again at once

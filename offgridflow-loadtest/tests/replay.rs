@@ -83,7 +83,7 @@ fn entries_out_of_order_are_sorted_and_counted() {
 fn time_zones_are_one_time() {
     let log = "2024-03-31T01:59:59+01:00\n2024-03-31T03:00:00+02:00\n2024-03-30T18:00:02-07:00\n1711846803\n1711846804000\n";
     assert_eq!(millis(&read(csv(), log)), [0, 1_000, 3_000, 4_000, 5_000]);
-    let log = "a - - [31/Dec/1999:23:59:59 +0000] \"-\"\na - - [01/Jan/2000:05:30:00 +0530] \"-\"\n";
+    let log = "a - - [31/Dec/1999:23:59:59 +0000] \"GET /\"\na - - [01/Jan/2000:05:30:00 +0530] \"GET /\"\n";
     assert_eq!(millis(&read(LogFormat::Common, log)), [0, 1_000]);
 }
 
@@ -146,16 +146,61 @@ fn a_few_bad_lines_are_counted_and_many_refuse_the_log() {
     let example = replay.summary().examples[0].to_string();
     assert_eq!(example, "line 100 has no time such as [10/Oct/2000:13:55:36 -0700]");
     let error = refuse(LogFormat::Common, &log(2));
-    assert!(error.starts_with("2 of 100 lines are not clf, above the 1% allowed: line 99 has no"), "{error}");
+    assert!(
+        error.starts_with(
+            "2 of 100 lines cannot be used as clf, above the 1% that `max_refused` allows: line 99 has no"
+        ),
+        "{error}"
+    );
     let many = Replay::builder(LogFormat::Common).max_refused(0.5).read(log(50).as_bytes()).expect("allowed");
     assert_eq!((many.summary().refused, many.summary().examples.len()), (50, 5));
     let all =
         Replay::builder(LogFormat::Common).max_refused(1.0).read(log(100).as_bytes()).expect_err("nothing");
-    assert!(all.to_string().starts_with("none of 100 lines is clf: line 1 has no time"), "{all}");
+    assert!(all.to_string().starts_with("none of 100 lines can be used as clf: line 1 has no time"), "{all}");
     assert_eq!(refuse(LogFormat::Common, "\n \n"), "the log is empty");
     assert_eq!(refuse(csv(), "time,path\n"), "the log is empty");
     let share = Replay::builder(csv()).max_refused(f64::NAN).read(&b"1"[..]).expect_err("no share");
     assert!(share.to_string().starts_with("max_refused"));
+}
+
+/// What cannot be asked as it was is refused and counted, not turned into something else.
+#[test]
+fn what_a_load_test_does_not_ask_is_a_refused_line() {
+    let log = [
+        "-",
+        "CONNECT example.org:443 HTTP/1.1",
+        "TRACE / HTTP/1.1",
+        "OPTIONS * HTTP/1.1",
+        "GET /a HTTP/1.1",
+        "OPTIONS /a HTTP/1.1",
+    ];
+    let log = log.map(|request| clf(1, request)).concat();
+    let replay = Replay::builder(LogFormat::Common).max_refused(1.0).read(log.as_bytes()).expect("two");
+    let asked: Vec<_> = (0..2).filter_map(|k| replay.entry(k)?.method()).collect();
+    assert_eq!((asked, replay.operations(), replay.summary().refused), (vec!["GET", "OPTIONS"], 2, 4));
+    let reasons: Vec<_> = replay.summary().examples.iter().map(ToString::to_string).collect();
+    for (line, (reason, part)) in
+        (1..).zip(reasons.iter().zip(["nothing was asked", "CONNECT", "TRACE", "OPTIONS *"]))
+    {
+        assert!(reason.starts_with(&format!("line {line} ")) && reason.contains(part), "{reason}");
+    }
+
+    let table = "time,method,path\n1,head,/a\n2,Get,/b\n3,purge,/c\n4,,/d\n5,GET,\n6,GET, \n7,G ET,/e\n";
+    let replay = Replay::builder(csv()).max_refused(0.5).read(table.as_bytes()).expect("four");
+    let asked: Vec<_> =
+        (0..4).filter_map(|k| replay.entry(k)).map(|entry| (entry.method(), entry.path())).collect();
+    let some = |method, path| (Some(method), Some(path));
+    assert_eq!(asked, [some("HEAD", "/a"), some("GET", "/b"), some("purge", "/c"), (None, Some("/d"))]);
+    let reasons: Vec<_> = replay.summary().examples.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        reasons,
+        [
+            "line 6 has no path, which other entries have",
+            "line 7 has no path, which other entries have",
+            "line 8 asks for `G ET`, not an HTTP method"
+        ]
+    );
+    assert_eq!((replay.operations(), replay.summary().refused), (4, 3));
 }
 
 #[test]

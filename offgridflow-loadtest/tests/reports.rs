@@ -31,6 +31,22 @@ async fn json_reads_back_as_the_same_report() {
     assert_eq!(Report::from_json(&json).expect("its own text"), report);
 }
 
+/// Rates and shares of any run are read to the last bit.
+#[tokio::test(start_paused = true)]
+async fn json_reads_back_whatever_the_numbers_are() {
+    for k in 0..60_u64 {
+        let mut report = report().await;
+        let ugly = (1.0 + k as f64).sqrt() / 7.0;
+        report.total.rate_per_sec = ugly * 1e3;
+        report.achieved_share = Some(ugly.fract());
+        report.generator.cpu_share = Some(ugly.exp());
+        report.generator.waited_share = Some(ugly / 3e7);
+        report.generator.littles_residual = Some(ugly.sin().abs() * 1e-9);
+        let json = report.to_json().expect("plain data");
+        assert_eq!(Report::from_json(&json).expect("its own text"), report);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn json_has_the_fields_a_reader_relies_on() {
     let json: serde_json::Value =
@@ -68,6 +84,27 @@ async fn the_text_fits_a_screen_and_ends_with_the_verdict() {
         assert!(text.contains(part), "{part} in\n{text}");
     }
     assert_eq!((report.exit_code(), report.thresholds[1].status), (1, ThresholdStatus::Broken));
+}
+
+/// Each answer takes five seconds, so half of them come after the ten of the plan.
+#[tokio::test(start_paused = true)]
+async fn a_rate_is_of_answers_within_the_measured_window() {
+    let test = || LoadTest::new(workload_fn(|_| sleep(Duration::from_secs(5))));
+    let rate = || Rate::constant(100.0, Duration::from_secs(10));
+    let report = test().rate(rate()).run_here().await.expect("runs");
+    assert_eq!(report.total.answered, 1_000, "{report}");
+    assert!((49.5..=50.5).contains(&report.total.rate_per_sec), "500 in 10 s\n{report}");
+    let text = report.to_string();
+    assert!(text.contains("/s over 10.0s, ") && text.contains("s of draining"), "{text}");
+    // Stopped after seven seconds: two seconds' answers in seven.
+    let test = test().rate(rate());
+    let stop = test.stop_handle();
+    tokio::spawn(async move {
+        sleep(Duration::from_secs(7)).await;
+        stop.stop();
+    });
+    let report = test.run_here().await.expect("runs");
+    assert!((27.0..=29.0).contains(&report.total.rate_per_sec), "200 in 7 s\n{report}");
 }
 
 #[tokio::test(start_paused = true)]

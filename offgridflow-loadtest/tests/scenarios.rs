@@ -75,6 +75,64 @@ fn refusals_name_field_line_and_remedy() {
 }
 
 #[test]
+fn statuses_are_one_range_or_several() {
+    for expect in ["\"200-299, 404\"", "[\"200-299\", \"404\"]", "[\"204\"]"] {
+        let plan = Scenario::parse(&GOOD.replace("\"201\"", expect)).and_then(|s| s.load_test()?.validate());
+        assert_eq!(plan.expect(expect).seed, 7);
+    }
+    for (expect, hint) in [
+        ("[]", "at least one"),
+        ("[\"404-200\"]", "range of statuses"),
+        ("404", "statuses in quotes"),
+        ("[404]", "text"),
+    ] {
+        let error = refuse(&GOOD.replace("\"201\"", expect));
+        assert!(error.hint.contains(hint) && error.line == Some(20), "{expect}: {error}");
+    }
+}
+
+#[test]
+fn another_seed_takes_the_place_of_the_files() {
+    let random = GOOD.replace("[load]", "[load]\narrivals = \"poisson\"");
+    let plan = |scenario: Scenario| scenario.load_test()?.validate();
+    let parsed = || Scenario::parse(&random).expect("good");
+    let (own, same, other) = (plan(parsed()), plan(parsed().with_seed(7)), plan(parsed().with_seed(8)));
+    let said = |plan: Result<offgridflow_loadtest::Plan, _>| {
+        plan.map(|plan| (plan.seed, plan.load())).expect("good")
+    };
+    let (own, same, other) = (said(own), said(same), said(other));
+    assert_eq!(own, same);
+    assert!(other.0 == 8 && other.1 != own.1, "{other:?}");
+}
+
+/// What a reader of files calls its types is nothing to who writes them.
+#[test]
+fn refusals_are_in_plain_words() {
+    for (from, to, hint) in [
+        ("weight = 2", "weight = \"two\"", "a whole number from 0 up, not text"),
+        ("weight = 2", "weight = -1", "a whole number from 0 up, not a number below 0"),
+        ("weight = 2", "weight = 1.5", "a whole number from 0 up, not a number with a fraction"),
+        ("seed = 7", "seed = true", "a whole number from 0 up, not true or false"),
+        ("= 100\n", "= \"many\"\n", "a number, not text"),
+        ("body = \"{}\"", "body = 7", "text in quotes, not a number"),
+        ("url = \"http://127.0.0.1:8080/api\"", "url = 7", "text in quotes, not a number"),
+        ("[load]", "[load]\nspin = 1", "true or false, not a number"),
+        ("[load]", "[load]\narrivals = \"often\"", "`often` is not known: write one of `steady`"),
+        ("thresholds = [\"p95(response) < 100ms\"]", "thresholds = \"x\"", "a list, not text"),
+        ("headers = { authorization = \"Bearer hunter2\" }", "headers = \"hunter2\"", "a table, not text"),
+        ("headers = { authorization = \"Bearer hunter2\" }", "headers = 1", "a table, not a number"),
+    ] {
+        let error = refuse(&GOOD.replacen(from, to, 1));
+        let said = error.to_string();
+        assert!(said.contains(hint), "{to}: {said}");
+        assert!(!said.contains("hunter2"), "{said}");
+        for name in ["u64", "u32", "u16", "usize", "f64", "i64", "struct", "sequence", "map", "floating"] {
+            assert!(!said.contains(name), "{to}: {said}");
+        }
+    }
+}
+
+#[test]
 fn contradictions_are_refused() {
     let stages = GOOD.replace("duration = \"30s\"\n", "stages = [{ over = \"10s\", to = 100 }]\n");
     assert!(refuse(&stages).hint.contains("not both"));
@@ -82,6 +140,14 @@ fn contradictions_are_refused() {
     assert!(refuse(&twice).hint.contains("durations of their own"));
     let busy = GOOD.replace("[load]", "[load]\nconcurrent_workers = 10\nthink_time = \"1s\"");
     assert_eq!((&*refuse(&busy).field, refuse(&busy).line), ("load.concurrent_workers", Some(9)));
+    let twice = format!("{GOOD}\n[[route]]\npath = \"/emissions\"\n");
+    let refused = refuse(&twice);
+    assert!(
+        refused.field == "route.2.path" && refused.hint.contains("`GET /emissions` stands there twice"),
+        "{refused}"
+    );
+    let together = twice.replace("path = \"/emissions\"", "path = \"/emissions\"\nname = \"emissions\"");
+    assert!(Scenario::parse(&together).and_then(|s| s.load_test()?.validate()).is_ok());
 }
 
 #[test]
@@ -192,7 +258,7 @@ fn a_log_lies_beside_its_scenario() {
     write("access.log", "h - - [10/Oct/2000:13:55:36 -0700] \"GET /a HTTP/1.0\" 200 1\n");
     write("log.csv", "when,verb\n1,GET\n5,PUT\n");
     let plan = read("{ file = \"access.log\" }").expect("understood");
-    assert!(plan.load().contains("1 operations in 1s"), "{}", plan.load());
+    assert!(plan.load().contains("1 operation in 1s"), "{}", plan.load());
     let plan =
         read("{ file = \"log.csv\", speed = 2.0, time = \"when\", method = \"verb\" }").expect("understood");
     assert_eq!(plan.executor.duration(), Duration::from_millis(2_500));
@@ -200,10 +266,11 @@ fn a_log_lies_beside_its_scenario() {
 
     for (replay, field, hint) in [
         ("{ file = \"none.log\" }", "load.replay.file", "cannot open"),
+        ("{ file = \".\" }", "load.replay.file", "it is a folder, not a log"),
         (
             "{ file = \"log.csv\", format = \"clf\" }",
             "load.replay.file",
-            "log.csv: none of 3 lines is clf: line 1 has no time",
+            "log.csv: none of 3 lines can be used as clf: line 1 has no time",
         ),
         ("{ file = \"log.csv\", format = \"xml\" }", "load.replay.format", "`xml` is not known"),
         ("{ file = \"log.csv\", speed = 0 }", "load.replay.speed", "0.000001"),

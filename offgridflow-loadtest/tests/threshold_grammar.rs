@@ -54,6 +54,8 @@ fn refusals_say_what_to_write() {
     let hint = |text: &str| text.parse::<Threshold>().expect_err(text).hint;
     assert!(hint("p95(latency) < 1s").contains("use response, service"));
     assert!(hint("p100(response) < 1s").contains("percentile"));
+    assert!(hint("p99.99999999(response) < 1s").contains("at most three decimals"));
+    assert!(hint("p95(response) < 1e99s").contains("exponent"));
     assert!(hint("p95(response) < 100").contains("needs a unit"));
     assert!(hint("p95(response)").contains("comparison"));
     assert!(hint("errors < 1%").contains("failure_ratio"));

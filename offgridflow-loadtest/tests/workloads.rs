@@ -9,10 +9,10 @@ use std::{
 };
 
 use offgridflow_loadtest::{
-    BoxWorkload, Closed, Executor, FailKind, Feed, FeedMode, LoadTest, OnCap, Op, Outcome, Phase, Rate,
-    Reporter, Settings, ShardCtx, TargetError, Window, Workload, workload_fn,
+    ArrivalProcess, BoxWorkload, Closed, Executor, FailKind, Feed, FeedMode, LoadTest, OnCap, Op, Outcome,
+    Phase, Rate, Reporter, Settings, ShardCtx, TargetError, Window, Workload, workload_fn,
 };
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -38,6 +38,39 @@ async fn a_panic_is_one_failed_operation() {
     );
     let said = "the workload panicked in 100 operations, a fault of its own: the third of ten";
     assert!(report.notes.iter().any(|note| note == said), "{report}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_workload_that_always_panics_is_named_and_not_the_target() {
+    let work = workload_fn(|op| async move { assert_eq!(op.index(), u64::MAX, "never") });
+    let report = LoadTest::new(work).rate(rate(100.0, 10)).run_here().await.expect("runs");
+    assert_eq!((report.verdict.name(), report.exit_code()), ("Inconclusive", 3), "{report}");
+    let cause = report.verdict.cause().unwrap_or_default();
+    assert!(cause.starts_with("the workload panicked in 1000 of 1000 operations"), "{cause}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_route_that_is_not_there_is_a_fault_of_the_workload() {
+    let work = workload_fn(|_| async {}).routed(["read", "write"], |op| usize::from(op.index() % 2 == 0) * 7);
+    let report = LoadTest::new(work).rate(rate(100.0, 10)).run_here().await.expect("runs");
+    assert_eq!(
+        (report.total.ok, report.total.failed, report.verdict.name()),
+        (500, 500, "Inconclusive"),
+        "{report}"
+    );
+    let (cause, message) = (&*report.errors[0].cause, &*report.errors[0].message);
+    assert_eq!((cause, message), ("panic", "it picked route 7, and has routes 0 to 1"));
+}
+
+/// Nothing is said of a percentile that a run is too short for, and one operation is one.
+#[tokio::test(start_paused = true)]
+async fn a_run_of_one_operation_states_no_p95_and_counts_in_singular() {
+    let report = LoadTest::new(workload_fn(|_| sleep(ms(5)))).rate(rate(1.0, 1));
+    let report = report.threshold("p95(response){none} < 1s").run_here().await.expect("runs");
+    assert_eq!((report.offered, report.generator.inflation_p95), (1, None), "{report}");
+    let text = report.to_string();
+    assert!(text.contains("open loop, 1 operation in 1s") && !text.contains("1 operations"), "{text}");
+    assert!(text.contains("(no operation on this route)") && !text.contains("measured no"), "{text}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -95,6 +128,71 @@ async fn what_panics_as_it_is_given_up_is_one_failed_operation() {
     let report = LoadTest::new(work).rate(rate(100.0, 6)).timeout(ms(250)).run_here().await.expect("runs");
     assert_eq!((report.total.ok, report.total.failed), (599, 1), "{report}");
     assert_eq!((&*report.errors[0].cause, &*report.errors[0].message), ("panic", "not to be dropped"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_panics_as_it_is_dropped_is_one_failed_operation() {
+    struct Brittle;
+    impl Workload for Brittle {
+        type Session = Fragile;
+        async fn open(&self, _: &ShardCtx) -> Result<Fragile, TargetError> {
+            Ok(Fragile)
+        }
+        async fn call(&self, _: &mut Fragile, op: &mut Op) -> Outcome {
+            if op.index() == 300 {
+                return TargetError::unanswered(FailKind::Reset, "cut").into();
+            }
+            Outcome::ok()
+        }
+        async fn close(&self, session: Fragile) {
+            std::mem::forget(session);
+        }
+    }
+    let report = LoadTest::new(Brittle).rate(rate(100.0, 6)).warm_sessions(1).run_here().await.expect("runs");
+    assert_eq!((report.total.ok, report.total.failed), (599, 1), "{report}");
+    assert_eq!((&*report.errors[0].cause, &*report.errors[0].message), ("panic", "not to be dropped"));
+}
+
+/// Every millisecond, until it panics at the 300th as the engine asks for one after the other.
+#[derive(Debug, Default)]
+struct Breaks {
+    last: AtomicU64,
+}
+
+impl ArrivalProcess for Breaks {
+    fn intended(&self, k: u64) -> Option<Duration> {
+        assert!(self.last.swap(k, SeqCst) != 299 || k != 300, "out of step");
+        (k < self.operations()).then(|| ms(k))
+    }
+    fn operations(&self) -> u64 {
+        3_600_000
+    }
+    fn duration(&self) -> Duration {
+        Duration::from_secs(3_600)
+    }
+    fn rate_at(&self, _: Duration) -> f64 {
+        1_000.0
+    }
+    fn peak_rate(&self) -> f64 {
+        1_000.0
+    }
+}
+
+/// What panics in the engine ends the run with what was measured, however long the plan and the time-out are.
+#[tokio::test]
+async fn a_panic_of_the_engine_ends_the_run_and_names_itself() {
+    for virtually in [true, false] {
+        let test =
+            LoadTest::new(workload_fn(|_| async {})).executor(Executor::Open(Arc::new(Breaks::default())));
+        let test = test.timeout(Duration::from_secs(3_600)).shards(1).threshold("failure_ratio < 1%");
+        let begun = Instant::now();
+        let report = if virtually { test.run_here().await } else { test.run().await }.expect("a report");
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+        assert_eq!((report.verdict.name(), report.exit_code()), ("GeneratorBound", 3), "{report}");
+        let cause = report.verdict.cause().unwrap_or_default();
+        assert!(cause.contains("panicked on shard 0") && cause.contains("out of step"), "{cause}");
+        assert_eq!(report.thresholds[0].status, offgridflow_loadtest::ThresholdStatus::NotJudged);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -244,6 +342,133 @@ async fn think_time_paces_a_closed_loop() {
     assert!((960..=1_010).contains(&report.total.ok), "10 workers × 10 s / 100 ms\n{report}");
 }
 
+/// What a worker's operation saw: whose, when it was due, and when its answer came, from the start of the run.
+type Turn = (u64, Duration, Duration);
+
+/// Answers after 1 to 9 ms and keeps what it saw; a session is a worker.
+struct Resting(Arc<Mutex<Vec<Turn>>>);
+
+impl Workload for Resting {
+    type Session = u64;
+    async fn open(&self, ctx: &ShardCtx) -> Result<u64, TargetError> {
+        Ok(ctx.session())
+    }
+    async fn call(&self, worker: &mut u64, op: &mut Op) -> Outcome {
+        let begun = Instant::now();
+        sleep(ms(1 + op.rng().below(9))).await;
+        self.0.lock().expect("lock").push((*worker, op.intended(), begun.elapsed()));
+        Outcome::ok()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_worker_goes_on_a_think_time_after_its_own_answer() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let mut closed = Closed::default();
+    (closed.workers, closed.duration, closed.think_time) = (7, Duration::from_secs(3), ms(13));
+    closed.ramp_up = ms(70);
+    let test = LoadTest::new(Resting(Arc::clone(&seen))).executor(Executor::Closed(closed)).warm_sessions(7);
+    let report = test.run_here().await.expect("runs");
+    // A tick of the paused clock is a millisecond.
+    assert!(
+        report.dispatch_lag.max.and_then(offgridflow_loadtest::Quantile::value) <= Some(ms(1)),
+        "{report}"
+    );
+    let seen = seen.lock().expect("lock");
+    let mut starts: Vec<_> = Vec::new();
+    for worker in 0..7 {
+        let turns: Vec<_> = seen.iter().filter(|(whose, ..)| *whose == worker).collect();
+        assert!(turns.len() > 100, "{}", turns.len());
+        starts.push(turns[0].1);
+        for pair in turns.windows(2) {
+            let rest = pair[1].1 - pair[0].1 - pair[0].2;
+            assert!(
+                (ms(12)..=ms(13)).contains(&rest),
+                "{rest:?} between {pair:?}, less what the tick made it late"
+            );
+        }
+    }
+    starts.sort_unstable();
+    assert!(starts.iter().copied().eq((0..7).map(|worker| ms(10) * worker)), "{starts:?}");
+}
+
+/// Ten workers, 10 ms apart by their think time of 100 ms; once the thread stands still, for less and for more than a turn.
+#[tokio::test]
+async fn workers_do_not_ask_together_neither_from_the_start_nor_after_a_pause_of_the_generator() {
+    for pause in [50, 230] {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let shared = Arc::clone(&seen);
+        let work = workload_fn(move |op| {
+            shared.lock().expect("lock").push(op.intended());
+            if op.index() == 20 {
+                std::thread::sleep(ms(pause));
+            }
+            async {}
+        });
+        let mut closed = Closed::default();
+        (closed.workers, closed.duration, closed.think_time) = (10, ms(1_000), ms(100));
+        LoadTest::new(work).executor(Executor::Closed(closed)).shards(1).run().await.expect("runs");
+        let mut seen = seen.lock().expect("lock").clone();
+        seen.sort_unstable();
+        let together = |from: u64| {
+            let gaps = seen.windows(2).filter(|pair| (ms(from)..ms(from + 200)).contains(&pair[0]));
+            gaps.filter(|pair| pair[1] - pair[0] < ms(3)).count()
+        };
+        // Ten milliseconds apart each; beside other work now and then two come closer.
+        assert!(together(0) <= 4 && together(700) <= 4, "{} {}: {seen:?}", together(0), together(700));
+    }
+}
+
+/// Tokio's timer, which rounds up to a millisecond, is the control.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn think_time_is_paced_in_microseconds() {
+    let control = async {
+        let mut late: Vec<_> = Vec::new();
+        for _ in 0..100 {
+            let due = Instant::now() + Duration::from_micros(3_300);
+            tokio::time::sleep_until(due).await;
+            late.push(due.elapsed());
+        }
+        late.sort_unstable();
+        late[50]
+    };
+    let control = control.await;
+    let settings = Settings {
+        concurrent_workers: 8,
+        duration: ms(1_000),
+        think_time: Duration::from_micros(3_300),
+        ..Settings::default()
+    };
+    let report =
+        LoadTest::new(workload_fn(|_| async {})).settings(&settings).shards(1).run().await.expect("runs");
+    let lag = report.dispatch_lag.p50.value().expect("measured");
+    assert!(lag * 2 < control, "{lag:?} late in the middle, tokio's timer {control:?}\n{report}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_rests_beyond_the_end_of_the_run() {
+    let closed = Arc::new(AtomicU64::new(0));
+    struct Closing(Arc<AtomicU64>);
+    impl Workload for Closing {
+        type Session = ();
+        async fn open(&self, _: &ShardCtx) -> Result<(), TargetError> {
+            Ok(())
+        }
+        async fn call(&self, (): &mut (), _: &mut Op) -> Outcome {
+            Outcome::ok()
+        }
+        async fn close(&self, (): ()) {
+            self.0.fetch_add(1, SeqCst);
+        }
+    }
+    let begun = Instant::now();
+    let test = LoadTest::new(Closing(Arc::clone(&closed))).rate(rate(10.0, 5)).warm_sessions(1);
+    let report = test.think_time(Duration::from_secs(60)).run_here().await.expect("runs");
+    assert_eq!((report.total.ok, closed.load(SeqCst)), (50, 50), "{report}");
+    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+}
+
 #[tokio::test(start_paused = true)]
 async fn workers_ramp_up_and_down() {
     let busiest = Arc::new(Mutex::new(Vec::new()));
@@ -350,6 +575,10 @@ fn plans_that_cannot_work_out_are_refused_with_the_field_to_change() {
     let test = || LoadTest::new(workload_fn(|_| async {}));
     let field = |test: LoadTest<_>| test.validate().expect_err("refused").field;
     assert_eq!(field(test().rate(Rate::constant(0.0, ms(10)))), "rate");
+    let long = |per_sec| test().rate(rate(per_sec, 99 * 86_400));
+    let refused = long(1e8).validate().expect_err("no process sends that").hint;
+    assert!(refused.starts_with("855360000000000 operations are planned"), "{refused}");
+    assert!(long(1e6).validate().is_ok());
     assert_eq!(field(test().rate(rate(10.0, 1)).timeout(Duration::ZERO)), "timeout");
     assert_eq!(field(test().rate(rate(10.0, 1)).max_in_flight(0, OnCap::Queue)), "concurrent_workers");
     assert_eq!(

@@ -1,12 +1,14 @@
 //! What can be said on the command line.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
 
 use crate::{
     ConfigError, Executor, Fields, HttpRoute, HttpTarget, LoadTest, LogFormat, OnCap, Overload, Rate, Replay,
-    ReplayError, Scenario, Settings, WarmUp, scenario::explain, units::parse_duration,
+    ReplayError, Scenario, Settings, WarmUp,
+    scenario::explain,
+    units::{parse_duration, parse_percent},
 };
 
 /// A load tester that proves its own numbers.
@@ -32,7 +34,7 @@ pub(super) enum Command {
 pub(super) struct Run {
     #[command(flatten)]
     pub(super) subject: Subject,
-    /// Also write the report as JSON to this file.
+    /// Also write the report as JSON to this file; `-` is standard output, and the text goes to standard error then.
     #[arg(long, value_name = "FILE")]
     pub(super) json: Option<PathBuf>,
     /// Also write the response times, second by second, as an HdrHistogram log to this file.
@@ -46,7 +48,7 @@ pub(super) struct Run {
     pub(super) dry_run: bool,
 }
 
-/// What to load, and how; the flags other than --threshold apply to a URL only.
+/// What to load, and how; the flags other than --threshold and --seed apply to a URL only.
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("open").args(["rate", "replay"])))]
 pub(super) struct Subject {
@@ -60,7 +62,7 @@ pub(super) struct Subject {
     #[arg(long, value_name = "LOG", conflicts_with_all = ["duration", "ramp_up", "ramp_down", "method", "body"])]
     replay: Option<PathBuf>,
     /// Replay so many times faster [default: 1]
-    #[arg(long, value_name = "FACTOR", requires = "replay", allow_negative_numbers = true)]
+    #[arg(long, value_name = "FACTOR", requires = "replay", value_parser = parse_number, allow_negative_numbers = true)]
     speed: Option<f64>,
     /// How the log is written: clf, csv or ndjson [default: by its extension]
     #[arg(long, requires = "replay")]
@@ -74,11 +76,14 @@ pub(super) struct Subject {
     /// The log's column or field with path and query [default: path, in NDJSON also uri]
     #[arg(long, value_name = "NAME", requires = "replay")]
     log_path: Option<String>,
+    /// The share of the log's lines that may be unusable [default: 1%]
+    #[arg(long, value_name = "SHARE", requires = "replay", value_parser = parse_share)]
+    max_refused: Option<f64>,
     /// How long the full load lasts [default: 30s]
     #[arg(long = "for", short = 'd', value_name = "DURATION", value_parser = parse_duration, allow_hyphen_values = true)]
     duration: Option<Duration>,
     /// Workers of a closed loop; with --rate the most operations in flight [default: 256]
-    #[arg(long, short = 'c', value_name = "COUNT")]
+    #[arg(long, short = 'c', value_name = "COUNT", value_parser = parse_count::<usize>, allow_negative_numbers = true)]
     workers: Option<usize>,
     /// Grow from nothing over this long, before [default: 0s]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, allow_hyphen_values = true)]
@@ -113,17 +118,18 @@ pub(super) struct Subject {
         value_name = "SHAPE",
         requires = "rate",
         conflicts_with = "poisson",
+        value_parser = parse_number,
         allow_negative_numbers = true
     )]
     gamma: Option<f64>,
     /// Arrivals beyond --workers wait, in place of failing.
     #[arg(long, requires = "open")]
     queue: bool,
-    /// Seed of every random number [default: 0]
-    #[arg(long)]
+    /// Seed of every random number, in place of a scenario's [default: 0]
+    #[arg(long, value_parser = parse_count::<u64>, allow_negative_numbers = true)]
     seed: Option<u64>,
     /// Threads that send [default: one for each 10 000/s, at most half the cores]
-    #[arg(long)]
+    #[arg(long, value_parser = parse_count::<usize>, allow_negative_numbers = true)]
     shards: Option<usize>,
     /// Spin before each arrival: finer pacing for a core a shard.
     #[arg(long)]
@@ -163,7 +169,7 @@ impl Subject {
         if self.has_url_flags() {
             return Err(ConfigError::new(
                 "",
-                "flags other than --threshold, --json, --hdr-log, --quiet and --dry-run apply to a URL: put them into the scenario",
+                "flags other than --threshold, --seed, --json, --hdr-log, --quiet and --dry-run apply to a URL: put them into the scenario",
             ));
         }
         let named = |mut error: ConfigError| {
@@ -172,7 +178,11 @@ impl Subject {
             }
             error
         };
-        Scenario::read(&self.what).and_then(|scenario| scenario.load_test()).map_err(named)
+        let read = Scenario::read(&self.what).map(|scenario| match self.seed {
+            Some(seed) => scenario.with_seed(seed),
+            None => scenario,
+        });
+        read.and_then(|scenario| scenario.load_test()).map_err(named)
     }
 
     fn has_url_flags(&self) -> bool {
@@ -184,7 +194,6 @@ impl Subject {
             || self.deadline.is_some()
             || self.warm_up.is_some()
             || self.workers.is_some()
-            || self.seed.is_some()
             || self.shards.is_some()
             || self.method.is_some()
             || self.body.is_some()
@@ -229,6 +238,7 @@ impl Subject {
             (self.log_time.is_some(), "--log-time"),
             (self.log_method.is_some(), "--log-method"),
             (self.log_path.is_some(), "--log-path"),
+            (self.max_refused.is_some(), "--max-refused"),
         ];
         match said.into_iter().find(|&(said, _)| said && self.replay.is_none()) {
             Some((_, flag)) => Err(ConfigError::new(flag, "is about a log: add --replay LOG")),
@@ -261,10 +271,13 @@ impl Subject {
             path: self.log_path.clone(),
         };
         let format = format.with_fields(fields).map_err(|error| ConfigError::new("--replay", error.hint))?;
-        let builder = Replay::builder(format).speed(self.speed.unwrap_or(1.0));
+        let mut builder = Replay::builder(format).speed(self.speed.unwrap_or(1.0));
+        if let Some(share) = self.max_refused {
+            builder = builder.max_refused(share);
+        }
         let replay = builder.open(file).map_err(|error| match error {
             ReplayError::Config(ConfigError { field, hint, .. }) => {
-                ConfigError::new(format!("--{field}"), hint)
+                ConfigError::new(format!("--{}", field.replace('_', "-")), hint)
             }
             error => ConfigError::new("--replay", explain(file, &error)),
         })?;
@@ -294,6 +307,18 @@ impl Subject {
         }
         Ok(target.route(route))
     }
+}
+
+fn parse_count<T: FromStr>(text: &str) -> Result<T, &'static str> {
+    text.parse().map_err(|_| "write a whole number from 0 up")
+}
+
+fn parse_number(text: &str) -> Result<f64, &'static str> {
+    text.parse().map_err(|_| "write a number")
+}
+
+fn parse_share(text: &str) -> Result<f64, String> {
+    parse_percent(text).map(|percent| percent / 100.0)
 }
 
 fn parse_rate(text: &str) -> Result<f64, String> {

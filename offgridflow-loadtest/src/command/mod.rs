@@ -20,7 +20,7 @@ use clap::Parser;
 use crate::{Error, HttpTarget, LoadTest, Plan, ProgressLines, Report, StopHandle};
 use arguments::{Arguments, Command, Run};
 use hdr_file::HdrFile;
-use json_file::JsonFile;
+use json_file::{JsonFile, is_stdout};
 
 const USAGE: u8 = 2;
 const SET_UP: u8 = 4;
@@ -58,7 +58,10 @@ fn preflight(test: &LoadTest<HttpTarget>) -> Result<ExitCode, Failure> {
     let plan = test.validate().map_err(usage)?;
     remark(&plan);
     say(&format_args!("{plan}\n"))?;
-    let (_, checks) = runtime()?.block_on(test.preflight()).map_err(set_up)?;
+    let (_, checks) = runtime()?.block_on(test.preflight()).map_err(|error| match error {
+        Error::Start(error) => set_up(format!("cannot start: {}", advised(&error))),
+        error => set_up(error),
+    })?;
     checks.iter().try_for_each(|check| say(&format_args!("{check}\n")))?;
     say(&"preflight   this machine can carry it\n")?;
     Ok(ExitCode::SUCCESS)
@@ -90,15 +93,20 @@ fn execute(run: &Run) -> Result<ExitCode, Failure> {
     // Each is written, whatever becomes of the others.
     let unlogged = unlogged.and_then(|failed| failed.get().cloned());
     let unwritten = json.and_then(|json| json.write(&report).err());
-    let unsaid = say(&report).err().map(|failure| failure.message);
+    let takes_stdout = run.json.as_deref().is_some_and(is_stdout);
+    let unsaid = if takes_stdout { tell(&report) } else { say(&report) };
+    let unsaid = unsaid.err().map(|failure| failure.message);
     let failures = [unlogged, unwritten, unsaid];
     failures.iter().flatten().for_each(|message| eprintln!("error: {message}"));
     let failed = failures.iter().any(Option::is_some);
     Ok(ExitCode::from(if failed { report.exit_code().max(SET_UP) } else { report.exit_code() }))
 }
 
-/// Two writers of one file would spoil each other's.
+/// Two writers of one file would spoil each other's, and a log is a file's.
 fn refuse_one_file_for_both(run: &Run) -> Result<(), String> {
+    if run.hdr_log.as_deref().is_some_and(is_stdout) {
+        return Err("--hdr-log: name a file, standard output is the report's".into());
+    }
     match (&run.json, &run.hdr_log) {
         (Some(json), Some(log)) if same_file(json, log) => {
             Err(format!("--json and --hdr-log: {} can hold one of them only, name two files", json.display()))
@@ -120,19 +128,39 @@ fn same_file(one: &Path, other: &Path) -> bool {
     one.is_some() && one == other && one.as_deref() != Some(Path::new("/dev/null"))
 }
 
-/// Writes to standard output; a reader who has seen enough is no failure.
+/// Writes to standard output.
 fn say(text: &dyn Display) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
+    write_to(io::stdout().lock(), "standard output", text)
+}
+
+/// Writes to standard error, where standard output is a report's.
+fn tell(text: &dyn Display) -> Result<(), Failure> {
+    write_to(io::stderr().lock(), "standard error", text)
+}
+
+/// A reader who has seen enough is no failure.
+fn write_to(mut out: impl Write, name: &str, text: &dyn Display) -> Result<(), Failure> {
     match write!(out, "{text}").and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(set_up(format!("cannot write to standard output: {error}")))
+            Err(set_up(format!("cannot write to {name}: {error}")))
         }
         _ => Ok(()),
     }
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(set_up)
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| set_up(format!("cannot start: {}", advised(&error))))
+}
+
+/// With what to do, where descriptors ran out before a plan could be checked against their limit.
+fn advised(error: &io::Error) -> String {
+    const NFILE: i32 = 23;
+    const MFILE: i32 = 24;
+    match error.raw_os_error() {
+        Some(NFILE | MFILE) => format!("{error}: raise the limit on open files (`ulimit -n`)"),
+        _ => error.to_string(),
+    }
 }
 
 /// The first interrupt ends the run with a partial report, the second ends the process.
@@ -143,6 +171,7 @@ async fn until_interrupted(test: LoadTest<HttpTarget>) -> Result<Report, Failure
     listener.abort();
     result.map_err(|error| match error {
         Error::Config(error) => usage(error),
+        Error::Start(error) => set_up(format!("cannot start: {}", advised(&error))),
         error => set_up(with_source(&error)),
     })
 }

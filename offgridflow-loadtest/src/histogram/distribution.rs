@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::{Latencies, rank, to_count};
 
 /// How many samples a quantile needs before it says anything about the tail: the smallest `n` with which a
-/// violation of probability `1 − q` shows itself at least once in 95 % of runs, `ln 0.05 / ln q`.
+/// violation of probability `1 − q` shows itself at least once in 95 % of runs, `ln 0.05 / ln q`. Of what is no share (NaN, below 0,
+/// above 1) no number of samples tells: `u64::MAX`.
 ///
 /// ```
 /// use offgridflow_loadtest::min_samples;
@@ -13,10 +14,17 @@ use super::{Latencies, rank, to_count};
 /// ```
 #[must_use]
 pub fn min_samples(q: f64) -> u64 {
+    if !is_share(q) {
+        return u64::MAX;
+    }
     if q <= 0.0 || q >= 1.0 {
         return 1;
     }
     to_count(libm::ceil(libm::log(0.05) / libm::log(q)))
+}
+
+fn is_share(q: f64) -> bool {
+    (0.0..=1.0).contains(&q)
 }
 
 /// A quantile, or what can be said instead.
@@ -104,7 +112,7 @@ impl Distribution {
         &self.answered
     }
 
-    /// The quantile `q`, refused below [`min_samples`].
+    /// The quantile `q`, refused below [`min_samples`], and for a `q` that is not from 0 to 1.
     #[must_use]
     pub fn quantile(&self, q: f64) -> Quantile {
         let need = min_samples(q);
@@ -115,10 +123,10 @@ impl Distribution {
         }
     }
 
-    /// The quantile `q` of exactly what happened, however little; `None` if nothing did.
+    /// The quantile `q` of exactly what happened, however little; `None` if nothing did, and for a `q` that is not from 0 to 1.
     #[must_use]
     pub fn empirical(&self, q: f64) -> Option<Quantile> {
-        self.at_rank(rank(q, self.count()))
+        if is_share(q) { self.at_rank(rank(q, self.count())) } else { None }
     }
 
     /// The `rank`th fastest (from 1), the unanswered ones last.

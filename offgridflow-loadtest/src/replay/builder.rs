@@ -2,14 +2,14 @@
 
 use std::{
     fs::File,
-    io::{BufRead, BufReader},
+    io::{self, BufRead, BufReader},
     path::Path,
 };
 
 use super::{
     clf,
     csv::Columns,
-    entry::Interner,
+    entry::{Entry, Interner},
     error::{RefusedLine, ReplayError},
     format::{Fields, LogFormat, Parsed},
     records::{Record, Records},
@@ -72,7 +72,11 @@ impl ReplayBuilder {
     /// As [`read`](Self::read); also a file that cannot be opened.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Replay, ReplayError> {
         let path = path.as_ref();
-        let file = File::open(path).map_err(|source| ReplayError::Open { path: path.to_owned(), source })?;
+        let opened = match path.is_dir() {
+            true => Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder, not a log")),
+            false => File::open(path),
+        };
+        let file = opened.map_err(|source| ReplayError::Open { path: path.to_owned(), source })?;
         self.read(BufReader::with_capacity(1 << 18, file))
     }
 
@@ -93,8 +97,9 @@ impl ReplayBuilder {
                 Err(source) => return Err(ReplayError::Read { line: records.line(), source }),
             }
         }
+        let entries = std::mem::take(&mut reading.entries).into_entries();
+        reading.refuse_pathless(&entries);
         reading.check()?;
-        let entries = reading.entries.into_entries();
         Replay::new(reading.arrivals, entries, speed, reading.summary)
     }
 
@@ -118,6 +123,7 @@ struct Reading<'a> {
     arrivals: Vec<Arrival>,
     entries: Interner,
     latest_ns: i64,
+    pathless: Vec<u64>, // the first lines without a path
     summary: ReplaySummary,
 }
 
@@ -129,6 +135,7 @@ impl<'a> Reading<'a> {
             arrivals: Vec::new(),
             entries: Interner::default(),
             latest_ns: i64::MIN,
+            pathless: Vec::new(),
             summary: ReplaySummary::default(),
         }
     }
@@ -155,8 +162,8 @@ impl<'a> Reading<'a> {
                 None => return Ok(()),
             },
         };
-        match parsed {
-            Ok(parsed) => self.keep(&parsed)?,
+        match parsed.and_then(Parsed::checked) {
+            Ok(parsed) => self.keep(&parsed, record.line)?,
             Err(reason) => self.refuse(record.line, reason),
         }
         Ok(())
@@ -175,8 +182,11 @@ impl<'a> Reading<'a> {
         Ok(self.columns.filter(|_| !is_header))
     }
 
-    fn keep(&mut self, parsed: &Parsed<'_>) -> Result<(), ReplayError> {
+    fn keep(&mut self, parsed: &Parsed<'_>, line: u64) -> Result<(), ReplayError> {
         self.summary.records += 1;
+        if parsed.path.is_none() && self.pathless.len() < EXAMPLES {
+            self.pathless.push(line);
+        }
         if self.arrivals.len() >= self.settings.max_entries {
             return Err(ReplayError::TooManyEntries { limit: self.settings.max_entries });
         }
@@ -194,6 +204,26 @@ impl<'a> Reading<'a> {
         if self.summary.examples.len() < EXAMPLES {
             self.summary.examples.push(RefusedLine { line, reason });
         }
+    }
+
+    /// A log that tells paths has to tell one for each entry: `/` would be a guess.
+    fn refuse_pathless(&mut self, entries: &[Entry]) {
+        if entries.iter().all(|entry| entry.path().is_none()) {
+            return;
+        }
+        let has_path = |arrival: &Arrival| {
+            usize::try_from(arrival.entry)
+                .is_ok_and(|id| entries.get(id).is_some_and(|entry| entry.path().is_some()))
+        };
+        let before = self.arrivals.len();
+        self.arrivals.retain(has_path);
+        let refused = before - self.arrivals.len();
+        self.summary.refused += u64::try_from(refused).unwrap_or(u64::MAX);
+        let reason = "has no path, which other entries have";
+        let lines = self.pathless.drain(..).map(|line| RefusedLine { line, reason: reason.into() });
+        self.summary.examples.extend(lines);
+        self.summary.examples.sort_by_key(|refused| refused.line);
+        self.summary.examples.truncate(EXAMPLES);
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a share needs no exact counts")]

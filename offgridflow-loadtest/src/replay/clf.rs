@@ -7,14 +7,14 @@ use super::{
     timestamp::{common_log, short},
 };
 
-/// `host ident user [time] "METHOD path PROTOCOL" …`; what follows the request does not matter. A request of
-/// `-` (nothing was asked before the connection ended) is an entry without method and path.
+/// `host ident user [time] "METHOD path PROTOCOL" …`; what follows the request does not matter. With a request of
+/// `-` nothing was asked before the connection ended, so there is nothing to ask again.
 pub(super) fn parse(line: &str) -> Result<Parsed<'_>, String> {
     let (at_ns, rest) = time(line)?;
     let request = rest.strip_prefix(" \"").ok_or("has no request in quotes after its time")?;
     let request = unquoted(request).ok_or("has a request whose quotes are not closed")?;
     if request == "-" {
-        return Ok(Parsed { at_ns, method: None, path: None });
+        return Err("has `-` for a request: nothing was asked".into());
     }
     let (method, path) = request_line(&request)
         .ok_or_else(|| format!("has `{}` for a request, not `METHOD /path PROTOCOL`", short(&request)))?;
@@ -88,7 +88,6 @@ mod tests {
         assert_eq!(request(&odd("[x] y", "GET /")), some("GET", "/"));
         assert_eq!(request(&odd("-", "POST /a b?c=\\\"d\\\" HTTP/2.0")), some("POST", "/a b?c=\"d\""));
         assert_eq!(request(&odd("-", "GET /a b/c")), some("GET", "/a b/c"));
-        assert_eq!(request(&odd("-", "-")), (None, None));
     }
 
     #[test]
@@ -98,6 +97,7 @@ mod tests {
             (r#"h - - [10/Oct/2000:13:55:36] "GET / HTTP/1.0""#, "no time"),
             ("h - - [10/Oct/2000:13:55:36 -0700] 200", "no request in quotes"),
             (r#"h - - [10/Oct/2000:13:55:36 -0700] "GET /"#, "not closed"),
+            (r#"h - - [10/Oct/2000:13:55:36 -0700] "-" 408 0"#, "nothing was asked"),
             (r#"h - - [10/Oct/2000:13:55:36 -0700] "\x16\x03\x01" 400"#, r"`\\x16\\x03\\x01` for a request"),
         ] {
             let error = parse(line).err().unwrap_or_default();

@@ -29,7 +29,7 @@ pub enum ReplayError {
     /// There is no entry at all.
     #[error("the log is empty")]
     Empty,
-    /// Too many lines are not what the format says.
+    /// Too many lines are not what the format says, or ask for what is not replayed.
     #[error("{} {format}{}: {}", how_many(*refused, *records), above(*refused, *records, *allowed), Listed(examples))]
     Refused {
         /// The format asked for, as the command names it.
@@ -76,7 +76,7 @@ pub enum ReplayError {
     Config(#[from] ConfigError),
 }
 
-/// A line that is not what the format says.
+/// A line that is not what the format says, or asks for what is not replayed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RefusedLine {
@@ -94,13 +94,17 @@ impl fmt::Display for RefusedLine {
 
 fn how_many(refused: u64, records: u64) -> String {
     if refused == records {
-        return format!("none of {records} lines is");
+        return format!("none of {records} lines can be used as");
     }
-    format!("{refused} of {records} lines are not")
+    format!("{refused} of {records} lines cannot be used as")
 }
 
 fn above(refused: u64, records: u64, allowed: f64) -> String {
-    if refused == records { String::new() } else { format!(", above the {}% allowed", 100.0 * allowed) }
+    if refused == records {
+        String::new()
+    } else {
+        format!(", above the {}% that `max_refused` allows", 100.0 * allowed)
+    }
 }
 
 /// Refused lines in one sentence.

@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, fmt, path::Path, str::FromStr};
 
+use super::timestamp::short;
 use crate::error::ConfigError;
 
 /// How a log is written.
@@ -107,4 +108,33 @@ pub(super) struct Parsed<'a> {
     pub(super) at_ns: i64,
     pub(super) method: Option<Cow<'a, str>>,
     pub(super) path: Option<Cow<'a, str>>,
+}
+
+/// Methods in the case that HTTP wants, for logs that write them in another.
+const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE"];
+
+impl Parsed<'_> {
+    /// Standard methods in capitals, no blank for a path; refuses what a load test does not ask.
+    pub(super) fn checked(mut self) -> Result<Self, String> {
+        self.path = self.path.filter(|path| !path.trim().is_empty());
+        if let Some(method) = &mut self.method {
+            let standard = METHODS.iter().find(|standard| standard.eq_ignore_ascii_case(method));
+            *method = standard.map_or_else(|| std::mem::take(method), |&standard| Cow::Borrowed(standard));
+        }
+        let method = self.method.as_deref().unwrap_or("GET");
+        match (method, self.path.as_deref()) {
+            ("CONNECT" | "TRACE", _) => {
+                Err(format!("asks for {method}, which is for proxies and not for a load test"))
+            }
+            (_, Some("*")) => Err(format!("asks for `{method} *`, of the server as a whole and no path")),
+            _ if !is_token(method) => Err(format!("asks for `{}`, not an HTTP method", short(method))),
+            _ => Ok(self),
+        }
+    }
+}
+
+/// RFC 9110, section 5.6.2.
+fn is_token(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(allowed)
 }

@@ -6,9 +6,9 @@ use super::{
     Ending, ErrorLine, Report, Row, SCHEMA, ThresholdResult, ThresholdStatus, notes::notes, text, width::fit,
 };
 use crate::{
-    evidence::{Evidence, Stuck},
+    evidence::{Evidence, Fault, Stuck},
     generator::Generator,
-    histogram::{Distribution, Observed, Quantile, as_f64, min_samples},
+    histogram::{Distribution, Observed, Quantile, as_f64, min_samples, to_count},
     outcome::FailKind,
     plan::Plan,
     recorder::{RouteRecord, Tally, slack},
@@ -26,6 +26,7 @@ pub(crate) struct Measured {
     pub(crate) measured_from: Duration,
     pub(crate) offered: u64,
     pub(crate) stuck: Vec<Stuck>,
+    pub(crate) fault: Option<Fault>,
     pub(crate) generator: Generator,
     /// An automatic warm-up ended because the run was steady.
     pub(crate) settled: bool,
@@ -62,8 +63,10 @@ impl Measured {
             self.ending == Ending::Completed && verdict.is_valid() || self.ending == Ending::NotStarted;
         let thresholds =
             findings.into_iter().map(|(threshold, finding)| result(threshold, finding, judged)).collect();
+        let window = plan.executor.duration().min(self.elapsed).saturating_sub(self.measured_from);
         let named = routes.iter().any(|(name, _)| &**name != UNNAMED);
-        let rows = routes.iter().filter(|_| named).map(|(name, record)| self.row(name, record)).collect();
+        let rows =
+            routes.iter().filter(|_| named).map(|(name, record)| self.row(name, record, window)).collect();
         Report {
             schema: SCHEMA.into(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -83,7 +86,7 @@ impl Measured {
             achieved_share: in_time
                 .filter(|_| self.offered > 0)
                 .map(|count| as_f64(count) / as_f64(self.offered)),
-            total: self.row("", &total),
+            total: self.row("", &total, window),
             routes: rows,
             dispatch_lag: (&self.tally.lag).into(),
             admission_wait: (&self.tally.wait).into(),
@@ -109,7 +112,7 @@ impl Measured {
     /// Answered no later than the fastest response and 1 % of the plan after its end.
     fn in_time(&self, plan: &Plan, total: &RouteRecord) -> Option<u64> {
         plan.executor.arrivals()?;
-        if self.ending != Ending::Completed {
+        if self.ending != Ending::Completed || self.fault.is_some() {
             return None;
         }
         let fastest = total.response.seen.answered().min().unwrap_or_default();
@@ -119,9 +122,10 @@ impl Measured {
     }
 
     /// What the generator's lag added to the 95th percentile: on the way out, by measurement, and on the way back at most,
-    /// by assumption: an answer waits for the same thread, but not within the target's own part.
+    /// by assumption: an answer waits for the same thread, but not within the target's own part. `None` below the samples of a p95.
     fn inflation(&self) -> Option<(Duration, Duration)> {
-        let with = self.responses().answered().quantile(0.95)?;
+        let responses = self.responses();
+        let with = responses.answered().quantile(0.95).filter(|_| responses.count() >= min_samples(0.95))?;
         let out = with.saturating_sub(self.tally.undelayed.quantile(0.95)?);
         let lag = self.tally.lag.seen.answered().quantile(0.95)?;
         let own = self.services().answered().quantile(0.5).unwrap_or_default();
@@ -156,6 +160,9 @@ impl Measured {
         Evidence {
             generator: self.generator,
             closed: plan.executor.arrivals().is_none(),
+            interrupted: self.ending == Ending::Interrupted,
+            panicked: self.panicked(),
+            begun_answers: self.tally.first_byte.seen.count(),
             blamed: findings.iter().find_map(|(threshold, finding)| {
                 matches!(finding, Finding::BrokenByLag(_)).then(|| threshold.to_string())
             }),
@@ -167,6 +174,7 @@ impl Measured {
             capped: self.tally.capped,
             held: self.tally.held,
             cap: plan.max_in_flight,
+            wanted: self.wanted(plan, total),
             waiting: if self.ending == Ending::Completed { self.tally.waiting } else { 0 },
             cut: self.tally.cut,
             broke: self.tally.broke,
@@ -176,21 +184,36 @@ impl Measured {
             lag_p95: self.tally.lag.seen.answered().quantile(0.95),
             lag_p99: self.tally.lag.seen.quantile(0.99).value(),
             stuck: self.stuck.clone(),
+            fault: self.fault.clone(),
             unreachable: self.unreachable.clone(),
             commonest: self.commonest(),
             lacking,
         }
     }
 
+    /// Rate × time each stays (Little 1961).
+    fn wanted(&self, plan: &Plan, total: &RouteRecord) -> Option<u64> {
+        let stays = total.service.seen.answered().mean()?;
+        let over = plan.executor.duration().saturating_sub(self.measured_from);
+        Some(to_count(libm::ceil(per_sec(self.offered, over) * stays.as_secs_f64())))
+    }
+
     /// The commonest failure but the cap's own, and what it said.
     pub(super) fn commonest(&self) -> Option<String> {
         let lines = self.tally.ledger.lines().iter().filter(|line| line.kind != FailKind::Cap);
-        lines
-            .max_by_key(|line| line.count)
-            .map(|line| format!("{} ({})", line.kind, fit(&line.message, SAID)))
+        lines.max_by_key(|line| line.count).map(|line| match &*line.message {
+            "" => line.kind.to_string(),
+            message => format!("{} ({})", line.kind, fit(message, SAID)),
+        })
     }
 
-    fn row(&self, name: &str, record: &RouteRecord) -> Row {
+    /// How many operations failed because the workload panicked.
+    pub(super) fn panicked(&self) -> u64 {
+        let lines = self.tally.ledger.lines().iter().filter(|line| line.kind == FailKind::Panic);
+        lines.map(|line| line.count).sum()
+    }
+
+    fn row(&self, name: &str, record: &RouteRecord, window: Duration) -> Row {
         let answered = record.response.seen.answered().count();
         Row {
             route: name.to_owned(),
@@ -198,7 +221,7 @@ impl Measured {
             failed: record.failed,
             answered,
             bytes: record.bytes,
-            rate_per_sec: per_sec(answered, self.elapsed.saturating_sub(self.measured_from)),
+            rate_per_sec: per_sec(record.within, window),
             response: (&record.response).into(),
             service: (&record.service).into(),
         }
@@ -348,7 +371,7 @@ fn result(threshold: &Threshold, finding: Finding, judged: bool) -> ThresholdRes
         Finding::Met(measured) => (ThresholdStatus::Met, measured),
         Finding::Broken(measured) | Finding::BrokenByLag(measured) => (ThresholdStatus::Broken, measured),
         Finding::TooFew { have, need } => {
-            (ThresholdStatus::NotJudged, format!("{have} operations, needs {need}"))
+            (ThresholdStatus::NotJudged, format!("{have} of the {need} operations it needs"))
         }
     };
     let status = if judged { status } else { ThresholdStatus::NotJudged };

@@ -127,9 +127,10 @@ pub struct Row {
     pub failed: u64,
     /// Answered, well or not.
     pub answered: u64,
-    /// Bytes of payload received.
+    /// Bytes of payload received, those of answers that failed or never came to their end included.
     pub bytes: u64,
-    /// Answered operations a second, over the whole run.
+    /// Answers a second in the [measured window](Report::measured_window): those that came in it, by its length. What was still
+    /// answered after the end of the plan is in [`answered`](Self::answered) only.
     pub rate_per_sec: f64,
     /// What a user would have waited: done − intended.
     pub response: Summary,
@@ -285,7 +286,13 @@ impl Report {
     /// Operations the plan wanted, a second.
     #[must_use]
     pub fn offered_per_sec(&self) -> f64 {
-        per_sec(self.offered, self.planned.min(self.elapsed).saturating_sub(self.measured_from))
+        per_sec(self.offered, self.measured_window())
+    }
+
+    /// How long was measured: from the end of the warm-up to the end of the plan, or to the interrupt.
+    #[must_use]
+    pub fn measured_window(&self) -> Duration {
+        self.planned.min(self.elapsed).saturating_sub(self.measured_from)
     }
 
     /// The row of a route.

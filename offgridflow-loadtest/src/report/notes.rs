@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use super::{Measured, text::short};
+use super::{
+    Measured,
+    text::{operations, short},
+};
 use crate::{
-    histogram::as_f64,
+    histogram::{as_f64, min_samples},
     outcome::FailKind,
     plan::Plan,
     verdict::{MAX_INFLATION, NEGLIGIBLE_LAG},
@@ -18,22 +21,42 @@ const NOTABLE_FAILURES: u64 = 100;
 /// The inflation of p95 from which on it is worth a note.
 const NOTABLE_INFLATION: Duration = Duration::from_micros(100);
 
-/// From which percentile on the response time is mostly the generator's.
-fn own_tail(measured: &Measured) -> Option<String> {
+/// What of the response times is the generator's own: how much of the p95, and from which percentile on more than a tenth.
+fn own_part(measured: &Measured) -> Option<String> {
+    let lag = measured.tally.lag.seen.answered().max()?;
+    let raised = raised_p95(measured);
+    let tail = own_tail(measured).map(|tail| format!("{tail} more than a tenth its own"));
+    let parts: Vec<_> = [tail, raised].into_iter().flatten().collect();
+    (!parts.is_empty())
+        .then(|| format!("the generator itself was up to {} late: {}", short(lag), parts.join("; ")))
+}
+
+/// Which response times are partly the generator's, as the beginning of a sentence.
+fn own_tail(measured: &Measured) -> Option<&'static str> {
     let response = measured.responses();
-    let recorder = &measured.tally;
     let own = |q: f64| {
         let with = response.answered().quantile(q)?;
-        let added = with.saturating_sub(recorder.undelayed.quantile(q)?);
+        let added = with.saturating_sub(measured.tally.undelayed.quantile(q)?);
         Some(added > NEGLIGIBLE_LAG && added.as_secs_f64() > MAX_INFLATION * with.as_secs_f64())
     };
-    let tails = [(0.99, "p99"), (0.999, "p99.9"), (1.0, "maximum")];
-    let from = tails.into_iter().find(|&(q, _)| own(q) == Some(true)).map(|(_, name)| name)?;
-    let lag = recorder.lag.seen.answered().max()?;
-    Some(format!(
-        "the generator itself was up to {} late: response times from the {from} on are partly its own",
-        short(lag)
-    ))
+    let tails = [
+        (0.95, "response times from the p95 on are"),
+        (0.99, "response times from the p99 on are"),
+        (0.999, "response times from the p99.9 on are"),
+        (1.0, "the longest response time is"),
+    ];
+    let told = |q| response.count() >= min_samples(q);
+    tails.into_iter().find(|&(q, _)| told(q) && own(q) == Some(true)).map(|(_, tail)| tail)
+}
+
+/// By how much, if it is worth a word.
+fn raised_p95(measured: &Measured) -> Option<String> {
+    let generator = &measured.generator;
+    let inflation = generator.inflation_p95.filter(|&inflation| inflation > NOTABLE_INFLATION)?;
+    let unseen = generator.unseen_p95.map_or_else(String::new, |unseen| {
+        format!(", and up to {} more may have come on the way back, which nobody measured", short(unseen))
+    });
+    Some(format!("it raised the p95 by {}{unseen}", short(inflation)))
 }
 
 /// What share failed, if it is worth a word, and how.
@@ -53,8 +76,8 @@ fn failures(measured: &Measured) -> Option<String> {
 fn panics(measured: &Measured) -> Option<String> {
     let lines = || measured.tally.ledger.lines().iter().filter(|line| line.kind == FailKind::Panic);
     let first = lines().next()?;
-    let count: u64 = lines().map(|line| line.count).sum();
-    Some(format!("the workload panicked in {count} operations, a fault of its own: {}", first.message))
+    let count = operations(measured.panicked());
+    Some(format!("the workload panicked in {count}, a fault of its own: {}", first.message))
 }
 
 pub(super) fn notes(measured: &Measured, plan: &Plan) -> Vec<String> {
@@ -62,11 +85,12 @@ pub(super) fn notes(measured: &Measured, plan: &Plan) -> Vec<String> {
     let mut notes = plan.notes.clone();
     if recorder.held > 0 {
         notes.push(format!(
-            "{} operations waited for the cap of {} in flight; the wait counts as admission wait",
-            recorder.held, plan.max_in_flight
+            "{} waited for the cap of {} in flight; the wait counts as admission wait",
+            operations(recorder.held),
+            plan.max_in_flight
         ));
     }
-    notes.extend(own_tail(measured));
+    notes.extend(own_part(measured));
     notes.extend(failures(measured));
     notes.extend(panics(measured));
     if plan.warm_up == WarmUp::Auto && !measured.settled {
@@ -79,15 +103,6 @@ pub(super) fn notes(measured: &Measured, plan: &Plan) -> Vec<String> {
     }
     if let Some(share) = generator.stolen_share.filter(|&share| share > NOTABLE_STEAL) {
         notes.push(format!("the host took {:.1} % of this machine's CPU time away", share * 100.0));
-    }
-    if let Some(inflation) = generator.inflation_p95.filter(|&inflation| inflation > NOTABLE_INFLATION) {
-        let unseen = generator.unseen_p95.map_or_else(String::new, |unseen| {
-            format!("; up to {} more may have come on the way back, which nobody measured", short(unseen))
-        });
-        notes.push(format!(
-            "the generator's own lag raised the p95 of the response time by {}{unseen}",
-            short(inflation)
-        ));
     }
     if recorder.warm.operations > 0 && recorder.warm.failed * 2 > recorder.warm.operations {
         let share = as_f64(recorder.warm.failed) * 100.0 / as_f64(recorder.warm.operations);

@@ -40,28 +40,35 @@ fn head(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "target      {}", one_line(&report.target))?;
     writeln!(f, "load        {}", report.load)?;
     let total = &report.total;
+    let longer = report.elapsed.saturating_sub(report.planned);
+    let drained = if longer > report.planned / 100 {
+        format!(", then {} of draining", short(longer))
+    } else {
+        String::new()
+    };
     if let Some(share) = report.achieved_share {
         writeln!(
             f,
-            "rate        offered {:.1}/s, answered {:.1}/s over {}, {:.2}% in time",
+            "rate        offered {:.1}/s, answered {:.1}/s over {}, {:.2}% in time{drained}",
             report.offered_per_sec(),
             total.rate_per_sec,
-            short(report.elapsed.saturating_sub(report.measured_from)),
+            short(report.measured_window()),
             share * 100.0
         )?;
     } else {
         writeln!(
             f,
-            "rate        answered {:.1}/s over {}",
+            "rate        answered {:.1}/s over {}{drained}",
             total.rate_per_sec,
-            short(report.elapsed.saturating_sub(report.measured_from))
+            short(report.measured_window())
         )?;
     }
     if report.warm_up[0] > 0 {
         let [begun, failed] = report.warm_up;
         writeln!(
             f,
-            "warm-up     {begun} operations in the first {}, {failed} failed, not measured",
+            "warm-up     {} in the first {}, {failed} failed, not measured",
+            operations(begun),
             short(report.measured_from)
         )?;
     }
@@ -214,7 +221,8 @@ fn thresholds(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             ThresholdStatus::Broken => "BROKEN",
             ThresholdStatus::NotJudged => "not judged",
         };
-        writeln!(f, "{status:<10}  {}  (measured {})", one_line(&result.threshold), result.measured)?;
+        let measured = if result.measured.starts_with("no ") { "" } else { "measured " };
+        writeln!(f, "{status:<10}  {}  ({measured}{})", one_line(&result.threshold), result.measured)?;
     }
     Ok(())
 }
@@ -226,6 +234,11 @@ pub(crate) fn quantile(quantile: Quantile) -> String {
         Quantile::AtLeast(value) => format!("≥{}", short(value)),
         Quantile::Needs(need) => format!("n≥{need}"),
     }
+}
+
+/// A count with its noun.
+pub(crate) fn operations(count: u64) -> String {
+    format!("{count} operation{}", if count == 1 { "" } else { "s" })
 }
 
 /// Three digits and a unit.

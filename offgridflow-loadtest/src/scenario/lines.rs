@@ -2,13 +2,14 @@
 
 use toml::de::{DeTable, DeValue};
 
+use super::words::plain;
 use crate::error::ConfigError;
 
 /// An error of the TOML reader, with its line and the field whose value it is about.
 pub(super) fn located(text: &str, error: &toml::de::Error) -> ConfigError {
     let at = error.span().map(|span| span.start);
     let field = at.and_then(|at| field_at(text, at)).unwrap_or_default();
-    let mut located = ConfigError::new(field, error.message());
+    let mut located = ConfigError::new(field, plain(error.message()));
     located.line = at.map(|at| line_at(text, at));
     located
 }

@@ -5,9 +5,10 @@ mod load;
 mod log;
 mod stage;
 mod values;
+mod words;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -129,6 +130,13 @@ impl Scenario {
         Ok(Self { folder, ..Self::parse(&text)? })
     }
 
+    /// With another seed than the file's.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.file.seed = seed;
+        self
+    }
+
     /// The load test it describes, validated; a log to replay is read now.
     ///
     /// # Errors
@@ -178,10 +186,27 @@ impl Scenario {
         if let Some(replay) = replay.filter(|_| self.file.route.is_empty()) {
             target = target.replaying(Arc::clone(replay))?;
         }
+        self.refuse_the_same_route_twice()?;
         for (index, route) in self.file.route.iter().enumerate() {
             target = target.route(route.build().map_err(within(&format!("route.{index}")))?);
         }
         Ok(target)
+    }
+
+    /// Routes count together where each says the name, and not by mistake.
+    fn refuse_the_same_route_twice(&self) -> Result<(), ConfigError> {
+        let mut seen = BTreeSet::new();
+        for (index, route) in self.file.route.iter().enumerate().filter(|(_, route)| route.name.is_none()) {
+            let method = route.method.as_deref().unwrap_or("GET");
+            let path = route.path.split('?').next().unwrap_or_default();
+            if !seen.insert((method, path)) {
+                let hint = format!(
+                    "`{method} {path}` stands there twice, and nobody could tell the two apart: give each a name, or both the same one to count them together"
+                );
+                return Err(ConfigError::new(format!("route.{index}.path"), hint));
+            }
+        }
+        Ok(())
     }
 
     /// Gives an error its line, and settings their table's name.
@@ -213,8 +238,8 @@ impl Route {
         if let Some(Secret(body)) = &self.body {
             route = route.body(body.clone());
         }
-        if let Some(Statuses(from, to)) = self.expect {
-            route = route.expect(from..=to);
+        if let Some((first, more)) = self.expect.as_ref().and_then(|Statuses(all)| all.split_first()) {
+            route = more.iter().cloned().fold(route.expect(first.clone()), HttpRoute::or_expect);
         }
         Ok(route)
     }

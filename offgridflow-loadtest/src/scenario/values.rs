@@ -1,6 +1,6 @@
 //! Values as people write them in a scenario.
 
-use std::{fmt, time::Duration};
+use std::{fmt, ops::RangeInclusive, time::Duration};
 
 use serde::{Deserialize, Deserializer, de};
 
@@ -79,19 +79,40 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A range of statuses, from `"200-299"` or `"204"`.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Statuses(pub(super) u16, pub(super) u16);
+/// Statuses, from `"200-299"`, `"204"`, `"200-299, 404"` or a list of such.
+#[derive(Debug, Clone)]
+pub(super) struct Statuses(pub(super) Vec<RangeInclusive<u16>>);
 
 impl<'de> Deserialize<'de> for Statuses {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let (from, to) = text.split_once('-').unwrap_or((&text, &text));
-        match (from.trim().parse(), to.trim().parse()) {
-            (Ok(from), Ok(to)) if from <= to => Ok(Self(from, to)),
-            _ => Err(de::Error::custom(format!(
-                "`{text}` is not a range of statuses, for example \"200-299\" or \"204\""
-            ))),
+        struct Any;
+        impl<'de> de::Visitor<'de> for Any {
+            type Value = Statuses;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("statuses in quotes, for example \"200-299\" or [\"200-299\", \"404\"]")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Statuses, E> {
+                text.split(',').map(statuses).collect::<Result<_, _>>().map(Statuses).map_err(E::custom)
+            }
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut list: A) -> Result<Statuses, A::Error> {
+                let mut all = Vec::new();
+                while let Some(text) = list.next_element::<String>()? {
+                    all.push(statuses(&text).map_err(de::Error::custom)?);
+                }
+                match all.is_empty() {
+                    true => Err(de::Error::custom("name at least one status, for example [\"200-299\"]")),
+                    false => Ok(Statuses(all)),
+                }
+            }
         }
+        deserializer.deserialize_any(Any)
+    }
+}
+
+fn statuses(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let (from, to) = text.split_once('-').unwrap_or((text, text));
+    match (from.trim().parse(), to.trim().parse()) {
+        (Ok(from), Ok(to)) if from <= to => Ok(from..=to),
+        _ => Err(format!("`{text}` is not a range of statuses, for example \"200-299\" or \"204\"")),
     }
 }

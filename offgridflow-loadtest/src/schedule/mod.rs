@@ -41,17 +41,27 @@ pub trait ArrivalProcess: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// The setting to change, and how. What is provided refuses a plan in which nothing is due, one of no
-    /// length or beyond 100 days, and a peak that is not a positive finite number; runs check that much of
+    /// length or beyond 100 days, one of more than 10¹³ operations, and a peak that is not a positive finite number; runs check that much of
     /// every implementation, whatever it answers here.
     fn validate(&self) -> Result<(), ConfigError> {
         sound(self)
     }
 }
 
+/// More than a process sends in the longest run: more than a million a second for all of 100 days.
+const MAX_OPERATIONS: u64 = 10_000_000_000_000;
+
 /// What holds for every plan that can run.
 pub(crate) fn sound<A: ArrivalProcess + ?Sized>(arrivals: &A) -> Result<(), ConfigError> {
     if arrivals.operations() == 0 {
         let hint = "nothing is ever due: a rate and a duration above zero are needed";
+        return Err(ConfigError::new("rate", hint));
+    }
+    if arrivals.operations() > MAX_OPERATIONS {
+        let hint = format!(
+            "{} operations are planned, and a run has at most {MAX_OPERATIONS}: lower the rate, or run for a shorter time",
+            arrivals.operations()
+        );
         return Err(ConfigError::new("rate", hint));
     }
     positive("duration", arrivals.duration())?;

@@ -2,8 +2,6 @@
 
 use std::{rc::Rc, time::Duration};
 
-use tokio::task::spawn_local;
-
 use super::{BURST, Job, Shard, Slot, Tasks, as_u64};
 use crate::{executor::Closed, op::Marks, workload::Workload};
 
@@ -15,7 +13,7 @@ impl<W: Workload> Shard<W> {
             self.slots.borrow_mut().push(Rc::clone(&slot));
             self.in_flight.set(self.in_flight.get() + 1);
             let (from, to) = closed.shift(worker);
-            spawn_local(Rc::clone(self).work(slot, from, to, closed.think_time))
+            self.start(Rc::clone(self).work(slot, from, to, closed.think_time))
         };
         mine.map(start).collect()
     }
@@ -29,14 +27,46 @@ impl<W: Workload> Shard<W> {
                 break;
             }
             let index = self.next_index.replace(self.next_index.get() + as_u64(self.plan.shards));
-            self.operate(&mut session, Job { index, intended, held_since: None }, &slot).await;
+            let lag = self.operate(&mut session, Job { index, intended, held_since: None }, &slot).await;
             burst = (burst + 1) % BURST;
             if burst == 0 {
                 tokio::task::yield_now().await; // operations that never wait must not starve the others
             }
-            intended = self.clock.now() + think_time;
+            intended = after_rest(intended, lag, self.clock.now(), think_time);
         }
         self.leave();
         self.close(session).await;
+    }
+}
+
+/// When a worker goes on whose operation was due at `intended`, began `lag` late, and was over at `now`: a think time after its answer would have
+/// come in time. If that has passed already, a whole turn later, or as many as it takes: whom a pause of the generator made late
+/// together goes on apart, as before it.
+fn after_rest(intended: Duration, lag: Duration, now: Duration, think_time: Duration) -> Duration {
+    let turn = now.saturating_sub(intended + lag) + think_time;
+    let next = intended + turn;
+    if next >= now || think_time.is_zero() {
+        return next.max(now);
+    }
+    let missed = (now - next).as_nanos().div_ceil(turn.as_nanos());
+    next + turn.saturating_mul(u32::try_from(missed).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_keeps_its_beat_however_late_the_generator_was() {
+        let ms = Duration::from_millis;
+        // Due at 100, two milliseconds of service: 20 ms of rest, on time and 5 ms late, end at the same instant.
+        assert_eq!(after_rest(ms(100), ms(0), ms(102), ms(20)), ms(122));
+        assert_eq!(after_rest(ms(100), ms(5), ms(107), ms(20)), ms(122));
+        assert_eq!(after_rest(ms(100), ms(20), ms(122), ms(20)), ms(122), "just in time");
+        // Later than a whole turn: the next one of its own.
+        assert_eq!(after_rest(ms(100), ms(21), ms(123), ms(20)), ms(144));
+        assert_eq!(after_rest(ms(100), ms(90), ms(192), ms(20)), ms(210));
+        // Without a rest there is no beat: the answer decides.
+        assert_eq!(after_rest(ms(100), ms(5), ms(107), ms(0)), ms(107));
     }
 }

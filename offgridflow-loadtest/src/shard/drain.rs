@@ -57,6 +57,8 @@ impl<W: Workload> Shard<W> {
                 times: times.ordered(),
                 began: running.began,
                 admitted: false,
+                within: false,
+                bytes: slot.marks.borrow().bytes(),
             };
             self.recorder.borrow_mut().record(&begun, &Outcome::Failed(error));
         }
@@ -67,6 +69,8 @@ impl<W: Workload> Shard<W> {
         if self.stop.ends() {
             tasks.iter().for_each(JoinHandle::abort);
         } else if self.plan.executor.arrivals().is_some() {
+            self.is_closing.set(true);
+            self.rouse();
             self.slots.borrow().iter().for_each(|slot| slot.give(Order::Close));
         }
         for task in tasks {

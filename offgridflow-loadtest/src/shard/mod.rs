@@ -1,5 +1,6 @@
 //! One thread's part of a run: its own runtime, sessions, slots and recorder.
 
+mod alarms;
 mod closed;
 mod drain;
 mod open;
@@ -16,9 +17,10 @@ use std::{
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::{JoinHandle, spawn_local},
-    time::{Instant, sleep_until},
+    time::Instant,
 };
 
+use alarms::Alarms;
 use slot::{Bell, Job, Order, Running, Slot};
 
 use crate::{
@@ -26,10 +28,11 @@ use crate::{
     executor::{Executor, OnCap, Overload},
     feed::Feed,
     generator::ShardUse,
+    guard::watched,
     op::{Marks, OpRun},
     opening::{open_sessions, wait_for_start},
     outcome::TargetError,
-    pacer::{LONGEST_SLEEP, Pacing},
+    pacer::{LONGEST_SLEEP, Pacer, Pacing},
     pulse::Pulse,
     recorder::{Recorder, WindowRecord},
     route::RouteTable,
@@ -93,15 +96,17 @@ pub(crate) async fn run_shard<W: Workload>(
     wait_for_start(origin, plan.clock).await;
     let shard = Rc::new(Shard::new(workload, plan, origin, idle, stop, pulse));
     let mut used = ShardUse::begin();
-    let ticker = spawn_local(Rc::clone(&shard).tick(windows.clone(), spares, measure_from));
+    let keeper = shard.start(Rc::clone(&shard).keep_alarms());
+    let ticker = shard.start(Rc::clone(&shard).tick(windows.clone(), spares, measure_from));
     let tasks = match shard.plan.executor.clone() {
         Executor::Open(arrivals) => shard.drive_open(&*arrivals).await,
         Executor::Closed(closed) => shard.start_workers(&closed),
     };
     shard.drain().await;
-    used.end(shard.clock.now(), shard.occupied.get());
+    used.end(shard.length(), shard.occupied.get());
     shard.wind_up(tasks).await;
     ticker.abort();
+    keeper.abort();
     let last = shard.swap_window(WindowRecord::default(), WindowRecord::LAST);
     let _ = windows.send(last).await;
     Some(used)
@@ -125,6 +130,7 @@ impl ShardPlan {
 struct Shard<W: Workload> {
     workload: Arc<W>,
     plan: ShardPlan,
+    planned: Duration, // how long
     clock: RunClock,
     stop: StopHandle,
     pulse: Arc<Pulse>,
@@ -136,6 +142,8 @@ struct Shard<W: Workload> {
     unbegun: Arc<Marks>, // of operations that are only asked for their route
     in_flight: Cell<u64>,
     drained: Bell,
+    alarms: Alarms,
+    is_closing: Cell<bool>, // nothing more comes: who rests need not go on resting
     sessions: Cell<u64>,
     next_index: Cell<u64>, // closed loop
     running: Cell<u64>,    // operations between dispatch and end
@@ -155,6 +163,7 @@ impl<W: Workload> Shard<W> {
         pulse: Arc<Pulse>,
     ) -> Self {
         Self {
+            planned: plan.executor.duration(),
             clock: RunClock::starting_at(origin),
             recorder: RefCell::new(plan.recorder()),
             slots: RefCell::default(),
@@ -163,6 +172,8 @@ impl<W: Workload> Shard<W> {
             unbegun: Marks::new(&plan.routes),
             in_flight: Cell::new(0),
             drained: Bell::default(),
+            alarms: Alarms::default(),
+            is_closing: Cell::new(false),
             sessions: Cell::new(as_u64(plan.warm_sessions)),
             next_index: Cell::new(as_u64(plan.index)),
             running: Cell::new(0),
@@ -174,6 +185,12 @@ impl<W: Workload> Shard<W> {
             stop,
             pulse,
         }
+    }
+
+    /// Starts a task of the engine on this thread; see [`watched`].
+    fn start(&self, task: impl Future<Output = ()> + 'static) -> JoinHandle<()> {
+        let task = watched(task, Arc::clone(&self.pulse), self.stop.clone());
+        spawn_local(async { task.await.unwrap_or(()) })
     }
 
     fn op_run(&self) -> OpRun<'_> {
@@ -204,15 +221,43 @@ impl<W: Workload> Shard<W> {
         self.pulse.beat(at, self.running.get());
     }
 
-    /// Sleeps until `at`, or until the run is stopped.
+    /// Rests until `at`, or until there is nothing to rest for: the run is stopped, or over.
     async fn rest_until(&self, at: Duration) {
+        self.alarms.wait(at, || self.clock.now() >= at || self.is_over()).await;
+    }
+
+    /// How long the run is: as planned, unless it was stopped before or still goes on.
+    fn length(&self) -> Duration {
+        let planned = if self.stop.ends() { Duration::ZERO } else { self.planned };
+        self.clock.now().max(planned)
+    }
+
+    /// Whether nothing more is to come.
+    fn is_over(&self) -> bool {
+        self.stop.ends() || self.is_closing.get()
+    }
+
+    /// Wakes everybody who rests.
+    fn rouse(&self) {
+        self.alarms.ring(Duration::MAX);
+    }
+
+    /// Wakes whoever rests at their instants, as finely as the system's timer allows, until the run is stopped.
+    async fn keep_alarms(self: Rc<Self>) {
+        let mut pacer = Pacer::new(self.clock, self.plan.clock, self.plan.pacing);
         loop {
             let now = self.clock.now();
             self.pulse.beat(now, self.running.get());
-            if now >= at || self.stop.ends() {
-                return;
+            if self.stop.ends() {
+                return self.rouse();
             }
-            sleep_until(self.clock.instant(at.min(now + LONGEST_SLEEP))).await;
+            self.alarms.ring(now);
+            let next = self.alarms.earliest().unwrap_or(now + LONGEST_SLEEP);
+            tokio::select! {
+                biased;
+                () = self.alarms.sooner() => {}
+                _ = pacer.approach(next) => {}
+            }
         }
     }
 
@@ -225,7 +270,7 @@ impl<W: Workload> Shard<W> {
     ) {
         for index in 1_u32.. {
             self.rest_until(WINDOW * index).await;
-            if self.stop.ends() {
+            if self.is_over() {
                 self.freed.ring();
                 return;
             }

@@ -7,8 +7,6 @@ use std::{
     time::Duration,
 };
 
-use tokio::task::spawn_local;
-
 use super::{BURST, Job, Order, Shard, Slot, Tasks, as_u64};
 use crate::{
     executor::{OnCap, Overload},
@@ -108,7 +106,7 @@ impl<W: Workload> Shard<W> {
         }
         let slot = Rc::new(Slot::new(Marks::new(&self.plan.routes)));
         slots.push(Rc::clone(&slot));
-        tasks.push(spawn_local(Rc::clone(self).serve(Rc::clone(&slot))));
+        tasks.push(self.start(Rc::clone(self).serve(Rc::clone(&slot))));
         Some(slot)
     }
 

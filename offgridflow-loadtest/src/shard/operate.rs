@@ -5,16 +5,16 @@ use std::{cell::Cell, sync::Arc, time::Duration};
 use super::{Job, Running, Shard, Slot};
 use crate::{
     clock::OpTimes,
-    guard::{guarded, timed_out},
+    guard::{dropped, guarded, timed_out},
     op::Op,
-    outcome::{Outcome, TargetError},
+    outcome::{FailKind, Outcome, TargetError},
     recorder::Begun,
     workload::Workload,
 };
 
 impl<W: Workload> Shard<W> {
-    /// Runs an operation on a session, opened where needed, and counts it.
-    pub(super) async fn operate(&self, session: &mut Option<W::Session>, job: Job, slot: &Slot) {
+    /// Runs an operation on a session, opened where needed, and counts it. The answer is how late it began by the generator's fault.
+    pub(super) async fn operate(&self, session: &mut Option<W::Session>, job: Job, slot: &Slot) -> Duration {
         let began = self.clock.now();
         let dispatched = job.held_since.unwrap_or(began);
         slot.running.set(Some(Running { job, dispatched, began }));
@@ -29,7 +29,7 @@ impl<W: Workload> Shard<W> {
             Arc::clone(&slot.marks.borrow()),
         );
         let result = guarded(self.clock.instant(given_up), async {
-            self.pick_route(&mut op);
+            self.pick_route(&mut op)?;
             let session = match session {
                 Some(session) => session,
                 None => session.insert(self.open().await?),
@@ -43,9 +43,11 @@ impl<W: Workload> Shard<W> {
         self.occupy(done, -1);
         slot.running.set(None);
         let outcome = result.and_then(|result| result).unwrap_or_else(Outcome::Failed);
-        let outcome = if done > given_up { in_vain(outcome) } else { outcome };
-        if matches!(outcome, Outcome::Failed(TargetError { answered: false, .. })) {
-            *session = None;
+        let mut outcome = if done > given_up { in_vain(outcome) } else { outcome };
+        if matches!(outcome, Outcome::Failed(TargetError { answered: false, .. }))
+            && let Err(panicked) = dropped(session.take())
+        {
+            outcome = Outcome::Failed(panicked);
         }
         let mut marks = slot.marks.borrow_mut();
         let times = OpTimes {
@@ -56,23 +58,42 @@ impl<W: Workload> Shard<W> {
             done,
         };
         let (route, admitted) = (marks.route(), admitted.get().is_some());
-        let begun = Begun { index: job.index, route, times: times.ordered(), began, admitted };
+        let within = done <= self.ends_at();
+        let (index, times, bytes) = (job.index, times.ordered(), marks.bytes());
+        let begun = Begun { index, route, times, began, admitted, within, bytes };
         self.recorder.borrow_mut().record(&begun, &outcome);
         marks.renew();
+        begun.times.dispatch_lag()
     }
 
     /// Decides the route before anything can go wrong, where the workload knows its routes.
-    fn pick_route(&self, op: &mut Op) {
+    fn pick_route(&self, op: &mut Op) -> Result<(), TargetError> {
         let known = self.plan.routes.known();
-        if !known.is_empty() {
-            op.take_route(self.workload.pick(op), known);
+        if known.is_empty() {
+            return Ok(());
         }
+        let picked = self.workload.pick(op);
+        let Some(&route) = known.get(picked) else { return Err(no_such_route(picked, known.len())) };
+        op.take_route(picked, route);
+        Ok(())
+    }
+
+    /// When the plan is over, or was stopped.
+    fn ends_at(&self) -> Duration {
+        let planned = self.planned;
+        self.stop.asked_at().map_or(planned, |asked| self.clock.since_start(asked).min(planned))
     }
 
     /// From when on an answer is worth nothing.
     pub(super) fn deadline(&self, job: Job, given_up: Duration) -> Duration {
         self.plan.deadline.map_or(given_up, |(deadline, _)| given_up.min(job.intended + deadline))
     }
+}
+
+/// A fault of the workload, like a panic.
+fn no_such_route(picked: usize, known: usize) -> TargetError {
+    let message = format!("it picked route {picked}, and has routes 0 to {}", known - 1);
+    TargetError::unanswered(FailKind::Panic, message)
 }
 
 /// What came after the time-out did not come in time, though the timer, which is coarser than the clock, had not rung yet.

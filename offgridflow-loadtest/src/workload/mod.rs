@@ -78,7 +78,7 @@ pub trait Workload: Send + Sync + 'static {
 
     /// Which of [`routes`](Self::routes) an operation takes, as their index. Asked before anything else happens to the operation,
     /// so that one that is refused, shed, or never gets a session counts on its route too; [`call`](Self::call) finds
-    /// it in [`Op::picked`]. Draw from [`Op::rng`], so that the choice is the same in every run. Not asked without routes.
+    /// it in [`Op::picked`]. An index beyond them is a failure of the operation, under the cause `panic`. Draw from [`Op::rng`], so that the choice is the same in every run. Not asked without routes.
     fn pick(&self, op: &Op) -> usize {
         let _ = op;
         0
@@ -201,7 +201,7 @@ impl<F, R> WorkloadFn<F, R> {
 
     /// Its routes, and which of them (an index) an operation takes, decided before it begins: one that is refused at the
     /// cap or shed counts on its route too, and thresholds on other routes are refused before the run. The closure
-    /// finds the choice in [`Op::picked`].
+    /// finds the choice in [`Op::picked`]. An index beyond the names is a failed operation, under the cause `panic`; routes of one name count together.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {

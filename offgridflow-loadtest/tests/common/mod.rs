@@ -39,6 +39,10 @@ pub(crate) struct Behaviour {
     pub(crate) answers_per_connection: Option<u64>,
     /// Paths that begin with this get status 503.
     pub(crate) refuse: Option<&'static str>,
+    /// What is answered in place of an answer, and then the connection is closed ...
+    pub(crate) raw: Option<&'static str>,
+    /// ... unless it stays open without another byte.
+    pub(crate) stalls: bool,
 }
 
 pub(crate) struct Server {
@@ -124,6 +128,13 @@ async fn serve(stream: TcpStream, counters: Arc<Counters>, behaviour: Behaviour)
         counters.requests.fetch_add(1, SeqCst);
         let path = seen.line.split(' ').nth(1).unwrap_or_default().to_owned();
         *counters.last.lock().expect("lock") = Some(seen);
+        if let Some(raw) = behaviour.raw {
+            let _ = stream.write_all(raw.as_bytes()).await;
+            if behaviour.stalls {
+                std::future::pending::<()>().await;
+            }
+            return;
+        }
         let status =
             if behaviour.refuse.is_some_and(|prefix| path.starts_with(prefix)) { "503 No" } else { "200 OK" };
         let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 5\r\n\r\nhello");

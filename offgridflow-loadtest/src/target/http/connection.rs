@@ -76,18 +76,20 @@ impl Connection {
         };
         op.mark(Phase::FirstByte);
         let status = response.status().as_u16();
-        let body = drive(&mut self.driver, drain(response.into_body()));
+        let body = drive(&mut self.driver, drain(response.into_body(), op));
         let bytes = body.await.map_err(|error| Lost::Sent(describe(&error)))?;
         Ok(Answer { status, bytes, keep: self.driver.is_some() })
     }
 }
 
 /// Counts and drops a body.
-async fn drain(mut body: Incoming) -> Result<u64, hyper::Error> {
+async fn drain(mut body: Incoming, op: &Op) -> Result<u64, hyper::Error> {
     let mut bytes = 0;
     while let Some(frame) = body.frame().await {
         if let Some(data) = frame?.data_ref() {
-            bytes += u64::try_from(data.len()).unwrap_or(0);
+            let length = u64::try_from(data.len()).unwrap_or(0);
+            op.received(length);
+            bytes += length;
         }
     }
     Ok(bytes)
@@ -140,6 +142,13 @@ fn local_limit(_error: &io::Error) -> Option<&'static str> {
 
 fn describe(error: &hyper::Error) -> TargetError {
     let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
-    let kind = if error.is_parse() || error.is_parse_status() { FailKind::Protocol } else { FailKind::Reset };
+    let kind = if error.is_parse() || is_malformed(error) { FailKind::Protocol } else { FailKind::Reset };
     TargetError::unanswered(kind, format!("{error}{cause}"))
+}
+
+/// A body that cannot be decoded, such as one with a bad chunk size. Only its end too soon is the connection's.
+fn is_malformed(error: &hyper::Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
+    cause
+        .is_some_and(|cause| matches!(cause.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput))
 }

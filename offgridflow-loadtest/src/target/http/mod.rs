@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 
 use crate::{
     error::ConfigError,
@@ -31,8 +31,8 @@ pub use route::HttpRoute;
 /// An HTTP/1.1 service, without TLS. A session is one keep-alive connection, opened when the first operation
 /// needs it and again when the server closes it; the time for that is admission wait.
 ///
-/// Names are resolved once and the addresses used in turn. Redirects are answers like any other. A status of
-/// 400 or above is a failure (an answered one), unless the route expects it.
+/// Names are resolved once and the addresses used in turn. Redirects are answers like any other. A status outside 200 to
+/// 399 is a failure (an answered one), unless the route expects it.
 ///
 /// ```
 /// use offgridflow_loadtest::{HttpRoute, HttpTarget};
@@ -139,7 +139,7 @@ impl HttpTarget {
     /// Asks what a log asked, in place of routes: operation `k` is the log's entry `k`, and after its end the log
     /// begins again. For the log's times too, use [`Executor::replay`](crate::Executor::replay).
     ///
-    /// The log's path follows the base's; an entry without a method is a `GET`, one without a path asks for the base. Logs
+    /// The log's path follows the base's; an entry without a method is a `GET`. Logs
     /// hold no bodies, so none are sent: think before replaying anything but reads. Reports name routes by method and
     /// path, without query, with `{id}` for numbers, UUIDs and long hexadecimal segments; beyond
     /// [`MAX_ROUTES`](crate::MAX_ROUTES) the rarest are counted as `other`.
@@ -181,12 +181,18 @@ impl HttpTarget {
         let (method, path) =
             replayed.unwrap_or_else(|| (route.method.clone(), route.make_path(&self.prefix, op)));
         let uri = Uri::try_from(&*path).map_err(|_| bad_request(format!("`{path}` is not a valid path")))?;
-        let mut request = http::Request::new(http_body_util::Full::new(route.make_body(op)));
+        let body = route.make_body(op);
+        let says_nothing = body.is_empty() && matches!(method, Method::POST | Method::PUT | Method::PATCH);
+        let mut request = http::Request::new(http_body_util::Full::new(body));
         *request.method_mut() = method;
         *request.uri_mut() = uri;
         let headers = request.headers_mut();
         headers.reserve(1 + self.headers.len() + route.headers.len());
         headers.insert(header::HOST, self.host.clone());
+        if says_nothing {
+            // RFC 9110, section 8.6: a method that usually comes with content says that there is none.
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(0));
+        }
         for (name, value) in self.headers.iter().chain(&route.headers) {
             headers.insert(name, value.clone());
         }

@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn paths_are_complete_and_encoded() {
-        let (replayed, _) = replayed("time,method,path\n1,PUT,/a b/é?q={1}\n2,,\n3,,x\n");
+        let (replayed, _) = replayed("time,method,path\n1,PUT,/a b/é?q={1}\n2,,/\n3,,x\n");
         let request = |prefix, k| replayed.request(prefix, k).expect("a request").1.into_owned();
         assert_eq!(request("", 0), "/a%20b/%C3%A9?q=%7B1%7D");
         assert_eq!((request("", 1), request("/api", 1)), ("/".into(), "/api/".into()));

@@ -20,7 +20,7 @@ pub struct HttpRoute {
     body: Option<Make<Bytes>>,
     pub(super) headers: HeaderMap,
     pub(super) weight: NonZeroU32,
-    expect: RangeInclusive<u16>,
+    expect: Vec<RangeInclusive<u16>>,
     whole: bool, // see `whole_path`
 }
 
@@ -66,7 +66,7 @@ impl HttpRoute {
             body: None,
             headers: HeaderMap::new(),
             weight: NonZeroU32::MIN,
-            expect: 100..=399,
+            expect: vec![200..=399],
             whole: false,
         }
     }
@@ -117,10 +117,22 @@ impl HttpRoute {
         Ok(self)
     }
 
-    /// Which statuses are success. Default 100 to 399.
+    /// Which statuses are success. Default 200 to 399.
     #[must_use]
     pub fn expect(mut self, statuses: RangeInclusive<u16>) -> Self {
-        self.expect = statuses;
+        self.expect = vec![statuses];
+        self
+    }
+
+    /// Which statuses are success as well.
+    ///
+    /// ```
+    /// # use offgridflow_loadtest::HttpRoute;
+    /// let route = HttpRoute::get("/sites/{id}").expect(200..=299).or_expect(404..=404);
+    /// ```
+    #[must_use]
+    pub fn or_expect(mut self, statuses: RangeInclusive<u16>) -> Self {
+        self.expect.push(statuses);
         self
     }
 
@@ -160,7 +172,7 @@ impl HttpRoute {
     }
 
     pub(super) fn expects(&self, status: u16) -> bool {
-        self.expect.contains(&status)
+        self.expect.iter().any(|statuses| statuses.contains(&status))
     }
 }
 
