@@ -1,7 +1,11 @@
 //! Where the CPU time goes.
 
 #[cfg(feature = "cpu-pprof")]
+mod pprof_cost;
+#[cfg(feature = "cpu-pprof")]
 mod pprof_engine;
+#[cfg(feature = "cpu-pprof")]
+mod pprof_profile;
 #[cfg(any(feature = "cpu-pprof", feature = "profiler"))]
 pub(crate) mod usage;
 

@@ -245,6 +245,7 @@ mod tests {
                 period: 1,
                 period_kind: kind,
                 comments: vec![],
+                mappings: vec![],
             })
         }
 

@@ -88,7 +88,16 @@ mod tests {
 
     fn site(waiting: u64, waits: u64, millis: u64) -> Waited {
         let (waited, longest) = (Duration::from_millis(millis), Duration::ZERO);
-        Waited { name: "pool", file: "pool.rs", line: 1, waiting, waits, waited, longest }
+        Waited {
+            name: "pool",
+            kind: crate::WaitKind::Other,
+            file: "pool.rs",
+            line: 1,
+            waiting,
+            waits,
+            waited,
+            longest,
+        }
     }
 
     #[test]
