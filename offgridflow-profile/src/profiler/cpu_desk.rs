@@ -175,6 +175,9 @@ impl Worker {
             }
         });
         (order.reply)(result);
+        if self.windows.is_none() {
+            crate::sys::glibc::trim(); // once a capture, not once a window
+        }
         self.shared.state().taken = None;
     }
 
