@@ -87,6 +87,7 @@ pub use profile::{Change, Counting, Diff, Frame, Mapping, Profile, Stack, ValueK
 #[cfg_attr(docsrs, doc(cfg(feature = "profiler")))]
 pub use profiler::{
     Capability, Caps, Cpu, IncidentSummary, LatencyFeed, Profiler, ProfilerBuilder, ProfilerStats, Support,
+    TaskTrend,
 };
 #[cfg(feature = "ring")]
 #[cfg_attr(docsrs, doc(cfg(feature = "ring")))]
