@@ -104,8 +104,8 @@ pub use source::{
 #[cfg(feature = "tasks")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tasks")))]
 pub use tasks::{
-    Profiled, ProfiledFuture, TaskSite, WaitGuard, WaitKind, WaitSite, Waited, lock_profile, task_profile,
-    tasks, wait_profile, waits,
+    Profiled, ProfiledFuture, TaskSite, WaitGuard, WaitKind, WaitSite, Waited, WaitingFuture, lock_profile,
+    task_profile, tasks, wait_profile, waits,
 };
 #[cfg(feature = "trend")]
 #[cfg_attr(docsrs, doc(cfg(feature = "trend")))]

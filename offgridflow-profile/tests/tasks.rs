@@ -156,6 +156,24 @@ async fn the_outer_task_is_polled_again_after_an_inner_one() {
     assert_eq!((site("inner that panics").running, site("inner that panics").live), (0, 0));
 }
 
+#[tokio::test]
+async fn a_future_that_need_not_wait_is_no_wait_and_a_dropped_one_has_ended() {
+    let wait = |ready: bool| {
+        let future = async move {
+            if !ready {
+                std::future::pending::<()>().await
+            }
+        };
+        wait_site!("maybe", future)
+    };
+    wait(true).await;
+    assert!(waits().iter().all(|site| site.name != "maybe"));
+    let _ = tokio::time::timeout(Duration::from_millis(5), wait(false)).await;
+    let maybe = waited("maybe");
+    assert_eq!((maybe.waiting, maybe.waits), (0, 1));
+    assert!(maybe.waited >= Duration::from_millis(4), "{maybe:?}");
+}
+
 #[test]
 fn waits_for_locks_are_told_apart() {
     drop(wait_site!(lock "table"));

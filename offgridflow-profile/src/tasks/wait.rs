@@ -143,6 +143,20 @@ impl Drop for WaitGuard {
 /// assert!(waits().iter().any(|site| site.name == "table" && site.kind == WaitKind::Lock));
 /// ```
 ///
+/// Around a future, what does not have to wait is not counted: a cache's hits, a pool with room.
+///
+/// ```
+/// use offgridflow_profile::{wait_site, waits};
+/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+/// # runtime.block_on(async {
+/// let load = async { tokio::task::yield_now().await };
+/// wait_site!("flight", load).await;
+/// wait_site!("hit", std::future::ready(7)).await;
+/// assert!(waits().iter().any(|site| site.name == "flight" && site.waits == 1));
+/// assert!(!waits().iter().any(|site| site.name == "hit"));
+/// # });
+/// ```
+///
 /// While a [profiled](crate::Profiled) task is polled, the wait is put down to the task's place as well:
 /// [`task_profile`](crate::task_profile) shows how many tasks of which place wait where.
 #[macro_export]
@@ -153,6 +167,11 @@ macro_rules! wait_site {
     ($name:literal) => {
         $crate::wait_site!(@ $name, $crate::WaitKind::Other)
     };
+    ($name:literal, $future:expr) => {{
+        static SITE: $crate::WaitSite =
+            $crate::WaitSite::new($name, $crate::WaitKind::Other, file!(), line!());
+        $crate::WaitingFuture::new(&SITE, $future)
+    }};
     (@ $name:literal, $kind:expr) => {{
         static SITE: $crate::WaitSite = $crate::WaitSite::new($name, $kind, file!(), line!());
         SITE.enter()
