@@ -334,3 +334,64 @@ fn publish(reading: &MemoryReading) {
         metrics::gauge!("process_threads").set(threads as f64);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Sample;
+
+    fn noise(second: u64, salt: u64) -> u64 {
+        (second ^ salt << 32).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 46
+    }
+
+    /// Half an hour of a heap that is asked every ten seconds, and the verdict on memory that grows by 8 KiB a second meanwhile.
+    fn judged(allocated: u64, held: u64) -> Verdict {
+        let mut heap = Heap::new(None, 4_096, TrendOptions::default());
+        for second in (0..1_800).step_by(10) {
+            let bytes = |slope: u64, salt| 100_000_000 + slope * second + noise(second, salt);
+            let stats = AllocatorStats {
+                name: "test",
+                allocated_bytes: bytes(allocated, 1),
+                free_bytes: None,
+                held_bytes: Some(bytes(held, 2)),
+            };
+            heap.push(Duration::from_secs(second), Some(stats), Duration::ZERO);
+        }
+        let sample = |s| Sample { at: Duration::from_secs(s), bytes: 200_000_000 + 8_192 * s + noise(s, 3) };
+        heap.explain((0..1_800).map(sample).collect::<Series>().verdict(&TrendOptions::default()))
+    }
+
+    #[test]
+    fn growth_that_the_allocator_keeps_is_told_from_a_leak() {
+        let retention = judged(0, 8_192);
+        assert_eq!(retention.shape, Shape::Retention, "{retention}");
+        assert!(retention.why.starts_with("retention, not leak: "), "{retention}");
+        assert_eq!(judged(8_192, 8_192).shape, Shape::Leak, "the control: the program allocates");
+    }
+
+    #[test]
+    fn an_allocator_that_answers_slowly_is_asked_rarely() {
+        let mut heap = Heap::new(None, 16, TrendOptions::default());
+        let at = Duration::from_secs(100);
+        heap.push(at, None, Duration::from_micros(5));
+        assert_eq!(heap.next, at + ALLOCATOR_EVERY);
+        heap.push(at, None, Duration::from_millis(20));
+        assert_eq!(heap.next, at + Duration::from_secs(200), "a ten-thousandth of the time");
+    }
+
+    #[test]
+    fn memory_is_split_without_counting_the_heap_twice() {
+        let reading = MemoryReading {
+            anon_bytes: Some(90),
+            file_bytes: Some(7),
+            kernel_bytes: Some(3),
+            ..Default::default()
+        };
+        let stats =
+            AllocatorStats { name: "test", allocated_bytes: 40, free_bytes: Some(20), held_bytes: Some(60) };
+        let split = MemorySplit::of(&reading, Some(&stats));
+        assert_eq!((split.heap_bytes, split.anon_bytes), (Some(60), Some(30)));
+        assert_eq!((split.file_bytes, split.kernel_bytes), (Some(7), Some(3)));
+        assert_eq!(MemorySplit::of(&reading, None).anon_bytes, Some(90));
+    }
+}

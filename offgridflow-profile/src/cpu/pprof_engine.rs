@@ -1,6 +1,7 @@
 use std::fmt;
 use std::fs;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::process;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::time::{Duration, Instant, SystemTime};
 
 use pprof::{ProfilerGuard, ProfilerGuardBuilder};
@@ -30,6 +31,7 @@ pub struct PprofCpu {
 
 struct Running {
     guard: ProfilerGuard<'static>,
+    pid: u32,
     hz: u32,
     began: (SystemTime, Instant),
     cpu_before: Option<Duration>,
@@ -43,6 +45,16 @@ impl PprofCpu {
     #[must_use]
     pub const fn new() -> Self {
         Self { running: Mutex::new(None) }
+    }
+
+    /// What is running. In a forked child nothing is: the timer stayed with the parent, and so may whoever holds the engine's locks.
+    fn take(&self) -> Option<Running> {
+        let running = self.running().take()?;
+        if running.pid == process::id() {
+            return Some(running);
+        }
+        std::mem::forget(running);
+        None
     }
 
     fn running(&self) -> MutexGuard<'_, Option<Running>> {
@@ -68,7 +80,14 @@ impl CpuProfiler for PprofCpu {
             let hint = "between 1 and 250: the process timer is no finer";
             return Err(ProfileError::Setting { setting: "hz", value: spec.hz.to_string(), hint });
         }
-        let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+        // Somebody else starts right now, or did when this process was forked, and never ends: nothing to wait for.
+        let mut taken = match TAKEN.try_lock() {
+            Ok(taken) => taken,
+            Err(TryLockError::Poisoned(taken)) => taken.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                return Err(ProfileError::Busy { retry_in: Duration::from_secs(1) });
+            }
+        };
         if let Some(until) = *taken {
             let retry_in = until.saturating_duration_since(Instant::now()).max(Duration::from_secs(1));
             return Err(ProfileError::Busy { retry_in });
@@ -83,13 +102,19 @@ impl CpuProfiler for PprofCpu {
         let guard = guard(spec.hz)?;
         let now = Instant::now();
         *taken = Some(now + spec.expected);
-        let running = Running { guard, hz: spec.hz, began: (SystemTime::now(), now), cpu_before: cpu_time() };
+        let running = Running {
+            guard,
+            pid: process::id(),
+            hz: spec.hz,
+            began: (SystemTime::now(), now),
+            cpu_before: cpu_time(),
+        };
         *self.running() = Some(running);
         Ok(())
     }
 
     fn drain(&self) -> Result<Profile, ProfileError> {
-        let running = self.running().take().ok_or(ProfileError::NotStarted)?;
+        let running = self.take().ok_or(ProfileError::NotStarted)?;
         let cpu = cpu_time().zip(running.cpu_before).map(|(after, before)| after.saturating_sub(before));
         let duration = running.began.1.elapsed();
         let sampled = sampled(&running.guard);
@@ -103,7 +128,7 @@ impl CpuProfiler for PprofCpu {
     }
 
     fn discard(&self) {
-        if let Some(running) = self.running().take() {
+        if let Some(running) = self.take() {
             drop(running.guard);
             *TAKEN.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }

@@ -212,7 +212,7 @@ impl Armed {
         }
         self.fired += 1;
         (self.since, self.withheld_now) = (None, false);
-        self.rests_until = Some(seen.at + self.trigger.cooldown);
+        self.rests_until = Some(seen.at.saturating_add(self.trigger.cooldown));
         let why = format!("{}: {}", self.trigger, level.seen);
         Some(Fired { kind: self.trigger.kind(), why, held, place: level.place, verdict: level.verdict })
     }
@@ -241,7 +241,8 @@ impl Armed {
             (self.since, self.unseen) = (Some(seen.at), Duration::ZERO);
             return Duration::ZERO;
         };
-        self.unseen += if gap { seen.at.saturating_sub(before) } else { seen.late };
+        let unseen = if gap { seen.at.saturating_sub(before) } else { seen.late };
+        self.unseen = self.unseen.saturating_add(unseen);
         seen.at.saturating_sub(since).saturating_sub(self.unseen)
     }
 
@@ -292,7 +293,7 @@ impl Armed {
             (Detector::Window { detector, judged, last }, Watch::TimeToLimit { less_than, .. }) => {
                 detector.set_limit(Some(seen.limit_bytes?));
                 detector.push(seen.at, bytes);
-                if judged.is_none_or(|judged| seen.at >= judged + JUDGE_EVERY) {
+                if judged.is_none_or(|judged| seen.at >= judged.saturating_add(JUDGE_EVERY)) {
                     (*judged, *last) = (Some(seen.at), Some(detector.verdict()));
                 }
                 let verdict = last.clone()?;
@@ -326,6 +327,8 @@ impl Armed {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::{TaskCount, TrendOptions, WaitTime};
 
@@ -495,6 +498,32 @@ mod tests {
         let kinds: Vec<&str> = fired.iter().map(|(_, fired)| fired.kind).collect();
         assert!(kinds.contains(&"leak") && kinds.contains(&"limit"), "{fired:?}");
         assert!(fired.iter().all(|(_, fired)| fired.verdict.is_some()));
+    }
+
+    proptest! {
+        /// Clocks step, both of them, and figures are whatever they are.
+        #[test]
+        fn arbitrary_observations_never_panic(
+            steps in proptest::collection::vec((any::<u64>(), any::<u64>(), any::<f64>(), any::<u64>(), 0_u64..1 << 40), 0..60)
+        ) {
+            let triggers = vec![
+                Trigger::leak(),
+                Trigger::time_to_limit(Duration::MAX),
+                Trigger::cpu_above(1.0).lasting(Duration::from_secs(1)).cooldown(Duration::MAX),
+                Trigger::latency_above(Duration::ZERO).lasting(Duration::MAX),
+                Trigger::pressure_above(0.1).lasting(Duration::ZERO).cooldown(Duration::ZERO),
+            ];
+            let mut engine = TriggerEngine::new(triggers, Budget::default());
+            for (at, late, figure, bytes, clock) in steps {
+                let mut seen = Observation::new(Duration::from_nanos(at));
+                seen.late = Duration::from_secs(late);
+                (seen.memory_bytes, seen.limit_bytes) = (Some(bytes), Some(bytes / 2));
+                (seen.cpu_cores, seen.cpu_waited, seen.pressure) = (Some(figure), Some(-figure), Some(figure));
+                seen.latency_p99 = Some(Duration::from_nanos(late));
+                engine.step(&seen, wall(clock));
+                let _ = engine.explain(wall(0));
+            }
+        }
     }
 
     #[test]
