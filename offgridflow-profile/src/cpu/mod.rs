@@ -32,6 +32,17 @@ pub trait CpuProfiler: Send + Sync {
     /// [`ProfileError::NotStarted`], or the engine's own failure; sampling has stopped in either case.
     fn drain(&self) -> Result<Profile, ProfileError>;
 
+    /// Gives what was seen since the start, or since the rotation before, and goes on sampling at `spec`: for window after window. Sampling
+    /// has stopped where it fails. Unless an engine knows better it stops and starts.
+    ///
+    /// # Errors
+    /// As [`drain`](Self::drain) and [`start`](Self::start).
+    fn rotate(&self, spec: &CpuSpec) -> Result<Profile, ProfileError> {
+        let profile = self.drain()?;
+        self.start(spec)?;
+        Ok(profile)
+    }
+
     /// Stops and throws away what was seen: for a capture that nobody waits for any more. Cheaper than [`drain`](Self::drain) where
     /// the engine looks up names only then.
     fn discard(&self) {

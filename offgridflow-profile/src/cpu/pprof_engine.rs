@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::fmt;
 use std::fs;
 use std::process;
@@ -33,8 +34,51 @@ struct Running {
     guard: ProfilerGuard<'static>,
     pid: u32,
     hz: u32,
+    guard_began: Instant,
     began: (SystemTime, Instant),
     cpu_before: Option<Duration>,
+    /// What was seen before this window.
+    before: Seen,
+}
+
+/// How often a stack was seen, by thread and addresses.
+type Seen = HashMap<(String, Vec<usize>), i64>;
+
+/// How long the crate's table is used.
+const GUARD_LASTS: Duration = Duration::from_secs(3_600);
+/// Stacks that it takes without fail; it has room for four times as many.
+const STACKS: usize = 4_096;
+
+impl Running {
+    /// What is new since the window before; the next one begins.
+    fn window(&mut self) -> Result<(Vec<Sampled>, Taken), ProfileError> {
+        let mut sampled = sampled(&self.guard)?;
+        let (cpu, now) = (cpu_time(), (SystemTime::now(), Instant::now()));
+        let began = std::mem::replace(&mut self.began, now);
+        let before = std::mem::replace(&mut self.cpu_before, cpu);
+        let taken = Taken {
+            hz: self.hz,
+            began: began.0,
+            duration: now.1.saturating_duration_since(began.1),
+            cpu: cpu.zip(before).map(|(after, before)| after.saturating_sub(before)),
+            cost: cost().ok().flatten(),
+        };
+        self.keep_new(&mut sampled);
+        Ok((sampled, taken))
+    }
+
+    /// Leaves what was not there before, and remembers all of it.
+    fn keep_new(&mut self, sampled: &mut Vec<Sampled>) {
+        let mut seen = Seen::with_capacity(sampled.len());
+        for one in sampled.iter_mut() {
+            let key = (one.thread.clone(), one.addresses.clone());
+            let all = one.count;
+            one.count -= self.before.get(&key).copied().unwrap_or(0);
+            *seen.entry(key).or_default() += all;
+        }
+        sampled.retain(|one| one.count > 0);
+        self.before = seen;
+    }
 }
 
 /// `SIGPROF` is one a process, so this is too, however many `PprofCpu` there are.
@@ -106,25 +150,47 @@ impl CpuProfiler for PprofCpu {
             guard,
             pid: process::id(),
             hz: spec.hz,
+            guard_began: now,
             began: (SystemTime::now(), now),
             cpu_before: cpu_time(),
+            before: Seen::new(),
         };
         *self.running() = Some(running);
         Ok(())
     }
 
     fn drain(&self) -> Result<Profile, ProfileError> {
-        let running = self.take().ok_or(ProfileError::NotStarted)?;
-        let cpu = cpu_time().zip(running.cpu_before).map(|(after, before)| after.saturating_sub(before));
-        let duration = running.began.1.elapsed();
-        let sampled = sampled(&running.guard);
-        let Running { guard, hz, began, .. } = running;
-        drop(guard); // before names are looked up, which is not to be sampled
-        let cost = cost().ok().flatten();
-        let profile =
-            sampled.map(|sampled| profile(&sampled, &Taken { hz, began: began.0, duration, cpu, cost }));
+        let mut running = self.take().ok_or(ProfileError::NotStarted)?;
+        let window = running.window();
+        drop(running); // before names are looked up, which is not to be sampled
+        let profile = window.map(|(sampled, taken)| profile(&sampled, &taken));
         *TAKEN.lock().unwrap_or_else(PoisonError::into_inner) = None;
         profile
+    }
+
+    /// Without a restart, in which the crate reads debug information and fills a new table: only what is new is given. After an hour, or where the
+    /// table may be full, it starts anew, as what the crate cannot keep in its table goes to a file that grows.
+    fn rotate(&self, spec: &CpuSpec) -> Result<Profile, ProfileError> {
+        let mut held = self.running();
+        let Some(running) = held.as_mut().filter(|running| running.pid == process::id()) else {
+            return Err(ProfileError::NotStarted);
+        };
+        if running.guard_began.elapsed() >= GUARD_LASTS || running.before.len() >= STACKS {
+            drop(held);
+            let profile = self.drain()?;
+            self.start(spec)?;
+            return Ok(profile);
+        }
+        let window = running.window();
+        drop(held);
+        *TAKEN.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + spec.expected);
+        match window {
+            Ok((sampled, taken)) => Ok(profile(&sampled, &taken)),
+            Err(error) => {
+                self.discard();
+                Err(error)
+            }
+        }
     }
 
     fn discard(&self) {

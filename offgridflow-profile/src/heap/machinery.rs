@@ -21,11 +21,12 @@ const MACHINERY: usize = 24;
 
 /// Whether a function stands between the program and its allocator.
 fn is_machinery(name: &str) -> bool {
-    const PARTS: [&str; 10] = [
+    const PARTS: [&str; 11] = [
         "offgridflow_profile::heap",
         "backtrace::",
         "__rustc::__rust_",
-        "__rust_",
+        "__rust_alloc",
+        "__rust_realloc",
         "__rdl_",
         "__rg_",
         "alloc::alloc::",
@@ -48,6 +49,13 @@ mod tests {
     fn here() -> Vec<usize> {
         let (frames, depth) = super::super::tracked::stack();
         frames[..depth].to_vec()
+    }
+
+    /// Between a task and its thread stands the language's `__rust_try`: that is not where the machinery ends.
+    #[test]
+    fn what_catches_panics_is_not_machinery() {
+        assert!(!is_machinery("__rust_try") && !is_machinery("__rust_try.llvm.7"));
+        assert!(is_machinery("__rust_alloc") && is_machinery("__rustc::__rust_alloc_zeroed"));
     }
 
     #[test]
