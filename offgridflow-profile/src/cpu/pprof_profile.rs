@@ -84,7 +84,9 @@ fn comments(sampled: &[Sampled], stacks: &[Stack], taken: &Taken) -> Vec<String>
     if let Some(cost) = taken.cost.filter(|_| samples > 0) {
         let nanos: f64 =
             sampled.iter().map(|one| cost.of_sample(one.addresses.len()) * one.count as f64).sum();
-        let share = taken.cpu.map_or(0.0, |cpu| nanos / (cpu.as_secs_f64() * 1e9).max(1.0));
+        // CPU time is counted in ticks: of less than one of them nothing can be a share.
+        let cpu = taken.cpu.filter(|cpu| *cpu >= Duration::from_millis(10));
+        let share = cpu.map_or(0.0, |cpu| nanos / (cpu.as_secs_f64() * 1e9));
         let each = nanos / samples as f64;
         comments.push(format!("cost: {each:.0} ns a sample, {:.2} % of the CPU time", share * 100.0));
     }

@@ -16,10 +16,7 @@ use maps::Mapped;
 
 /// How exact the addresses are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[cfg_attr(
-    not(all(feature = "heap", feature = "cpu-pprof")),
-    expect(dead_code, reason = "each engine uses one")
-)]
+#[allow(dead_code, reason = "each engine uses one of them")]
 pub(crate) enum Exact {
     /// Each is an instruction that was really there: with lines, inlined functions are told apart.
     Instruction,

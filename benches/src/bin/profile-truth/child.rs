@@ -2,6 +2,7 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
+use benches::figures::median;
 use offgridflow_profile::{Cpu, MemoryWatch, Profiler, Ring, SampledHeap, Trigger};
 
 use crate::load::{Done, work};
@@ -11,7 +12,8 @@ const THREADS: usize = 2;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Works for so long with the profiler off, on, or on at ten times the rates, and prints
-/// `units=… cpu_ms=… own_ms=… start_ms=… handler_percent=… hook_ns=…`.
+/// `units=… cpu_ms=… own_ms=… start_ms=… handler_percent=… hook_ns=… hook_1k_ns=…`, the last two for objects of 64 bytes and
+/// of 1 024, of which sixteen times as many are sampled.
 pub(crate) fn main(how: &str, seconds: &str) -> Result<(), Failure> {
     let seconds: u64 = seconds.parse()?;
     let profiler = match how {
@@ -25,13 +27,15 @@ pub(crate) fn main(how: &str, seconds: &str) -> Result<(), Failure> {
     let done = load(Duration::from_secs(seconds));
     let own = own_threads().saturating_sub(start);
     let handler = profiler.as_ref().map_or(0.0, handler_percent);
-    let hook = if profiler.is_some() { hook::nanos_a_pair(64).max(hook::nanos_a_pair(1_024)) } else { 0.0 };
+    let hooks = if profiler.is_some() { [64, 1_024].map(hook::nanos_a_pair) } else { [0.0; 2] };
     println!(
-        "units={} cpu_ms={} own_ms={} start_ms={} handler_percent={handler:.3} hook_ns={hook:.2}",
+        "units={} cpu_ms={} own_ms={} start_ms={} handler_percent={handler:.3} hook_ns={:.2} hook_1k_ns={:.2}",
         done.units,
         done.cpu.as_millis(),
         own.as_millis(),
-        start.as_millis()
+        start.as_millis(),
+        hooks[0],
+        hooks[1]
     );
     Ok(())
 }
@@ -78,8 +82,7 @@ fn own_threads() -> Duration {
     Duration::from_nanos(nanos.sum())
 }
 
-/// What the engine says its samples cost, in percent of the CPU time; the mean over windows.
-#[expect(clippy::cast_precision_loss, reason = "a few windows")]
+/// What the engine says its samples cost, in percent of the CPU time; the median over windows.
 fn handler_percent(profiler: &Profiler) -> f64 {
     let windows = profiler.ring().between("cpu", SystemTime::UNIX_EPOCH, SystemTime::now());
     let comments = windows.ok().flatten().map_or_else(Vec::new, |profile| profile.comments);
@@ -88,5 +91,5 @@ fn handler_percent(profiler: &Profiler) -> f64 {
         after.split(' ').next()?.parse::<f64>().ok()
     };
     let said: Vec<f64> = comments.iter().filter_map(percent).collect();
-    said.iter().sum::<f64>() / said.len().max(1) as f64
+    if said.is_empty() { 0.0 } else { median(&said) }
 }
