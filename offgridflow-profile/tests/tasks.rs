@@ -161,7 +161,7 @@ async fn a_future_that_need_not_wait_is_no_wait_and_a_dropped_one_has_ended() {
     let wait = |ready: bool| {
         let future = async move {
             if !ready {
-                std::future::pending::<()>().await
+                std::future::pending::<()>().await;
             }
         };
         wait_site!("maybe", future)

@@ -417,7 +417,7 @@ mod tests {
         let mut engine = TriggerEngine::new(vec![Trigger::latency_above(Duration::ZERO)], Budget::default());
         let known = |seen: &mut Observation| {
             if seen.at.as_secs() % 3 < 2 {
-                slow(seen)
+                slow(seen);
             }
         };
         assert!(!run(&mut engine, 0..40, known).is_empty(), "now and then nobody answered");
