@@ -26,7 +26,7 @@ fn verdict(c: &mut Criterion) {
 
 /// A thousand stacks of sixteen frames. Baseline: folded text.
 fn pprof(c: &mut Criterion) {
-    let frame = |n: u64| Frame { function: format!("function_{}", n % 300), file: None, line: None };
+    let frame = |n: u64| Frame::named(format!("function_{}", n % 300));
     let stack = |n: u64| Stack {
         frames: (0..16).map(|depth| frame(noise(n * 16 + depth))).collect(),
         values: vec![1, 10_101_010],
@@ -41,6 +41,7 @@ fn pprof(c: &mut Criterion) {
         period: 10_101_010,
         period_kind: kind,
         comments: Vec::new(),
+        mappings: vec![],
     };
     let mut group = c.benchmark_group("writing a profile of 1 000 stacks");
     group.bench_function("baseline: folded text", |b| b.iter(|| black_box(&profile).to_folded(0)));

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use offgridflow_profile::Profiled;
+use offgridflow_profile::{Profiled, wait_site};
 use tokio::task::JoinHandle;
 
 /// Tasks that pile up.
@@ -90,7 +90,11 @@ async fn leak(receipts: Arc<Mutex<Vec<Vec<u8>>>>) {
 #[inline(never)]
 fn keep_receipt(receipts: &Mutex<Vec<Vec<u8>>>) {
     let receipt = vec![1; RECEIPT_BYTES];
-    receipts.lock().unwrap_or_else(PoisonError::into_inner).push(receipt);
+    let mut receipts = {
+        let _waiting = wait_site!(lock "receipts");
+        receipts.lock().unwrap_or_else(PoisonError::into_inner)
+    };
+    receipts.push(receipt);
 }
 
 #[inline(never)]

@@ -9,7 +9,7 @@ use offgridflow_cache::{
     BackendError, Breaker, Cache, CacheBuilder, CacheKey, Delivery, Error, Json, KeyParts, Loaded, Loader,
     QuickCache, RedisBackend, Stats,
 };
-use offgridflow_profile::Profiled;
+use offgridflow_profile::{Profiled, wait_site};
 use offgridflow_query::{Fate, Outcome, Tickets};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -229,7 +229,8 @@ impl Ledger {
     /// # Errors
     /// When it is not cached and the database does not answer.
     pub async fn factor(&self, tenant: &str, category: &str) -> Result<Option<Arc<Factor>>, LedgerError> {
-        Ok(self.factors.get(&FactorKey(tenant.to_owned(), category.to_owned())).await?)
+        let key = FactorKey(tenant.to_owned(), category.to_owned());
+        Ok(wait_site!("flight of a factor", self.factors.get(&key)).await?)
     }
 
     /// Totals of `tenant`, as of its last ingestion.
@@ -237,7 +238,8 @@ impl Ledger {
     /// # Errors
     /// When they are not cached and the database does not answer.
     pub async fn totals(&self, tenant: &str, by: Grouping) -> Result<Arc<Vec<Total>>, LedgerError> {
-        Ok(self.totals.get(&TotalsKey(tenant.to_owned(), by)).await?.unwrap_or_default())
+        let key = TotalsKey(tenant.to_owned(), by);
+        Ok(wait_site!("flight of totals", self.totals.get(&key)).await?.unwrap_or_default())
     }
 
     /// Gives `tenant` a factor of its own, and has what is stored recalculated.

@@ -250,12 +250,13 @@ impl World {
             period: 10_000_000,
             period_kind: kind,
             comments: Vec::new(),
+            mappings: vec![],
         }
     }
 }
 
 fn stack(function: &str, value: i64) -> Stack {
-    let frame = Frame { function: function.to_owned(), file: None, line: None };
+    let frame = Frame::named(function);
     Stack { frames: vec![frame], values: vec![value], labels: Vec::new() }
 }
 

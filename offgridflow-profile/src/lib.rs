@@ -29,8 +29,9 @@
 //! # When this is the wrong tool
 //!
 //! CPU profiles come from signals every few milliseconds: for single slow requests use tracing.
-#![cfg_attr(not(feature = "heap"), forbid(unsafe_code))]
-#![cfg_attr(feature = "heap", deny(unsafe_code))] // an allocator is unsafe by its trait: `heap::tracked` alone
+#![cfg_attr(not(any(feature = "heap", feature = "memory", feature = "cpu-pprof")), forbid(unsafe_code))]
+// An allocator is unsafe by its trait (`heap::tracked`), and so is what C's library alone knows (`sys`).
+#![cfg_attr(any(feature = "heap", feature = "memory", feature = "cpu-pprof"), deny(unsafe_code))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod binomial;
@@ -51,6 +52,10 @@ mod profiler;
 mod ring;
 #[cfg(feature = "memory")]
 mod source;
+#[cfg(any(feature = "heap", feature = "cpu-pprof"))]
+mod symbols;
+#[cfg(any(feature = "memory", feature = "cpu-pprof"))]
+mod sys;
 #[cfg(feature = "tasks")]
 mod tasks;
 #[cfg(feature = "trend")]
@@ -77,11 +82,12 @@ pub use incident::PyroscopeSink;
 #[cfg(feature = "profiler")]
 #[cfg_attr(docsrs, doc(cfg(feature = "profiler")))]
 pub use incident::{DirSink, Evidence, Incident, IncidentSink, Suspect, suspects};
-pub use profile::{Change, Counting, Diff, Frame, Profile, Stack, ValueKind};
+pub use profile::{Change, Counting, Diff, Frame, Mapping, Profile, Stack, ValueKind};
 #[cfg(feature = "profiler")]
 #[cfg_attr(docsrs, doc(cfg(feature = "profiler")))]
 pub use profiler::{
     Capability, Caps, Cpu, IncidentSummary, LatencyFeed, Profiler, ProfilerBuilder, ProfilerStats, Support,
+    TaskTrend,
 };
 #[cfg(feature = "ring")]
 #[cfg_attr(docsrs, doc(cfg(feature = "ring")))]
@@ -92,13 +98,14 @@ pub use source::SystemSource;
 #[cfg(feature = "memory")]
 #[cfg_attr(docsrs, doc(cfg(feature = "memory")))]
 pub use source::{
-    GroupMemory, Limit, LimitKind, MemoryDetail, MemoryReading, MemorySource, Pressure, ProcSource, Resident,
-    Stall, memory_source,
+    AllocatorStats, GroupMemory, Limit, LimitKind, MemoryDetail, MemoryReading, MemorySource, Pressure,
+    ProcSource, Resident, Stall, memory_source,
 };
 #[cfg(feature = "tasks")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tasks")))]
 pub use tasks::{
-    Profiled, ProfiledFuture, TaskSite, WaitGuard, WaitSite, Waited, task_profile, tasks, wait_profile, waits,
+    Profiled, ProfiledFuture, TaskSite, WaitGuard, WaitKind, WaitSite, Waited, WaitingFuture, lock_profile,
+    task_profile, tasks, wait_profile, waits,
 };
 #[cfg(feature = "trend")]
 #[cfg_attr(docsrs, doc(cfg(feature = "trend")))]
@@ -119,7 +126,7 @@ pub mod families {
 }
 #[cfg(feature = "memory")]
 #[cfg_attr(docsrs, doc(cfg(feature = "memory")))]
-pub use watch::{MemoryStatus, MemoryWatch, MemoryWatchBuilder};
+pub use watch::{MemorySplit, MemoryStatus, MemoryWatch, MemoryWatchBuilder};
 
 #[cfg(all(
     doctest,

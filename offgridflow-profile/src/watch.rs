@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::trend::{TrendDetector, TrendOptions, Verdict, WindowDetector};
+use crate::source::{AllocatorSource, AllocatorStats, program_allocator};
+use crate::trend::{Shape, TrendDetector, TrendOptions, Verdict, WindowDetector};
 use crate::{Limit, MemoryReading, MemorySource, ProfileError, Series, memory_source};
 
 /// Reads this process's memory at a steady pace, on a thread of its own, and judges it when asked.
@@ -27,6 +28,32 @@ pub struct MemoryWatch {
     thread: Option<JoinHandle<()>>,
 }
 
+/// Where memory in use is, in bytes; what is not known is `None`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct MemorySplit {
+    /// The heap: what the allocator holds, what it has handed out and what it keeps.
+    pub heap_bytes: Option<u64>,
+    /// Private memory past the allocator: stacks, mappings of the program's own. Heap that was never touched is not in it.
+    pub anon_bytes: Option<u64>,
+    /// Pages of files.
+    pub file_bytes: Option<u64>,
+    /// The kernel's, for this process.
+    pub kernel_bytes: Option<u64>,
+}
+
+impl MemorySplit {
+    fn of(reading: &MemoryReading, allocator: Option<&AllocatorStats>) -> Self {
+        let heap = allocator.map(|allocator| allocator.held_bytes.unwrap_or(allocator.allocated_bytes));
+        Self {
+            heap_bytes: heap,
+            anon_bytes: reading.anon_bytes.map(|anon| anon.saturating_sub(heap.unwrap_or(0))),
+            file_bytes: reading.file_bytes,
+            kernel_bytes: reading.kernel_bytes,
+        }
+    }
+}
+
 /// What is known of this process's memory.
 #[derive(Debug, Clone)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -35,11 +62,15 @@ pub struct MemoryStatus {
     pub reading: MemoryReading,
     /// What it must not exceed.
     pub limit: Option<Limit>,
+    /// What the allocator says of itself, at its newest reading; `None` where it is not one that can be read.
+    pub allocator: Option<AllocatorStats>,
+    /// Where memory in use is.
+    pub split: MemorySplit,
     /// Readings the verdict rests on.
     pub samples: usize,
     /// Readings that failed since the start.
     pub failures: u64,
-    /// What the readings say.
+    /// What the readings say; with an allocator that can be read, whether it is the program that grows: [`Verdict::explained`].
     pub verdict: Verdict,
 }
 
@@ -47,6 +78,7 @@ pub struct MemoryStatus {
 #[must_use = "a builder does nothing until `start`"]
 pub struct MemoryWatchBuilder {
     source: Option<Box<dyn MemorySource>>,
+    allocator: Option<AllocatorSource>,
     interval: Duration,
     capacity: usize,
     options: TrendOptions,
@@ -83,6 +115,27 @@ impl MemoryWatchBuilder {
         self
     }
 
+    /// What the program's allocator says of itself. Default: glibc's `mallinfo2`, where that is the program's allocator. For another one, with
+    /// the crate `tikv_jemalloc_ctl`:
+    ///
+    /// ```ignore
+    /// MemoryWatch::builder().allocator(|| {
+    ///     epoch::advance().ok()?;
+    ///     let bytes = |read: jemalloc::Result<usize>| read.ok().map(|bytes| bytes as u64);
+    ///     let allocated_bytes = bytes(stats::allocated::read())?;
+    ///     let held_bytes = bytes(stats::resident::read());
+    ///     let free_bytes = held_bytes.map(|held| held.saturating_sub(allocated_bytes));
+    ///     Some(AllocatorStats { name: "jemalloc", allocated_bytes, free_bytes, held_bytes })
+    /// })
+    /// ```
+    ///
+    /// It is asked every ten seconds, and more rarely where an answer takes longer than a millisecond: glibc walks its lists of free memory
+    /// with each arena locked.
+    pub fn allocator(mut self, stats: impl Fn() -> Option<AllocatorStats> + Send + Sync + 'static) -> Self {
+        self.allocator = Some(Arc::new(stats));
+        self
+    }
+
     /// Takes a first reading and starts the thread.
     ///
     /// # Errors
@@ -97,16 +150,19 @@ impl MemoryWatchBuilder {
         let limit = source.limit();
         let limit_bytes = self.options.limit_bytes.or(limit.map(|limit| limit.bytes));
         let options = TrendOptions { limit_bytes, ..self.options };
-        let mut detector = WindowDetector::new(Series::with_capacity(self.capacity), options);
+        let mut detector = WindowDetector::new(Series::with_capacity(self.capacity), options.clone());
         detector.push(Duration::ZERO, reading.in_use_bytes());
-        let shared =
-            Arc::new(Shared { source, state: Mutex::new(State { detector, reading, limit, failures: 0 }) });
+        let allocator = Heap::new(self.allocator.or_else(program_allocator), self.capacity, options);
+        let state = State { detector, heap: allocator, reading, limit, failures: 0 };
+        let shared = Arc::new(Shared { source, state: Mutex::new(state) });
+        shared.read_allocator(Duration::ZERO);
         let (stop, stopped) = channel();
         let (reader, interval) = (Arc::clone(&shared), self.interval);
         let work = move || {
             let began = Instant::now();
             while matches!(stopped.recv_timeout(interval), Err(RecvTimeoutError::Timeout)) {
                 reader.read(began.elapsed());
+                reader.read_allocator(began.elapsed());
             }
         };
         let engine =
@@ -121,6 +177,7 @@ impl MemoryWatch {
     pub fn builder() -> MemoryWatchBuilder {
         MemoryWatchBuilder {
             source: None,
+            allocator: None,
             interval: Duration::from_secs(1),
             capacity: Series::DEFAULT_CAPACITY,
             options: TrendOptions::default(),
@@ -143,17 +200,26 @@ impl MemoryWatch {
     /// The newest reading, and what all of them say. Costs about a millisecond.
     #[must_use]
     pub fn status(&self) -> MemoryStatus {
-        let (detector, reading, limit, failures) = {
+        let (detector, heap, reading, limit, failures) = {
             let state = self.shared.state();
-            (state.detector.clone(), state.reading, state.limit, state.failures)
+            (state.detector.clone(), state.heap.clone(), state.reading, state.limit, state.failures)
         };
         MemoryStatus {
             reading,
             limit,
+            allocator: heap.newest,
+            split: MemorySplit::of(&reading, heap.newest.as_ref()),
             samples: detector.series().len(),
             failures,
-            verdict: detector.verdict(),
+            verdict: heap.explain(detector.verdict()),
         }
+    }
+
+    /// A verdict on this process's memory, from elsewhere, explained by what the allocator said meanwhile.
+    #[cfg(feature = "profiler")]
+    pub(crate) fn explain(&self, verdict: Verdict) -> Verdict {
+        let heap = self.shared.state().heap.clone();
+        heap.explain(verdict)
     }
 }
 
@@ -179,12 +245,66 @@ impl fmt::Debug for Shared {
 
 struct State {
     detector: WindowDetector,
+    heap: Heap,
     reading: MemoryReading,
     limit: Option<Limit>,
     failures: u64,
 }
 
+/// What the allocator said so far.
+#[derive(Clone)]
+struct Heap {
+    source: Option<AllocatorSource>,
+    newest: Option<AllocatorStats>,
+    allocated: WindowDetector,
+    held: WindowDetector,
+    next: Duration,
+}
+
+impl Heap {
+    fn new(source: Option<AllocatorSource>, capacity: usize, options: TrendOptions) -> Self {
+        let detector = || WindowDetector::new(Series::with_capacity(capacity), options.clone());
+        Self { source, newest: None, allocated: detector(), held: detector(), next: Duration::ZERO }
+    }
+
+    /// Takes what the allocator said at an instant, and how long it took to say it.
+    fn push(&mut self, at: Duration, stats: Option<AllocatorStats>, took: Duration) {
+        self.next = at + ALLOCATOR_EVERY.max(took.saturating_mul(ALLOCATOR_SHARE));
+        self.newest = stats;
+        if let Some(stats) = stats {
+            self.allocated.push(at, stats.allocated_bytes);
+            self.held.push(at, stats.held_bytes.unwrap_or(stats.allocated_bytes));
+        }
+    }
+
+    fn explain(&self, verdict: Verdict) -> Verdict {
+        if verdict.shape == Shape::Leak && self.newest.is_some() {
+            verdict.explained(&self.allocated.verdict(), &self.held.verdict())
+        } else {
+            verdict
+        }
+    }
+}
+
+/// How often an allocator is asked.
+const ALLOCATOR_EVERY: Duration = Duration::from_secs(10);
+/// Of the time, at most one in so many is spent asking.
+const ALLOCATOR_SHARE: u32 = 10_000;
+
 impl Shared {
+    /// Asks the allocator, if it is time.
+    fn read_allocator(&self, at: Duration) {
+        let source = {
+            let state = self.state();
+            state.heap.source.clone().filter(|_| at >= state.heap.next)
+        };
+        if let Some(source) = source {
+            let began = Instant::now();
+            let stats = source();
+            self.state().heap.push(at, stats, began.elapsed());
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -212,5 +332,66 @@ fn publish(reading: &MemoryReading) {
     metrics::gauge!("process_virtual_memory_bytes").set(reading.virtual_bytes as f64);
     if let Some(threads) = reading.threads {
         metrics::gauge!("process_threads").set(threads as f64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Sample;
+
+    fn noise(second: u64, salt: u64) -> u64 {
+        (second ^ salt << 32).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 46
+    }
+
+    /// Half an hour of a heap that is asked every ten seconds, and the verdict on memory that grows by 8 KiB a second meanwhile.
+    fn judged(allocated: u64, held: u64) -> Verdict {
+        let mut heap = Heap::new(None, 4_096, TrendOptions::default());
+        for second in (0..1_800).step_by(10) {
+            let bytes = |slope: u64, salt| 100_000_000 + slope * second + noise(second, salt);
+            let stats = AllocatorStats {
+                name: "test",
+                allocated_bytes: bytes(allocated, 1),
+                free_bytes: None,
+                held_bytes: Some(bytes(held, 2)),
+            };
+            heap.push(Duration::from_secs(second), Some(stats), Duration::ZERO);
+        }
+        let sample = |s| Sample { at: Duration::from_secs(s), bytes: 200_000_000 + 8_192 * s + noise(s, 3) };
+        heap.explain((0..1_800).map(sample).collect::<Series>().verdict(&TrendOptions::default()))
+    }
+
+    #[test]
+    fn growth_that_the_allocator_keeps_is_told_from_a_leak() {
+        let retention = judged(0, 8_192);
+        assert_eq!(retention.shape, Shape::Retention, "{retention}");
+        assert!(retention.why.starts_with("retention, not leak: "), "{retention}");
+        assert_eq!(judged(8_192, 8_192).shape, Shape::Leak, "the control: the program allocates");
+    }
+
+    #[test]
+    fn an_allocator_that_answers_slowly_is_asked_rarely() {
+        let mut heap = Heap::new(None, 16, TrendOptions::default());
+        let at = Duration::from_secs(100);
+        heap.push(at, None, Duration::from_micros(5));
+        assert_eq!(heap.next, at + ALLOCATOR_EVERY);
+        heap.push(at, None, Duration::from_millis(20));
+        assert_eq!(heap.next, at + Duration::from_secs(200), "a ten-thousandth of the time");
+    }
+
+    #[test]
+    fn memory_is_split_without_counting_the_heap_twice() {
+        let reading = MemoryReading {
+            anon_bytes: Some(90),
+            file_bytes: Some(7),
+            kernel_bytes: Some(3),
+            ..Default::default()
+        };
+        let stats =
+            AllocatorStats { name: "test", allocated_bytes: 40, free_bytes: Some(20), held_bytes: Some(60) };
+        let split = MemorySplit::of(&reading, Some(&stats));
+        assert_eq!((split.heap_bytes, split.anon_bytes), (Some(60), Some(30)));
+        assert_eq!((split.file_bytes, split.kernel_bytes), (Some(7), Some(3)));
+        assert_eq!(MemorySplit::of(&reading, None).anon_bytes, Some(90));
     }
 }

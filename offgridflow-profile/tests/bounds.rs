@@ -16,7 +16,7 @@ fn in_use() -> u64 {
 fn profile(second: u64, samples: i64) -> Profile {
     let kind = ValueKind::new("samples", "count");
     let stack = |at: i64| Stack {
-        frames: vec![Frame { function: format!("shop::function_{at}"), file: None, line: None }],
+        frames: vec![Frame::named(format!("shop::function_{at}"))],
         values: vec![samples + at],
         labels: vec![],
     };
@@ -28,6 +28,7 @@ fn profile(second: u64, samples: i64) -> Profile {
         period: 1,
         period_kind: kind,
         comments: vec![],
+        mappings: vec![],
     }
 }
 

@@ -58,6 +58,35 @@ fn the_busy_function_is_named_and_a_second_profile_is_refused() {
     let idle = second.drain().unwrap();
     assert!(idle.to_svg(0, "idle").is_err() || idle.total(0) > 0, "nothing sampled, nothing drawn");
 
+    // Windows in a row: each has what is new, together they have all of it.
+    let spec = CpuSpec::default();
+    second.start(&spec).unwrap();
+    let done = AtomicBool::new(false);
+    let windows = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                std::hint::black_box(multiply(100_000));
+            }
+        });
+        let window = |_| {
+            std::thread::sleep(Duration::from_millis(600));
+            second.rotate(&spec).unwrap()
+        };
+        let windows: Vec<Profile> = (0..3).map(window).collect();
+        done.store(true, Ordering::Relaxed);
+        windows
+    });
+    let rest = second.drain().unwrap();
+    for window in windows.iter().chain([&rest]) {
+        assert!(window.stacks.iter().all(|stack| stack.values[0] > 0));
+        // One thread is busy: what was seen before must not be in it again.
+        let most = window.duration.as_secs_f64() * 99.0 * 1.3 + 10.0;
+        assert!((window.total(0) as f64) <= most, "{:?} {:?}", window.duration, window.comments);
+    }
+    assert!(windows.iter().all(|window| window.duration >= Duration::from_millis(500)));
+    assert!(windows.iter().map(|window| window.total(0)).sum::<i64>() > 0);
+    assert!(matches!(second.rotate(&spec), Err(ProfileError::NotStarted)));
+
     for hz in [0, 251, 1_000_000] {
         let error = second.start(&CpuSpec { hz, ..CpuSpec::default() }).unwrap_err();
         assert!(error.to_string().contains("between 1 and 250"), "{error}");

@@ -17,7 +17,7 @@ impl Dice {
 }
 
 fn profile(kind: &str, stacks: &[(&[&str], i64)]) -> Profile {
-    let frame = |name: &&str| Frame { function: (*name).to_owned(), file: None, line: None };
+    let frame = |name: &&str| Frame::named(*name);
     Profile {
         kinds: vec![ValueKind::new(kind, "count")],
         stacks: stacks
@@ -33,6 +33,7 @@ fn profile(kind: &str, stacks: &[(&[&str], i64)]) -> Profile {
         period: 1,
         period_kind: ValueKind::new(kind, "count"),
         comments: Vec::new(),
+        mappings: vec![],
     }
 }
 

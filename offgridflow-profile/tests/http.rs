@@ -54,7 +54,7 @@ impl CpuProfiler for Told {
 
 fn cpu(function: &str, samples: i64) -> Profile {
     let kind = ValueKind::new("samples", "count");
-    let frames = vec![Frame { function: function.to_owned(), file: None, line: None }];
+    let frames = vec![Frame::named(function)];
     Profile {
         kinds: vec![kind.clone()],
         stacks: vec![Stack { frames, values: vec![samples], labels: vec![] }],
@@ -63,6 +63,7 @@ fn cpu(function: &str, samples: i64) -> Profile {
         period: 10_000_000,
         period_kind: kind,
         comments: vec!["engine: told".to_owned()],
+        mappings: vec![],
     }
 }
 

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use offgridflow_profile::{
-    Limit, LimitKind, MemoryDetail, MemoryReading, MemorySource, MemoryWatch, ProcSource, ProfileError,
-    memory_source,
+    AllocatorStats, Limit, LimitKind, MemoryDetail, MemoryReading, MemorySource, MemoryWatch, ProcSource,
+    ProfileError, memory_source,
 };
 
 #[test]
@@ -102,4 +102,57 @@ fn a_source_that_cannot_read_is_refused_at_the_start() {
     let broken = Fickle(Arc::new(AtomicBool::new(true)));
     assert!(MemoryWatch::builder().source(broken).start().is_err());
     assert!(MemoryWatch::builder().interval(Duration::ZERO).start().is_err());
+}
+
+/// Files that are there and cannot be read, or hold what no kernel writes: what they would have said is not known, and the rest is.
+#[test]
+fn unreadable_and_spoilt_files_leave_the_rest_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let (proc, cgroups) = (folder.path().join("proc"), folder.path().join("cgroup"));
+    fs::create_dir_all(proc.join("self")).unwrap();
+    fs::create_dir_all(proc.join("pressure/memory")).unwrap(); // reading a folder fails, for root too
+    fs::write(proc.join("self/status"), "VmRSS: 10 kB\nVmSize: 20 kB\nRssAnon: lots kB\n").unwrap();
+    fs::write(proc.join("self/cgroup"), b"0::/api\xff\n").unwrap();
+    fs::write(proc.join("meminfo"), "MemTotal: 99999999999999999999 kB\n").unwrap();
+    fs::create_dir_all(cgroups.join("api/memory.max")).unwrap();
+    fs::create_dir_all(cgroups.join("memory.high")).unwrap();
+    fs::write(cgroups.join("memory.max"), "-1\n").unwrap();
+    fs::write(cgroups.join("memory.current"), b"\xff\xfe").unwrap();
+    fs::write(cgroups.join("memory.stat"), "anon\nfile 7 8\nkernel 5\n").unwrap();
+    fs::write(cgroups.join("memory.pressure"), "some avg10=NaN\n").unwrap();
+    let source = ProcSource::at(&proc, &cgroups);
+    let reading = source.read().unwrap();
+    assert_eq!((reading.rss_bytes, reading.anon_bytes, reading.in_use_bytes()), (10 << 10, None, 10 << 10));
+    assert_eq!((source.limit(), source.pressure()), (None, None));
+    let group = source.detail().group.unwrap();
+    assert_eq!((group.current_bytes, group.anon_bytes, group.kernel_bytes), (None, None, Some(5)));
+}
+
+#[test]
+fn what_an_allocator_says_of_itself_is_shown_beside_the_reading() {
+    struct Grows(std::sync::atomic::AtomicU64);
+    impl MemorySource for Grows {
+        fn read(&self) -> Result<MemoryReading, ProfileError> {
+            let reading = self.0.fetch_add(1, Ordering::Relaxed);
+            Ok(MemoryReading { rss_bytes: (100 << 20) + (reading << 16), ..MemoryReading::default() })
+        }
+        fn limit(&self) -> Option<Limit> {
+            None
+        }
+    }
+    let stats = AllocatorStats {
+        name: "test",
+        allocated_bytes: 7 << 20,
+        free_bytes: None,
+        held_bytes: Some(90 << 20),
+    };
+    let watch = MemoryWatch::builder()
+        .source(Grows(0.into()))
+        .allocator(move || Some(stats))
+        .interval(Duration::from_millis(1))
+        .start()
+        .unwrap();
+    let status = watch.status();
+    assert_eq!((status.allocator, status.split.heap_bytes), (Some(stats), Some(90 << 20)));
+    assert_eq!(status.split.anon_bytes, None);
 }

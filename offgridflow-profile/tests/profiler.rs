@@ -43,7 +43,7 @@ impl CpuProfiler for Told {
 
     fn drain(&self) -> Result<Profile, ProfileError> {
         let kind = ValueKind::new("samples", "count");
-        let frames = vec![Frame { function: self.function.to_owned(), file: None, line: None }];
+        let frames = vec![Frame::named(self.function)];
         Ok(Profile {
             kinds: vec![kind.clone()],
             stacks: vec![Stack { frames, values: vec![50], labels: vec![] }],
@@ -52,6 +52,7 @@ impl CpuProfiler for Told {
             period: 10_000_000,
             period_kind: kind,
             comments: vec!["engine: told".to_owned()],
+            mappings: vec![],
         })
     }
 

@@ -18,9 +18,8 @@ fn at(seconds: u64) -> SystemTime {
 /// Ten seconds from `seconds` on, with `stacks` stacks that do not compress to nothing.
 fn profile(seconds: u64, stacks: u64) -> Profile {
     let frame = |n: u64| Frame {
-        function: format!("{:x}", n.wrapping_mul(0x9E37_79B9_7F4A_7C15)),
-        file: None,
         line: Some(7),
+        ..Frame::named(format!("{:x}", n.wrapping_mul(0x9E37_79B9_7F4A_7C15)))
     };
     Profile {
         kinds: vec![ValueKind::new("samples", "count")],
@@ -36,6 +35,7 @@ fn profile(seconds: u64, stacks: u64) -> Profile {
         period: 1,
         period_kind: ValueKind::new("samples", "count"),
         comments: vec![format!("window {seconds}")],
+        mappings: vec![],
     }
 }
 

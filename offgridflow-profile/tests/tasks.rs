@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use offgridflow_profile::{
-    Profiled, TaskSite, WaitSite, Waited, task_profile, tasks, wait_profile, wait_site, waits,
+    Profiled, TaskSite, WaitKind, WaitSite, Waited, lock_profile, task_profile, tasks, wait_profile,
+    wait_site, waits,
 };
 
 fn site(name: &str) -> TaskSite {
@@ -75,11 +76,113 @@ fn waits_are_counted_even_when_they_are_cut_short() {
 
 #[tokio::test]
 async fn a_cancelled_wait_has_ended() {
-    static FLIGHT: WaitSite = WaitSite::new("flight", file!(), line!());
+    static FLIGHT: WaitSite = WaitSite::new("flight", WaitKind::Other, file!(), line!());
     let waiting = async {
         let _waiting = FLIGHT.enter();
         std::future::pending::<()>().await;
     };
     let _ = tokio::time::timeout(Duration::from_millis(1), waiting).await;
     assert_eq!((waited("flight").waiting, waited("flight").waits), (0, 1));
+}
+
+/// Tasks of a place in the profile, by where they wait and by state.
+fn framed(name: &str) -> Vec<(Option<String>, String, i64)> {
+    let of_place = |stack: &offgridflow_profile::Stack| stack.frames.last().unwrap().function == name;
+    let mut framed: Vec<_> = task_profile()
+        .stacks
+        .into_iter()
+        .filter(of_place)
+        .map(|stack| {
+            let at = (stack.frames.len() > 1).then(|| stack.frames[0].function.clone());
+            (at, stack.labels[0].1.clone(), stack.values[0])
+        })
+        .collect();
+    framed.sort();
+    framed
+}
+
+#[tokio::test]
+async fn a_task_s_state_and_where_it_waits_are_shown() {
+    let connect = || {
+        async {
+            let _waiting = wait_site!("connection");
+            std::future::pending::<()>().await;
+        }
+        .profiled("states")
+    };
+    let waiting: Vec<_> = (0..3).map(|_| tokio::spawn(connect())).collect();
+    let unframed = tokio::spawn(std::future::pending::<()>().profiled("states elsewhere"));
+    tokio::task::yield_now().await;
+    let new = connect();
+    assert_eq!(
+        framed("states"),
+        [(None, "new".to_owned(), 1), (Some("connection".to_owned()), "waiting".to_owned(), 3)]
+    );
+    assert_eq!(framed("states elsewhere"), [(None, "waiting".to_owned(), 1)]);
+    assert_eq!((site("states").unpolled, site("states").running, site("states").waiting()), (1, 0, 3));
+
+    for task in waiting.into_iter().chain([unframed]) {
+        task.abort();
+        let _ = task.await;
+    }
+    drop(new);
+    assert_eq!(framed("states"), []);
+    assert_eq!((site("states").unpolled, site("states").live), (0, 0));
+}
+
+#[tokio::test]
+async fn a_task_that_runs_is_running_and_a_wait_outside_of_tasks_is_nobody_s() {
+    let seen = async { (site("runs").running, framed("runs")) }.profiled("runs").await;
+    assert_eq!(seen, (1, vec![(None, "running".to_owned(), 1)]));
+    let _waiting = wait_site!("nobody's");
+    assert_eq!(waited("nobody's").waiting, 1);
+    let shown = task_profile().stacks.into_iter().any(|stack| stack.frames[0].function == "nobody's");
+    assert!(!shown);
+}
+
+/// A task within a task, and a panic, leave the outer one as it was.
+#[tokio::test]
+async fn the_outer_task_is_polled_again_after_an_inner_one() {
+    let inner = async {
+        let panics = async { panic!("meant") }.profiled("inner that panics");
+        let _ = tokio::spawn(panics).await;
+        async {}.profiled("inner").await;
+        let _waiting = wait_site!("after the inner");
+        framed("outer")
+    };
+    let seen = inner.profiled("outer").await;
+    // It is being polled and waits: what runs is not shown as waiting.
+    assert_eq!(seen, [(None, "running".to_owned(), 1)]);
+    assert_eq!((site("inner that panics").running, site("inner that panics").live), (0, 0));
+}
+
+#[tokio::test]
+async fn a_future_that_need_not_wait_is_no_wait_and_a_dropped_one_has_ended() {
+    let wait = |ready: bool| {
+        let future = async move {
+            if !ready {
+                std::future::pending::<()>().await;
+            }
+        };
+        wait_site!("maybe", future)
+    };
+    wait(true).await;
+    assert!(waits().iter().all(|site| site.name != "maybe"));
+    let _ = tokio::time::timeout(Duration::from_millis(5), wait(false)).await;
+    let maybe = waited("maybe");
+    assert_eq!((maybe.waiting, maybe.waits), (0, 1));
+    assert!(maybe.waited >= Duration::from_millis(4), "{maybe:?}");
+}
+
+#[test]
+fn waits_for_locks_are_told_apart() {
+    drop(wait_site!(lock "table"));
+    drop(wait_site!("answer"));
+    let names = |profile: offgridflow_profile::Profile| -> Vec<String> {
+        profile.stacks.into_iter().map(|stack| stack.frames[0].function.clone()).collect()
+    };
+    let (locks, all) = (names(lock_profile()), names(wait_profile()));
+    assert!(locks.contains(&"table".to_owned()) && !locks.contains(&"answer".to_owned()), "{locks:?}");
+    assert!(all.contains(&"table".to_owned()) && all.contains(&"answer".to_owned()), "{all:?}");
+    assert_eq!((waited("table").kind, waited("answer").kind), (WaitKind::Lock, WaitKind::Other));
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # P6: readers nobody here wrote: Go's pprof tool (a `go` that is there, or Debian's package, unpacked under target/verify) fetches profile,
-# heap, heap over a second, goroutine, block and threadcreate from a running example server and prints what is in them; npm's pprof-format decodes
+# heap, heap over a second, goroutine, block, mutex and threadcreate from a running example server and prints what is in them; npm's pprof-format decodes
 # the same files. Control: both refuse a file cut in half.
 source "$(dirname "$0")/../common.sh"
 help_if_asked "$@"
@@ -35,7 +35,7 @@ sleep 3
 export PPROF_TMPDIR=$work
 missing='' read=0
 # A live fetch must print a name that is known to be there.
-for one in 'profile?seconds=2 checksum_again' 'heap keep_receipt' 'heap?seconds=2 keep_receipt' 'goroutine export' 'block connection' 'threadcreate tokio'; do
+for one in 'profile?seconds=2 checksum_again' 'heap keep_receipt' 'heap?seconds=2 keep_receipt' 'goroutine export' 'block connection' 'mutex receipts' 'threadcreate tokio'; do
   read -r address name <<<"$one"
   top=$("$pprof" -top -nodecount=500 -symbolize=none "$base/pprof/$address" 2>>"$work/pprof.err") || true
   file=$work/${address%%\?*}$(if [[ $address == *\?* ]]; then echo -delta; fi).pb.gz
@@ -54,5 +54,5 @@ refused=0
 "$pprof" -top "$work/cut.pb.gz" >/dev/null 2>&1 || refused=$((refused + 1))
 (cd "$work" && node -e 'require("pprof-format").Profile.decode(require("zlib").gunzipSync(require("fs").readFileSync("cut.pb.gz")))' >/dev/null 2>&1) || refused=$((refused + 1))
 word=PASS
-[ "$read" -eq 6 ] && [ "$refused" -eq 2 ] || word=FAIL
-echo "$word measured=$read-of-6-addresses-read-by-both control=cut-file-refused-by-$refused-of-2 n=6${missing:+ not read:$missing}"
+[ "$read" -eq 7 ] && [ "$refused" -eq 2 ] || word=FAIL
+echo "$word measured=$read-of-7-addresses-read-by-both control=cut-file-refused-by-$refused-of-2 n=7${missing:+ not read:$missing}"

@@ -1,7 +1,11 @@
 //! Where the CPU time goes.
 
 #[cfg(feature = "cpu-pprof")]
+mod pprof_cost;
+#[cfg(feature = "cpu-pprof")]
 mod pprof_engine;
+#[cfg(feature = "cpu-pprof")]
+mod pprof_profile;
 #[cfg(any(feature = "cpu-pprof", feature = "profiler"))]
 pub(crate) mod usage;
 
@@ -27,6 +31,17 @@ pub trait CpuProfiler: Send + Sync {
     /// # Errors
     /// [`ProfileError::NotStarted`], or the engine's own failure; sampling has stopped in either case.
     fn drain(&self) -> Result<Profile, ProfileError>;
+
+    /// Gives what was seen since the start, or since the rotation before, and goes on sampling at `spec`: for window after window. Sampling
+    /// has stopped where it fails. Unless an engine knows better it stops and starts.
+    ///
+    /// # Errors
+    /// As [`drain`](Self::drain) and [`start`](Self::start).
+    fn rotate(&self, spec: &CpuSpec) -> Result<Profile, ProfileError> {
+        let profile = self.drain()?;
+        self.start(spec)?;
+        Ok(profile)
+    }
 
     /// Stops and throws away what was seen: for a capture that nobody waits for any more. Cheaper than [`drain`](Self::drain) where
     /// the engine looks up names only then.

@@ -1,15 +1,19 @@
+use std::collections::HashMap;
 use std::fmt;
 use std::fs;
-use std::sync::{Mutex, PoisonError};
+use std::process;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::time::{Duration, Instant, SystemTime};
 
 use pprof::{ProfilerGuard, ProfilerGuardBuilder};
 
+use super::pprof_cost::Cost;
+use super::pprof_profile::{Sampled, Taken, profile};
 use super::usage::cpu_time;
 use super::{CpuCaps, CpuProfiler, CpuSpec};
-use crate::{Frame, Profile, ProfileError, Stack, ValueKind};
+use crate::{Profile, ProfileError};
 
-const ENGINE: &str = "pprof (setitimer, framehop)";
+pub(super) const ENGINE: &str = "pprof (setitimer, framehop)";
 /// The process timer ticks with the kernel: on one built for 250 ticks a second, no rate above it is kept.
 const MAX_HZ: u32 = 250;
 
@@ -18,15 +22,63 @@ const MAX_HZ: u32 = 250;
 /// The timer is the process's: a tick interrupts whichever thread runs. Samples that the engine drops, because a
 /// lock is held or a stack cannot be followed, show as the difference between rate × CPU time and samples; every profile states
 /// it in a comment. The crate's default unwinder is not used: it calls into libgcc inside the signal handler.
+///
+/// The engine counts samples by the functions on their stack, so a frame's address, and its line with the feature `lines`, are where its function
+/// begins; functions that were inlined are not told apart. Names are looked up when a profile is drained, in symbol tables; at
+/// most 4 MiB of them are kept for the next one.
 pub struct PprofCpu {
     running: Mutex<Option<Running>>,
 }
 
 struct Running {
     guard: ProfilerGuard<'static>,
+    pid: u32,
     hz: u32,
+    guard_began: Instant,
     began: (SystemTime, Instant),
     cpu_before: Option<Duration>,
+    /// What was seen before this window.
+    before: Seen,
+}
+
+/// How often a stack was seen, by thread and addresses.
+type Seen = HashMap<(String, Vec<usize>), i64>;
+
+/// How long the crate's table is used.
+const GUARD_LASTS: Duration = Duration::from_secs(3_600);
+/// Stacks that it takes without fail; it has room for four times as many.
+const STACKS: usize = 4_096;
+
+impl Running {
+    /// What is new since the window before; the next one begins.
+    fn window(&mut self) -> Result<(Vec<Sampled>, Taken), ProfileError> {
+        let mut sampled = sampled(&self.guard)?;
+        let (cpu, now) = (cpu_time(), (SystemTime::now(), Instant::now()));
+        let began = std::mem::replace(&mut self.began, now);
+        let before = std::mem::replace(&mut self.cpu_before, cpu);
+        let taken = Taken {
+            hz: self.hz,
+            began: began.0,
+            duration: now.1.saturating_duration_since(began.1),
+            cpu: cpu.zip(before).map(|(after, before)| after.saturating_sub(before)),
+            cost: cost().ok().flatten(),
+        };
+        self.keep_new(&mut sampled);
+        Ok((sampled, taken))
+    }
+
+    /// Leaves what was not there before, and remembers all of it.
+    fn keep_new(&mut self, sampled: &mut Vec<Sampled>) {
+        let mut seen = Seen::with_capacity(sampled.len());
+        for one in sampled.iter_mut() {
+            let key = (one.thread.clone(), one.addresses.clone());
+            let all = one.count;
+            one.count -= self.before.get(&key).copied().unwrap_or(0);
+            *seen.entry(key).or_default() += all;
+        }
+        sampled.retain(|one| one.count > 0);
+        self.before = seen;
+    }
 }
 
 /// `SIGPROF` is one a process, so this is too, however many `PprofCpu` there are.
@@ -37,6 +89,20 @@ impl PprofCpu {
     #[must_use]
     pub const fn new() -> Self {
         Self { running: Mutex::new(None) }
+    }
+
+    /// What is running. In a forked child nothing is: the timer stayed with the parent, and so may whoever holds the engine's locks.
+    fn take(&self) -> Option<Running> {
+        let running = self.running().take()?;
+        if running.pid == process::id() {
+            return Some(running);
+        }
+        std::mem::forget(running);
+        None
+    }
+
+    fn running(&self) -> MutexGuard<'_, Option<Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -58,7 +124,14 @@ impl CpuProfiler for PprofCpu {
             let hint = "between 1 and 250: the process timer is no finer";
             return Err(ProfileError::Setting { setting: "hz", value: spec.hz.to_string(), hint });
         }
-        let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+        // Somebody else starts right now, or did when this process was forked, and never ends: nothing to wait for.
+        let mut taken = match TAKEN.try_lock() {
+            Ok(taken) => taken,
+            Err(TryLockError::Poisoned(taken)) => taken.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                return Err(ProfileError::Busy { retry_in: Duration::from_secs(1) });
+            }
+        };
         if let Some(until) = *taken {
             let retry_in = until.saturating_duration_since(Instant::now()).max(Duration::from_secs(1));
             return Err(ProfileError::Busy { retry_in });
@@ -69,30 +142,59 @@ impl CpuProfiler for PprofCpu {
                 hint: "stop the other profiler, or profile with that one",
             });
         }
-        let hz = i32::try_from(spec.hz).unwrap_or(99);
-        let guard = ProfilerGuardBuilder::default().frequency(hz).build().map_err(engine)?;
+        cost()?;
+        let guard = guard(spec.hz)?;
         let now = Instant::now();
         *taken = Some(now + spec.expected);
-        let running = Running { guard, hz: spec.hz, began: (SystemTime::now(), now), cpu_before: cpu_time() };
-        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(running);
+        let running = Running {
+            guard,
+            pid: process::id(),
+            hz: spec.hz,
+            guard_began: now,
+            began: (SystemTime::now(), now),
+            cpu_before: cpu_time(),
+            before: Seen::new(),
+        };
+        *self.running() = Some(running);
         Ok(())
     }
 
     fn drain(&self) -> Result<Profile, ProfileError> {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let running = running.ok_or(ProfileError::NotStarted)?;
-        let cpu = cpu_time().zip(running.cpu_before).map(|(after, before)| after.saturating_sub(before));
-        let duration = running.began.1.elapsed();
-        let report = running.guard.report().build().map_err(engine);
-        let profile = report.map(|report| profile(&report, &running, duration, cpu));
-        drop(running);
+        let mut running = self.take().ok_or(ProfileError::NotStarted)?;
+        let window = running.window();
+        drop(running); // before names are looked up, which is not to be sampled
+        let profile = window.map(|(sampled, taken)| profile(&sampled, &taken));
         *TAKEN.lock().unwrap_or_else(PoisonError::into_inner) = None;
         profile
     }
 
+    /// Without a restart, in which the crate reads debug information and fills a new table: only what is new is given. After an hour, or where the
+    /// table may be full, it starts anew, as what the crate cannot keep in its table goes to a file that grows.
+    fn rotate(&self, spec: &CpuSpec) -> Result<Profile, ProfileError> {
+        let mut held = self.running();
+        let Some(running) = held.as_mut().filter(|running| running.pid == process::id()) else {
+            return Err(ProfileError::NotStarted);
+        };
+        if running.guard_began.elapsed() >= GUARD_LASTS || running.before.len() >= STACKS {
+            drop(held);
+            let profile = self.drain()?;
+            self.start(spec)?;
+            return Ok(profile);
+        }
+        let window = running.window();
+        drop(held);
+        *TAKEN.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + spec.expected);
+        match window {
+            Ok((sampled, taken)) => Ok(profile(&sampled, &taken)),
+            Err(error) => {
+                self.discard();
+                Err(error)
+            }
+        }
+    }
+
     fn discard(&self) {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(running) = running {
+        if let Some(running) = self.take() {
             drop(running.guard);
             *TAKEN.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
@@ -109,57 +211,39 @@ impl Drop for PprofCpu {
     }
 }
 
+/// Begins to sample. The crate looks up names of the calling stack on the way, and would keep the debug information for it.
+fn guard(hz: u32) -> Result<ProfilerGuard<'static>, ProfileError> {
+    let hz = i32::try_from(hz).unwrap_or(99);
+    let guard = ProfilerGuardBuilder::default().frequency(hz).build().map_err(engine);
+    backtrace::clear_symbol_cache();
+    guard
+}
+
+/// Stacks as addresses: the crate's own look-up of names would keep the debug information of every file it reads.
+fn sampled(guard: &ProfilerGuard<'static>) -> Result<Vec<Sampled>, ProfileError> {
+    let report = guard.report().build_unresolved().map_err(engine)?;
+    let stacks = report.data.iter().map(|(stack, count)| Sampled {
+        addresses: stack.frames.iter().map(|frame| frame.ip).collect(),
+        thread: String::from_utf8_lossy(&stack.thread_name[..stack.thread_name_length]).into_owned(),
+        count: i64::try_from(*count).unwrap_or(i64::MAX),
+    });
+    Ok(stacks.collect())
+}
+
+/// What a sample costs here, measured before the first profile: those samples are thrown away.
+fn cost() -> Result<Option<Cost>, ProfileError> {
+    static COST: OnceLock<Option<Cost>> = OnceLock::new();
+    if let Some(cost) = COST.get() {
+        return Ok(*cost);
+    }
+    let guard = guard(1)?;
+    let cost = Cost::measure();
+    drop(guard);
+    Ok(*COST.get_or_init(|| cost))
+}
+
 fn engine(source: pprof::Error) -> ProfileError {
     ProfileError::Engine { engine: "pprof", source: Box::new(source) }
-}
-
-fn profile(report: &pprof::Report, running: &Running, duration: Duration, cpu: Option<Duration>) -> Profile {
-    let period = 1_000_000_000 / i64::from(running.hz);
-    let stacks: Vec<Stack> =
-        report.data.iter().map(|(frames, count)| stack(frames, *count, period)).collect();
-    let samples: i64 = stacks.iter().filter_map(|stack| stack.values.first()).sum();
-    Profile {
-        kinds: vec![ValueKind::new("samples", "count"), ValueKind::new("cpu", "nanoseconds")],
-        stacks,
-        began: running.began.0,
-        duration,
-        period,
-        period_kind: ValueKind::new("cpu", "nanoseconds"),
-        comments: comments(running.hz, samples, cpu),
-    }
-}
-
-fn stack(frames: &pprof::Frames, count: isize, period: i64) -> Stack {
-    let count = i64::try_from(count).unwrap_or(i64::MAX);
-    Stack {
-        // Each address may stand for several functions, inlined into each other: the innermost is first.
-        frames: frames.frames.iter().flatten().map(frame).collect(),
-        values: vec![count, count.saturating_mul(period)],
-        labels: vec![("thread".to_owned(), frames.thread_name.clone())],
-    }
-}
-
-fn frame(symbol: &pprof::Symbol) -> Frame {
-    Frame {
-        function: symbol.name(),
-        file: symbol.filename.as_ref().map(|path| path.display().to_string()),
-        line: symbol.lineno,
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a share in a remark")]
-fn comments(hz: u32, samples: i64, cpu: Option<Duration>) -> Vec<String> {
-    let mut comments = vec![format!("engine: {ENGINE}"), format!("rate: {hz} Hz of process CPU time")];
-    if let Some(cpu) = cpu {
-        let expected = cpu.as_secs_f64() * f64::from(hz);
-        let dropped = if expected > 0.0 { (1.0 - samples as f64 / expected).max(0.0) } else { 0.0 };
-        comments.push(format!(
-            "samples: {samples} of {expected:.0} expected ({:.2} s of CPU time), {:.1} % dropped",
-            cpu.as_secs_f64(),
-            dropped * 100.0
-        ));
-    }
-    comments
 }
 
 /// Whether a handler of `SIGPROF` is installed, which is not this crate's: that one is taken away when a profile ends. The kernel shows the

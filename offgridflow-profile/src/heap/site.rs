@@ -37,8 +37,18 @@ const EMPTY: Site = Site {
 /// All zero: pages that were never used cost nothing.
 static TABLE: [Site; SITES] = [EMPTY; SITES];
 
+/// Samples whose stack was as deep as what is kept, or deeper.
+static TRUNCATED: AtomicU64 = AtomicU64::new(0);
+
+pub(super) fn truncated() -> u64 {
+    TRUNCATED.load(Relaxed)
+}
+
 /// The site of a stack, leaf first.
 pub(super) fn of(frames: &[usize]) -> u32 {
+    if frames.len() >= DEPTH {
+        TRUNCATED.fetch_add(1, Relaxed);
+    }
     let hash = hash(frames);
     let first = (hash >> 32) as usize;
     for step in 0..PROBES {

@@ -4,9 +4,10 @@ use std::time::{Duration, SystemTime};
 use super::clock;
 use super::estimate::{Estimate, Sums, chance};
 use super::live::{self, Live};
+use super::machinery;
 use super::site::{self, Counted};
-use super::symbols;
-use crate::{Frame, Profile, Stack, ValueKind};
+use crate::symbols::{self, Exact};
+use crate::{Frame, Mapping, Profile, Stack, ValueKind};
 
 /// Ages that objects in use are counted by: younger than the first, then than the second, …, and older than the last.
 pub const AGES: [Duration; 5] = [
@@ -59,6 +60,10 @@ pub struct HeapSnapshot {
     pub samples: u64,
     /// Samples that found no room; their objects are missing.
     pub dropped: u64,
+    /// Samples whose stack was deeper than 32 frames; their outermost are left out.
+    pub truncated: u64,
+    /// The files that the frames are from.
+    pub mappings: Vec<Mapping>,
 }
 
 impl HeapSnapshot {
@@ -66,8 +71,8 @@ impl HeapSnapshot {
         let mut by_site = HashMap::<u32, Vec<Live>>::new();
         live::all().for_each(|live| by_site.entry(live.site).or_default().push(live));
         let counted: Vec<Counted> = site::all().collect();
-        let addresses = counted.iter().flat_map(|site| site.frames.iter().copied()).collect();
-        let names = symbols::names(addresses);
+        let calls = counted.iter().flat_map(|site| machinery::calls(&site.frames));
+        let symbols = symbols::resolve(calls, Exact::Instruction);
         #[expect(clippy::cast_precision_loss, reason = "a rate of megabytes")]
         let rate = rate_bytes as f64;
         let mut whole = Use::default();
@@ -78,7 +83,7 @@ impl HeapSnapshot {
                 whole.add(live, rate);
             }
             HeapSite {
-                frames: symbols::frames(&counted.frames, &names),
+                frames: machinery::frames(&counted.frames, &symbols),
                 allocated: Held { objects: counted.objects.estimate(), bytes: counted.bytes.estimate() },
                 in_use: held.estimate(),
                 bytes_by_age: held.by_age,
@@ -87,7 +92,16 @@ impl HeapSnapshot {
         };
         let mut sites: Vec<HeapSite> = counted.into_iter().map(site).collect();
         sites.sort_by(|a, b| b.in_use.bytes.value.total_cmp(&a.in_use.bytes.value));
-        Self { taken: SystemTime::now(), rate_bytes, sites, in_use: whole.estimate(), samples, dropped }
+        Self {
+            taken: SystemTime::now(),
+            rate_bytes,
+            sites,
+            in_use: whole.estimate(),
+            samples,
+            dropped,
+            truncated: site::truncated(),
+            mappings: symbols.into_mappings(),
+        }
     }
 
     /// As a profile with the four kinds of Go's heap profile: `alloc_objects`, `alloc_space`, `inuse_objects`, `inuse_space`.
@@ -121,8 +135,10 @@ impl HeapSnapshot {
             period_kind: ValueKind::new("space", "bytes"),
             comments: vec![
                 format!("{} samples, one in {} bytes on average", self.samples, self.rate_bytes),
-                format!("{} samples found no room", self.dropped),
+                format!("{} dropped: they found no room", self.dropped),
+                format!("{} truncated at {} frames", self.truncated, site::DEPTH),
             ],
+            mappings: self.mappings.clone(),
         }
     }
 }

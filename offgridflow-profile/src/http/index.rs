@@ -16,7 +16,7 @@ const ADDRESSES: [(&str, &str); 18] = [
     ("allocs", "what was allocated, by site"),
     ("goroutine?debug=1", "tasks by the place that started them; <code>debug=2</code>: with polls and ages"),
     ("block?debug=1", "waits by the place that waited"),
-    ("mutex?debug=1", "the same"),
+    ("mutex?debug=1", "those that were for a lock"),
     ("threadcreate?debug=1", "threads by name"),
     ("trace", "501: says why"),
     ("cmdline", "the program"),

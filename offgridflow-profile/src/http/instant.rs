@@ -9,7 +9,7 @@ use super::answer::{Answer, Refusal, pprof, text};
 use super::query::Query;
 use super::service::Shared;
 use crate::profiler::Parts;
-use crate::tasks::{task_profile, tasks, wait_profile};
+use crate::tasks::{lock_profile, task_profile, tasks, wait_profile};
 use crate::{Frame, Profile, ProfileError, Stack, ValueKind};
 
 impl Shared {
@@ -58,7 +58,8 @@ fn of(parts: &Parts, name: &str) -> Result<Profile, ProfileError> {
             }),
         },
         "goroutine" => Ok(task_profile()),
-        "block" | "mutex" => Ok(wait_profile()),
+        "block" => Ok(wait_profile()),
+        "mutex" => Ok(lock_profile()),
         "threadcreate" => threads(),
         _ => Err(ProfileError::Setting {
             setting: "profile",
@@ -79,7 +80,7 @@ fn threads() -> Result<Profile, ProfileError> {
         *names.entry(name.to_owned()).or_default() += 1;
     }
     let stack = |(function, count)| Stack {
-        frames: vec![Frame { function, file: None, line: None }],
+        frames: vec![Frame::named(function)],
         values: vec![count],
         labels: vec![],
     };
@@ -92,6 +93,7 @@ fn threads() -> Result<Profile, ProfileError> {
         period: 1,
         period_kind: kind,
         comments: vec!["threads by name; where they were created is not kept".to_owned()],
+        mappings: vec![],
     })
 }
 
@@ -103,11 +105,14 @@ fn in_words(profile: &Profile, name: &str, debug: u32) -> String {
     for site in tasks() {
         let _ = writeln!(
             words,
-            "{} ({}:{}): {} alive, {:.1?} old on average; {} started, {} completed, {} dropped; {} polls, {:.1?} busy, the longest {:.1?}",
+            "{} ({}:{}): {} alive ({} waiting, {} running, {} new), {:.1?} old on average; {} started, {} completed, {} dropped; {} polls, {:.1?} busy, the longest {:.1?}",
             site.name,
             site.file,
             site.line,
             site.live,
+            site.waiting(),
+            site.running,
+            site.unpolled,
             site.mean_age,
             site.started,
             site.completed,

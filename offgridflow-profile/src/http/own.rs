@@ -11,7 +11,7 @@ use super::query::Query;
 use super::service::Shared;
 use crate::{
     Caps, Counting, Diff, Explanation, IncidentSummary, MemoryDetail, MemoryStatus, ProcSource, Profile,
-    ProfileError, ProfilerStats, RingStats, Window,
+    ProfileError, ProfilerStats, RingStats, TaskTrend, Window,
 };
 
 /// How far back windows may be asked for: what the ring holds is less.
@@ -152,6 +152,7 @@ fn draw(_: &Profile, _: &Profile) -> Result<Vec<u8>, ProfileError> {
 struct Health<'a> {
     caps: &'a Caps,
     triggers: Vec<Told>,
+    tasks: Vec<TaskTrend>,
     stats: ProfilerStats,
     ring: RingStats,
     cpu_failure: Option<String>,
@@ -173,6 +174,7 @@ fn health(shared: &Shared, query: Option<&str>) -> Result<Answer, Refusal> {
     json(&Health {
         caps: profiler.caps(),
         triggers: profiler.explain().into_iter().map(told).collect(),
+        tasks: profiler.task_trends(),
         stats: profiler.stats(),
         ring: profiler.ring().stats(),
         cpu_failure: profiler.cpu_failure(),

@@ -14,7 +14,8 @@ pub(super) async fn show(shared: &Shared, addresses: &str) -> Result<Answer, Ref
     let addresses: Vec<usize> = addresses.split('+').filter_map(hex).take(MOST).collect();
     let body = shared
         .on_desk(move || {
-            let mut body = format!("num_symbols: {}\n", u8::from(cfg!(feature = "heap")));
+            let mut body =
+                format!("num_symbols: {}\n", u8::from(cfg!(any(feature = "heap", feature = "cpu-pprof"))));
             for (address, name) in named(&addresses) {
                 let _ = writeln!(body, "{address:#x} {name}");
             }
@@ -24,19 +25,17 @@ pub(super) async fn show(shared: &Shared, addresses: &str) -> Result<Answer, Ref
     Ok(text(body))
 }
 
-#[cfg(feature = "heap")]
+#[cfg(any(feature = "heap", feature = "cpu-pprof"))]
 fn named(addresses: &[usize]) -> Vec<(usize, String)> {
     if addresses.is_empty() {
         return Vec::new();
     }
-    // Names are looked up for where a call returns to, one behind the address of the call.
-    let returns = addresses.iter().map(|address| address.saturating_add(1)).collect();
-    let names = crate::heap::names(returns);
-    let named = |address: &usize| Some((*address, names.get(&address.saturating_add(1))?.clone()));
+    let symbols = crate::symbols::resolve(addresses.iter().copied(), crate::symbols::Exact::Instruction);
+    let named = |address: &usize| Some((*address, symbols.name(*address)?));
     addresses.iter().filter_map(named).collect()
 }
 
-#[cfg(not(feature = "heap"))]
+#[cfg(not(any(feature = "heap", feature = "cpu-pprof")))]
 fn named(_: &[usize]) -> Vec<(usize, String)> {
     Vec::new()
 }

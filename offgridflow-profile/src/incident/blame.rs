@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Evidence;
 use crate::binomial::two_sided;
 use crate::trend::Bytes;
-use crate::{Frame, Place, Profile};
+use crate::{Frame, Place, Profile, Stack};
 
 /// Suspects named of one kind of evidence.
 const EACH: usize = 5;
@@ -142,17 +142,26 @@ pub(super) fn by_function(profile: &Profile, kind: impl Fn(&str) -> bool) -> Has
     let mut sums = HashMap::<String, i64>::new();
     for stack in &profile.stacks {
         let value = stack.values.get(index).copied().unwrap_or(0);
-        let sum = sums.entry(blamed(&stack.frames).to_owned()).or_default();
+        let sum = sums.entry(blamed(profile, stack).to_owned()).or_default();
         *sum = sum.saturating_add(value);
     }
     sums
 }
 
+/// Tasks are their starter's, whatever they wait for.
+fn blamed<'a>(profile: &Profile, stack: &'a Stack) -> &'a str {
+    if profile.period_kind.name == "goroutine" {
+        return stack.frames.last().map_or("", |frame| frame.function.as_str());
+    }
+    called(&stack.frames)
+}
+
 /// The innermost function that is neither the language's nor a well-known library's: who called `memcpy`, or grew the map.
-fn blamed(frames: &[Frame]) -> &str {
+fn called(frames: &[Frame]) -> &str {
     let innermost = frames.first().map_or("", |frame| frame.function.as_str());
     frames
         .iter()
+        .filter(|frame| !frame.inlined || frame.function.contains("::")) // a bare name may be any library's
         .map(|frame| frame.function.as_str())
         .find(|function| !is_library(function))
         .unwrap_or(innermost)
@@ -205,7 +214,7 @@ fn is_foreign(function: &str) -> bool {
         "syscall",
         "pthread",
     ];
-    BEGIN.iter().any(|begin| function.starts_with(begin))
+    BEGIN.iter().any(|begin| function.starts_with(begin)) || function.contains("+0x") // a file and a place in it
 }
 
 #[cfg(test)]
@@ -213,10 +222,10 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
-    use crate::{Stack, ValueKind};
+    use crate::ValueKind;
 
     fn frame(function: &str) -> Frame {
-        Frame { function: function.to_owned(), file: None, line: None }
+        Frame::named(function)
     }
 
     fn profile(kind: (&str, &str), seconds: u64, stacks: &[(&[&str], i64)]) -> Profile {
@@ -234,6 +243,7 @@ mod tests {
             period: 10_000_000,
             period_kind: kind,
             comments: vec![],
+            mappings: vec![],
         }
     }
 
@@ -250,18 +260,20 @@ mod tests {
             "tokio::runtime::run",
             "shop::main",
         ];
-        assert_eq!(blamed(&stack.map(frame)), "shop::cart::copy");
+        assert_eq!(called(&stack.map(frame)), "shop::cart::copy");
         assert_eq!(
-            blamed(&[frame("<shop::Cart as core::fmt::Display>::fmt")]),
+            called(&[frame("<shop::Cart as core::fmt::Display>::fmt")]),
             "<shop::Cart as core::fmt::Display>::fmt"
         );
         assert_eq!(
-            blamed(&["malloc", "std::rt::begin"].map(frame)),
+            called(&["malloc", "std::rt::begin"].map(frame)),
             "malloc",
             "libraries alone: the innermost"
         );
-        assert_eq!(blamed(&[frame("connection")]), "connection", "the name of a place");
-        assert_eq!(blamed(&[]), "");
+        assert_eq!(called(&[frame("connection")]), "connection", "the name of a place");
+        let inlined = Frame { inlined: true, ..frame("grow_one") };
+        assert_eq!(called(&[inlined, frame("shop::cart::add")]), "shop::cart::add");
+        assert_eq!(called(&[]), "");
     }
 
     #[test]

@@ -274,11 +274,7 @@ mod tests {
         Profile {
             kinds: vec![kind.clone()],
             stacks: vec![Stack {
-                frames: vec![Frame {
-                    function: "shop::<T as Keep>::receipts".to_owned(),
-                    file: None,
-                    line: None,
-                }],
+                frames: vec![Frame::named("shop::<T as Keep>::receipts")],
                 values: vec![bytes],
                 labels: vec![],
             }],
@@ -287,6 +283,7 @@ mod tests {
             period: 1,
             period_kind: kind,
             comments: vec![],
+            mappings: vec![],
         }
     }
 

@@ -13,10 +13,10 @@ impl Profile {
     /// # let profile = |values: &[(&str, i64)], at: u64| Profile {
     /// #     kinds: vec![ValueKind::new("inuse_space", "bytes")],
     /// #     stacks: values.iter().map(|(name, value)| Stack {
-    /// #         frames: vec![Frame { function: (*name).to_owned(), file: None, line: None }], values: vec![*value], labels: vec![],
+    /// #         frames: vec![Frame::named(*name)], values: vec![*value], labels: vec![],
     /// #     }).collect(),
     /// #     began: SystemTime::UNIX_EPOCH + Duration::from_secs(at), duration: Duration::ZERO, period: 1,
-    /// #     period_kind: ValueKind::new("space", "bytes"), comments: vec![],
+    /// #     period_kind: ValueKind::new("space", "bytes"), comments: vec![], mappings: vec![],
     /// # };
     /// let earlier = profile(&[("parse", 100), ("cache", 700)], 0);
     /// let later = profile(&[("parse", 350), ("cache", 700)], 10);
@@ -95,7 +95,7 @@ mod tests {
 
     fn profile(values: &[(u8, i64)]) -> Profile {
         let stack = |(name, value): &(u8, i64)| Stack {
-            frames: vec![Frame { function: name.to_string(), file: None, line: None }],
+            frames: vec![Frame::named(name.to_string())],
             values: vec![*value],
             labels: vec![],
         };
@@ -107,6 +107,7 @@ mod tests {
             period: 1,
             period_kind: ValueKind::new("a", "count"),
             comments: vec![],
+            mappings: vec![],
         }
     }
 

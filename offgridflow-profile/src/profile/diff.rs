@@ -58,12 +58,12 @@ impl Profile {
     /// # let profile = |samples: &[(&str, i64)]| Profile {
     /// #     kinds: vec![ValueKind::new("samples", "count")],
     /// #     stacks: samples.iter().map(|(name, count)| Stack {
-    /// #         frames: vec![Frame { function: (*name).to_owned(), file: None, line: None }],
+    /// #         frames: vec![Frame::named(*name)],
     /// #         values: vec![*count],
     /// #         labels: Vec::new(),
     /// #     }).collect(),
     /// #     began: SystemTime::UNIX_EPOCH, duration: Duration::from_secs(10), period: 1,
-    /// #     period_kind: ValueKind::new("samples", "count"), comments: Vec::new(),
+    /// #     period_kind: ValueKind::new("samples", "count"), comments: Vec::new(), mappings: vec![],
     /// # };
     /// let monday = profile(&[("parse", 500), ("hash", 300), ("write", 200)]);
     /// let tuesday = profile(&[("parse", 1_000), ("hash", 610), ("write", 390), ("validate", 150)]);

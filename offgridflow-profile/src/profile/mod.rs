@@ -30,6 +30,26 @@ pub struct Profile {
     pub period_kind: ValueKind,
     /// Remarks for the reader: what was dropped, at which rate, by which engine.
     pub comments: Vec<String>,
+    /// The files that frames with an address are from, the program's own first. May be empty.
+    pub mappings: Vec<Mapping>,
+}
+
+/// A file's part that was mapped to be run while the profile was taken: with it, others can look up names and lines later.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Mapping {
+    /// Where it begins in memory.
+    pub start: u64,
+    /// Where it ends.
+    pub limit: u64,
+    /// Where it begins in the file.
+    pub offset: u64,
+    /// The file's path.
+    pub file: String,
+    /// Its build id, in hexadecimal; empty where it has none.
+    pub build_id: String,
+    /// Whether its functions have names here; where not, a reader should look them up.
+    pub has_functions: bool,
 }
 
 /// What a value counts, as pprof names it: `samples`/`count`, `cpu`/`nanoseconds`.
@@ -72,6 +92,18 @@ pub struct Frame {
     pub file: Option<String>,
     /// The line, where known.
     pub line: Option<u32>,
+    /// Where it is in memory, inside one of the profile's mappings: an instruction, or where its function begins.
+    pub address: Option<u64>,
+    /// Whether it is inlined into the next frame, and shares its address.
+    pub inlined: bool,
+}
+
+impl Frame {
+    /// A function of which only its name is known.
+    #[must_use]
+    pub fn named(function: impl Into<String>) -> Self {
+        Self { function: function.into(), file: None, line: None, address: None, inlined: false }
+    }
 }
 
 impl Profile {

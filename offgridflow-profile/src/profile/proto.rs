@@ -6,7 +6,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use prost::Message;
 
-use super::{Frame, Profile, Stack, ValueKind};
+use super::{Frame, Mapping, Profile, Stack, ValueKind};
 
 /// The messages of github.com/google/pprof/proto/profile.proto, with the fields that are written here.
 pub(super) mod messages {
@@ -68,10 +68,24 @@ pub(super) mod messages {
     pub(in crate::profile) struct Mapping {
         #[prost(uint64, tag = "1")]
         pub(in crate::profile) id: u64,
+        #[prost(uint64, tag = "2")]
+        pub(in crate::profile) memory_start: u64,
+        #[prost(uint64, tag = "3")]
+        pub(in crate::profile) memory_limit: u64,
+        #[prost(uint64, tag = "4")]
+        pub(in crate::profile) file_offset: u64,
         #[prost(int64, tag = "5")]
         pub(in crate::profile) filename: i64,
+        #[prost(int64, tag = "6")]
+        pub(in crate::profile) build_id: i64,
         #[prost(bool, tag = "7")]
         pub(in crate::profile) has_functions: bool,
+        #[prost(bool, tag = "8")]
+        pub(in crate::profile) has_filenames: bool,
+        #[prost(bool, tag = "9")]
+        pub(in crate::profile) has_line_numbers: bool,
+        #[prost(bool, tag = "10")]
+        pub(in crate::profile) has_inline_frames: bool,
     }
 
     #[derive(Clone, PartialEq, prost::Message)]
@@ -80,6 +94,8 @@ pub(super) mod messages {
         pub(in crate::profile) id: u64,
         #[prost(uint64, tag = "2")]
         pub(in crate::profile) mapping_id: u64,
+        #[prost(uint64, tag = "3")]
+        pub(in crate::profile) address: u64,
         #[prost(message, repeated, tag = "4")]
         pub(in crate::profile) line: Vec<Line>,
     }
@@ -129,16 +145,18 @@ struct Writer {
     message: messages::Profile,
     strings: HashMap<String, i64>,
     functions: HashMap<(String, Option<String>), u64>,
-    locations: HashMap<Frame, u64>,
+    locations: HashMap<Vec<Frame>, u64>,
+    /// From, to and number of each mapping.
+    mapped: Vec<(u64, u64, u64)>,
 }
+
+/// Every location is in a mapping, as some readers want it: in this one where it has no address.
+const FIRST: u64 = 1;
 
 impl Writer {
     fn profile(mut self, profile: &Profile, shown: &str) -> messages::Profile {
         self.string(""); // the table begins with the empty string
-        let executable = std::env::current_exe().ok();
-        let name = executable.as_deref().and_then(|path| path.file_name()).map(|name| name.to_string_lossy());
-        let filename = self.string(name.as_deref().unwrap_or("program"));
-        self.message.mapping = vec![messages::Mapping { id: 1, filename, has_functions: true }];
+        self.mappings(&profile.mappings);
         self.message.sample_type = profile.kinds.iter().map(|kind| self.kind(kind)).collect();
         self.message.sample = profile.stacks.iter().map(|stack| self.stack(stack)).collect();
         self.message.period_type = Some(self.kind(&profile.period_kind));
@@ -149,6 +167,37 @@ impl Writer {
         self.message.time_nanos = i64::try_from(began.as_nanos()).unwrap_or(i64::MAX);
         self.message.duration_nanos = i64::try_from(profile.duration.as_nanos()).unwrap_or(i64::MAX);
         self.message
+    }
+
+    /// The mappings; where there are none, the program as one without addresses.
+    fn mappings(&mut self, mappings: &[Mapping]) {
+        for mapping in mappings {
+            let id = self.message.mapping.len() as u64 + FIRST;
+            let (filename, build_id) = (self.string(&mapping.file), self.string(&mapping.build_id));
+            self.mapped.push((mapping.start, mapping.limit, id));
+            self.message.mapping.push(messages::Mapping {
+                id,
+                memory_start: mapping.start,
+                memory_limit: mapping.limit,
+                file_offset: mapping.offset,
+                filename,
+                build_id,
+                has_functions: mapping.has_functions,
+                ..messages::Mapping::default()
+            });
+        }
+        if mappings.is_empty() {
+            let executable = std::env::current_exe().ok();
+            let name = executable.as_deref().and_then(|path| path.file_name());
+            let filename = self.string(name.map_or("program".into(), |name| name.to_string_lossy()).as_ref());
+            let mapping = messages::Mapping {
+                id: FIRST,
+                filename,
+                has_functions: true,
+                ..messages::Mapping::default()
+            };
+            self.message.mapping.push(mapping);
+        }
     }
 
     fn string(&mut self, text: &str) -> i64 {
@@ -167,7 +216,11 @@ impl Writer {
 
     fn stack(&mut self, stack: &Stack) -> messages::Sample {
         messages::Sample {
-            location_id: stack.frames.iter().map(|frame| self.location(frame)).collect(),
+            location_id: stack
+                .frames
+                .chunk_by(|frame, _| frame.inlined)
+                .map(|frames| self.location(frames))
+                .collect(),
             value: stack.values.clone(),
             label: stack.labels.iter().map(|(key, text)| self.label(key, text)).collect(),
         }
@@ -177,15 +230,35 @@ impl Writer {
         messages::Label { key: self.string(key), str: self.string(text) }
     }
 
-    fn location(&mut self, frame: &Frame) -> u64 {
-        if let Some(id) = self.locations.get(frame) {
+    /// A function and those that are inlined into it, the innermost first.
+    fn location(&mut self, frames: &[Frame]) -> u64 {
+        if let Some(id) = self.locations.get(frames) {
             return *id;
         }
-        let function_id = self.function(frame);
+        let mut line = Vec::with_capacity(frames.len());
+        for frame in frames {
+            line.push(messages::Line {
+                function_id: self.function(frame),
+                line: frame.line.map_or(0, i64::from),
+            });
+        }
         let id = self.message.location.len() as u64 + 1;
-        let line = vec![messages::Line { function_id, line: frame.line.map_or(0, i64::from) }];
-        self.message.location.push(messages::Location { id, mapping_id: 1, line });
-        self.locations.insert(frame.clone(), id);
+        let address = frames.first().and_then(|frame| frame.address).unwrap_or(0);
+        let mapping_id = self.mapping(address, frames);
+        self.message.location.push(messages::Location { id, mapping_id, address, line });
+        self.locations.insert(frames.to_vec(), id);
+        id
+    }
+
+    /// The mapping of an address, of which it is noted what is known.
+    fn mapping(&mut self, address: u64, frames: &[Frame]) -> u64 {
+        let inside = self.mapped.iter().find(|(from, to, _)| (*from..*to).contains(&address));
+        let id = inside.map_or(FIRST, |(_, _, id)| *id);
+        let index = usize::try_from(id - FIRST).unwrap_or(0);
+        let mapping = &mut self.message.mapping[index];
+        mapping.has_filenames |= frames.iter().any(|frame| frame.file.is_some());
+        mapping.has_line_numbers |= frames.iter().any(|frame| frame.line.is_some());
+        mapping.has_inline_frames |= frames.len() > 1;
         id
     }
 
@@ -206,7 +279,7 @@ impl Writer {
 #[cfg(test)]
 mod tests {
     use std::io::Read;
-    use std::time::{Duration, SystemTime};
+    use std::time::Duration;
 
     use proptest::prelude::*;
 
@@ -218,38 +291,54 @@ mod tests {
         messages::Profile::decode(message.as_slice()).unwrap()
     }
 
+    const START: u64 = 0x1000;
+
     fn frames() -> impl Strategy<Value = Vec<Frame>> {
-        let frame = ("[a-d]{0,3}", proptest::option::of("[a-c]"), proptest::option::of(0_u32..4));
-        proptest::collection::vec(
-            frame.prop_map(|(function, file, line)| Frame { function, file, line }),
-            0..6,
-        )
+        let frame = (
+            "[a-d]{0,3}",
+            proptest::option::of("[a-c]"),
+            proptest::option::of(1_u32..4),
+            proptest::option::of(START..START + 0x40),
+        );
+        let frame = frame.prop_map(|(function, file, line, address)| Frame {
+            function,
+            file,
+            line,
+            address,
+            inlined: false,
+        });
+        let location = (frame, 0_usize..3).prop_map(|(frame, inlined)| {
+            let inner = (0..inlined).map(|depth| Frame {
+                function: format!("{}{depth}", frame.function),
+                inlined: true,
+                ..frame.clone()
+            });
+            inner.chain([frame.clone()]).collect::<Vec<_>>()
+        });
+        proptest::collection::vec(location, 0..6).prop_map(|locations| locations.concat())
     }
 
     proptest! {
-        /// Every number in the message leads back to the text it stands for.
+        /// Every number in the message leads back to what it stands for, and every location is in a mapping.
         #[test]
-        fn what_is_written_can_be_read_back(stacks in proptest::collection::vec((frames(), any::<i64>()), 0..12)) {
-            let stacks: Vec<Stack> = stacks.into_iter().map(|(frames, value)| Stack { frames, values: vec![value], labels: vec![("thread".to_owned(), "main".to_owned())] }).collect();
+        fn what_is_written_can_be_read_back(stacks in proptest::collection::vec((frames(), any::<i64>()), 0..12), mapped: bool) {
+            let stacks = stacks.into_iter().map(|(frames, value)| Stack { frames, values: vec![value], labels: vec![("thread".to_owned(), "main".to_owned())] }).collect();
             let kind = ValueKind::new("cpu", "nanoseconds");
-            let profile = Profile { kinds: vec![kind.clone()], stacks: stacks.clone(), began: SystemTime::now(), duration: Duration::from_secs(1), period: 10, period_kind: kind, comments: vec!["remark".to_owned()] };
-            let message = decode(&profile.to_pprof());
-            let text = |index: i64| message.string_table[usize::try_from(index).unwrap()].clone();
+            let mapping = |start: u64, file: &str| Mapping { start, limit: start + 0x20, offset: 0x300, file: file.to_owned(), build_id: "c0ffee".to_owned(), has_functions: start == START };
+            let mappings = if mapped { vec![mapping(START, "/srv/shop"), mapping(START + 0x20, "/lib/libc.so.6")] } else { vec![] };
+            let began = UNIX_EPOCH + Duration::from_nanos(1_790_000_000_123_456_789);
+            let profile = Profile { kinds: vec![kind.clone()], stacks, began, duration: Duration::from_secs(1), period: 10, period_kind: kind, comments: vec!["remark".to_owned()], mappings };
+            let bytes = profile.to_pprof();
+            let message = decode(&bytes);
             prop_assert_eq!(&message.string_table[0], "");
-            prop_assert_eq!(text(message.comment[0]), "remark");
-            prop_assert_eq!(message.sample.len(), stacks.len());
-            for (sample, stack) in message.sample.iter().zip(&stacks) {
-                let read: Vec<Frame> = sample.location_id.iter().map(|id| {
-                    let location = message.location.iter().find(|location| location.id == *id).unwrap();
-                    assert_eq!(location.mapping_id, 1, "every location has a mapping");
-                    let function = message.function.iter().find(|function| function.id == location.line[0].function_id).unwrap();
-                    let file = Some(text(function.filename)).filter(|file| !file.is_empty());
-                    Frame { function: text(function.name), file, line: u32::try_from(location.line[0].line).ok().filter(|line| *line > 0) }
-                }).collect();
-                let written: Vec<Frame> = stack.frames.iter().cloned().map(|frame| Frame { line: frame.line.filter(|line| *line > 0), ..frame }).collect();
-                prop_assert_eq!(read, written);
-                prop_assert_eq!(&sample.value, &stack.values);
+            for location in &message.location {
+                prop_assert!(location.mapping_id == FIRST || location.mapping_id == FIRST + 1);
+                let mapping = &message.mapping[usize::try_from(location.mapping_id - FIRST).unwrap()];
+                let inside = (mapping.memory_start..mapping.memory_limit).contains(&location.address);
+                prop_assert!(inside || !mapped || location.address == 0, "{location:?} {mapping:?}");
+                prop_assert!(mapping.has_inline_frames || location.line.len() == 1);
             }
+            prop_assert_eq!(Profile::from_pprof(&bytes).unwrap(), profile);
         }
     }
 }

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -6,7 +6,7 @@ use flate2::read::GzDecoder;
 use prost::Message;
 
 use super::proto::messages;
-use super::{Frame, Profile, Stack, ValueKind};
+use super::{Frame, Mapping, Profile, Stack, ValueKind};
 use crate::ProfileError;
 
 /// What a profile may be when unpacked: ours are a few megabytes, and a small file can claim to be endless.
@@ -14,7 +14,7 @@ const LARGEST: u64 = 256 << 20;
 
 impl Profile {
     /// Reads a profile in pprof's format, gzip-compressed or not: what [`to_pprof`](Self::to_pprof) writes, and what Go's and other tools do.
-    /// A location with several lines (inlined calls) becomes several frames. Mappings and addresses are left out, where there are no names too.
+    /// A location with several lines (inlined calls) becomes several frames.
     ///
     /// # Errors
     /// [`ProfileError::Malformed`] for what is no such profile: torn, not gzip's checksum, or with numbers that lead nowhere.
@@ -51,6 +51,7 @@ impl Profile {
             whole.began = whole.began.min(profile.began);
             whole.duration += profile.duration;
             whole.comments.extend(profile.comments);
+            whole.mappings.extend(profile.mappings);
             for stack in profile.stacks {
                 let next = whole.stacks.len();
                 match *places.entry((stack.frames.clone(), stack.labels.clone())).or_insert(next) {
@@ -59,6 +60,8 @@ impl Profile {
                 }
             }
         }
+        let mut seen = HashSet::new();
+        whole.mappings.retain(|mapping| seen.insert(mapping.clone()));
         Some(whole)
     }
 }
@@ -101,6 +104,24 @@ impl<'a> Reader<'a> {
                 .as_ref()
                 .map_or(Some(ValueKind::new("", "")), |kind| self.kind(kind))?,
             comments: message.comment.iter().map(|index| self.text(*index)).collect::<Option<_>>()?,
+            mappings: message
+                .mapping
+                .iter()
+                .filter(|mapping| mapping.memory_limit > 0)
+                .map(|mapping| self.mapping(mapping))
+                .collect::<Option<_>>()?,
+        })
+    }
+
+    /// Those with addresses: one without says nothing but the program's name.
+    fn mapping(&self, mapping: &messages::Mapping) -> Option<Mapping> {
+        Some(Mapping {
+            start: mapping.memory_start,
+            limit: mapping.memory_limit,
+            offset: mapping.file_offset,
+            file: self.text(mapping.filename)?,
+            build_id: self.text(mapping.build_id)?,
+            has_functions: mapping.has_functions,
         })
     }
 
@@ -123,16 +144,21 @@ impl<'a> Reader<'a> {
     }
 
     fn frames(&self, location: u64) -> Option<Vec<Frame>> {
-        let lines = &self.locations.get(&location)?.line;
-        lines.iter().map(|line| self.frame(line)).collect()
+        let location = self.locations.get(&location)?;
+        let address = Some(location.address).filter(|address| *address > 0);
+        let last = location.line.len().saturating_sub(1);
+        let frames = location.line.iter().enumerate();
+        frames.map(|(index, line)| self.frame(line, address, index < last)).collect()
     }
 
-    fn frame(&self, line: &messages::Line) -> Option<Frame> {
+    fn frame(&self, line: &messages::Line, address: Option<u64>, inlined: bool) -> Option<Frame> {
         let function = self.functions.get(&line.function_id)?;
         Some(Frame {
             function: self.text(function.name)?,
             file: Some(self.text(function.filename)?).filter(|file| !file.is_empty()),
             line: u32::try_from(line.line).ok().filter(|line| *line > 0),
+            address,
+            inlined,
         })
     }
 }

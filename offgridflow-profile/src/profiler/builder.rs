@@ -211,6 +211,7 @@ impl ProfilerBuilder {
             sinks: self.sinks,
             incidents: Mutex::default(),
             latency,
+            task_trends: Mutex::default(),
             counts: Counts::default(),
         };
         parts.caps = caps(&parts, &self.heap_how);

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::parts::Parts;
 use crate::incident::{self, BEFORE, Evidence, Incident, suspects};
 use crate::tasks::{task_profile, wait_profile};
+use crate::trend::Verdict;
 use crate::{CpuSpec, Fired, Observation, Profile, ProfileError};
 
 /// How long a capture waits for somebody else's CPU profile to end.
@@ -55,7 +56,7 @@ impl Capture {
             kind: self.fired.kind.to_owned(),
             why: self.fired.why.clone(),
             place: self.fired.place,
-            verdict: Some(self.fired.verdict.clone().unwrap_or(status.verdict)),
+            verdict: Some(self.verdict(status.verdict)),
             limit: status.limit,
             memory: self.parts.memory.series().iter().collect(),
             observations: self.observations.clone(),
@@ -63,6 +64,11 @@ impl Capture {
             evidence,
             notes,
         }
+    }
+
+    /// What the trigger rests on, else what all readings say.
+    fn verdict(&self, status: Verdict) -> Verdict {
+        self.fired.verdict.clone().map_or(status, |verdict| self.parts.memory.explain(verdict))
     }
 
     fn noted(

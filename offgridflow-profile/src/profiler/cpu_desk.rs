@@ -1,5 +1,6 @@
 //! The thread that owns the CPU engine: it takes a capture when one is ordered, and between orders window after window if told to.
 
+use std::cell::Cell;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -74,7 +75,12 @@ impl CpuDesk {
         windows: Option<(CpuSpec, Keep)>,
     ) -> Result<Self, ProfileError> {
         let shared = Arc::<Shared>::default();
-        let worker = Worker { engine: Arc::clone(&engine), shared: Arc::clone(&shared), windows };
+        let worker = Worker {
+            engine: Arc::clone(&engine),
+            shared: Arc::clone(&shared),
+            windows,
+            sampling: Cell::new(false),
+        };
         let thread = spawn("profiler-cpu", move || worker.run())?;
         Ok(Self { engine, shared, thread: Some(thread) })
     }
@@ -133,6 +139,8 @@ struct Worker {
     engine: Arc<dyn CpuProfiler>,
     shared: Arc<Shared>,
     windows: Option<(CpuSpec, Keep)>,
+    /// Whether a window has ended and the next one is under way.
+    sampling: Cell<bool>,
 }
 
 impl Worker {
@@ -143,6 +151,9 @@ impl Worker {
                 (None, Some((spec, keep))) => self.window(spec, keep),
                 (None, None) => {}
             }
+        }
+        if self.sampling.get() {
+            self.engine.discard();
         }
         if let Some(order) = self.shared.state().order.take() {
             (order.reply)(Err(ProfileError::Ended));
@@ -165,6 +176,9 @@ impl Worker {
     }
 
     fn capture(&self, order: Order) {
+        if self.sampling.replace(false) {
+            self.engine.discard(); // a window that has only just begun
+        }
         let cancelled = |state: &State| state.taken.as_ref().is_none_or(|taken| taken.cancelled);
         let result = self.engine.start(&order.spec).and_then(|()| {
             if self.sleep(order.spec.expected, |state| state.stop || cancelled(state)) {
@@ -175,16 +189,22 @@ impl Worker {
             }
         });
         (order.reply)(result);
+        if self.windows.is_none() {
+            crate::sys::glibc::trim(); // once a capture, not once a window
+        }
         self.shared.state().taken = None;
     }
 
     /// A window ends early when a capture is ordered; what it has seen is kept.
     fn window(&self, spec: &CpuSpec, keep: &Keep) {
         let interrupted = |state: &State| state.stop || state.order.is_some();
-        let profile = self.engine.start(spec).and_then(|()| {
-            self.sleep(spec.expected, interrupted);
-            self.engine.drain()
+        let begun = if self.sampling.replace(true) { Ok(()) } else { self.engine.start(spec) };
+        let profile = begun.and_then(|()| {
+            let whole = self.sleep(spec.expected, interrupted);
+            self.sampling.set(whole);
+            if whole { self.engine.rotate(spec) } else { self.engine.drain() }
         });
+        self.sampling.set(self.sampling.get() && profile.is_ok());
         let failure = profile.as_ref().err().map(ToString::to_string);
         self.shared.state().failure = failure;
         match profile {
@@ -245,6 +265,7 @@ mod tests {
                 period: 1,
                 period_kind: kind,
                 comments: vec![],
+                mappings: vec![],
             })
         }
 

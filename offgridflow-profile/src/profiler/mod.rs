@@ -8,11 +8,13 @@ mod desk;
 mod latency;
 mod observer;
 mod parts;
+mod task_trends;
 mod watcher;
 
 pub use builder::{Cpu, ProfilerBuilder};
 pub use caps::{Capability, Caps, Support};
 pub use latency::LatencyFeed;
 pub use parts::{IncidentSummary, Profiler, ProfilerStats};
+pub use task_trends::TaskTrend;
 #[cfg(feature = "http")]
 pub(crate) use {desk::Desk, parts::Parts};

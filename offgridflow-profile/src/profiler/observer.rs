@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::latency::LatencyFeed;
-use crate::cpu::usage::cpu_time;
+use crate::cpu::usage::{cpu_time, cpu_waited};
 use crate::tasks::{TaskSite, Waited, tasks, waits};
 use crate::{MemoryWatch, Observation, Place, ProcSource, TaskCount, WaitTime};
 
@@ -13,7 +13,8 @@ pub(super) struct Observer {
     memory: Arc<MemoryWatch>,
     proc: ProcSource,
     latency: LatencyFeed,
-    cpu: Option<(Duration, Duration)>, // when, and CPU time by then
+    cpu: Option<(Duration, Duration)>,     // when, and CPU time by then
+    starved: Option<(Duration, Duration)>, // when, and time waited for a core by then
     waits: HashMap<Place, Before>,
 }
 
@@ -27,7 +28,7 @@ struct Before {
 
 impl Observer {
     pub(super) fn new(memory: Arc<MemoryWatch>, latency: LatencyFeed) -> Self {
-        Self { memory, proc: ProcSource::new(), latency, cpu: None, waits: HashMap::new() }
+        Self { memory, proc: ProcSource::new(), latency, cpu: None, starved: None, waits: HashMap::new() }
     }
 
     pub(super) fn observe(&mut self, at: Duration) -> Observation {
@@ -35,19 +36,13 @@ impl Observer {
         let mut seen = Observation::new(at);
         seen.memory_bytes = Some(reading.in_use_bytes());
         seen.limit_bytes = limit.map(|limit| limit.bytes);
-        seen.cpu_cores = self.cpu_cores(at);
+        seen.cpu_cores = cpu_time().and_then(|used| cores(&mut self.cpu, at, used));
+        seen.cpu_waited = cpu_waited().and_then(|waited| cores(&mut self.starved, at, waited));
         seen.pressure = self.proc.pressure().map(|pressure| pressure.some.share_10s);
         seen.latency_p99 = self.latency.take_p99();
         seen.tasks = tasks().iter().take(Observation::PLACES).map(count).collect();
         seen.waits = self.waits(at, &waits());
         seen
-    }
-
-    fn cpu_cores(&mut self, at: Duration) -> Option<f64> {
-        let used = cpu_time()?;
-        let (then, before) = self.cpu.replace((at, used))?;
-        let passed = at.checked_sub(then)?.as_secs_f64();
-        (passed > 0.0).then(|| used.saturating_sub(before).as_secs_f64() / passed)
     }
 
     fn waits(&mut self, at: Duration, sites: &[Waited]) -> Vec<WaitTime> {
@@ -74,6 +69,13 @@ impl Observer {
     }
 }
 
+/// Time of threads since the last observation, by time: as cores. A thread that ended takes its time along, so it may seem less.
+fn cores(last: &mut Option<(Duration, Duration)>, at: Duration, spent: Duration) -> Option<f64> {
+    let (then, before) = last.replace((at, spent))?;
+    let passed = at.checked_sub(then)?.as_secs_f64();
+    (passed > 0.0).then(|| spent.saturating_sub(before).as_secs_f64() / passed)
+}
+
 fn count(site: &TaskSite) -> TaskCount {
     TaskCount { place: Place { name: site.name, file: site.file, line: site.line }, live: site.live }
 }
@@ -88,7 +90,16 @@ mod tests {
 
     fn site(waiting: u64, waits: u64, millis: u64) -> Waited {
         let (waited, longest) = (Duration::from_millis(millis), Duration::ZERO);
-        Waited { name: "pool", file: "pool.rs", line: 1, waiting, waits, waited, longest }
+        Waited {
+            name: "pool",
+            kind: crate::WaitKind::Other,
+            file: "pool.rs",
+            line: 1,
+            waiting,
+            waits,
+            waited,
+            longest,
+        }
     }
 
     #[test]

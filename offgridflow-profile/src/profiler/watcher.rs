@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -13,7 +13,7 @@ use super::capture::Capture;
 use super::desk::{Desk, join, spawn};
 use super::observer::Observer;
 use super::parts::Parts;
-use crate::tasks::{task_profile, wait_profile};
+use crate::tasks::{task_profile, tasks, wait_profile};
 use crate::{Observation, ProfileError};
 
 /// Observations kept: ten minutes at one a second.
@@ -84,7 +84,9 @@ struct Watch {
 
 impl Watch {
     fn tick(&mut self, at: Duration) {
-        let seen = self.observer.observe(at);
+        let mut seen = self.observer.observe(at);
+        seen.late = self.late(at);
+        self.parts.task_trends.lock().unwrap_or_else(PoisonError::into_inner).count(at, &tasks());
         let wall = SystemTime::now();
         let fired = self.parts.engine().step(&seen, wall);
         if self.seen.len() == OBSERVATIONS {
@@ -108,6 +110,12 @@ impl Watch {
             }
         }
         self.windows(at);
+    }
+
+    /// How much later than it should this observation comes, where one or more are missing before it.
+    fn late(&self, at: Duration) -> Duration {
+        let passed = self.seen.back().map_or(Duration::ZERO, |before| at.saturating_sub(before.at));
+        if passed > 2 * self.pace.observe { passed - self.pace.observe } else { Duration::ZERO }
     }
 
     /// What is known without sampling goes into the ring here; a snapshot of the heap takes long, so elsewhere.

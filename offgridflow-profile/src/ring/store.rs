@@ -23,8 +23,8 @@ use crate::{Profile, ProfileError};
 /// # let folder = tempfile::tempdir()?;
 /// # let profile = |began| Profile {
 /// #     kinds: vec![ValueKind::new("samples", "count")],
-/// #     stacks: vec![Stack { frames: vec![Frame { function: "parse".to_owned(), file: None, line: None }], values: vec![7], labels: vec![] }],
-/// #     began, duration: Duration::from_secs(10), period: 1, period_kind: ValueKind::new("samples", "count"), comments: vec![],
+/// #     stacks: vec![Stack { frames: vec![Frame::named("parse")], values: vec![7], labels: vec![] }],
+/// #     began, duration: Duration::from_secs(10), period: 1, period_kind: ValueKind::new("samples", "count"), comments: vec![], mappings: vec![],
 /// # };
 /// let ring = Ring::dir(folder.path(), 64 << 20, Duration::from_secs(24 * 3_600))?;
 /// let now = SystemTime::now();

@@ -1,11 +1,14 @@
 //! Where memory readings come from.
 
+mod allocator;
 mod cgroup;
 mod pressure;
 mod procfs;
 #[cfg(feature = "sysinfo")]
 mod system;
 
+pub use allocator::AllocatorStats;
+pub(crate) use allocator::{AllocatorSource, program_allocator};
 pub use cgroup::GroupMemory;
 pub use pressure::{Pressure, Stall};
 pub use procfs::{MemoryDetail, ProcSource, Resident};
@@ -28,6 +31,8 @@ pub struct MemoryReading {
     pub swap_bytes: Option<u64>,
     /// The most that was ever resident.
     pub peak_rss_bytes: Option<u64>,
+    /// The kernel's, for this process: page tables.
+    pub kernel_bytes: Option<u64>,
     /// Address space, most of it never touched.
     pub virtual_bytes: u64,
     /// Threads.

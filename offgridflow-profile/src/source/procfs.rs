@@ -119,6 +119,7 @@ fn parse_status(text: &str) -> Result<MemoryReading, &'static str> {
         anon_bytes: kilobytes(text, "RssAnon"),
         file_bytes: kilobytes(text, "RssFile"),
         swap_bytes: kilobytes(text, "VmSwap"),
+        kernel_bytes: kilobytes(text, "VmPTE"),
         peak_rss_bytes: kilobytes(text, "VmHWM"),
         virtual_bytes: kilobytes(text, "VmSize").ok_or("VmSize")?,
         threads: field(text, "Threads").and_then(|value| value.parse().ok()),

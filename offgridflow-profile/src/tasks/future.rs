@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use pin_project_lite::pin_project;
 
+use super::awaiting::Polling;
 use super::site::Counters;
 
 /// Counts a future as a task of the place that wraps it.
@@ -27,7 +28,10 @@ pub trait Profiled: Future + Sized {
     #[track_caller]
     fn profiled(self, name: &'static str) -> ProfiledFuture<Self> {
         let site = Counters::of(name, Location::caller());
-        ProfiledFuture { future: self, task: Task { site, born: site.start(), completed: false } }
+        ProfiledFuture {
+            future: self,
+            task: Task { site, born: site.start(), polled: false, completed: false },
+        }
     }
 }
 
@@ -48,12 +52,13 @@ pin_project! {
 struct Task {
     site: &'static Counters,
     born: u64,
+    polled: bool,
     completed: bool,
 }
 
 impl Drop for Task {
     fn drop(&mut self) {
-        self.site.end(self.born, self.completed);
+        self.site.end(self.born, self.polled, self.completed);
     }
 }
 
@@ -62,11 +67,32 @@ impl<F: Future> Future for ProfiledFuture<F> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let began = Instant::now();
+        let site = this.task.site;
+        let running = Running::begin(site, !std::mem::replace(&mut this.task.polled, true));
         let polled = this.future.poll(context);
-        this.task.site.polled(began.elapsed());
+        drop(running);
         this.task.completed |= polled.is_ready();
         polled
+    }
+}
+
+/// A poll under way; it ends when this is dropped, also by a panic.
+struct Running {
+    site: &'static Counters,
+    began: Instant,
+    _polling: Polling,
+}
+
+impl Running {
+    fn begin(site: &'static Counters, first: bool) -> Self {
+        site.runs(first);
+        Self { site, began: Instant::now(), _polling: Polling::begin(site) }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.site.polled(self.began.elapsed());
     }
 }
 

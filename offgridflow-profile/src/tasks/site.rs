@@ -2,9 +2,7 @@ use std::collections::HashMap;
 use std::panic::Location;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{OnceLock, PoisonError, RwLock};
-use std::time::{Duration, Instant, SystemTime};
-
-use crate::{Frame, Profile, Stack, ValueKind};
+use std::time::{Duration, Instant};
 
 /// Places told apart; tasks of later ones count as the last, "other".
 const SITES: usize = 1_024;
@@ -17,6 +15,8 @@ pub(super) struct Counters {
     started: AtomicU64,
     completed: AtomicU64,
     dropped: AtomicU64,
+    unpolled: AtomicU64, // those that were dropped before their first poll are taken off
+    running: AtomicU64,
     polls: AtomicU64,
     busy_nanos: AtomicU64,
     longest_nanos: AtomicU64,
@@ -35,6 +35,10 @@ pub struct TaskSite {
     pub line: u32,
     /// Tasks that are there now.
     pub live: u64,
+    /// Of those, the ones that were not polled yet.
+    pub unpolled: u64,
+    /// The ones that are being polled.
+    pub running: u64,
     /// Mean age of those.
     pub mean_age: Duration,
     /// Tasks ever started.
@@ -82,6 +86,8 @@ impl Counters {
             started: zero(),
             completed: zero(),
             dropped: zero(),
+            unpolled: zero(),
+            running: zero(),
             polls: zero(),
             busy_nanos: zero(),
             longest_nanos: zero(),
@@ -105,23 +111,37 @@ impl Counters {
     /// A task begins; when, for its end.
     pub(super) fn start(&self) -> u64 {
         let born = now_nanos();
+        self.unpolled.fetch_add(1, Relaxed);
         self.started.fetch_add(1, Relaxed);
         self.born_nanos.fetch_add(signed(born), Relaxed);
         born
     }
 
+    /// A poll begins.
+    pub(super) fn runs(&self, first: bool) {
+        self.running.fetch_add(1, Relaxed);
+        if first {
+            self.unpolled.fetch_sub(1, Relaxed);
+        }
+    }
+
+    /// A poll ends.
     pub(super) fn polled(&self, took: Duration) {
+        self.running.fetch_sub(1, Relaxed);
         self.polls.fetch_add(1, Relaxed);
         self.busy_nanos.fetch_add(nanos(took), Relaxed);
         self.longest_nanos.fetch_max(nanos(took), Relaxed);
     }
 
-    pub(super) fn end(&self, born: u64, completed: bool) {
+    pub(super) fn end(&self, born: u64, polled: bool, completed: bool) {
+        if !polled {
+            self.unpolled.fetch_sub(1, Relaxed);
+        }
         self.born_nanos.fetch_sub(signed(born), Relaxed);
         if completed { &self.completed } else { &self.dropped }.fetch_add(1, Relaxed);
     }
 
-    fn read(&self) -> TaskSite {
+    pub(super) fn read(&self) -> TaskSite {
         // The ends first: what begins meanwhile must not be missing from what has ended.
         let (completed, dropped) = (self.completed.load(Relaxed), self.dropped.load(Relaxed));
         let (born, started) = (self.born_nanos.load(Relaxed), self.started.load(Relaxed));
@@ -133,6 +153,8 @@ impl Counters {
             file: self.place.map_or("", Location::file),
             line: self.place.map_or(0, Location::line),
             live,
+            unpolled: self.unpolled.load(Relaxed).min(live),
+            running: self.running.load(Relaxed).min(live),
             mean_age: Duration::from_nanos(mean),
             started,
             completed,
@@ -149,6 +171,14 @@ fn signed(nanos: u64) -> i64 {
     i64::try_from(nanos).unwrap_or(i64::MAX)
 }
 
+impl TaskSite {
+    /// Tasks that wait to be woken, or to be polled again.
+    #[must_use]
+    pub const fn waiting(&self) -> u64 {
+        self.live.saturating_sub(self.unpolled).saturating_sub(self.running)
+    }
+}
+
 /// Every place that started a task, those with the most alive first.
 #[must_use]
 pub fn tasks() -> Vec<TaskSite> {
@@ -157,27 +187,4 @@ pub fn tasks() -> Vec<TaskSite> {
     sites.extend(Some(other().read()).filter(|site| site.started > 0));
     sites.sort_by(|a, b| b.live.cmp(&a.live).then_with(|| a.name.cmp(b.name)));
     sites
-}
-
-/// The tasks that are there now as a profile with one frame a place, which is what Go's `goroutine` profile is.
-#[must_use]
-pub fn task_profile() -> Profile {
-    let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-    let stack = |site: TaskSite| Stack {
-        frames: vec![frame(site.name, site.file, site.line)],
-        values: vec![count(site.live)],
-        labels: Vec::new(),
-    };
-    let kind = ValueKind::new("goroutine", "count");
-    of_now(vec![kind.clone()], kind, tasks().into_iter().map(stack).collect())
-}
-
-pub(super) fn frame(name: &str, file: &str, line: u32) -> Frame {
-    let known = !file.is_empty();
-    Frame { function: name.to_owned(), file: known.then(|| file.to_owned()), line: known.then_some(line) }
-}
-
-pub(super) fn of_now(kinds: Vec<ValueKind>, period_kind: ValueKind, stacks: Vec<Stack>) -> Profile {
-    let (began, duration) = (SystemTime::now(), Duration::ZERO);
-    Profile { kinds, stacks, began, duration, period: 1, period_kind, comments: Vec::new() }
 }

@@ -2,13 +2,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::site::{frame, nanos, of_now};
-use crate::{Profile, Stack, ValueKind};
+use super::awaiting::{self, Pair};
+use super::site::nanos;
 
 /// A place that waits: for a lock, a connection, somebody else's load. Made by [`wait_site!`](crate::wait_site).
 #[derive(Debug)]
 pub struct WaitSite {
     name: &'static str,
+    kind: WaitKind,
     file: &'static str,
     line: u32,
     known: AtomicBool,
@@ -18,12 +19,24 @@ pub struct WaitSite {
     longest: AtomicU64,
 }
 
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "kebab-case"))]
+pub enum WaitKind {
+    /// A lock, which somebody in this process holds: what Go's `mutex` profile is of.
+    Lock,
+    /// Anything else: a connection, an answer, somebody else's load.
+    Other,
+}
+
 /// What a place waited.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Waited {
     /// The name it was given.
     pub name: &'static str,
+    /// What it waits for.
+    pub kind: WaitKind,
     /// The source file.
     pub file: &'static str,
     /// The line.
@@ -43,9 +56,10 @@ static SITES: Mutex<Vec<&'static WaitSite>> = Mutex::new(Vec::new());
 impl WaitSite {
     /// A place; [`wait_site!`](crate::wait_site) fills in file and line.
     #[must_use]
-    pub const fn new(name: &'static str, file: &'static str, line: u32) -> Self {
+    pub const fn new(name: &'static str, kind: WaitKind, file: &'static str, line: u32) -> Self {
         Self {
             name,
+            kind,
             file,
             line,
             known: AtomicBool::new(false),
@@ -62,12 +76,13 @@ impl WaitSite {
             SITES.lock().unwrap_or_else(PoisonError::into_inner).push(self);
         }
         self.waiting.fetch_add(1, Relaxed);
-        WaitGuard { site: self, began: Instant::now() }
+        WaitGuard { site: self, task: awaiting::enter(self), began: Instant::now() }
     }
 
-    fn read(&self) -> Waited {
+    pub(super) fn read(&self) -> Waited {
         Waited {
             name: self.name,
+            kind: self.kind,
             file: self.file,
             line: self.line,
             waiting: self.waiting.load(Relaxed),
@@ -83,12 +98,16 @@ impl WaitSite {
 #[must_use = "the wait ends when this is dropped"]
 pub struct WaitGuard {
     site: &'static WaitSite,
+    task: Option<&'static Pair>,
     began: Instant,
 }
 
 impl Drop for WaitGuard {
     fn drop(&mut self) {
         let took = nanos(self.began.elapsed());
+        if let Some(task) = self.task {
+            task.leave();
+        }
         self.site.waiting.fetch_sub(1, Relaxed);
         self.site.waits.fetch_add(1, Relaxed);
         self.site.nanos.fetch_add(took, Relaxed);
@@ -110,10 +129,51 @@ impl Drop for WaitGuard {
 /// println!("{} waits of {:?} together, the longest {:?}", pool.waits, pool.waited, pool.longest);
 /// # assert_eq!(pool.waits, 1);
 /// ```
+///
+/// A wait for a lock that somebody in this process holds is told apart, and is in [`lock_profile`](crate::lock_profile) too:
+///
+/// ```
+/// use offgridflow_profile::{WaitKind, wait_site, waits};
+/// # let table = std::sync::Mutex::new(7);
+/// let table = {
+///     let _waiting = wait_site!(lock "table");
+///     table.lock().unwrap()
+/// };
+/// # drop(table);
+/// assert!(waits().iter().any(|site| site.name == "table" && site.kind == WaitKind::Lock));
+/// ```
+///
+/// Around a future, what does not have to wait is not counted: a cache's hits, a pool with room.
+///
+/// ```
+/// use offgridflow_profile::{wait_site, waits};
+/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+/// # runtime.block_on(async {
+/// let load = async { tokio::task::yield_now().await };
+/// wait_site!("flight", load).await;
+/// wait_site!("hit", std::future::ready(7)).await;
+/// assert!(waits().iter().any(|site| site.name == "flight" && site.waits == 1));
+/// assert!(!waits().iter().any(|site| site.name == "hit"));
+/// # });
+/// ```
+///
+/// While a [profiled](crate::Profiled) task is polled, the wait is put down to the task's place as well:
+/// [`task_profile`](crate::task_profile) shows how many tasks of which place wait where.
 #[macro_export]
 macro_rules! wait_site {
-    ($name:literal) => {{
-        static SITE: $crate::WaitSite = $crate::WaitSite::new($name, file!(), line!());
+    (lock $name:literal) => {
+        $crate::wait_site!(@ $name, $crate::WaitKind::Lock)
+    };
+    ($name:literal) => {
+        $crate::wait_site!(@ $name, $crate::WaitKind::Other)
+    };
+    ($name:literal, $future:expr) => {{
+        static SITE: $crate::WaitSite =
+            $crate::WaitSite::new($name, $crate::WaitKind::Other, file!(), line!());
+        $crate::WaitingFuture::new(&SITE, $future)
+    }};
+    (@ $name:literal, $kind:expr) => {{
+        static SITE: $crate::WaitSite = $crate::WaitSite::new($name, $kind, file!(), line!());
         SITE.enter()
     }};
 }
@@ -125,17 +185,4 @@ pub fn waits() -> Vec<Waited> {
         SITES.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|site| site.read()).collect();
     sites.sort_by(|a, b| b.waited.cmp(&a.waited).then_with(|| a.name.cmp(b.name)));
     sites
-}
-
-/// The waits that ended as a profile of `contentions` and `delay`, which is what Go's `block` and `mutex` profiles are.
-#[must_use]
-pub fn wait_profile() -> Profile {
-    let number = |count: u128| i64::try_from(count).unwrap_or(i64::MAX);
-    let stack = |site: Waited| Stack {
-        frames: vec![frame(site.name, site.file, site.line)],
-        values: vec![number(site.waits.into()), number(site.waited.as_nanos())],
-        labels: Vec::new(),
-    };
-    let kinds = vec![ValueKind::new("contentions", "count"), ValueKind::new("delay", "nanoseconds")];
-    of_now(kinds, ValueKind::new("contentions", "count"), waits().into_iter().map(stack).collect())
 }

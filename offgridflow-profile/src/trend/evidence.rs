@@ -120,7 +120,7 @@ impl Evidence {
             }
         };
         match shape {
-            Shape::Leak => {
+            Shape::Leak | Shape::Retention => {
                 let eta = time_to_limit
                     .map(|(soon, late)| format!(", limit in {} to {}", Spoken(soon), Spoken(late)));
                 format!("leak: grows by {rate} over {over}, {sure}{steps}{}", eta.unwrap_or_default())

@@ -8,6 +8,7 @@ mod family;
 mod flat;
 mod floor;
 mod mann_kendall;
+mod retention;
 #[cfg(feature = "families")]
 mod rival;
 mod sawtooth;

@@ -36,6 +36,8 @@ pub enum Shape {
     Leak,
     /// It grew, and grows less and less.
     WarmUp,
+    /// It grows by what the allocator keeps, not by what the program does: see [`Verdict::explained`].
+    Retention,
     /// It jumped, and stands still apart from that.
     Step,
     /// If it grows at all, it does so by less than what matters.

@@ -108,6 +108,9 @@ struct Armed {
     trigger: Trigger,
     detector: Detector,
     since: Option<Duration>,
+    held_at: Duration, // the last observation on which it held, while `since` is known
+    unseen: Duration,  // time since `since` of which nothing is known
+    gap: bool,         // whether there was a gap since `held_at`
     rests_until: Option<Duration>,
     withheld_now: bool,
     seen: Option<String>,
@@ -126,13 +129,15 @@ enum Detector {
 struct Level {
     seen: String,
     holds: bool,
+    /// It does not hold, and that is no evidence against it.
+    excused: bool,
     place: Option<Place>,
     verdict: Option<Verdict>,
 }
 
 impl Level {
     fn of(holds: bool, seen: String) -> Self {
-        Self { seen, holds, place: None, verdict: None }
+        Self { seen, holds, excused: false, place: None, verdict: None }
     }
 }
 
@@ -181,6 +186,9 @@ impl Armed {
             trigger,
             detector,
             since: None,
+            held_at: Duration::ZERO,
+            unseen: Duration::ZERO,
+            gap: false,
             rests_until: None,
             withheld_now: false,
             seen: None,
@@ -192,13 +200,10 @@ impl Armed {
     fn step(&mut self, seen: &Observation, wall: SystemTime, budget: &mut Budget) -> Option<Fired> {
         let level = self.level(seen);
         self.seen = level.as_ref().map(|level| level.seen.clone());
-        let Some(level) = level.filter(|level| level.holds) else {
-            (self.since, self.withheld_now) = (None, false);
-            return None;
-        };
-        let since = *self.since.get_or_insert(seen.at);
+        let level = self.held(seen, level)?;
+        let held = self.hold(seen);
         let rests = self.rests_until.is_some_and(|until| seen.at < until);
-        if rests || seen.at.saturating_sub(since) < self.trigger.lasting {
+        if rests || held < self.trigger.lasting {
             return None;
         }
         if !budget.take(wall) {
@@ -207,10 +212,38 @@ impl Armed {
         }
         self.fired += 1;
         (self.since, self.withheld_now) = (None, false);
-        self.rests_until = Some(seen.at + self.trigger.cooldown);
+        self.rests_until = Some(seen.at.saturating_add(self.trigger.cooldown));
         let why = format!("{}: {}", self.trigger, level.seen);
-        let held = seen.at.saturating_sub(since);
         Some(Fired { kind: self.trigger.kind(), why, held, place: level.place, verdict: level.verdict })
+    }
+
+    /// The level, if it holds. If not it starts over, unless that may be for want of evidence: then it goes on as it was, for as long as it is asked
+    /// to hold at most.
+    fn held(&mut self, seen: &Observation, level: Option<Level>) -> Option<Level> {
+        let gap = level.as_ref().is_none_or(|level| level.excused || !seen.late.is_zero());
+        let level = level.filter(|level| level.holds);
+        if level.is_none() {
+            let blind = seen.at.saturating_sub(self.held_at);
+            if gap && self.since.is_some() && blind <= self.trigger.lasting {
+                self.gap = true;
+            } else {
+                (self.since, self.withheld_now) = (None, false);
+            }
+        }
+        level
+    }
+
+    /// For how long it has held, without the time of which nothing is known.
+    fn hold(&mut self, seen: &Observation) -> Duration {
+        let before = std::mem::replace(&mut self.held_at, seen.at);
+        let gap = std::mem::replace(&mut self.gap, false);
+        let Some(since) = self.since else {
+            (self.since, self.unseen) = (Some(seen.at), Duration::ZERO);
+            return Duration::ZERO;
+        };
+        let unseen = if gap { seen.at.saturating_sub(before) } else { seen.late };
+        self.unseen = self.unseen.saturating_add(unseen);
+        seen.at.saturating_sub(since).saturating_sub(self.unseen)
     }
 
     /// What is seen; `None` where that is not known.
@@ -219,7 +252,12 @@ impl Armed {
             Watch::Leak { .. } | Watch::TimeToLimit { .. } => self.memory(seen),
             Watch::Cpu { cores } => {
                 let busy = seen.cpu_cores?;
-                Some(Level::of(busy > *cores, format!("{busy:.2} cores")))
+                let waited = seen.cpu_waited.unwrap_or(0.0);
+                let words = match waited >= 0.01 {
+                    true => format!("{busy:.2} cores, {waited:.2} more were wanted and not given"),
+                    false => format!("{busy:.2} cores"),
+                };
+                Some(Level { excused: busy + waited > *cores, ..Level::of(busy > *cores, words) })
             }
             Watch::Latency { p99 } => {
                 let latency = seen.latency_p99?;
@@ -255,7 +293,7 @@ impl Armed {
             (Detector::Window { detector, judged, last }, Watch::TimeToLimit { less_than, .. }) => {
                 detector.set_limit(Some(seen.limit_bytes?));
                 detector.push(seen.at, bytes);
-                if judged.is_none_or(|judged| seen.at >= judged + JUDGE_EVERY) {
+                if judged.is_none_or(|judged| seen.at >= judged.saturating_add(JUDGE_EVERY)) {
                     (*judged, *last) = (Some(seen.at), Some(detector.verdict()));
                 }
                 let verdict = last.clone()?;
@@ -268,7 +306,7 @@ impl Armed {
     }
 
     fn explain(&self, now: Duration, spent: bool) -> Explanation {
-        let held = self.since.map(|since| now.saturating_sub(since));
+        let held = self.since.map(|since| now.saturating_sub(since).saturating_sub(self.unseen));
         let rests = self.rests_until.map(|until| until.saturating_sub(now)).filter(|left| !left.is_zero());
         let state = match (&self.seen, rests, held) {
             (None, _, _) => TriggerState::Blind,
@@ -289,6 +327,8 @@ impl Armed {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::{TaskCount, TrendOptions, WaitTime};
 
@@ -324,6 +364,63 @@ mod tests {
         assert!(fired.is_empty(), "{fired:?}");
         let fired = run(&mut engine, 100..120, |seen| seen.cpu_cores = Some(1.9));
         assert_eq!(fired.iter().map(|(second, _)| *second).collect::<Vec<_>>(), [110]);
+    }
+
+    fn busy(engine: &mut TriggerEngine, seconds: std::ops::Range<u64>) -> Vec<u64> {
+        let fired = run(engine, seconds, |seen| seen.cpu_cores = Some(1.9));
+        fired.into_iter().map(|(second, _)| second).collect()
+    }
+
+    /// A process that is not given CPU time observes late, and shows less than it wants.
+    #[test]
+    fn a_gap_is_neither_for_nor_against_a_level() {
+        let mut engine = TriggerEngine::new(vec![Trigger::cpu_above(1.0)], Budget::default());
+        assert!(busy(&mut engine, 0..6).is_empty());
+        let mut late = at(11);
+        (late.cpu_cores, late.late) = (Some(0.4), Duration::from_secs(5));
+        assert!(engine.step(&late, wall(11)).is_empty());
+        // Five seconds held before the gap, and five must hold after it.
+        assert_eq!(busy(&mut engine, 12..30), [17]);
+    }
+
+    #[test]
+    fn what_was_wanted_and_not_given_does_not_break_a_level() {
+        let starved = |waited: f64| {
+            let mut engine = TriggerEngine::new(vec![Trigger::cpu_above(1.0)], Budget::default());
+            let fired = run(&mut engine, 0..60, |seen| {
+                let given = if seen.at.as_secs() % 4 == 3 { 0.4 } else { 1.9 };
+                (seen.cpu_cores, seen.cpu_waited) =
+                    (Some(given), Some(1.9 - given).map(|less| less * waited));
+            });
+            fired.into_iter().map(|(second, fired)| (second, fired.held)).next()
+        };
+        assert_eq!(starved(0.0), None, "the control: it did not want more");
+        let (second, held) = starved(1.0).unwrap();
+        assert!((18..=26).contains(&second) && held >= Duration::from_secs(10), "{second} {held:?}");
+        // What is wanted and never given does not hold: nothing was busy.
+        let mut engine = TriggerEngine::new(vec![Trigger::cpu_above(1.0)], Budget::default());
+        let fired =
+            run(&mut engine, 0..60, |seen| (seen.cpu_cores, seen.cpu_waited) = (Some(0.4), Some(1.5)));
+        assert!(fired.is_empty(), "{fired:?}");
+        let words = engine.explain(wall(60)).remove(0).to_string();
+        assert!(words.contains("1.50 more were wanted and not given"), "{words}");
+    }
+
+    #[test]
+    fn a_gap_that_is_too_long_starts_over() {
+        let mut engine = TriggerEngine::new(vec![Trigger::latency_above(Duration::ZERO)], Budget::default());
+        let slow = |seen: &mut Observation| seen.latency_p99 = Some(Duration::from_secs(1));
+        assert!(run(&mut engine, 0..9, slow).is_empty());
+        assert!(run(&mut engine, 9..20, |_| {}).is_empty(), "nobody answered: not known");
+        let fired = run(&mut engine, 20..40, slow);
+        assert_eq!(fired[0].0, 30, "ten seconds from the start");
+        let mut engine = TriggerEngine::new(vec![Trigger::latency_above(Duration::ZERO)], Budget::default());
+        let known = |seen: &mut Observation| {
+            if seen.at.as_secs() % 3 < 2 {
+                slow(seen);
+            }
+        };
+        assert!(!run(&mut engine, 0..40, known).is_empty(), "now and then nobody answered");
     }
 
     #[test]
@@ -401,6 +498,32 @@ mod tests {
         let kinds: Vec<&str> = fired.iter().map(|(_, fired)| fired.kind).collect();
         assert!(kinds.contains(&"leak") && kinds.contains(&"limit"), "{fired:?}");
         assert!(fired.iter().all(|(_, fired)| fired.verdict.is_some()));
+    }
+
+    proptest! {
+        /// Clocks step, both of them, and figures are whatever they are.
+        #[test]
+        fn arbitrary_observations_never_panic(
+            steps in proptest::collection::vec((any::<u64>(), any::<u64>(), any::<f64>(), any::<u64>(), 0_u64..1 << 40), 0..60)
+        ) {
+            let triggers = vec![
+                Trigger::leak(),
+                Trigger::time_to_limit(Duration::MAX),
+                Trigger::cpu_above(1.0).lasting(Duration::from_secs(1)).cooldown(Duration::MAX),
+                Trigger::latency_above(Duration::ZERO).lasting(Duration::MAX),
+                Trigger::pressure_above(0.1).lasting(Duration::ZERO).cooldown(Duration::ZERO),
+            ];
+            let mut engine = TriggerEngine::new(triggers, Budget::default());
+            for (at, late, figure, bytes, clock) in steps {
+                let mut seen = Observation::new(Duration::from_nanos(at));
+                seen.late = Duration::from_secs(late);
+                (seen.memory_bytes, seen.limit_bytes) = (Some(bytes), Some(bytes / 2));
+                (seen.cpu_cores, seen.cpu_waited, seen.pressure) = (Some(figure), Some(-figure), Some(figure));
+                seen.latency_p99 = Some(Duration::from_nanos(late));
+                engine.step(&seen, wall(clock));
+                let _ = engine.explain(wall(0));
+            }
+        }
     }
 
     #[test]

@@ -10,12 +10,18 @@ use std::time::Duration;
 pub struct Observation {
     /// When, since the start; later than the one before.
     pub at: Duration,
+    /// By how much it came too late, where observations are missing before it: a process that was not given CPU time, or a machine that stood
+    /// still. What a level does not show then is no evidence against it.
+    pub late: Duration,
     /// Memory in use, bytes.
     pub memory_bytes: Option<u64>,
     /// What it must not exceed, bytes.
     pub limit_bytes: Option<u64>,
     /// Cores in use since the observation before: CPU time by time.
     pub cpu_cores: Option<f64>,
+    /// Cores that threads of the process could have used and were not given, since the observation before: time in which they waited to
+    /// run, by time.
+    pub cpu_waited: Option<f64>,
     /// Share of the last ten seconds in which some task stood still for want of memory, 0 to 1.
     pub pressure: Option<f64>,
     /// What 99 % of the requests took at most, of those that the application reported.

@@ -1,0 +1,77 @@
+//! A process that is forked while it is profiled: a process of its own, since the child has what the parent had.
+#![cfg(all(feature = "heap", feature = "cpu-pprof", feature = "profiler", target_os = "linux"))]
+#![expect(unsafe_code, reason = "a fork is C's")]
+
+use std::alloc::System;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use offgridflow_profile::{
+    Cpu, CpuProfiler, CpuSpec, HeapProfiler, MemorySource, PprofCpu, ProcSource, Profiled, Profiler,
+    SampledHeap, Tracked, tasks, wait_site, waits,
+};
+
+#[global_allocator]
+static ALLOCATOR: Tracked<System> = Tracked::system();
+
+/// What a child does with what it has inherited; its exit code says how far it came.
+fn child(profiler: Profiler, heap: SampledHeap) -> i32 {
+    // It allocates: the sampler's tables are its own copies now.
+    let kept: Vec<Vec<u8>> = (0..2_000).map(|size| black_box(vec![1; size])).collect();
+    let Ok(snapshot) = heap.snapshot() else { return 11 };
+    if snapshot.samples == 0 || snapshot.sites.is_empty() {
+        return 12;
+    }
+    drop(kept);
+    // Counters go on.
+    drop(wait_site!("in the child"));
+    drop(async {}.profiled("in the child"));
+    if !waits().iter().any(|site| site.name == "in the child") || tasks().is_empty() {
+        return 13;
+    }
+    if ProcSource::new().read().is_err() {
+        return 14;
+    }
+    // A profile is under way in the parent: here it is an error, or a profile; never a wait.
+    if let Ok(()) = PprofCpu::new().start(&CpuSpec::default()) {
+        return 15;
+    }
+    drop(profiler); // its threads are not here: it leaks
+    0
+}
+
+#[test]
+fn a_forked_child_allocates_counts_and_ends() {
+    let heap = SampledHeap::start(4 << 10).unwrap();
+    let profiler = Profiler::builder().cpu(Cpu::always()).heap(heap).start().unwrap();
+    std::thread::sleep(Duration::from_millis(300)); // a window is under way
+    for round in 0..10 {
+        let running = profiler.clone();
+        // SAFETY: the child runs Rust code of its own copy of this thread, and ends without unwinding into the test's harness.
+        let pid = unsafe { libc::fork() };
+        if pid == 0 {
+            let code = child(running, heap);
+            // SAFETY: it ends the child at once.
+            unsafe { libc::_exit(code) };
+        }
+        assert!(pid > 0, "no fork");
+        assert_eq!(ended(pid), Some(0), "child {round}");
+    }
+    assert!(profiler.memory().reading.rss_bytes > 0, "and the parent goes on");
+}
+
+/// How a child ended; `None` when it hangs, or was killed by a signal.
+fn ended(pid: i32) -> Option<i32> {
+    let began = Instant::now();
+    let mut status = 0;
+    while began.elapsed() < Duration::from_secs(30) {
+        // SAFETY: it writes into `status` alone.
+        if unsafe { libc::waitpid(pid, &mut status, libc::WNOHANG) } == pid {
+            return libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // SAFETY: it is our own child.
+    unsafe { libc::kill(pid, libc::SIGKILL) };
+    None
+}
