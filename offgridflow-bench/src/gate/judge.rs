@@ -46,6 +46,8 @@ pub enum Verdict {
     New,
     /// Only the base has it.
     Missing,
+    /// Only the base has it, and that is allowed.
+    Retired,
     /// It failed, on at least one side.
     Broken,
 }

@@ -1,15 +1,24 @@
 //! The regression gate: two git revisions, unmodified criterion benchmarks, and a verdict with a proven rate of false alarms.
 
+mod allowance;
 mod build;
 mod cancel;
+mod contest;
 mod error;
 mod git;
 mod identical;
+mod journal;
 mod judge;
+mod markdown;
+mod page;
+mod records;
 mod report;
 mod round;
+mod rounds;
 mod run;
 mod session;
+mod settings;
+mod suite;
 mod weather;
 
 pub use cancel::Cancel;
@@ -19,3 +28,4 @@ pub use report::{GateReport, Judged, SCHEMA};
 pub use round::{Round, Statistic};
 pub use run::Gate;
 pub use session::Via;
+pub use settings::Settings;

@@ -1,5 +1,4 @@
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -23,9 +22,19 @@ pub struct Judged {
     pub rounds: usize,
     /// The figures, where there were rounds.
     pub figures: Option<Figures>,
+    /// Slow-downs up to this share do not matter here; absent, the rule's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed: Option<f64>,
     /// What went wrong, or what the reader should know.
     #[serde(default)]
     pub note: String,
+}
+
+impl Judged {
+    /// Told without rounds.
+    pub(crate) fn told(bench: String, verdict: Verdict, note: String) -> Self {
+        Self { bench, verdict, statistic: None, rounds: 0, figures: None, allowed: None, note }
+    }
 }
 
 /// All that a gate measured and said; the verdicts follow from the rounds in it.
@@ -39,6 +48,9 @@ pub struct GateReport {
     pub head: String,
     /// What it was judged by.
     pub rule: Rule,
+    /// Whether the head holds changes that are not committed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dirty: bool,
     /// Whether base against base differed: then nothing is red.
     pub environment_suspect: bool,
     /// The benchmarks, by name.
@@ -97,6 +109,11 @@ impl GateReport {
         }
     }
 
+    /// The number of the benchmark's next round, from 0.
+    pub(crate) fn next_round(&self, bench: &str, control: bool) -> usize {
+        self.raw.iter().filter(|round| round.bench == bench && round.control == control).count()
+    }
+
     /// Fills in what follows from the rounds: of every benchmark that has a statistic, and of the null control.
     pub(crate) fn judge(&mut self) {
         let mut suite: Vec<Evidence> = Vec::new();
@@ -106,7 +123,7 @@ impl GateReport {
         for nth in &measured {
             let one = &self.benches[*nth];
             let statistic = one.statistic.unwrap_or(Statistic::Median);
-            let mut evidence = Evidence::new(self.rule.slowdown);
+            let mut evidence = Evidence::new(one.allowed.unwrap_or(self.rule.slowdown));
             for round in self.raw.iter().filter(|round| round.bench == one.bench) {
                 let ln_ratio = round.ln_ratio(statistic);
                 if round.control {
@@ -130,79 +147,6 @@ impl GateReport {
             }
         }
     }
-
-    fn word(&self) -> &'static str {
-        match self.exit_code() {
-            0 => "pass",
-            1 => "regressed",
-            3 if self.environment_suspect => "environment suspect: base against base differs",
-            3 => "undecided",
-            _ => "not judged: a benchmark is missing or broken, or there is none",
-        }
-    }
-}
-
-/// Markdown, the weightiest first: for a terminal and for a pull request.
-impl fmt::Display for GateReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "<!-- offgridflow-bench -->\n**Benchmarks: {}** ({:.12} over {:.12}, seed {})\n",
-            self.word(),
-            self.head,
-            self.base,
-            self.rule.seed
-        )?;
-        writeln!(
-            f,
-            "| benchmark | verdict | ratio | 95 % interval | rounds | p | note |\n|---|---|---|---|---|---|---|"
-        )?;
-        let weight = |one: &Judged| match one.verdict {
-            Verdict::Regressed => 0,
-            Verdict::Broken | Verdict::Missing => 1,
-            Verdict::Undecided => 2,
-            Verdict::Improved => 3,
-            Verdict::New => 4,
-            Verdict::NoRegression => 5,
-            Verdict::Identical => 6,
-        };
-        let mut benches: Vec<&Judged> = self.benches.iter().collect();
-        benches.sort_by_key(|one| weight(one));
-        for one in benches {
-            row(one, f)?;
-        }
-        writeln!(
-            f,
-            "\nRed on identical programs at most {} % of the time; slow-downs up to {} % do not matter.",
-            100.0 * self.rule.alpha,
-            100.0 * self.rule.slowdown
-        )?;
-        self.notes.iter().try_for_each(|note| writeln!(f, "- {note}"))
-    }
-}
-
-fn row(one: &Judged, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let verdict = serde_json::to_value(one.verdict).ok();
-    let verdict = verdict.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default();
-    let figures = one.figures.as_ref();
-    let ratio =
-        figures.and_then(|figures| figures.centre).map_or(String::new(), |centre| format!("{centre:.3}"));
-    let interval = figures
-        .and_then(|figures| figures.ratio)
-        .map_or(String::new(), |ratio| format!("{:.3} to {:.3}", ratio.low, ratio.high));
-    let p = figures.map_or(String::new(), |figures| format!("{:.1e}", figures.p));
-    let unseen = match figures.and_then(|figures| figures.detectable) {
-        Some(ratio) => format!("less than {:+.1} % may go unseen; ", 100.0 * (ratio - 1.0)),
-        None => String::new(),
-    };
-    let safe = |text: &str| text.replace('|', "\\|").replace('\n', " ");
-    writeln!(
-        f,
-        "| {} | {verdict} | {ratio} | {interval} | {} | {p} | {unseen}{} |",
-        safe(&one.bench),
-        one.rounds,
-        safe(&one.note)
-    )
 }
 
 #[cfg(test)]
@@ -236,6 +180,7 @@ mod tests {
             statistic: Some(Statistic::Median),
             rounds: 0,
             figures: None,
+            allowed: None,
             note: String::new(),
         };
         let rule = Rule { seed: 9, ..Rule::default() };
@@ -244,6 +189,7 @@ mod tests {
             base: "b".repeat(40),
             head: "h".repeat(40),
             rule,
+            dirty: false,
             environment_suspect: false,
             benches: vec![bench],
             notes: Vec::new(),

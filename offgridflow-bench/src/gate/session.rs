@@ -253,7 +253,7 @@ fn listen(
 fn from_files(home: &Path) -> Result<Told, Trouble> {
     let measured =
         CriterionDir::new(home, "new").measurements().map_err(|error| Trouble::Bench(error.to_string()))?;
-    let block = |one: crate::Measurement| Block { name: one.name, samples: one.samples, sample_size: None };
+    let block = |one: crate::Measurement| Block { name: one.name, samples: one.samples };
     Ok(Told { measured: measured.into_iter().map(block).collect(), skipped: Vec::new() })
 }
 
