@@ -16,7 +16,7 @@ fn target() -> PathBuf {
 fn real() -> Project {
     let project = Project::empty();
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/real");
-    for file in ["Cargo.toml", "src/lib.rs", "benches/speed.rs"] {
+    for file in ["Cargo.toml", "src/lib.rs", "benches/speed.rs", "benches/more.rs"] {
         project.write(file, &std::fs::read_to_string(data.join(file)).unwrap());
     }
     // The versions that this workspace has; what the crate does not need falls out.
@@ -34,7 +34,8 @@ fn real() -> Project {
 }
 
 fn gate(project: &Project, more: &[&str]) -> (i32, String) {
-    let arguments = [&["gate", "--base", "HEAD~1", "--seed", "3"], more].concat();
+    let arguments =
+        [&["gate", "--base", "HEAD~1", "--seed", "3"], more, &["--", "--bench", "speed"]].concat();
     told(&project.command(&arguments).env("CARGO_TARGET_DIR", target()).output().unwrap())
 }
 

@@ -218,7 +218,7 @@ fn write(text: &str, path: &Path) -> Result<(), GateError> {
     fs::write(path, text).map_err(|error| failed(path, error))
 }
 
-fn read(path: &Path) -> Result<GateReport, GateError> {
+pub(super) fn read(path: &Path) -> Result<GateReport, GateError> {
     let text = fs::read(path)
         .map_err(|error| GateError::Setup(format!("cannot read {}: {error}", path.display())))?;
     serde_json::from_slice(&text)

@@ -3,4 +3,5 @@
 pub(crate) mod confirm;
 pub(crate) mod gate;
 pub(crate) mod history;
+pub(crate) mod replay;
 pub(crate) mod selftest;

@@ -145,7 +145,8 @@ fn difference(past: &Start, now: &Start) -> Option<&'static str> {
     }
 }
 
-fn milliseconds(spent: Duration) -> u64 {
+/// Whole milliseconds.
+pub(crate) fn milliseconds(spent: Duration) -> u64 {
     u64::try_from(spent.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -170,7 +171,7 @@ mod tests {
 
     fn round(round: usize) -> Round {
         let (bench, base, head) = ("p/t: b".to_owned(), vec![1.5], vec![2.5]);
-        Round { bench, round, control: false, base_first: true, base, head, waited_ms: 3 }
+        Round { bench, round, control: false, base_first: true, base, head, waited_ms: 3, took_ms: 4 }
     }
 
     #[test]

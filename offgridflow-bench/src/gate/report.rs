@@ -171,6 +171,7 @@ mod tests {
                     base,
                     head,
                     waited_ms: 0,
+                    took_ms: 0,
                 });
             }
         }

@@ -51,6 +51,9 @@ pub struct Round {
     /// Milliseconds that the round waited for a calmer machine.
     #[serde(default)]
     pub waited_ms: u64,
+    /// Milliseconds that its processes took, from their start to their end.
+    #[serde(default)]
+    pub took_ms: u64,
 }
 
 impl Round {

@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use super::contest::{Contest, Side};
-use super::journal::{Journal, Past};
+use super::journal::{Journal, Past, milliseconds};
 use super::judge::{Evidence, finished};
 use super::round::{base_first, kept};
 use super::session::{Stage, Trouble};
@@ -115,6 +115,7 @@ impl Measuring<'_> {
         control: bool,
     ) -> Result<Option<Round>, GateError> {
         let waited_ms = self.weather.wait(self.stage.cancel());
+        let began = Instant::now();
         let base_first = base_first(self.rule.seed, &contest.name, round, control);
         let other = if control { Side::Base } else { Side::Head };
         let order = if base_first { [Side::Base, other] } else { [other, Side::Base] };
@@ -131,7 +132,9 @@ impl Measuring<'_> {
         }
         let (second, first) = (sides.pop().unwrap_or_default(), sides.pop().unwrap_or_default());
         let (base, head) = if base_first { (first, second) } else { (second, first) };
-        let round = Round { bench: contest.name.clone(), round, control, base_first, base, head, waited_ms };
+        let bench = contest.name.clone();
+        let took_ms = milliseconds(began.elapsed());
+        let round = Round { bench, round, control, base_first, base, head, waited_ms, took_ms };
         self.journal.round(&round, self.spent())?;
         Ok(Some(round))
     }

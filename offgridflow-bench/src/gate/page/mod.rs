@@ -122,6 +122,7 @@ mod tests {
             base: vec![100.0 + round as f64 % 3.0; 10],
             head: vec![110.0; 10],
             waited_ms: 0,
+            took_ms: 0,
         };
         let judged = Judged {
             statistic: Some(Statistic::Median),
