@@ -74,7 +74,8 @@ impl Measuring<'_> {
         report.raw = past.rounds;
         let mut suite: Vec<Evidence> =
             contests.iter().map(|contest| evidence(contest, &report.raw, self.rule)).collect();
-        let controls = noisiest(contests);
+        // One revision against itself is its own control.
+        let controls = if report.base == report.head { Vec::new() } else { noisiest(contests) };
         for sweep in 1.. {
             let done = finished(&suite, self.rule);
             let mut active: Vec<usize> =

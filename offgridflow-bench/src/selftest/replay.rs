@@ -11,6 +11,9 @@ pub struct Replay {
     benches: Vec<Recorded>,
 }
 
+/// A fault is tried on at least so many rounds, drawn from the recorded ones with replacement.
+const LEAST_FAULTY: usize = 60;
+
 /// The rounds of one benchmark.
 #[derive(Debug, Clone)]
 struct Recorded {
@@ -203,12 +206,14 @@ impl Recorded {
     }
 
     fn is_red(&self, fault: Fault, level: f64, dice: &mut Dice) -> bool {
-        let coins =
-            |dice: &mut Dice| -> Vec<f64> { self.ln_ratios.iter().map(|ln| ln * dice.coin()).collect() };
+        let n = self.ln_ratios.len();
+        let length = n.max(LEAST_FAULTY);
+        let coins = |dice: &mut Dice| -> Vec<f64> {
+            (0..length).map(|_| self.ln_ratios[dice.below(n)] * dice.coin()).collect()
+        };
         match fault {
             Fault::FixedOrder => {
-                let n = self.second_over_first.len();
-                let drawn = (0..n).map(|_| self.second_over_first[dice.below(n)]).collect::<Vec<_>>();
+                let drawn = (0..length).map(|_| self.second_over_first[dice.below(n)]).collect::<Vec<_>>();
                 p_of(drawn, 0.0) <= level
             }
             Fault::DroppingAfterSeeing => {
