@@ -4,7 +4,7 @@
 # VERIFY_SEED picks the seed; without it, one nobody has seen.
 source "$(dirname "$0")/bench-lab.sh"
 
-if [ "${VERIFY_SIZE:-quick}" = full ]; then recorded 120 480; else recorded 20 150; fi
+if [ "${VERIFY_SIZE:-quick}" = full ]; then recorded 120 480 in; else recorded 20 165 'in cache'; fi
 size=()
 [ "${VERIFY_SIZE:-quick}" = full ] && size=(--full)
 [ -z "${VERIFY_SEED:-}" ] || size+=(--seed "$VERIFY_SEED")

@@ -37,6 +37,9 @@ pub(crate) struct GateArguments {
     /// Most rounds of a benchmark. Default: 150.
     #[arg(long)]
     rounds: Option<usize>,
+    /// Link orders that rounds go through in turn, where the linker can shuffle functions; red is only what is slower in each. Default: 1.
+    #[arg(long)]
+    layouts: Option<usize>,
     /// Longest a benchmark process may take, in seconds. Default: 60.
     #[arg(long)]
     process_limit: Option<u64>,
@@ -189,6 +192,7 @@ fn gate(arguments: GateArguments, settings: &Settings) -> Result<Gate, GateError
         as_is: arguments.as_is,
         force: arguments.force,
         stamps: [settings.stamps(), &arguments.stamps].concat(),
+        layouts: arguments.layouts.or(settings.layouts()).unwrap_or(usual.layouts).max(1),
         resume: arguments.resume,
         ..usual
     })

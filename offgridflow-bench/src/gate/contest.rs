@@ -61,6 +61,11 @@ impl Contest {
         Self { name, bench: bench.to_owned(), base, head, allowed, plan: None, broken: None }
     }
 
+    /// Link orders that both sides have.
+    pub(crate) fn layouts(&self) -> usize {
+        self.base.layouts.len().min(self.head.layouts.len()) + 1
+    }
+
     pub(crate) fn can_run(&self) -> bool {
         self.plan.is_some() && self.broken.is_none()
     }
@@ -73,8 +78,8 @@ impl Contest {
     /// Finds the block's shape and the statistic that varies least, base against base, before anything counts.
     pub(crate) fn try_out(&self, stage: &Stage, limit: Duration) -> Result<Plan, Trouble> {
         let short = Shape { samples: LEAST_SAMPLES, warm_up: WARM_UP, measure: BLOCK / 2 };
-        self.block(stage, Side::Head, short, limit)?;
-        let first = self.block(stage, Side::Base, short, limit)?;
+        self.block(stage, (Side::Head, 0), short, limit)?;
+        let first = self.block(stage, (Side::Base, 0), short, limit)?;
         let note = match first.len() {
             LEAST_SAMPLES => String::new(),
             count => format!("its own settings beat the command line: {count} samples a process"),
@@ -85,7 +90,7 @@ impl Contest {
         let samples = fit.clamp(LEAST_SAMPLES as f64, 100.0) as usize;
         let mut pairs = Vec::new();
         for _ in 0..PILOT {
-            let one = || self.block(stage, Side::Base, shape(samples), limit);
+            let one = || self.block(stage, (Side::Base, 0), shape(samples), limit);
             pairs.push((one()?, one()?));
         }
         let (statistic, spread) = steadiest(&pairs);
@@ -93,23 +98,36 @@ impl Contest {
     }
 
     /// A block as the pilot found it should be.
-    pub(crate) fn measure(&self, stage: &Stage, side: Side, limit: Duration) -> Result<Vec<f64>, Trouble> {
+    pub(crate) fn measure(
+        &self,
+        stage: &Stage,
+        side: Side,
+        layout: usize,
+        limit: Duration,
+    ) -> Result<Vec<f64>, Trouble> {
         let samples = self.plan.as_ref().map_or(LEAST_SAMPLES, |plan| plan.samples);
-        self.block(stage, side, shape(samples), limit)
+        self.block(stage, (side, layout), shape(samples), limit)
     }
 
-    fn block(&self, stage: &Stage, side: Side, shape: Shape, limit: Duration) -> Result<Vec<f64>, Trouble> {
+    fn block(
+        &self,
+        stage: &Stage,
+        (side, layout): (Side, usize),
+        shape: Shape,
+        limit: Duration,
+    ) -> Result<Vec<f64>, Trouble> {
         let (program, named) = match side {
             Side::Base => (&self.base, "base"),
             Side::Head => (&self.head, "head"),
         };
-        let told =
-            stage.block(program, &self.bench, shape, limit).and_then(|block| match block.samples.len() {
+        let told = stage.block(program, layout, &self.bench, shape, limit).and_then(|block| {
+            match block.samples.len() {
                 count if count < LEAST_SAMPLES => Err(Trouble::Bench(format!(
                     "it told {count} sample(s): at least {LEAST_SAMPLES} are needed"
                 ))),
                 _ => Ok(block.samples),
-            });
+            }
+        });
         told.map_err(|trouble| match trouble {
             Trouble::Bench(what) => Trouble::Bench(format!("{named}: {what}")),
             ours @ Trouble::Gate(_) => ours,

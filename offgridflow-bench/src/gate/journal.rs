@@ -171,7 +171,17 @@ mod tests {
 
     fn round(round: usize) -> Round {
         let (bench, base, head) = ("p/t: b".to_owned(), vec![1.5], vec![2.5]);
-        Round { bench, round, control: false, base_first: true, base, head, waited_ms: 3, took_ms: 4 }
+        Round {
+            bench,
+            round,
+            control: false,
+            base_first: true,
+            layout: 0,
+            base,
+            head,
+            waited_ms: 3,
+            took_ms: 4,
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@ impl GateReport {
         let weight = |one: &Judged| match one.verdict {
             Verdict::Regressed => 0,
             Verdict::Broken | Verdict::Missing => 1,
-            Verdict::Undecided => 2,
+            Verdict::Undecided | Verdict::LayoutSensitive => 2,
             Verdict::Improved => 3,
             Verdict::New | Verdict::Retired => 4,
             Verdict::NoRegression => 5,
@@ -50,6 +50,7 @@ impl Verdict {
     pub fn word(self) -> &'static str {
         match self {
             Self::Regressed => "regressed",
+            Self::LayoutSensitive => "layout-sensitive",
             Self::Improved => "improved",
             Self::NoRegression => "no-regression",
             Self::Undecided => "undecided",

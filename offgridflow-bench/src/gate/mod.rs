@@ -9,6 +9,7 @@ mod git;
 mod identical;
 mod journal;
 mod judge;
+mod layout;
 mod markdown;
 mod page;
 mod records;

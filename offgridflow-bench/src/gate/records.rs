@@ -23,7 +23,11 @@ impl GateReport {
     fn record(&self, one: &Judged, machine: &str, at: u64) -> Option<Record> {
         let (ln_ratio, spread) = match one.verdict {
             Verdict::Identical => (0.0, None),
-            Verdict::Regressed | Verdict::Improved | Verdict::NoRegression | Verdict::Undecided => {
+            Verdict::Regressed
+            | Verdict::LayoutSensitive
+            | Verdict::Improved
+            | Verdict::NoRegression
+            | Verdict::Undecided => {
                 let figures = one.figures.as_ref()?;
                 let spread = figures.ratio.map(|ratio| (ratio.high / ratio.low).ln() / (2.0 * HALF_WIDTH));
                 (figures.centre?.ln(), spread.filter(|spread| spread.is_finite() && *spread > 0.0))

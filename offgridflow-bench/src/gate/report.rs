@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::judge::{Evidence, figures, null_alarms, verdicts};
 use super::round::base_first;
 use super::{Figures, GateError, Round, Rule, Statistic, Verdict};
+use crate::stats::hodges_lehmann;
 
 /// What the reader of a `report.json` should find in `schema`.
 pub const SCHEMA: &str = "offgridflow-bench/gate/1";
@@ -25,15 +26,27 @@ pub struct Judged {
     /// Slow-downs up to this share do not matter here; absent, the rule's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed: Option<f64>,
+    /// Link orders that the rounds go through in turn.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub layouts: usize,
     /// What went wrong, or what the reader should know.
     #[serde(default)]
     pub note: String,
 }
 
+fn one() -> usize {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_one(layouts: &usize) -> bool {
+    *layouts == 1
+}
+
 impl Judged {
     /// Told without rounds.
     pub(crate) fn told(bench: String, verdict: Verdict, note: String) -> Self {
-        Self { bench, verdict, statistic: None, rounds: 0, figures: None, allowed: None, note }
+        Self { bench, verdict, statistic: None, rounds: 0, figures: None, allowed: None, layouts: 1, note }
     }
 }
 
@@ -69,7 +82,7 @@ impl GateReport {
         match () {
             () if any(Verdict::Regressed) && !self.environment_suspect => 1,
             () if any(Verdict::Missing) || any(Verdict::Broken) || self.benches.is_empty() => 4,
-            () if any(Verdict::Undecided) || self.environment_suspect => 3,
+            () if any(Verdict::Undecided) || any(Verdict::LayoutSensitive) || self.environment_suspect => 3,
             () => 0,
         }
     }
@@ -92,6 +105,16 @@ impl GateReport {
                     round.bench, round.round
                 )));
             }
+        }
+        let layouts: BTreeMap<&str, usize> =
+            self.benches.iter().map(|one| (one.bench.as_str(), one.layouts)).collect();
+        let order =
+            |round: &Round| round.round % layouts.get(round.bench.as_str()).copied().unwrap_or(1).max(1);
+        if let Some(round) = self.raw.iter().find(|round| round.layout != order(round)) {
+            return Err(GateError::Invalid(format!(
+                "{}, round {}: the link order is not its turn's",
+                round.bench, round.round
+            )));
         }
         let mut again = self.clone();
         again.judge();
@@ -144,9 +167,27 @@ impl GateReport {
             one.figures = Some(figures);
             if one.verdict != Verdict::Broken {
                 one.verdict = verdict;
+                let slow_in_each =
+                    |one: &Judged| slow_layouts(&self.raw, one, self.rule.slowdown) == one.layouts;
+                if verdict == Verdict::Regressed && one.layouts > 1 && !slow_in_each(one) {
+                    one.verdict = Verdict::LayoutSensitive;
+                }
             }
         }
     }
+}
+
+/// Link orders in which the benchmark's pseudomedian is slower by what matters.
+fn slow_layouts(raw: &[Round], one: &Judged, slowdown: f64) -> usize {
+    let (statistic, boundary) =
+        (one.statistic.unwrap_or(Statistic::Median), one.allowed.unwrap_or(slowdown).ln_1p());
+    let is_slow = |layout: &usize| {
+        let rounds =
+            raw.iter().filter(|round| round.bench == one.bench && !round.control && round.layout == *layout);
+        let values: Vec<f64> = rounds.map(|round| round.ln_ratio(statistic)).collect();
+        hodges_lehmann(&values).is_some_and(|centre| centre > boundary)
+    };
+    (0..one.layouts).filter(is_slow).count()
 }
 
 #[cfg(test)]
@@ -170,6 +211,7 @@ mod tests {
                     base_first: base_first(9, "p/t: b|x", round, control),
                     base,
                     head,
+                    layout: 0,
                     waited_ms: 0,
                     took_ms: 0,
                 });
@@ -182,6 +224,7 @@ mod tests {
             rounds: 0,
             figures: None,
             allowed: None,
+            layouts: 1,
             note: String::new(),
         };
         let rule = Rule { seed: 9, ..Rule::default() };
@@ -240,5 +283,28 @@ mod tests {
             code(&[Verdict::Identical, Verdict::NoRegression, Verdict::Improved, Verdict::New], false),
             0
         );
+    }
+
+    /// Three link orders; in one of them the head is not slower.
+    #[test]
+    fn what_is_slow_in_one_link_order_only_is_not_red() {
+        let with_layouts = |slow_everywhere: bool| {
+            let mut report = report(1.1);
+            report.benches[0].layouts = 3;
+            for round in &mut report.raw {
+                round.layout = round.round % 3;
+                if round.layout == 1 && !slow_everywhere {
+                    round.head = round.base.iter().map(|sample| sample * 1.001).collect();
+                }
+            }
+            report.judge();
+            report.recompute().unwrap();
+            (report.benches[0].verdict, report.exit_code())
+        };
+        assert_eq!(with_layouts(true), (Verdict::Regressed, 1));
+        assert_eq!(with_layouts(false), (Verdict::LayoutSensitive, 3));
+        let mut altered = report(1.1);
+        altered.benches[0].layouts = 3;
+        assert_eq!(altered.recompute().unwrap_err().exit_code(), 3);
     }
 }

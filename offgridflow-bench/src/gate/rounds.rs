@@ -120,9 +120,10 @@ impl Measuring<'_> {
         let base_first = base_first(self.rule.seed, &contest.name, round, control);
         let other = if control { Side::Base } else { Side::Head };
         let order = if base_first { [Side::Base, other] } else { [other, Side::Base] };
+        let layout = round % contest.layouts();
         let mut sides = Vec::new();
         for side in order {
-            match contest.measure(self.stage, side, self.limit) {
+            match contest.measure(self.stage, side, layout, self.limit) {
                 Ok(samples) => sides.push(kept(&samples)),
                 Err(Trouble::Gate(error)) => return Err(error),
                 Err(Trouble::Bench(what)) => {
@@ -135,7 +136,7 @@ impl Measuring<'_> {
         let (base, head) = if base_first { (first, second) } else { (second, first) };
         let bench = contest.name.clone();
         let took_ms = milliseconds(began.elapsed());
-        let round = Round { bench, round, control, base_first, base, head, waited_ms, took_ms };
+        let round = Round { bench, round, control, base_first, layout, base, head, waited_ms, took_ms };
         self.journal.round(&round, self.spent())?;
         Ok(Some(round))
     }

@@ -49,6 +49,8 @@ pub struct Gate {
     pub force: bool,
     /// Environment variables that hold a build stamp.
     pub stamps: Vec<String>,
+    /// Link orders that rounds go through in turn, where the linker can shuffle functions; red is only what is slower in each. Default: 1.
+    pub layouts: usize,
     /// Goes on with a run of the same revisions that was cut short: its rounds and its seed are kept.
     pub resume: bool,
 }
@@ -74,6 +76,7 @@ impl Gate {
             as_is: false,
             force: false,
             stamps: Vec::new(),
+            layouts: 1,
             resume: false,
         }
     }
@@ -101,6 +104,7 @@ impl Gate {
         let mut report = begun(start, sides.dirty, sides.notes);
         report.notes.extend(compilers(&base, &head));
         report.notes.extend(head.skipped.iter().cloned());
+        report.notes.extend(self.unshuffled(&base, &head));
         let stage = Stage::new(home.join("run"), self.via, cancel.clone())?;
         let sorter = Sorter {
             stage: &stage,
@@ -152,6 +156,8 @@ impl Gate {
             cargo: self.cargo.clone(),
             as_is: self.as_is,
             stamps: self.stamps.clone(),
+            layouts: self.layouts,
+            home: home.to_owned(),
         };
         let mut build = |commit: &str, side: &str| {
             progress(&format!("building the {side}, {commit:.12}"));
@@ -159,6 +165,15 @@ impl Gate {
             recipe.build(side, &home.join(side), cancel)
         };
         Ok((build(&sides.base, "base")?, build(&sides.head, "head")?))
+    }
+
+    fn unshuffled(&self, base: &Built, head: &Built) -> Option<String> {
+        let all = base.executables.iter().chain(&head.executables);
+        let lacks = all.filter(|program| program.layouts.len() + 1 < self.layouts).count();
+        (lacks > 0).then(|| {
+            "the linker cannot shuffle functions (lld can, from `--shuffle-sections` on): one link order"
+                .to_owned()
+        })
     }
 
     fn start(&self, sides: &Sides, base: &Built, head: &Built) -> Result<Start, GateError> {
@@ -215,6 +230,7 @@ fn conclude(contests: Vec<Contest>, report: &mut GateReport) {
 
 /// What is known of a contest before its rounds are judged.
 fn conclusion(contest: Contest) -> Judged {
+    let layouts = contest.layouts();
     if let Some(why) = contest.broken {
         return Judged::told(contest.name, Verdict::Broken, why);
     }
@@ -227,6 +243,7 @@ fn conclusion(contest: Contest) -> Judged {
     Judged {
         statistic: Some(plan.statistic),
         allowed,
+        layouts,
         ..Judged::told(contest.name, Verdict::Undecided, note)
     }
 }

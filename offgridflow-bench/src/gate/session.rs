@@ -83,14 +83,17 @@ impl Stage {
         Ok(told.skipped)
     }
 
-    /// One benchmark's block from a fresh process.
+    /// One benchmark's block from a fresh process of the program in the link order `layout`.
     pub(crate) fn block(
         &self,
         program: &Executable,
+        layout: usize,
         bench: &str,
         shape: Shape,
         limit: Duration,
     ) -> Result<Block, Trouble> {
+        let file = layout.checked_sub(1).and_then(|nth| program.layouts.get(nth)).unwrap_or(&program.file);
+        let program = &Executable { file: file.clone(), ..program.clone() };
         let mut told = self.process(program, bench, shape, limit, self.via)?;
         told.measured.retain(|block| block.name == bench);
         let block =

@@ -43,6 +43,7 @@ struct GateTable {
     slowdown: Option<Spanned<f64>>,
     budget: Option<Spanned<i64>>,
     rounds: Option<Spanned<i64>>,
+    layouts: Option<Spanned<i64>>,
     process_limit: Option<Spanned<i64>>,
     filter: Option<String>,
     cargo: Option<Vec<String>>,
@@ -120,6 +121,7 @@ impl Settings {
             .or_else(|| table.slowdown.iter().find_map(slowdown))
             .or_else(|| table.budget.iter().find_map(|value| positive("budget", value)))
             .or_else(|| table.rounds.iter().find_map(|value| positive("rounds", value)))
+            .or_else(|| table.layouts.iter().find_map(|value| positive("layouts", value)))
             .or_else(|| table.process_limit.iter().find_map(|value| positive("process-limit", value)))
             .or_else(|| table.bench.iter().find_map(|bench| slowdown(&bench.slowdown)))
             .or_else(|| table.bench.iter().find_map(nameless))
@@ -147,6 +149,12 @@ impl Settings {
     #[must_use]
     pub fn rounds(&self) -> Option<usize> {
         whole(self.table.rounds.as_ref()).and_then(|rounds| usize::try_from(rounds).ok())
+    }
+
+    /// Link orders that rounds go through.
+    #[must_use]
+    pub fn layouts(&self) -> Option<usize> {
+        whole(self.table.layouts.as_ref()).and_then(|layouts| usize::try_from(layouts).ok())
     }
 
     /// Longest a benchmark process may take, in seconds.

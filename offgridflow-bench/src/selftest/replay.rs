@@ -299,6 +299,7 @@ mod tests {
                     base_first,
                     base,
                     head,
+                    layout: 0,
                     waited_ms: 0,
                     took_ms: 300,
                 });

@@ -83,7 +83,7 @@ processes, filled where the base ran first. The interval is for the reader; the 
 fn class_of(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Regressed | Verdict::Broken | Verdict::Missing => "bad",
-        Verdict::Undecided => "open",
+        Verdict::Undecided | Verdict::LayoutSensitive => "open",
         Verdict::Improved | Verdict::NoRegression | Verdict::Identical => "good",
         Verdict::New | Verdict::Retired => "plain",
     }
@@ -121,6 +121,7 @@ mod tests {
             base_first: round % 2 == 0,
             base: vec![100.0 + round as f64 % 3.0; 10],
             head: vec![110.0; 10],
+            layout: 0,
             waited_ms: 0,
             took_ms: 0,
         };
