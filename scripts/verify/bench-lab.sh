@@ -29,7 +29,7 @@ calm() { kill "${LOAD[@]}" 2>/dev/null; wait "${LOAD[@]}" 2>/dev/null || true; }
 
 # Rounds of one revision against itself, recorded once for B1 and B2 and kept for an hour: all of them, nothing stopped early.
 recorded() { # rounds, seconds, which benchmarks
-  RECORDED=$target/verify/recorded-${VERIFY_SIZE:-quick}.json
+  RECORDED=$target/verify/recorded-$1-rounds.json
   if [ -z "$(find "$RECORDED" -mmin -60 2>/dev/null)" ]; then
     weather
     lab_gate --base HEAD --force --all-rounds --rounds "$1" --budget "$2" --filter "$3" --report "$RECORDED" -- --bench more >&2 || true

@@ -44,7 +44,7 @@ impl Sorter<'_> {
                 Ok((before, now)) => self.assign(&program, &before, &now, report, &mut contests)?,
                 Err(Trouble::Gate(error)) => return Err(error),
                 Err(Trouble::Bench(what)) => {
-                    report.benches.push(Judged::told(name.clone(), Verdict::Broken, what))
+                    report.benches.push(Judged::told(name.clone(), Verdict::Broken, what));
                 }
             }
         }

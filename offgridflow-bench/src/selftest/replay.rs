@@ -122,9 +122,7 @@ impl Replay {
         let (mut dice, mut rate) = (Dice::new(seed), Rate::default());
         let level = alpha / self.benches.len() as f64;
         for _ in 0..times {
-            rate.count(
-                self.benches.iter().fold(false, |red, one| one.is_red(fault, level, &mut dice) || red),
-            );
+            rate.count(self.benches.iter().any(|one| one.is_red(fault, level, &mut dice)));
         }
         rate
     }

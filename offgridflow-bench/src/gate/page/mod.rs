@@ -46,11 +46,11 @@ impl GateReport {
         let scale = Scale::of(self);
         let with_history = self.benches.iter().any(|one| past.contains_key(&one.bench));
         let history = if with_history { "<th>history</th>" } else { "" };
-        let _ = write!(
+        let _ = writeln!(
             page,
             "<div class=\"wide\"><table><thead><tr><th>benchmark</th><th>verdict</th>\
              <th class=\"plot\">ratio, head over base{}</th><th>ratio</th><th>95 % interval</th><th>p</th><th>rounds</th>{history}\
-             <th>note</th></tr></thead><tbody>\n",
+             <th>note</th></tr></thead><tbody>",
             draw::axis(&scale)
         );
         for one in self.by_weight() {
@@ -118,7 +118,7 @@ mod tests {
             bench: name.clone(),
             round,
             control: false,
-            base_first: round % 2 == 0,
+            base_first: round.is_multiple_of(2),
             base: vec![100.0 + round as f64 % 3.0; 10],
             head: vec![110.0; 10],
             layout: 0,
