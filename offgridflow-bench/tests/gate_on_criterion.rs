@@ -70,12 +70,16 @@ fn documentation_is_identical_a_slow_down_is_red_and_noise_is_not() {
     let (again, text) = project.run(&["recompute", "target/offgridflow-bench/report.json"]);
     assert_eq!(again, 1, "{text}");
 
-    let (code, text) = gate(&project, &["--via", "files", "--rounds", "1"]);
+    let (code, text) = gate(&project, &["--via", "files", "--rounds", "1", "--instructions"]);
     let ratio: f64 = row(&text, MIX).split('|').nth(3).unwrap().trim().parse().unwrap();
     assert!(
         code == 3 && (1.2..1.7).contains(&ratio),
         "one round tells the size and proves nothing: {code} {text}"
     );
+    let counted = row(&text, MIX).contains("count only: instructions +3")
+        && row(&text, FILL).contains("| instructions +0.0");
+    let without = text.contains("instructions were not counted: valgrind cannot be run");
+    assert!(counted || without, "{text}");
     let noise = row(&text, FILL);
     assert!(
         noise.contains("| undecided |")

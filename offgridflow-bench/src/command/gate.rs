@@ -40,6 +40,9 @@ pub(crate) struct GateArguments {
     /// Link orders that rounds go through in turn, where the linker can shuffle functions; red is only what is slower in each. Default: 1.
     #[arg(long)]
     layouts: Option<usize>,
+    /// Count instructions beside time, under valgrind: they grade a verdict and do not make one.
+    #[arg(long)]
+    instructions: bool,
     /// Longest a benchmark process may take, in seconds. Default: 60.
     #[arg(long)]
     process_limit: Option<u64>,
@@ -193,6 +196,7 @@ fn gate(arguments: GateArguments, settings: &Settings) -> Result<Gate, GateError
         force: arguments.force,
         stamps: [settings.stamps(), &arguments.stamps].concat(),
         layouts: arguments.layouts.or(settings.layouts()).unwrap_or(usual.layouts).max(1),
+        instructions: arguments.instructions,
         resume: arguments.resume,
         ..usual
     })

@@ -1,10 +1,11 @@
+use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::build::Executable;
 use super::session::{Shape, Stage, Trouble};
-use super::{Round, Statistic};
+use super::{Cancel, GateError, Instructions, Round, Statistic};
 use crate::stats::robust_spread;
 
 /// A block: 0.1 s of up to a hundred samples, each shorter than a scheduler's slice.
@@ -73,6 +74,15 @@ impl Contest {
     /// ln of head over base, in the statistic of the plan.
     pub(crate) fn ln_ratio(&self, round: &Round) -> f64 {
         round.ln_ratio(self.plan.as_ref().map_or(Statistic::Median, |plan| plan.statistic))
+    }
+
+    /// Instructions of an iteration on both sides; `Err` in words where they cannot be counted.
+    pub(crate) fn instructions(
+        &self,
+        folder: &Path,
+        cancel: &Cancel,
+    ) -> Result<Result<Instructions, String>, GateError> {
+        super::witness::count(&self.base, &self.head, &self.bench, folder, cancel)
     }
 
     /// Finds the block's shape and the statistic that varies least, base against base, before anything counts.

@@ -72,10 +72,10 @@ impl fmt::Display for GateReport {
         writeln!(f, "**Benchmarks: {word}** ({head:.12} over {base:.12}, seed {seed})\n")?;
         let benches = self.by_weight();
         let (shown, folded) = benches.split_at(benches.len().min(ROWS));
-        table(shown, f)?;
+        table(shown, self.rule.slowdown, f)?;
         if !folded.is_empty() {
             writeln!(f, "\n<details><summary>{} more</summary>\n", folded.len())?;
-            table(folded, f)?;
+            table(folded, self.rule.slowdown, f)?;
             writeln!(f, "\n</details>")?;
         }
         writeln!(f, "\n{}", self.promise())?;
@@ -83,14 +83,14 @@ impl fmt::Display for GateReport {
     }
 }
 
-fn table(benches: &[&Judged], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn table(benches: &[&Judged], slowdown: f64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "| benchmark | verdict | ratio | 95 % interval | rounds | p | note |")?;
     writeln!(f, "|---|---|---|---|---|---|---|")?;
-    benches.iter().try_for_each(|one| row(one, f))
+    benches.iter().try_for_each(|one| row(one, slowdown, f))
 }
 
-fn row(one: &Judged, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let Cells { ratio, interval, p, note } = Cells::of(one);
+fn row(one: &Judged, slowdown: f64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let Cells { ratio, interval, p, note } = Cells::of(one, slowdown);
     let safe = |text: &str| text.replace('|', "\\|").replace('\n', " ");
     let (bench, verdict, rounds) = (safe(&one.bench), one.verdict.word(), one.rounds);
     writeln!(f, "| {bench} | {verdict} | {ratio} | {interval} | {rounds} | {p} | {} |", safe(&note))
@@ -105,7 +105,7 @@ pub(crate) struct Cells {
 }
 
 impl Cells {
-    pub(crate) fn of(one: &Judged) -> Self {
+    pub(crate) fn of(one: &Judged, slowdown: f64) -> Self {
         let figures = one.figures.as_ref();
         let text = |figure: Option<String>| figure.unwrap_or_default();
         let unseen = |ratio: f64| format!("less than {:+.1} % may go unseen; ", 100.0 * (ratio - 1.0));
@@ -118,7 +118,9 @@ impl Cells {
                     .map(|ratio| format!("{:.3} to {:.3}", ratio.low, ratio.high)),
             ),
             p: text(figures.map(|figures| format!("{:.1e}", figures.p))),
-            note: format!("{unseen}{}", one.note),
+            note: format!("{}{unseen}{}", one.testimony(slowdown), one.note)
+                .trim_end_matches("; ")
+                .to_owned(),
         }
     }
 }

@@ -21,6 +21,7 @@ mod session;
 mod settings;
 mod suite;
 mod weather;
+mod witness;
 
 pub use cancel::Cancel;
 pub use error::GateError;
@@ -30,3 +31,4 @@ pub use round::{Round, Statistic};
 pub use run::Gate;
 pub use session::Via;
 pub use settings::Settings;
+pub use witness::Instructions;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::judge::{Evidence, figures, null_alarms, verdicts};
 use super::round::base_first;
-use super::{Figures, GateError, Round, Rule, Statistic, Verdict};
+use super::{Figures, GateError, Instructions, Round, Rule, Statistic, Verdict};
 use crate::stats::hodges_lehmann;
 
 /// What the reader of a `report.json` should find in `schema`.
@@ -29,6 +29,9 @@ pub struct Judged {
     /// Link orders that the rounds go through in turn.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub layouts: usize,
+    /// What an iteration executes, where that was counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<Instructions>,
     /// What went wrong, or what the reader should know.
     #[serde(default)]
     pub note: String,
@@ -46,7 +49,17 @@ fn is_one(layouts: &usize) -> bool {
 impl Judged {
     /// Told without rounds.
     pub(crate) fn told(bench: String, verdict: Verdict, note: String) -> Self {
-        Self { bench, verdict, statistic: None, rounds: 0, figures: None, allowed: None, layouts: 1, note }
+        Self {
+            bench,
+            verdict,
+            statistic: None,
+            rounds: 0,
+            figures: None,
+            allowed: None,
+            layouts: 1,
+            instructions: None,
+            note,
+        }
     }
 }
 
@@ -225,6 +238,7 @@ mod tests {
             figures: None,
             allowed: None,
             layouts: 1,
+            instructions: None,
             note: String::new(),
         };
         let rule = Rule { seed: 9, ..Rule::default() };

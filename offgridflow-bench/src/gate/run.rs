@@ -12,7 +12,8 @@ use super::rounds::Measuring;
 use super::session::Stage;
 use super::suite::Sorter;
 use super::weather::Weather;
-use super::{Cancel, GateError, GateReport, Judged, Rule, SCHEMA, Verdict, Via};
+use super::witness::LONGEST;
+use super::{Cancel, GateError, GateReport, Instructions, Judged, Rule, SCHEMA, Verdict, Via};
 
 /// What to compare and how. [`Gate::new`] has the defaults.
 #[derive(Debug, Clone)]
@@ -51,6 +52,8 @@ pub struct Gate {
     pub stamps: Vec<String>,
     /// Link orders that rounds go through in turn, where the linker can shuffle functions; red is only what is slower in each. Default: 1.
     pub layouts: usize,
+    /// Counts instructions beside time, under callgrind: they grade a verdict and do not make one.
+    pub instructions: bool,
     /// Goes on with a run of the same revisions that was cut short: its rounds and its seed are kept.
     pub resume: bool,
 }
@@ -77,6 +80,7 @@ impl Gate {
             force: false,
             stamps: Vec::new(),
             layouts: 1,
+            instructions: false,
             resume: false,
         }
     }
@@ -127,7 +131,12 @@ impl Gate {
         };
         measuring.pilot(&mut contests, &past, progress)?;
         measuring.rounds(&mut contests, past, &mut report, progress)?;
-        conclude(contests, &mut report);
+        let counts = if self.instructions {
+            counted(&contests, &home, cancel, progress, &mut report.notes)?
+        } else {
+            BTreeMap::new()
+        };
+        conclude(contests, &counts, &mut report);
         Ok(report)
     }
 
@@ -222,8 +231,35 @@ fn compilers(base: &Built, head: &Built) -> Option<String> {
         .then(|| format!("the sides want different compilers: {}, {}", base.compiler, head.compiler))
 }
 
-fn conclude(contests: Vec<Contest>, report: &mut GateReport) {
-    report.benches.extend(contests.into_iter().map(conclusion));
+/// The instructions of each benchmark that can run; what could not be counted is in the notes.
+fn counted(
+    contests: &[Contest],
+    home: &Path,
+    cancel: &Cancel,
+    progress: &mut dyn FnMut(&str),
+    notes: &mut Vec<String>,
+) -> Result<BTreeMap<String, Instructions>, GateError> {
+    let (began, mut counts) = (Instant::now(), BTreeMap::new());
+    for contest in contests.iter().filter(|contest| contest.can_run()) {
+        if began.elapsed() > LONGEST {
+            notes.push(format!(
+                "instructions of {} and what follows were not counted: {LONGEST:?} were spent",
+                contest.name
+            ));
+            break;
+        }
+        progress(&format!("counting instructions: {}", contest.name));
+        match contest.instructions(&home.join("run"), cancel)? {
+            Ok(count) => drop(counts.insert(contest.name.clone(), count)),
+            Err(why) => notes.push(format!("{}: instructions were not counted: {why}", contest.name)),
+        }
+    }
+    Ok(counts)
+}
+
+fn conclude(contests: Vec<Contest>, counts: &BTreeMap<String, Instructions>, report: &mut GateReport) {
+    let with_count = |judged: Judged| Judged { instructions: counts.get(&judged.bench).copied(), ..judged };
+    report.benches.extend(contests.into_iter().map(conclusion).map(with_count));
     report.benches.sort_by(|a, b| a.bench.cmp(&b.bench));
     report.judge();
 }

@@ -61,7 +61,7 @@ impl GateReport {
     }
 
     fn row(&self, page: &mut String, one: &Judged, scale: &Scale, course: Option<String>) {
-        let Cells { ratio, interval, p, note } = Cells::of(one);
+        let Cells { ratio, interval, p, note } = Cells::of(one, self.rule.slowdown);
         let allowed = one.allowed.unwrap_or(self.rule.slowdown);
         let plot = one.figures.as_ref().map(|figures| forest(figures, allowed, scale)).unwrap_or_default();
         let course = course.map(|course| format!("<td>{course}</td>")).unwrap_or_default();
