@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use clap::Args;
 use offgridflow_bench::gate::{GateError, GateReport};
 use offgridflow_bench::selftest::{ALPHA, Fault, Injection, Power, Replay};
+use offgridflow_bench::stats::Interval;
 
 use super::selftest::{Size, word};
 
@@ -53,8 +54,10 @@ pub(crate) fn aa(replay: &Replay, size: &Size) -> bool {
     let needed = |fault: Fault| fault != Fault::FixedOrder; // it shows only where the machine has an order effect
     let caught = faults.iter().filter(|(_, rate)| rate.at_least() > ALPHA).count();
     let all_caught = faults.iter().all(|(fault, rate)| !needed(*fault) || rate.at_least() > ALPHA);
-    let (signs, pooled) = (replay.sign_test(), replay.pooled_ln_ratio(QUIET));
-    let exchangeable = signs >= 0.001 && pooled.is_none_or(|pooled| pooled.abs() <= 0.002);
+    let (signs, pooled) = (replay.sign_test(), replay.pooled_ln_ratio(QUIET, seed));
+    // Not exchangeable is what lies beyond 0.2 % by more than chance explains (one-sided, 99 %).
+    let exchangeable =
+        signs >= 0.001 && pooled.is_none_or(|pooled| pooled.low <= 0.002 && pooled.high >= -0.002);
     let passed = none.at_most() <= ALPHA && usual.at_most() <= ALPHA && all_caught && exchangeable;
     println!(
         "{} measured=red-suites-{:.2}%-(at-most-{:.2}%)-at-0,{:.2}%-at-2%,sign-test-p-{signs:.3},pooled-ratio-of-quiet-{} control=faults-caught-{caught}-of-{},criterion-sees-changes-in-{:.1}%-of-pairs,critcmp-at-5%-in-{:.1}% n={}-rounds-of-{}-benchmarks,{times}-flips seed {seed}",
@@ -62,7 +65,7 @@ pub(crate) fn aa(replay: &Replay, size: &Size) -> bool {
         100.0 * none.share(),
         100.0 * none.at_most(),
         100.0 * usual.share(),
-        pooled.map_or("none-is-quiet".to_owned(), |pooled| format!("{:+.2}%", 100.0 * pooled.exp_m1())),
+        pooled.map_or("none-is-quiet".to_owned(), |pooled| percents(&pooled)),
         Fault::ALL.len(),
         100.0 * criterion.share(),
         100.0 * critcmp.share(),
@@ -111,4 +114,10 @@ pub(crate) fn power(replay: &Replay, size: &Size) -> bool {
 fn share_within(power: &Power, seconds: f64) -> f64 {
     let soon = power.seconds.iter().filter(|took| **took <= seconds).count();
     soon as f64 / power.caught.trials.max(1) as f64
+}
+
+/// A ln ratio with its bounds, as a change in percent.
+fn percents(ln: &Interval) -> String {
+    let percent = |ln: f64| 100.0 * ln.exp_m1();
+    format!("{:+.2}%-({:+.2}-to-{:+.2})", percent(ln.estimate), percent(ln.low), percent(ln.high))
 }

@@ -2,7 +2,7 @@ use super::mutants::t_of;
 use super::rivals::{critcmp_shows, criterion_sees_a_change};
 use super::{Dice, Rate};
 use crate::gate::{GateReport, Round, Statistic};
-use crate::stats::{Betting, Tail, hodges_lehmann};
+use crate::stats::{Betting, Interval, Tail, hierarchical, hodges_lehmann};
 
 /// Rounds of identical programs that a gate recorded on a real machine, to be judged again and again with other coins: swapping the sides of a
 /// round of identical programs gives a round that was as likely.
@@ -138,12 +138,13 @@ impl Replay {
         Binomial::new(0.5, all).map_or(1.0, |binomial| (2.0 * binomial.cdf(fewer)).min(1.0))
     }
 
-    /// Pseudomedian over all rounds of the benchmarks whose robust spread is at most `spread`; `None` when there are none.
+    /// Head over base, pooled over all rounds of the benchmarks whose robust spread is at most `spread`: the pseudomedian of the ln ratios with
+    /// one-sided 99 % bounds. `None` when there are none.
     #[must_use]
-    pub fn pooled_ln_ratio(&self, spread: f64) -> Option<f64> {
+    pub fn pooled_ln_ratio(&self, spread: f64, seed: u64) -> Option<Interval> {
         let quiet = self.benches.iter().filter(|one| one.spread() <= spread);
         let all: Vec<f64> = quiet.flat_map(|one| one.ln_ratios.iter().copied()).collect();
-        hodges_lehmann(&all)
+        hierarchical(&[&all], 0.98, seed)
     }
 
     /// Draws rounds of the quiet benchmarks, makes the head slower, and judges as the gate would, `times`. `None` when no benchmark is that
@@ -329,7 +330,7 @@ mod tests {
             let rate = replay.red_with(fault, 60, 0.01, 1);
             assert!(rate.at_least() > 0.01, "{}: {rate:?}", fault.name());
         }
-        assert!(replay.sign_test() > 0.001 && replay.pooled_ln_ratio(0.05).unwrap().abs() < 0.01);
+        assert!(replay.sign_test() > 0.001 && replay.pooled_ln_ratio(0.05, 1).unwrap().estimate.abs() < 0.01);
         let (criterion, critcmp) = replay.rivals();
         assert!(criterion.share() > 0.3 && critcmp.trials == 300, "{criterion:?} {critcmp:?}");
     }
