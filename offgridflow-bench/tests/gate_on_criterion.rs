@@ -16,8 +16,13 @@ fn target() -> PathBuf {
 fn real() -> Project {
     let project = Project::empty();
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/real");
-    for file in ["Cargo.toml", "src/lib.rs", "benches/speed.rs", "benches/more.rs"] {
-        project.write(file, &std::fs::read_to_string(data.join(file)).unwrap());
+    for (file, from) in [
+        ("Cargo.toml", "manifest.toml"),
+        ("src/lib.rs", "src/lib.rs"),
+        ("benches/speed.rs", "benches/speed.rs"),
+        ("benches/more.rs", "benches/more.rs"),
+    ] {
+        project.write(file, &std::fs::read_to_string(data.join(from)).unwrap());
     }
     // The versions that this workspace has; what the crate does not need falls out.
     let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.lock");

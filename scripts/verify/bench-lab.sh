@@ -10,6 +10,7 @@ LAB=$(mktemp -d)
 mkdir "$LAB/target" # git ignores it
 trap 'rm -rf "$LAB"' EXIT
 cp -R offgridflow-bench/tests/data/real/. "$LAB"
+mv "$LAB/manifest.toml" "$LAB/Cargo.toml"
 cp Cargo.lock "$LAB" # the versions that this workspace has; what the crate does not need falls out
 printf 'target\n' >"$LAB/.gitignore"
 cargo metadata --quiet --format-version 1 --manifest-path "$LAB/Cargo.toml" >/dev/null
