@@ -1,6 +1,6 @@
 # Every target is one script; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test lint coverage verify bench check-consumer
+.PHONY: help dev demo test lint coverage verify bench compare check-consumer
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ coverage: ## Line coverage a crate; fails below 80 %
 
 bench: ## Run the criterion suites
 	@cargo bench -p benches
+
+compare: ## Compare the criterion suites with the newest release tag: make compare [ARGS="--base REV"]
+	@scripts/run-benchmarks.sh $(ARGS)
 
 verify: ## Measure the promises: make verify AREA=system [ARGS="--only S1"]
 	@scripts/verify.sh $(AREA) $(ARGS)

@@ -1,7 +1,9 @@
 //! Benchmark comparison with stated uncertainty, and probes that watch a live service against its objectives.
 //!
-//! Two things, each usable alone:
+//! Three things, each usable alone:
 //!
+//! - `gate` (feature `gate`, and the command) judges a git revision of unmodified criterion benchmarks against another, with a proven rate of false
+//!   alarms over the suite.
 //! - [`compare`] reads what [criterion](https://docs.rs/criterion) recorded (a [`CriterionDir`]) and says of every
 //!   benchmark whether it became slower, faster, or cannot be told apart, with an interval on the ratio.
 //! - [`BenchService`](service::BenchService) (feature `service`) runs [`Probe`](service::Probe)s inside a live application

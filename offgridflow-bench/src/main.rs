@@ -30,6 +30,12 @@ enum Command {
     Recompute {
         /// A `report.json` of the gate.
         report: PathBuf,
+        /// Writes the report as a page, too.
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
+        /// The history that the page shows beside each benchmark.
+        #[arg(long, value_name = "FILE", requires = "html")]
+        history: Option<PathBuf>,
     },
     /// What became slower over the commits.
     #[command(subcommand)]
@@ -64,7 +70,9 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Selftest(which) => Ok(command::selftest::run(&which)),
         Command::Gate(arguments) => Ok(command::gate::run(*arguments)),
-        Command::Recompute { report } => Ok(command::gate::recompute(&report)),
+        Command::Recompute { report, html, history } => {
+            Ok(command::gate::recompute(&report, html.as_deref(), history.as_deref()))
+        }
         Command::History(which) => command::history::run(&which),
         Command::Bless(blessing) => command::history::bless(blessing),
         Command::Compare { base, new, dir, base_dir, threshold, json } => {

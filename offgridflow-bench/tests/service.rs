@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use offgridflow_bench::service::{BenchService, ConfigError, Objective, ProbeError, SloVerdict, probe_fn};
+use offgridflow_bench::service::{
+    BenchService, ConfigError, DeployVerdict, Objective, ProbeError, Reference, SloVerdict, probe_fn,
+};
 use tokio::time::sleep;
 
 const MS: Duration = Duration::from_millis(1);
@@ -135,4 +137,33 @@ async fn contradictions_surface_at_the_start() {
             Err(ConfigError::Setting { .. })
         ));
     }
+}
+
+/// A build's own runs, stored, are the next build's reference. The controls: the same time, and a control probe that became slower too.
+#[tokio::test(start_paused = true)]
+async fn a_slower_deploy_is_told_unless_the_machine_is_slower_too() {
+    let deployed = |time: Duration, machine: Duration, references: [Option<Reference>; 2]| async move {
+        let limit = Objective::p95(SECOND);
+        let mut builder = BenchService::builder().interval(SECOND).probe(taking("p", time), limit);
+        builder = builder.control(taking("arithmetic", machine), limit);
+        for (name, reference) in ["p", "arithmetic"].into_iter().zip(references) {
+            builder = reference.into_iter().fold(builder, |builder, one| builder.reference(name, one));
+        }
+        let service = builder.start().unwrap();
+        let mut reports = service.watch();
+        let report = reports.wait_for(|reports| reports[1].samples == 150).await.unwrap()[0].clone();
+        (report.deploy, ["p", "arithmetic"].map(|name| service.reference(name)))
+    };
+    let (first, good) = deployed(10 * MS, 20 * MS, [None, None]).await;
+    assert_eq!((first, good[0].as_ref().unwrap().runs()), (DeployVerdict::NoReference, 150));
+    let (same, _) = deployed(10 * MS, 20 * MS, good.clone()).await;
+    assert!(matches!(same, DeployVerdict::NotSlower { p } if p > 0.01), "{same:?}");
+    let (slower, _) = deployed(12 * MS, 20 * MS, good.clone()).await;
+    assert!(matches!(slower, DeployVerdict::Slower { at_run: ..100, .. }), "{slower:?}");
+    let (both, _) = deployed(12 * MS, 24 * MS, good.clone()).await;
+    assert_eq!(both, DeployVerdict::EnvironmentSuspect);
+    let unknown = BenchService::builder()
+        .probe(taking("p", MS), Objective::p95(SECOND))
+        .reference("q", Reference::default());
+    assert_eq!(unknown.start().unwrap_err(), ConfigError::UnknownProbe("q".to_owned()));
 }

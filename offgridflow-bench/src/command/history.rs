@@ -10,6 +10,8 @@ use offgridflow_bench::history::{
 
 /// Where meant slow-downs are written down.
 const BLESSINGS: &str = "bench-blessed.jsonl";
+/// Shorter series are not judged.
+const LEAST_COMMITS: usize = 6;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum History {
@@ -17,16 +19,46 @@ pub(crate) enum History {
     ///
     /// Exit status: 0 none became slower without a blessing, 1 some did, 3 nothing was judged, 4 the history cannot be read.
     Findings {
-        /// The history, JSON lines.
-        #[arg(long, default_value = "bench-history.jsonl")]
-        file: PathBuf,
-        /// Accepted slow-downs, JSON lines.
-        #[arg(long, default_value = BLESSINGS)]
-        blessings: PathBuf,
+        #[command(flatten)]
+        files: Files,
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
+    Confirm(super::confirm::Confirm),
+}
+
+/// Where a history stands.
+#[derive(Debug, Args)]
+pub(crate) struct Files {
+    /// The history, JSON lines.
+    #[arg(long, default_value = "bench-history.jsonl")]
+    file: PathBuf,
+    /// Accepted slow-downs, JSON lines.
+    #[arg(long, default_value = BLESSINGS)]
+    blessings: PathBuf,
+}
+
+/// A history and what was found in it.
+#[derive(Debug)]
+pub(crate) struct JudgedHistory {
+    pub(crate) found: Vec<Finding>,
+    /// Series that are long enough to judge.
+    pub(crate) long: usize,
+    /// Series in all.
+    pub(crate) all: usize,
+    /// Records whose anchor nothing leads to.
+    unchained: usize,
+}
+
+impl Files {
+    pub(crate) fn judge(&self, options: &HistoryOptions) -> Result<JudgedHistory, Error> {
+        let records: Vec<Record> = read_lines(&self.file)?;
+        let (all, unchained) = series(&records, &order(&records));
+        let long = all.iter().filter(|series| series.values.len() >= LEAST_COMMITS).count();
+        let found = findings(&all, &read_lines::<Blessing>(&self.blessings)?, options);
+        Ok(JudgedHistory { found, long, all: all.len(), unchained })
+    }
 }
 
 /// Accepts a slow-down that is meant: commit the file with the change that causes it.
@@ -66,28 +98,28 @@ pub(crate) fn bless(bless: Bless) -> Result<ExitCode, Error> {
 }
 
 pub(crate) fn run(which: &History) -> Result<ExitCode, Error> {
-    let History::Findings { file, blessings, json } = which;
-    let records: Vec<Record> = read_lines(file)?;
-    let (all, unchained) = series(&records, &order(&records));
-    let judged = all.iter().filter(|series| series.values.len() >= 6).count();
-    let found = findings(&all, &read_lines::<Blessing>(blessings)?, &HistoryOptions::default());
+    let (files, json) = match which {
+        History::Findings { files, json } => (files, json),
+        History::Confirm(confirm) => return super::confirm::run(confirm),
+    };
+    let judged = files.judge(&HistoryOptions::default())?;
     if *json {
-        println!("{}", serde_json::to_string_pretty(&found).unwrap_or_default());
+        println!("{}", serde_json::to_string_pretty(&judged.found).unwrap_or_default());
     } else {
-        print(&found, judged, all.len(), unchained, file);
+        print(&judged, &files.file);
     }
-    let slower = found.iter().any(|finding| finding.ln_change > 0.0 && finding.blessed.is_none());
+    let slower = judged.found.iter().any(|finding| finding.ln_change > 0.0 && finding.blessed.is_none());
     Ok(ExitCode::from(if slower {
         1
-    } else if judged == 0 {
+    } else if judged.long == 0 {
         3
     } else {
         0
     }))
 }
 
-fn print(found: &[Finding], judged: usize, of: usize, unchained: usize, file: &Path) {
-    for finding in found {
+fn print(judged: &JudgedHistory, file: &Path) {
+    for finding in &judged.found {
         let (change, p) = (100.0 * finding.ln_change.exp_m1(), finding.p);
         let (how, between) = match finding.movement {
             Movement::Step => ("step", "between"),
@@ -101,13 +133,16 @@ fn print(found: &[Finding], judged: usize, of: usize, unchained: usize, file: &P
         );
     }
     println!(
-        "{judged} of {of} series in {} are long enough to judge (6 commits), {} finding(s); about 1 in 20 findings is expected to be wrong.",
+        "{} of {} series in {} are long enough to judge ({LEAST_COMMITS} commits), {} finding(s); about 1 in 20 findings is expected to be wrong.",
+        judged.long,
+        judged.all,
         file.display(),
-        found.len()
+        judged.found.len()
     );
-    if unchained > 0 {
+    if judged.unchained > 0 {
         println!(
-            "{unchained} record(s) have an anchor that nothing leads to: measure that anchor against an older one."
+            "{} record(s) have an anchor that nothing leads to: measure that anchor against an older one.",
+            judged.unchained
         );
     }
 }

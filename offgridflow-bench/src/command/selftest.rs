@@ -10,6 +10,11 @@ pub(crate) enum Selftest {
     Adversary(Size),
     /// Synthetic histories whose steps are known: how many are found in time and place, and how many findings are wrong.
     History(Size),
+    /// Rounds of identical programs that a gate recorded here, judged again with other coins: how often the suite is red, with the gate's rule,
+    /// with four deliberate faults, and by the rules of criterion and critcmp. Record with `gate --force --all-rounds` on one revision.
+    Aa(super::replay::Recorded),
+    /// A slow-down put into such rounds: how often it is found, how soon, and how near its size is told.
+    Power(super::replay::Recorded),
 }
 
 /// How much, and from which seed.
@@ -17,14 +22,14 @@ pub(crate) enum Selftest {
 pub(crate) struct Size {
     /// Until the bounds are tight, rather than in a minute or two.
     #[arg(long)]
-    full: bool,
+    pub(super) full: bool,
     /// Seed; by default one nobody has seen.
     #[arg(long)]
     seed: Option<u64>,
 }
 
 impl Size {
-    fn seed(&self) -> u64 {
+    pub(super) fn seed(&self) -> u64 {
         self.seed.unwrap_or_else(fresh_seed)
     }
 }
@@ -39,11 +44,13 @@ pub(crate) fn run(which: &Selftest) -> ExitCode {
     let passed = match which {
         Selftest::Adversary(size) => adversary(size),
         Selftest::History(size) => history(size),
+        Selftest::Aa(recorded) => return super::replay::run(recorded, super::replay::aa),
+        Selftest::Power(recorded) => return super::replay::run(recorded, super::replay::power),
     };
     if passed { ExitCode::SUCCESS } else { ExitCode::from(1) }
 }
 
-fn word(passed: bool) -> &'static str {
+pub(super) fn word(passed: bool) -> &'static str {
     if passed { "PASS" } else { "FAIL" }
 }
 

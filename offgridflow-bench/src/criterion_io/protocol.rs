@@ -34,8 +34,6 @@ pub(crate) struct Block {
     pub(crate) name: String,
     /// Nanoseconds an iteration, in the order they were taken.
     pub(crate) samples: Vec<f64>,
-    /// How many samples its configuration asked for; where a group's own settings beat the command line, not what we asked for.
-    pub(crate) sample_size: Option<u64>,
 }
 
 /// Cuts what arrives into messages.
@@ -98,9 +96,7 @@ fn decode(message: &[u8]) -> Result<Event, String> {
 fn block_of(body: &Value) -> Option<Block> {
     let (iters, times) = (numbers(field(body, "iters")?)?, numbers(field(body, "times")?)?);
     let samples = super::sample::nanoseconds_an_iteration(&iters, &times)?;
-    let sample_size = field(body, "benchmark_config").and_then(|config| field(config, "sample_size"));
-    let sample_size = sample_size.and_then(Value::as_integer).and_then(|size| u64::try_from(size).ok());
-    Some(Block { name: name_of(body)?, samples, sample_size })
+    Some(Block { name: name_of(body)?, samples })
 }
 
 /// Group, function and value, as criterion joins them.
@@ -158,8 +154,7 @@ mod tests {
         let all = [greeting(), frame(&serde_json::json!({"BeginningBenchmarkGroup": {"group": "g"}})), frame(&measured()),
             frame(&serde_json::json!({"SkippingBenchmark": {"id": {"group_id": "g", "function_id": null, "value_str": "7"}}})),
             frame(&serde_json::json!("SomethingNew")), frame(&serde_json::json!({"FinishedBenchmarkGroup": {"group": "g"}}))].concat();
-        let block =
-            Block { name: "g/100 %/\"x\"".to_owned(), samples: vec![10.0, 12.0], sample_size: Some(50) };
+        let block = Block { name: "g/100 %/\"x\"".to_owned(), samples: vec![10.0, 12.0] };
         for step in [1, 3, 1_000] {
             let mut frames = Frames::default();
             let mut events = Vec::new();

@@ -20,6 +20,10 @@ pub(crate) struct Recipe {
     pub(crate) as_is: bool,
     /// Environment variables that hold a build stamp: the same constant on both sides.
     pub(crate) stamps: Vec<String>,
+    /// Link orders; 1 is the linker's own.
+    pub(crate) layouts: usize,
+    /// The gate's folder.
+    pub(crate) home: PathBuf,
 }
 
 /// A benchmark program of one side.
@@ -29,6 +33,8 @@ pub(crate) struct Executable {
     pub(crate) name: String,
     /// The file, kept apart from what cargo builds next.
     pub(crate) file: PathBuf,
+    /// The same, linked in other orders.
+    pub(crate) layouts: Vec<PathBuf>,
     /// The folder of its package: where cargo would start it.
     pub(crate) folder: PathBuf,
 }
@@ -47,6 +53,7 @@ impl Recipe {
     /// Builds the benchmarks of what stands in the tree and moves them into `keep`.
     pub(crate) fn build(&self, side: &str, keep: &Path, cancel: &Cancel) -> Result<Built, GateError> {
         let mut command = self.cargo_bench();
+        super::layout::shuffle(&mut command, self.layouts, &self.home, &self.host())?;
         command.stdout(Stdio::piped()).stderr(Stdio::inherit());
         let output =
             cancel.output(command).map_err(|error| GateError::Setup(format!("cannot run cargo: {error}")))?;
@@ -84,18 +91,31 @@ impl Recipe {
 
     /// Copies an executable out of cargo's reach, under a name of its own.
     fn keep(&self, found: Executable, keep: &Path) -> Result<Executable, GateError> {
-        let file = keep.join(found.name.replace('/', "--"));
-        fs::copy(&found.file, &file).map_err(|error| GateError::write(&file, &error))?;
-        Ok(Executable { file, ..found })
+        let copy = |from: &Path, name: String| {
+            let file = keep.join(name);
+            fs::copy(from, &file).map_err(|error| GateError::write(&file, &error))?;
+            Ok::<_, GateError>(file)
+        };
+        let name = found.name.replace('/', "--");
+        let others = super::layout::copies(&found.file, self.layouts);
+        let layouts = others.iter().zip(1..).map(|(from, nth)| copy(from, format!("{name}.layout{nth}")));
+        let layouts = layouts.collect::<Result<_, _>>()?;
+        Ok(Executable { file: copy(&found.file, name)?, layouts, ..found })
+    }
+
+    /// `rustc -vV`; empty when it does not answer.
+    fn rustc(&self) -> String {
+        let output = Command::new("rustc").arg("-vV").current_dir(&self.folder).output();
+        output.ok().and_then(|output| String::from_utf8(output.stdout).ok()).unwrap_or_default()
+    }
+
+    fn host(&self) -> String {
+        let text = self.rustc();
+        text.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or_default().to_owned()
     }
 
     fn compiler(&self) -> String {
-        let output = Command::new("rustc").arg("-vV").current_dir(&self.folder).output();
-        output
-            .ok()
-            .and_then(|output| String::from_utf8(output.stdout).ok())
-            .and_then(|text| text.lines().next().map(str::to_owned))
-            .unwrap_or_else(|| "rustc unknown".to_owned())
+        self.rustc().lines().next().map_or_else(|| "rustc unknown".to_owned(), str::to_owned)
     }
 
     /// Benchmark targets of the workspace that want features which were not asked for. Silent when cargo does not answer.
@@ -138,6 +158,7 @@ fn artifact(message: &Value) -> Option<Executable> {
     Some(Executable {
         name: format!("{}/{}", package_of(text(message, "package_id"))?, text(target, "name")),
         file,
+        layouts: Vec::new(),
         folder,
     })
 }

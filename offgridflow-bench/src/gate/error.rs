@@ -15,7 +15,7 @@ pub enum GateError {
     #[error("{0}")]
     Invalid(String),
     /// Somebody pressed Ctrl-C or asked the process to end.
-    #[error("interrupted: nothing was judged")]
+    #[error("interrupted: nothing was judged; with --resume the same command goes on from here")]
     Interrupted,
 }
 

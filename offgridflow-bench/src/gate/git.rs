@@ -102,6 +102,12 @@ impl Repository {
         }
     }
 
+    /// What `file`, named from the folder that the gate was started for, holds at `commit`; `None` when it is not there.
+    pub(crate) fn file_at(&self, commit: &str, file: &str) -> Option<String> {
+        let path = self.prefix.join(file);
+        self.git(&["show", &format!("{commit}:{}", path.display())]).ok()
+    }
+
     /// Tracked files that differ from HEAD.
     fn changes(&self) -> Result<Vec<String>, GateError> {
         let out =

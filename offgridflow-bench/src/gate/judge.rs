@@ -34,6 +34,8 @@ impl Default for Rule {
 pub enum Verdict {
     /// Slower by more than what does not matter.
     Regressed,
+    /// Slower over all rounds, and not in each link order: where functions lie may be all there is to it.
+    LayoutSensitive,
     /// Faster by more than what does not matter.
     Improved,
     /// Not slower by what matters.
@@ -46,6 +48,8 @@ pub enum Verdict {
     New,
     /// Only the base has it.
     Missing,
+    /// Only the base has it, and that is allowed.
+    Retired,
     /// It failed, on at least one side.
     Broken,
 }

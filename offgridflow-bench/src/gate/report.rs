@@ -1,11 +1,11 @@
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::judge::{Evidence, figures, null_alarms, verdicts};
 use super::round::base_first;
-use super::{Figures, GateError, Round, Rule, Statistic, Verdict};
+use super::{Figures, GateError, Instructions, Round, Rule, Statistic, Verdict};
+use crate::stats::hodges_lehmann;
 
 /// What the reader of a `report.json` should find in `schema`.
 pub const SCHEMA: &str = "offgridflow-bench/gate/1";
@@ -23,9 +23,44 @@ pub struct Judged {
     pub rounds: usize,
     /// The figures, where there were rounds.
     pub figures: Option<Figures>,
+    /// Slow-downs up to this share do not matter here; absent, the rule's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed: Option<f64>,
+    /// Link orders that the rounds go through in turn.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub layouts: usize,
+    /// What an iteration executes, where that was counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<Instructions>,
     /// What went wrong, or what the reader should know.
     #[serde(default)]
     pub note: String,
+}
+
+fn one() -> usize {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_one(layouts: &usize) -> bool {
+    *layouts == 1
+}
+
+impl Judged {
+    /// Told without rounds.
+    pub(crate) fn told(bench: String, verdict: Verdict, note: String) -> Self {
+        Self {
+            bench,
+            verdict,
+            statistic: None,
+            rounds: 0,
+            figures: None,
+            allowed: None,
+            layouts: 1,
+            instructions: None,
+            note,
+        }
+    }
 }
 
 /// All that a gate measured and said; the verdicts follow from the rounds in it.
@@ -39,6 +74,9 @@ pub struct GateReport {
     pub head: String,
     /// What it was judged by.
     pub rule: Rule,
+    /// Whether the head holds changes that are not committed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dirty: bool,
     /// Whether base against base differed: then nothing is red.
     pub environment_suspect: bool,
     /// The benchmarks, by name.
@@ -57,7 +95,7 @@ impl GateReport {
         match () {
             () if any(Verdict::Regressed) && !self.environment_suspect => 1,
             () if any(Verdict::Missing) || any(Verdict::Broken) || self.benches.is_empty() => 4,
-            () if any(Verdict::Undecided) || self.environment_suspect => 3,
+            () if any(Verdict::Undecided) || any(Verdict::LayoutSensitive) || self.environment_suspect => 3,
             () => 0,
         }
     }
@@ -81,6 +119,16 @@ impl GateReport {
                 )));
             }
         }
+        let layouts: BTreeMap<&str, usize> =
+            self.benches.iter().map(|one| (one.bench.as_str(), one.layouts)).collect();
+        let order =
+            |round: &Round| round.round % layouts.get(round.bench.as_str()).copied().unwrap_or(1).max(1);
+        if let Some(round) = self.raw.iter().find(|round| round.layout != order(round)) {
+            return Err(GateError::Invalid(format!(
+                "{}, round {}: the link order is not its turn's",
+                round.bench, round.round
+            )));
+        }
         let mut again = self.clone();
         again.judge();
         if again.environment_suspect != self.environment_suspect {
@@ -97,6 +145,11 @@ impl GateReport {
         }
     }
 
+    /// The number of the benchmark's next round, from 0.
+    pub(crate) fn next_round(&self, bench: &str, control: bool) -> usize {
+        self.raw.iter().filter(|round| round.bench == bench && round.control == control).count()
+    }
+
     /// Fills in what follows from the rounds: of every benchmark that has a statistic, and of the null control.
     pub(crate) fn judge(&mut self) {
         let mut suite: Vec<Evidence> = Vec::new();
@@ -106,7 +159,7 @@ impl GateReport {
         for nth in &measured {
             let one = &self.benches[*nth];
             let statistic = one.statistic.unwrap_or(Statistic::Median);
-            let mut evidence = Evidence::new(self.rule.slowdown);
+            let mut evidence = Evidence::new(one.allowed.unwrap_or(self.rule.slowdown));
             for round in self.raw.iter().filter(|round| round.bench == one.bench) {
                 let ln_ratio = round.ln_ratio(statistic);
                 if round.control {
@@ -127,82 +180,27 @@ impl GateReport {
             one.figures = Some(figures);
             if one.verdict != Verdict::Broken {
                 one.verdict = verdict;
+                let slow_in_each =
+                    |one: &Judged| slow_layouts(&self.raw, one, self.rule.slowdown) == one.layouts;
+                if verdict == Verdict::Regressed && one.layouts > 1 && !slow_in_each(one) {
+                    one.verdict = Verdict::LayoutSensitive;
+                }
             }
         }
     }
-
-    fn word(&self) -> &'static str {
-        match self.exit_code() {
-            0 => "pass",
-            1 => "regressed",
-            3 if self.environment_suspect => "environment suspect: base against base differs",
-            3 => "undecided",
-            _ => "not judged: a benchmark is missing or broken, or there is none",
-        }
-    }
 }
 
-/// Markdown, the weightiest first: for a terminal and for a pull request.
-impl fmt::Display for GateReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "<!-- offgridflow-bench -->\n**Benchmarks: {}** ({:.12} over {:.12}, seed {})\n",
-            self.word(),
-            self.head,
-            self.base,
-            self.rule.seed
-        )?;
-        writeln!(
-            f,
-            "| benchmark | verdict | ratio | 95 % interval | rounds | p | note |\n|---|---|---|---|---|---|---|"
-        )?;
-        let weight = |one: &Judged| match one.verdict {
-            Verdict::Regressed => 0,
-            Verdict::Broken | Verdict::Missing => 1,
-            Verdict::Undecided => 2,
-            Verdict::Improved => 3,
-            Verdict::New => 4,
-            Verdict::NoRegression => 5,
-            Verdict::Identical => 6,
-        };
-        let mut benches: Vec<&Judged> = self.benches.iter().collect();
-        benches.sort_by_key(|one| weight(one));
-        for one in benches {
-            row(one, f)?;
-        }
-        writeln!(
-            f,
-            "\nRed on identical programs at most {} % of the time; slow-downs up to {} % do not matter.",
-            100.0 * self.rule.alpha,
-            100.0 * self.rule.slowdown
-        )?;
-        self.notes.iter().try_for_each(|note| writeln!(f, "- {note}"))
-    }
-}
-
-fn row(one: &Judged, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let verdict = serde_json::to_value(one.verdict).ok();
-    let verdict = verdict.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default();
-    let figures = one.figures.as_ref();
-    let ratio =
-        figures.and_then(|figures| figures.centre).map_or(String::new(), |centre| format!("{centre:.3}"));
-    let interval = figures
-        .and_then(|figures| figures.ratio)
-        .map_or(String::new(), |ratio| format!("{:.3} to {:.3}", ratio.low, ratio.high));
-    let p = figures.map_or(String::new(), |figures| format!("{:.1e}", figures.p));
-    let unseen = match figures.and_then(|figures| figures.detectable) {
-        Some(ratio) => format!("less than {:+.1} % may go unseen; ", 100.0 * (ratio - 1.0)),
-        None => String::new(),
+/// Link orders in which the benchmark's pseudomedian is slower by what matters.
+fn slow_layouts(raw: &[Round], one: &Judged, slowdown: f64) -> usize {
+    let (statistic, boundary) =
+        (one.statistic.unwrap_or(Statistic::Median), one.allowed.unwrap_or(slowdown).ln_1p());
+    let is_slow = |layout: &usize| {
+        let rounds =
+            raw.iter().filter(|round| round.bench == one.bench && !round.control && round.layout == *layout);
+        let values: Vec<f64> = rounds.map(|round| round.ln_ratio(statistic)).collect();
+        hodges_lehmann(&values).is_some_and(|centre| centre > boundary)
     };
-    let safe = |text: &str| text.replace('|', "\\|").replace('\n', " ");
-    writeln!(
-        f,
-        "| {} | {verdict} | {ratio} | {interval} | {} | {p} | {unseen}{} |",
-        safe(&one.bench),
-        one.rounds,
-        safe(&one.note)
-    )
+    (0..one.layouts).filter(is_slow).count()
 }
 
 #[cfg(test)]
@@ -226,7 +224,9 @@ mod tests {
                     base_first: base_first(9, "p/t: b|x", round, control),
                     base,
                     head,
+                    layout: 0,
                     waited_ms: 0,
+                    took_ms: 0,
                 });
             }
         }
@@ -236,6 +236,9 @@ mod tests {
             statistic: Some(Statistic::Median),
             rounds: 0,
             figures: None,
+            allowed: None,
+            layouts: 1,
+            instructions: None,
             note: String::new(),
         };
         let rule = Rule { seed: 9, ..Rule::default() };
@@ -244,6 +247,7 @@ mod tests {
             base: "b".repeat(40),
             head: "h".repeat(40),
             rule,
+            dirty: false,
             environment_suspect: false,
             benches: vec![bench],
             notes: Vec::new(),
@@ -293,5 +297,28 @@ mod tests {
             code(&[Verdict::Identical, Verdict::NoRegression, Verdict::Improved, Verdict::New], false),
             0
         );
+    }
+
+    /// Three link orders; in one of them the head is not slower.
+    #[test]
+    fn what_is_slow_in_one_link_order_only_is_not_red() {
+        let with_layouts = |slow_everywhere: bool| {
+            let mut report = report(1.1);
+            report.benches[0].layouts = 3;
+            for round in &mut report.raw {
+                round.layout = round.round % 3;
+                if round.layout == 1 && !slow_everywhere {
+                    round.head = round.base.iter().map(|sample| sample * 1.001).collect();
+                }
+            }
+            report.judge();
+            report.recompute().unwrap();
+            (report.benches[0].verdict, report.exit_code())
+        };
+        assert_eq!(with_layouts(true), (Verdict::Regressed, 1));
+        assert_eq!(with_layouts(false), (Verdict::LayoutSensitive, 3));
+        let mut altered = report(1.1);
+        altered.benches[0].layouts = 3;
+        assert_eq!(altered.recompute().unwrap_err().exit_code(), 3);
     }
 }

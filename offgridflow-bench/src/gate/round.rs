@@ -44,6 +44,9 @@ pub struct Round {
     pub control: bool,
     /// Whether the base ran first.
     pub base_first: bool,
+    /// In which link order both sides were, 0 being the linker's own.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub layout: usize,
     /// Nanoseconds an iteration of the base's process, to six digits.
     pub base: Vec<f64>,
     /// The same of the head's process; of a control, of the other base's.
@@ -51,6 +54,14 @@ pub struct Round {
     /// Milliseconds that the round waited for a calmer machine.
     #[serde(default)]
     pub waited_ms: u64,
+    /// Milliseconds that its processes took, from their start to their end.
+    #[serde(default)]
+    pub took_ms: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(layout: &usize) -> bool {
+    *layout == 0
 }
 
 impl Round {

@@ -83,14 +83,17 @@ impl Stage {
         Ok(told.skipped)
     }
 
-    /// One benchmark's block from a fresh process.
+    /// One benchmark's block from a fresh process of the program in the link order `layout`.
     pub(crate) fn block(
         &self,
         program: &Executable,
+        layout: usize,
         bench: &str,
         shape: Shape,
         limit: Duration,
     ) -> Result<Block, Trouble> {
+        let file = layout.checked_sub(1).and_then(|nth| program.layouts.get(nth)).unwrap_or(&program.file);
+        let program = &Executable { file: file.clone(), ..program.clone() };
         let mut told = self.process(program, bench, shape, limit, self.via)?;
         told.measured.retain(|block| block.name == bench);
         let block =
@@ -253,7 +256,7 @@ fn listen(
 fn from_files(home: &Path) -> Result<Told, Trouble> {
     let measured =
         CriterionDir::new(home, "new").measurements().map_err(|error| Trouble::Bench(error.to_string()))?;
-    let block = |one: crate::Measurement| Block { name: one.name, samples: one.samples, sample_size: None };
+    let block = |one: crate::Measurement| Block { name: one.name, samples: one.samples };
     Ok(Told { measured: measured.into_iter().map(block).collect(), skipped: Vec::new() })
 }
 

@@ -8,5 +8,7 @@ mod record;
 mod series;
 
 pub use findings::{Finding, HistoryOptions, Movement, findings};
+#[cfg(feature = "gate")]
+pub(crate) use record::parse_lines;
 pub use record::{Blessing, Record, append_line, read_lines};
 pub use series::{Series, series};

@@ -6,6 +6,10 @@ mod history;
 mod mutants;
 mod noise;
 mod rate;
+#[cfg(feature = "gate")]
+mod replay;
+#[cfg(feature = "gate")]
+mod rivals;
 
 pub use adversary::{ALPHA, BENCHES, Cell, ROUNDS};
 pub use dice::Dice;
@@ -13,3 +17,7 @@ pub use history::{HistoryRates, history_rates};
 pub use mutants::Mutant;
 pub use noise::{Skew, Weather};
 pub use rate::Rate;
+#[cfg(feature = "gate")]
+pub use replay::{Fault, Injection, Power, Replay};
+#[cfg(feature = "gate")]
+pub use rivals::{critcmp_shows, criterion_sees_a_change};

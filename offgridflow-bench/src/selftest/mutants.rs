@@ -82,7 +82,7 @@ impl Mutant {
 }
 
 /// Student's t of "the mean is 0".
-fn t_of(values: &[f64]) -> f64 {
+pub(super) fn t_of(values: &[f64]) -> f64 {
     let n = values.len() as f64;
     let mean = values.iter().sum::<f64>() / n;
     let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0);

@@ -18,11 +18,15 @@
 //! # Ok(()) }
 //! ```
 
+mod deploy;
 mod objective;
 mod probe;
+mod row;
 mod runner;
 mod window;
 
+pub use deploy::{DeployVerdict, Reference};
 pub use objective::{Objective, SloVerdict};
 pub use probe::{Probe, ProbeError, probe_fn};
-pub use runner::{BenchService, BenchServiceBuilder, ConfigError, ProbeReport};
+pub use row::ProbeReport;
+pub use runner::{BenchService, BenchServiceBuilder, ConfigError};

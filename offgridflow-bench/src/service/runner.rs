@@ -5,17 +5,13 @@ use std::time::Duration;
 
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::Rng;
-use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::window::Window;
-use super::{Objective, Probe, ProbeError, SloVerdict};
-use crate::stats::least_samples;
-
-/// Runs kept a probe.
-const WINDOW_RUNS: usize = 4_096;
+use super::deploy::{Comparison, DeployVerdict, Reference};
+use super::row::{Entry, ProbeReport, Row};
+use super::{Objective, Probe, ProbeError};
 
 /// Why a service was not started.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,6 +20,9 @@ pub enum ConfigError {
     /// There is nothing to run.
     #[error("the service has no probe: add one with `.probe(…)`")]
     NoProbe,
+    /// A reference that belongs to no probe.
+    #[error("there is a reference for `{0}`, and no probe of that name")]
+    UnknownProbe(String),
     /// Two probes would be mixed up in reports.
     #[error("two probes are called `{0}`")]
     DuplicateName(String),
@@ -40,7 +39,9 @@ pub enum ConfigError {
 /// Settings of a [`BenchService`]; see each method for its default.
 #[must_use = "a builder does nothing until `start`"]
 pub struct BenchServiceBuilder {
-    probes: Vec<(Arc<dyn Probe>, Objective)>,
+    probes: Vec<Entry>,
+    references: Vec<(String, Reference)>,
+    slowdown: f64,
     interval: Duration,
     timeout: Duration,
     window: Duration,
@@ -50,7 +51,7 @@ pub struct BenchServiceBuilder {
 
 impl fmt::Debug for BenchServiceBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = self.probes.iter().map(|(probe, _)| probe.name()).collect();
+        let names: Vec<_> = self.probes.iter().map(|entry| entry.probe.name()).collect();
         f.debug_struct("BenchServiceBuilder").field("probes", &names).finish_non_exhaustive()
     }
 }
@@ -58,7 +59,26 @@ impl fmt::Debug for BenchServiceBuilder {
 impl BenchServiceBuilder {
     /// Adds a probe and what it should take.
     pub fn probe(mut self, probe: impl Probe, objective: Objective) -> Self {
-        self.probes.push((Arc::new(probe), objective));
+        self.probes.push(Entry { probe: Arc::new(probe), objective, is_control: false });
+        self
+    }
+
+    /// Adds a probe of something that no deploy changes, such as a fixed piece of arithmetic. Where it became slower than its own reference, so did
+    /// the machine, and no other probe is called slower: see [`DeployVerdict::EnvironmentSuspect`].
+    pub fn control(mut self, probe: impl Probe, objective: Objective) -> Self {
+        self.probes.push(Entry { probe: Arc::new(probe), objective, is_control: true });
+        self
+    }
+
+    /// What the probe of this name took on an earlier build, as [`BenchService::reference`] gave it there.
+    pub fn reference(mut self, probe: impl Into<String>, reference: Reference) -> Self {
+        self.references.push((probe.into(), reference));
+        self
+    }
+
+    /// A deploy that is slower by at most this share does not matter. Default: 0.02.
+    pub fn slowdown(mut self, share: f64) -> Self {
+        self.slowdown = share;
         self
     }
 
@@ -102,11 +122,16 @@ impl BenchServiceBuilder {
     /// Outside a tokio runtime.
     pub fn start(self) -> Result<BenchService, ConfigError> {
         self.check()?;
-        let rows = self
-            .probes
-            .into_iter()
-            .map(|(probe, objective)| Row::new(probe, objective, self.window))
-            .collect();
+        let (compared, slowdown, seed) = (self.references.len(), self.slowdown, self.seed);
+        let comparison = |name: &str| {
+            let (_, reference) = self.references.iter().find(|(of, _)| of == name)?;
+            Comparison::new(reference, slowdown, compared, seed)
+        };
+        let rows = self.probes.into_iter().map(|entry| {
+            let comparison = comparison(entry.probe.name());
+            Row::new(entry, self.window, comparison)
+        });
+        let rows = rows.collect();
         let shared = Arc::new(Shared { rows: Mutex::new(rows) });
         let (stop, stopped) = watch::channel(false);
         let (publish, reports) = watch::channel(shared.reports());
@@ -125,13 +150,16 @@ impl BenchServiceBuilder {
     fn check(&self) -> Result<(), ConfigError> {
         let refuse = |setting, hint| Err(ConfigError::Setting { setting, hint });
         let mut names = HashSet::new();
-        for (probe, objective) in &self.probes {
+        for Entry { probe, objective, .. } in &self.probes {
             if !names.insert(probe.name()) {
                 return Err(ConfigError::DuplicateName(probe.name().to_owned()));
             }
             if !(objective.quantile > 0.0 && objective.quantile < 1.0) {
                 return refuse("an objective's quantile", "lies between 0 and 1");
             }
+        }
+        if let Some((name, _)) = self.references.iter().find(|(name, _)| !names.contains(name.as_str())) {
+            return Err(ConfigError::UnknownProbe(name.clone()));
         }
         match self {
             _ if self.probes.is_empty() => Err(ConfigError::NoProbe),
@@ -140,6 +168,7 @@ impl BenchServiceBuilder {
             _ if !(self.busy_share > 0.0 && self.busy_share <= 1.0) => {
                 refuse("busy_share", "lies above 0 and up to 1")
             }
+            _ if !(0.0..10.0).contains(&self.slowdown) => refuse("slowdown", "lies between 0 and 10"),
             _ => Ok(()),
         }
     }
@@ -154,34 +183,13 @@ pub struct BenchService {
     task: JoinHandle<()>,
 }
 
-/// What is known of one probe.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ProbeReport {
-    /// The probe's name.
-    pub name: String,
-    /// Runs in the window, failed ones included.
-    pub samples: usize,
-    /// Runs since the start.
-    pub runs: u64,
-    /// Runs since the start that failed, panicked or were given up.
-    pub failures: u64,
-    /// What the last failed run said.
-    pub last_error: Option<String>,
-    /// Median of the window; `None` when it is empty or the median run failed.
-    pub p50: Option<Duration>,
-    /// The objective's quantile in the window; `None` below the samples it needs, or when it is a failed run.
-    pub at_quantile: Option<Duration>,
-    /// What it should take.
-    pub objective: Objective,
-    /// What the window says of the objective.
-    pub verdict: SloVerdict,
-}
-
 impl BenchService {
     /// Settings, with their defaults.
     pub fn builder() -> BenchServiceBuilder {
         BenchServiceBuilder {
             probes: Vec::new(),
+            references: Vec::new(),
+            slowdown: 0.02,
             interval: Duration::from_secs(10),
             timeout: Duration::from_secs(5),
             window: Duration::from_secs(3_600),
@@ -194,6 +202,12 @@ impl BenchService {
     #[must_use]
     pub fn snapshot(&self) -> Vec<ProbeReport> {
         self.shared.reports()
+    }
+
+    /// What the probe of this name took on this build, to be stored with a build that is good; `None` when there is no such probe.
+    #[must_use]
+    pub fn reference(&self, probe: &str) -> Option<Reference> {
+        self.shared.with_rows(|rows| rows.iter().find(|row| row.probe.name() == probe).map(Row::reference))
     }
 
     /// The reports after each round of all probes.
@@ -218,55 +232,6 @@ impl Drop for BenchService {
     }
 }
 
-struct Row {
-    probe: Arc<dyn Probe>,
-    objective: Objective,
-    window: Window,
-    runs: u64,
-    failures: u64,
-    last_error: Option<String>,
-}
-
-impl Row {
-    fn new(probe: Arc<dyn Probe>, objective: Objective, window: Duration) -> Self {
-        let window = Window::new(WINDOW_RUNS, window);
-        Self { probe, objective, window, runs: 0, failures: 0, last_error: None }
-    }
-
-    fn record(&mut self, outcome: Result<Duration, ProbeError>) {
-        self.runs += 1;
-        self.window.push(Instant::now(), outcome.as_ref().ok().copied());
-        if let Err(error) = outcome {
-            self.failures += 1;
-            self.last_error = Some(error.0);
-        }
-    }
-
-    fn report(&mut self) -> ProbeReport {
-        self.window.forget_old(Instant::now());
-        let sorted = self.window.sorted();
-        let enough = sorted.len() >= least_samples(self.objective.quantile, 0.95);
-        ProbeReport {
-            name: self.probe.name().to_owned(),
-            samples: sorted.len(),
-            runs: self.runs,
-            failures: self.failures,
-            last_error: self.last_error.clone(),
-            p50: at(&sorted, 0.5),
-            at_quantile: enough.then(|| at(&sorted, self.objective.quantile)).flatten(),
-            objective: self.objective,
-            verdict: self.objective.judge(&sorted),
-        }
-    }
-}
-
-/// The sample at rank ⌈share · n⌉, if it is one that succeeded.
-fn at(sorted: &[Duration], share: f64) -> Option<Duration> {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a length")]
-    let rank = (share * sorted.len() as f64).ceil() as usize;
-    sorted.get(rank.saturating_sub(1)).copied().filter(|took| *took != Duration::MAX)
-}
-
 struct Shared {
     rows: Mutex<Vec<Row>>,
 }
@@ -283,7 +248,16 @@ impl Shared {
     }
 
     fn reports(&self) -> Vec<ProbeReport> {
-        self.with_rows(|rows| rows.iter_mut().map(Row::report).collect())
+        self.with_rows(|rows| {
+            let mut reports: Vec<ProbeReport> = rows.iter_mut().map(Row::report).collect();
+            let slower = |report: &ProbeReport| matches!(report.deploy, DeployVerdict::Slower { .. });
+            if rows.iter().zip(&reports).any(|(row, report)| row.is_control && slower(report)) {
+                for report in reports.iter_mut().filter(|report| slower(report)) {
+                    report.deploy = DeployVerdict::EnvironmentSuspect;
+                }
+            }
+            reports
+        })
     }
 }
 

@@ -59,6 +59,7 @@ fn main() {
             -1.0 => panic!("no such fixture"),
             -2.0 => std::thread::sleep(std::time::Duration::from_secs(600)),
             -3.0 => stream.write_all(b"\x00\x00\x00\x03\xff\xff\xff").unwrap(),
+            -4.0 => stream.write_all(&message("MeasurementComplete", name, Some((&[1.0], &[1.0])))).unwrap(),
             _ => stream.write_all(&message("MeasurementComplete", name, Some((&[1.0; 20], &samples(nanoseconds))))).unwrap(),
         }
         stream.read_exact(&mut [0; 13]).unwrap();

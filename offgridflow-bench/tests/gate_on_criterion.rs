@@ -1,0 +1,94 @@
+//! The gate on an ordinary crate whose benchmarks are criterion's, in a repository of its own. What criterion is built from stays in the
+//! folder for tests, so only the first run builds it.
+#![cfg(feature = "cli")]
+mod project;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use project::{Project, told};
+
+/// Where both sides are built; one test at a time, as it is one folder.
+fn target() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("real")
+}
+
+fn real() -> Project {
+    let project = Project::empty();
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/real");
+    for (file, from) in [
+        ("Cargo.toml", "manifest.toml"),
+        ("src/lib.rs", "src/lib.rs"),
+        ("benches/speed.rs", "benches/speed.rs"),
+        ("benches/more.rs", "benches/more.rs"),
+    ] {
+        project.write(file, &std::fs::read_to_string(data.join(from)).unwrap());
+    }
+    // The versions that this workspace has; what the crate does not need falls out.
+    let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.lock");
+    if let Ok(text) = std::fs::read_to_string(lock) {
+        project.write("Cargo.lock", &text);
+    }
+    let pruned = Command::new(env!("CARGO"))
+        .current_dir(project.path())
+        .args(["metadata", "--format-version", "1"])
+        .output();
+    assert!(pruned.is_ok_and(|out| out.status.success()), "cargo metadata");
+    project.commit_all();
+    project
+}
+
+fn gate(project: &Project, more: &[&str]) -> (i32, String) {
+    let arguments =
+        [&["gate", "--base", "HEAD~1", "--seed", "3"], more, &["--", "--bench", "speed"]].concat();
+    told(&project.command(&arguments).env("CARGO_TARGET_DIR", target()).output().unwrap())
+}
+
+fn row<'a>(text: &'a str, bench: &str) -> &'a str {
+    text.lines().find(|line| line.starts_with(&format!("| real/speed: {bench} |"))).unwrap_or_default()
+}
+
+const MIX: &str = "mix";
+const FILL: &str = "fill / 100 %/\"list\"/300";
+
+#[test]
+fn documentation_is_identical_a_slow_down_is_red_and_noise_is_not() {
+    let project = real();
+    project.replace(
+        "src/lib.rs",
+        "/// Mixes",
+        "/// Documentation that is\n/// two lines longer.\n///\n/// Mixes",
+    );
+    project.commit_all();
+    let (code, text) = gate(&project, &[]);
+    let identical = [MIX, FILL].map(|bench| row(&text, bench).contains("| identical |"));
+    assert!(code == 0 && identical == [true; 2], "{code} {text}");
+    assert!(!text.contains("pilot"), "nothing is run: {text}");
+
+    project.replace("src/lib.rs", "TURNS: u64 = 2_000", "TURNS: u64 = 2_800");
+    project.commit_all();
+    let page = project.path().join("report.html");
+    let bounded = ["--filter", "mix", "--rounds", "40", "--budget", "120", "--html", page.to_str().unwrap()];
+    let (code, text) = gate(&project, &bounded);
+    assert!(code == 1 && row(&text, MIX).contains("| regressed | 1."), "{code} {text}");
+    assert!(project.read("report.html").contains("regressed"));
+    let (again, text) = project.run(&["recompute", "target/offgridflow-bench/report.json"]);
+    assert_eq!(again, 1, "{text}");
+
+    let (code, text) = gate(&project, &["--via", "files", "--rounds", "1", "--instructions"]);
+    let ratio: f64 = row(&text, MIX).split('|').nth(3).unwrap().trim().parse().unwrap();
+    assert!(
+        code == 3 && (0.4..5.0).contains(&ratio),
+        "one round tells a size, however roughly, and proves nothing: {code} {text}"
+    );
+    let counted = row(&text, MIX).contains("count only: instructions +3")
+        && row(&text, FILL).contains("| instructions +0.0");
+    let without = text.contains("instructions were not counted: valgrind cannot be run");
+    assert!(counted || without, "{text}");
+    let noise = row(&text, FILL);
+    assert!(
+        noise.contains("| undecided |")
+            && noise.contains("its own settings beat the command line: 20 samples"),
+        "{text}"
+    );
+}
