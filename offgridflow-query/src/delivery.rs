@@ -1,5 +1,7 @@
 //! How often a row may be stored, and how a lost COMMIT is settled.
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+use crate::error::{Cause, Class, Scope};
 use crate::ident::Ident;
 use std::fmt;
 
@@ -98,6 +100,20 @@ pub fn ledger_table_sql(table: &str) -> Result<String, crate::ConfigError> {
     not(any(feature = "sqlite", feature = "postgres")),
     expect(dead_code, reason = "said in SQL only")
 )]
+/// What the database said of a batch's own row in the ledger: no row of the batch is to blame for it.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(crate) fn ledger_refusal(entry: &LedgerEntry, cause: Cause) -> Cause {
+    if cause.class().scope() != Scope::Row && cause.class() != Class::Other {
+        return cause;
+    }
+    let said = format!("the ledger {:?} refuses the batch's own row: {}", entry.table, cause.message());
+    let refusal = Cause::new(Class::Schema, said);
+    match cause.code() {
+        Some(code) => refusal.with_code(code),
+        None => refusal,
+    }
+}
+
 pub(crate) fn ledger_insert_sql(table: &str) -> Result<String, crate::ConfigError> {
     let table = Ident::new(table)?;
     Ok(format!("INSERT INTO {table} (batch, \"rows\") VALUES ($1, $2) ON CONFLICT (batch) DO NOTHING"))

@@ -1,6 +1,6 @@
 //! One query for the keys of many readers: the cure for N+1.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::future::Future;
 use std::hash::Hash;
@@ -22,7 +22,7 @@ const MAX_BATCH: usize = 1_000;
 ///
 /// ```
 /// use offgridflow_query::Loader;
-/// use std::collections::HashMap;
+/// use std::collections::{HashMap, HashSet};
 /// use std::convert::Infallible;
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// let names = Loader::new(|ids: Vec<u64>| async move {
@@ -72,6 +72,8 @@ struct State<K, V, E> {
     waiting: Vec<K>, // in the order they came
     asking: HashMap<K, Asking<V, E>>,
     kept: HashMap<K, Option<V>>,
+    /// Keys that were forgotten since the call under way began.
+    written: HashSet<K>,
     calls: u64,
 }
 
@@ -96,6 +98,7 @@ where
             waiting: Vec::new(),
             asking: HashMap::new(),
             kept: HashMap::new(),
+            written: HashSet::new(),
             calls: 0,
         };
         Self { inner: Arc::new(Inner { load, max_batch, keeps, state: Mutex::new(state) }) }
@@ -159,9 +162,13 @@ where
         answers
     }
 
-    /// Forgets the answer for `key` that is kept, if any: it was written.
+    /// Forgets the answer for `key` that is kept, if any, and does not keep that of a call under way: it was written.
     pub fn forget(&self, key: &K) {
-        self.inner.state().kept.remove(key);
+        let mut state = self.inner.state();
+        state.kept.remove(key);
+        if state.running {
+            state.written.insert(key.clone());
+        }
     }
 
     /// Calls made so far.
@@ -183,7 +190,7 @@ where
             if !state.running {
                 state.running = true;
                 drop(state);
-                tokio::spawn(Turn(Arc::clone(&self.inner)).run());
+                tokio::spawn(Turn { inner: Arc::clone(&self.inner), over: false }.run());
             }
         }
         async move {
@@ -195,6 +202,16 @@ where
     }
 }
 
+impl<K: Hash + Eq, V, E> Inner<K, V, E> {
+    /// Keeps an answer, unless its key was written while it came.
+    fn keep(&self, key: K, value: Option<V>) {
+        let mut state = self.state();
+        if !state.written.contains(&key) {
+            state.kept.insert(key, value);
+        }
+    }
+}
+
 impl<K, V, E> Inner<K, V, E> {
     fn state(&self) -> MutexGuard<'_, State<K, V, E>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -202,11 +219,17 @@ impl<K, V, E> Inner<K, V, E> {
 }
 
 /// The task that makes the calls. Dropped by a runtime that ends, it tells whoever still waits, and the next key starts another one.
-struct Turn<K, V, E>(Arc<Inner<K, V, E>>);
+struct Turn<K, V, E> {
+    inner: Arc<Inner<K, V, E>>,
+    over: bool, // it was given up: what comes now is another one's
+}
 
 impl<K, V, E> Drop for Turn<K, V, E> {
     fn drop(&mut self) {
-        let mut state = self.0.state();
+        if self.over {
+            return;
+        }
+        let mut state = self.inner.state();
         state.running = false;
         let (waiting, asking) = (std::mem::take(&mut state.waiting), std::mem::take(&mut state.asking));
         drop(state);
@@ -220,23 +243,24 @@ where
     V: Clone + Send + Sync + 'static,
     E: Send + Sync + 'static,
 {
-    async fn run(self) {
+    async fn run(mut self) {
         while let Some(batch) = self.next() {
             let keys: Vec<K> = batch.iter().map(|(key, _)| key.clone()).collect();
-            let answered = guarded(|| (self.0.load)(keys)).await;
+            let answered = guarded(|| (self.inner.load)(keys)).await;
             self.answer(batch, answered);
         }
     }
 
     /// The next call's keys and who waits for them; `None`, and the turn is over, where there are none.
-    fn next(&self) -> Option<Vec<(K, Asking<V, E>)>> {
-        let mut state = self.0.state();
+    fn next(&mut self) -> Option<Vec<(K, Asking<V, E>)>> {
+        let mut state = self.inner.state();
+        state.written.clear();
         if state.waiting.is_empty() {
-            state.running = false;
+            (state.running, self.over) = (false, true);
             return None;
         }
         state.calls += 1;
-        let count = state.waiting.len().min(self.0.max_batch);
+        let count = state.waiting.len().min(self.inner.max_batch);
         let keys: Vec<K> = state.waiting.drain(..count).collect();
         let who = |key: K| {
             let asking = state.asking.remove(&key).unwrap_or_default();
@@ -254,10 +278,10 @@ where
             for sender in asking {
                 let _ = sender.send(answer.clone()); // who went away needs no answer
             }
-            if self.0.keeps
+            if self.inner.keeps
                 && let Ok(value) = answer
             {
-                self.0.state().kept.insert(key, value);
+                self.inner.keep(key, value);
             }
         }
     }

@@ -265,7 +265,8 @@ pub enum Conflict {
     /// Every column outside the key is overwritten. Rows of one flush are sorted by key, and of several rows
     /// with one key only the last is sent; the others are *superseded*.
     Update,
-    /// As `Update`, but only these columns are overwritten.
+    /// As `Update`, but only these columns are overwritten. Of several rows with one key the last one is sent, with the other columns
+    /// of the first: what is stored is what one row after the other would have left.
     UpdateOnly(Vec<String>),
 }
 
@@ -274,6 +275,14 @@ impl Conflict {
     #[must_use]
     pub fn updates(&self) -> bool {
         matches!(self, Self::Update | Self::UpdateOnly(_))
+    }
+
+    /// Positions of the columns that an insert stores and an update leaves alone, the key's aside.
+    pub(crate) fn inserted_only(&self, shape: &Shape) -> Vec<usize> {
+        let Self::UpdateOnly(updated) = self else { return Vec::new() };
+        let columns = shape.columns.iter().enumerate();
+        let left_alone = |name: &String| !updated.contains(name) && !shape.key.contains(name);
+        columns.filter(|(_, column)| left_alone(&column.name)).map(|(at, _)| at).collect()
     }
 
     /// The ON CONFLICT clause for `shape`, with a leading space; empty for `Error`.

@@ -265,6 +265,28 @@ async fn a_batch_with_a_bad_row_leaves_no_trace_in_the_ledger() {
 }
 
 #[tokio::test]
+async fn a_fault_of_the_ledger_is_no_rows_fault() {
+    let database = testkit::postgres().create_database("ledgerfault").unwrap();
+    let gate = gate(&database.url());
+    let ledger = ledger_table_sql("batches").unwrap();
+    let strict = "ALTER TABLE batches ADD COLUMN who TEXT NOT NULL";
+    run(&gate, &format!("{ledger}; {strict}; CREATE TABLE readings (id INT8)")).await;
+    let writer = BatchWriter::builder(gate.clone()).ledger("batches").start().unwrap();
+    for rows in [1, 5] {
+        for name in ["b", "b\0"] {
+            let batch = writer.push_batch(name, (0..rows).map(|id| Reading { id })).await.unwrap();
+            for outcome in batch.outcomes().await {
+                let Outcome::Returned(returned) = outcome else { panic!("{outcome:?}") };
+                let Why::Batch(cause) = returned.why else { panic!("{:?}", returned.why) };
+                assert!(cause.message().contains("the ledger \"batches\" refuses"), "{cause}");
+            }
+        }
+    }
+    assert_eq!(number(&gate, COUNT).await, 0);
+    let _ = writer.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn with_a_ledger_a_lost_commit_is_repeated_until_it_is_known() {
     let Link { proxy, direct, through, server: _server } = link().await;
     run(&direct, &ledger_table_sql("batches").unwrap()).await;

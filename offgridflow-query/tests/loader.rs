@@ -118,6 +118,37 @@ async fn answers_are_kept_only_where_asked_and_forgotten_when_told() {
     assert_eq!(calls.lock().unwrap().len(), 3);
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_written_during_a_call_is_not_kept_of_it() {
+    let (loader, calls) = doubling();
+    let loader = loader.keeping();
+    let write = async {
+        sleep(CALL / 2).await;
+        loader.forget(&1);
+    };
+    let _ = tokio::join!(loader.load(1), loader.load(2), write);
+    let _ = (loader.load(1).await, loader.load(2).await);
+    assert_eq!(calls.lock().unwrap().concat(), [1, 2, 1]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_key_that_comes_as_the_last_call_ends_is_answered() {
+    let loader = Loader::new(|keys: Vec<u32>| async move {
+        Ok::<HashMap<u32, u32>, Infallible>(keys.into_iter().map(|key| (key, key)).collect())
+    });
+    let readers = (0..4).map(|key| {
+        let loader = loader.clone();
+        tokio::spawn(async move {
+            for _ in 0..50_000 {
+                assert_eq!(loader.load(key).await.unwrap(), Some(key));
+            }
+        })
+    });
+    for reader in readers.collect::<Vec<_>>() {
+        reader.await.unwrap();
+    }
+}
+
 #[test]
 fn a_runtime_that_ends_answers_and_the_loader_goes_on_in_the_next() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -271,6 +271,23 @@ async fn rows_nobody_waits_for_are_in_the_report_up_to_a_limit() {
 }
 
 #[tokio::test]
+async fn a_bad_row_is_in_the_report_whenever_its_ticket_was_dropped() {
+    let writer = BatchWriter::builder(poisoned(MemoryPool::new(2))).start().unwrap();
+    let bad = |id| Reading { id, watts: -1.0 };
+    drop(writer.reserve().await.unwrap().push(bad(1))); // before it is told
+    let told = writer.reserve().await.unwrap().push(bad(2));
+    let several = writer.push_many([bad(3), reading(4), bad(5)]).await.unwrap();
+    writer.flush().await.unwrap();
+    drop((told, several)); // after
+    let heard = writer.reserve().await.unwrap().push(bad(6)).outcome().await;
+    assert!(matches!(heard, Outcome::Rejected(rejected) if rejected.row.id == 6));
+    let report = writer.close().await.unwrap();
+    let mut rejected: Vec<i64> = report.rejected.iter().map(|rejected| rejected.row.id).collect();
+    rejected.sort_unstable();
+    assert_eq!((rejected, report.stats.rejected), (vec![1, 2, 3, 5], 5));
+}
+
+#[tokio::test]
 async fn a_dropped_writer_is_counted_and_still_writes() {
     let pool = MemoryPool::new(2);
     let before = dropped_without_close();

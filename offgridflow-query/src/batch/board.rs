@@ -61,10 +61,13 @@ impl<R> Board<R> {
         }
     }
 
-    /// Nobody wants the outcome of row `at` any more.
-    pub(crate) fn forget(&self, at: usize) {
+    /// Nobody wants the outcome of row `at` any more; it comes back if it was told and not taken.
+    pub(crate) fn forget(&self, at: usize) -> Option<Outcome<R>> {
         let gone = replace(&mut *self.slot(at), Slot::Over);
-        drop(gone); // outside the lock: a row is the user's
+        match gone {
+            Slot::Told(outcome) => Some(outcome),
+            Slot::Open(_) | Slot::Over => None,
+        }
     }
 
     fn slot(&self, at: usize) -> MutexGuard<'_, Slot<R>> {
@@ -114,10 +117,10 @@ mod tests {
     #[test]
     fn what_nobody_wants_comes_back() {
         let board = Board::new(2);
-        board.forget(0);
+        assert!(board.forget(0).is_none());
         assert!(board.tell(0, outcome(1)).is_some());
         assert!(board.tell(1, outcome(1)).is_none());
-        board.forget(1);
+        assert!(board.forget(1).is_some());
         assert!(board.tell(1, outcome(1)).is_some(), "known, and not asked for");
     }
 }

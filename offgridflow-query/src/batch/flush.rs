@@ -7,6 +7,7 @@ use crate::chunk::Chunk;
 use crate::error::{Cause, Class, Scope};
 use crate::executor::BatchExecutor;
 use crate::write::WritePlan;
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// What happens to the good rows of a flush that has bad ones.
@@ -130,14 +131,16 @@ impl<E: BatchExecutor> Flusher<E> {
     }
 
     /// One group, or single rows only: one row a key, sorted by key where that changes no outcome. A superseded row is tried after all where its
-    /// successor was rejected.
+    /// successor was not stored. Columns that an update leaves alone are those of the first row of a key, which is the one that would have inserted
+    /// them; where that was refused, each row is sent as it is.
     async fn flush_updates(&self, chunk: &Chunk, units: &[Unit], plan: &WritePlan, flushed: &mut Flushed) {
         let group = units.len() == 1 && units[0].len() > 1;
         let mut pending: Vec<usize> = units.iter().cloned().flatten().collect();
         let exact = self.shipper.has_exact_key(chunk.shape()).await;
+        let mut inserted = plan.conflict.inserted_only(chunk.shape());
         while !pending.is_empty() {
             let order = deduplicate(&chunk.slice(0..chunk.len()), chunk.shape(), &pending, exact);
-            let sent = chunk.gather(&order.order);
+            let sent = chunk.gather_from(&order.order, &inserted, &order.firsts());
             let units =
                 if group { vec![unit(0, sent.len())] } else { (0..sent.len()).map(|r| r..r + 1).collect() };
             let verdicts = self.isolate(&sent, &units, plan, &mut flushed.tally).await;
@@ -145,6 +148,10 @@ impl<E: BatchExecutor> Flusher<E> {
                 flushed.verdicts[row] = verdict;
             }
             pending.clear();
+            if !inserted.is_empty() && !group {
+                pending.extend(refused_mixtures(&order.firsts(), &flushed.verdicts));
+                inserted.clear();
+            }
             for (row, winner) in order.superseded {
                 let fate = inherited(flushed.verdicts[winner].as_ref(), group);
                 if fate.is_none() {
@@ -156,6 +163,14 @@ impl<E: BatchExecutor> Flusher<E> {
     }
 }
 
+/// Rows that were sent with columns of another row of their key, and refused: whose columns were to blame, nobody can say.
+fn refused_mixtures(firsts: &HashMap<usize, usize>, verdicts: &[Option<Verdict>]) -> Vec<usize> {
+    let refused = |row: &&usize| matches!(verdicts[**row], Some(Verdict::Rejected(_)));
+    let mut rows: Vec<usize> = firsts.keys().filter(refused).copied().collect();
+    rows.sort_unstable();
+    rows
+}
+
 fn unit(start: usize, end: usize) -> Unit {
     start..end
 }
@@ -164,6 +179,8 @@ fn unit(start: usize, end: usize) -> Unit {
 fn inherited(winner: Option<&Verdict>, group: bool) -> Option<Verdict> {
     match winner? {
         Verdict::Settled(Fate::Replayed) => Some(Verdict::Settled(Fate::Replayed)),
+        // A trigger dropped it. Of a group the transaction is over, and nothing of this key was stored.
+        Verdict::Settled(Fate::Skipped) => group.then_some(Verdict::Settled(Fate::Skipped)),
         Verdict::Settled(_) => Some(Verdict::Settled(Fate::Superseded)),
         Verdict::Returned(why) => Some(Verdict::Returned(why.clone())),
         Verdict::Rejected(_) if group => Some(Verdict::Returned(Why::GroupRefused)),

@@ -3,15 +3,17 @@
 use crate::batch::board::Board;
 use crate::batch::outcome::{Outcome, Verdict, Why};
 use crate::batch::report::Counters;
+use crate::batch::worker::Message;
 use crate::error::{Cause, Class};
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 /// What the rows of one push share.
-#[derive(Debug)]
 pub(crate) struct Push<R> {
     pub(crate) board: Board<R>,
+    queue: mpsc::WeakUnboundedSender<Message<R>>, // weak: a ticket keeps no writer open
     counters: Arc<Counters>,
     places: Arc<Semaphore>, // in the queue, one a row until it is settled
 }
@@ -29,6 +31,7 @@ impl<R> Push<R> {
     /// The items of `rows`, which have `room` in the queue of `places`.
     pub(crate) fn items(
         rows: Vec<R>,
+        queue: &mpsc::UnboundedSender<Message<R>>,
         counters: Arc<Counters>,
         places: Arc<Semaphore>,
         room: OwnedSemaphorePermit,
@@ -36,10 +39,25 @@ impl<R> Push<R> {
         debug_assert_eq!(room.num_permits(), rows.len(), "one place a row");
         room.forget(); // each item gives its place back
         counters.rows_in.fetch_add(rows.len() as u64, Relaxed);
-        let push = Arc::new(Self { board: Board::new(rows.len()), counters, places });
+        let board = Board::new(rows.len());
+        let push = Arc::new(Self { board, queue: queue.downgrade(), counters, places });
         let item = |(at, row)| Item { row: Some(row), at, sent: false, push: Arc::clone(&push) };
         let items = rows.into_iter().enumerate().map(item).collect();
         (push, items)
+    }
+
+    /// Nobody wants the outcome of row `at` any more. If it was told, and the row is not stored, the writer's report has it.
+    pub(crate) fn forget(&self, at: usize) {
+        let told = self.board.forget(at).filter(|outcome| !outcome.is_settled());
+        if let (Some(outcome), Some(queue)) = (told, self.queue.upgrade()) {
+            let _ = queue.send(Message::Unheard(outcome)); // a writer that was closed has reported
+        }
+    }
+}
+
+impl<R> fmt::Debug for Push<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Push").field("rows", &self.board.rows()).finish_non_exhaustive()
     }
 }
 

@@ -36,6 +36,17 @@ pub(crate) struct Deduplicated {
     pub(crate) superseded: Vec<(usize, usize)>,
 }
 
+impl Deduplicated {
+    /// Of every row that supersedes others, the first of these.
+    pub(crate) fn firsts(&self) -> HashMap<usize, usize> {
+        let mut firsts = HashMap::new();
+        for &(row, winner) in &self.superseded {
+            firsts.entry(winner).or_insert(row);
+        }
+        firsts
+    }
+}
+
 /// Sorts `rows` by the shape's key and keeps the last of each key. Sorting keeps writers that overlap from taking row
 /// locks in opposite orders. Where the database may call keys equal that are not (`exact` is false), rows are sent as they
 /// came, so that the newest wins whatever it calls equal. Rows with a NULL in their key are never merged.

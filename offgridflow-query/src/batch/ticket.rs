@@ -23,7 +23,7 @@ pub struct Permit<R: Send + 'static> {
 impl<R: Send + 'static> Permit<R> {
     /// Hands the row over. Never waits and never loses it: if the writer has ended, the ticket returns the row.
     pub fn push(self, row: R) -> Ticket<R> {
-        let (push, items) = Push::items(vec![row], self.counters, self.places, self.place);
+        let (push, items) = Push::items(vec![row], &self.queue, self.counters, self.places, self.place);
         let _ = self.queue.send(Message::Rows(items)); // a closed queue drops the item, which returns the row
         Ticket { push, at: 0 }
     }
@@ -35,7 +35,10 @@ impl<R: Send + 'static> fmt::Debug for Permit<R> {
     }
 }
 
-/// The promise of one row's outcome. Dropping it cancels nothing; if the row fails, [`Report`](crate::Report) has it then.
+/// The promise of one row's outcome. Dropping it cancels nothing; if the row fails, [`Report`](crate::Report) has it then, as long as the
+/// writer is not closed.
+///
+/// The rows of one push share one allocation of outcomes, which lives as long as any of their tickets.
 #[must_use = "the outcome is known only through its ticket"]
 #[derive(Debug)]
 pub struct Ticket<R> {
@@ -66,7 +69,7 @@ impl<R> Ticket<R> {
 
 impl<R> Drop for Ticket<R> {
     fn drop(&mut self) {
-        self.push.board.forget(self.at);
+        self.push.forget(self.at);
     }
 }
 
@@ -92,7 +95,7 @@ impl<R> Part<R> {
 
 impl<R> Drop for Part<R> {
     fn drop(&mut self) {
-        self.left.by_ref().for_each(|at| self.push.board.forget(at));
+        self.left.by_ref().for_each(|at| self.push.forget(at));
     }
 }
 

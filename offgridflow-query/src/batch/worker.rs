@@ -4,6 +4,7 @@ use crate::batch::controller::{FlightController, Sample, SizeController};
 use crate::batch::flight::{Flight, Landed};
 use crate::batch::flush::Flusher;
 use crate::batch::item::Item;
+use crate::batch::outcome::Outcome;
 use crate::batch::partition::Partitioner;
 use crate::batch::path::Path;
 use crate::batch::pending::{Batch, Encoder};
@@ -26,7 +27,8 @@ pub(crate) enum Message<R> {
     Group(Vec<Item<R>>),
     Batch(String, Vec<Item<R>>),
     Flush(oneshot::Sender<Result<(), Error>>),
-    Crowd, // somebody waits for room in the queue
+    Unheard(Outcome<R>), // of a row that is not stored: its ticket was dropped after it was told
+    Crowd,               // somebody waits for room in the queue
     Close,
 }
 
@@ -169,6 +171,7 @@ impl<R: Send + 'static, E: BatchExecutor> Running<R, E> {
             Message::Group(items) => self.backlog.push_back(Entry::Group(items)),
             Message::Batch(name, items) => self.backlog.push_back(Entry::Batch(name, items)),
             Message::Flush(done) => self.backlog.push_back(Entry::Barrier(done)),
+            Message::Unheard(outcome) => self.worker.unheard.keep(outcome, &self.worker.counters),
             // Rows in flushes under way make room as these land; those that linger must not keep it from others.
             Message::Crowd => self.crowded = self.lingers() || !self.backlog.is_empty(),
             Message::Close => self.worker.queue.close(), // what is inside still comes

@@ -106,7 +106,8 @@ impl<R: Send + 'static> BatchWriter<R> {
         Ok(Permit { queue, counters, places: Arc::clone(&self.places), place })
     }
 
-    /// Pushes rows that stand on their own, waiting for room as it goes; any number of rows.
+    /// Pushes rows that stand on their own, waiting for room as it goes; any number of rows. All of them are taken from `rows` first:
+    /// of a source that does not fit memory, push a part at a time.
     ///
     /// # Errors
     /// [`Refused`] with the rows that were not taken, and the tickets of those that were, if the writer closes.
@@ -218,7 +219,7 @@ impl<R: Send + 'static> BatchWriter<R> {
         tickets: &mut Tickets<R>,
     ) {
         let (counters, places) = (Arc::clone(&self.counters), Arc::clone(&self.places));
-        let (push, items) = Push::items(rows, counters, places, room);
+        let (push, items) = Push::items(rows, &self.queue, counters, places, room);
         tickets.add(push);
         let _ = self.queue.send(message(items)); // a closed queue drops the items, which returns the rows
     }

@@ -6,6 +6,7 @@ use super::value::Value;
 use super::writer::ChunkWriter;
 use crate::error::{Cause, Class};
 use crate::shape::Shape;
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -113,6 +114,30 @@ impl Chunk {
         let mut out = Self::new(Arc::clone(&self.shape));
         for &row in order {
             for (column, target) in out.columns.iter_mut().enumerate() {
+                target.append(self.value(row, column));
+            }
+        }
+        out.rows = order.len();
+        out.bytes = self.bytes;
+        out
+    }
+
+    /// As [`gather`](Self::gather), but `columns` of a row that `from` names are those of the row named there.
+    #[must_use]
+    pub(crate) fn gather_from(
+        &self,
+        order: &[usize],
+        columns: &[usize],
+        from: &HashMap<usize, usize>,
+    ) -> Self {
+        if columns.is_empty() || from.is_empty() {
+            return self.gather(order);
+        }
+        let mut out = Self::new(Arc::clone(&self.shape));
+        for &row in order {
+            let other = from.get(&row).copied().unwrap_or(row);
+            for (column, target) in out.columns.iter_mut().enumerate() {
+                let row = if columns.contains(&column) { other } else { row };
                 target.append(self.value(row, column));
             }
         }

@@ -139,7 +139,8 @@ impl<DB: GateDatabase> Lender<DB> {
         self.places.note_connect(took, result.is_err());
         match result {
             Ok(conn) => {
-                DB::opened(&self.pool);
+                let pool = self.pool.clone();
+                let _ = tokio::task::spawn_blocking(move || DB::opened(&pool)).await; // looks through all descriptors
                 let lease = GateLease::new(conn, &self, Instant::now());
                 Ok(self.lend_now(lease, place))
             }

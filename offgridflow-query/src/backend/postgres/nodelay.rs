@@ -4,6 +4,9 @@
 //! packet then stays back until the server's delayed acknowledgement of the first, 40 ms later. Linux lends a duplicate of
 //! a descriptor (`pidfd_getfd`), through which the option reaches the socket itself. Remove this when sqlx sets the option.
 //!
+//! Only sockets are duplicated: to close a duplicate of a file drops all locks that this process holds on it (POSIX, `fcntl(2)`),
+//! SQLite's among them. What was taken for a socket and turns out to be something else is therefore never closed.
+//!
 //! A socket is known by the address that a gate connects to, which may be a proxy's, or by the port that the server sees.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -11,10 +14,10 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 /// Whether the sockets that gates opened leave nothing back.
 static GATES: AtomicBool = AtomicBool::new(false);
 
-/// Whether packets leave at once on the sockets that gates opened, or else on the connected TCP socket of this process
-/// that has the local `port`. False if there is none (the server sees the port of a proxy), or if the system refuses.
+/// Whether packets leave at once on the connected TCP socket of this process that has the local `port`; where there is none
+/// (the server sees the port of a proxy), on those that gates opened. False if the system refuses.
 pub(super) fn ensure(port: u16) -> bool {
-    GATES.load(Relaxed) || system::ensure(port)
+    system::ensure(port) || GATES.load(Relaxed)
 }
 
 /// A gate has opened a connection to `host`: has packets leave at once on every socket of this process to that address
@@ -38,6 +41,7 @@ mod system {
 
 #[cfg(target_os = "linux")]
 mod system {
+    use rustix::fs::{FileType, fstat};
     use rustix::net::sockopt::set_tcp_nodelay;
     use rustix::net::{getpeername, getsockname};
     use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
@@ -46,8 +50,8 @@ mod system {
     use std::os::fd::{OwnedFd, RawFd};
     use std::sync::{Mutex, PoisonError};
 
-    /// Where the socket of a port was last seen. At most one entry a port.
-    static SEEN: Mutex<BTreeMap<u16, RawFd>> = Mutex::new(BTreeMap::new());
+    /// Where the socket of a port was last seen; `None` where there was none. At most one entry a port.
+    static SEEN: Mutex<BTreeMap<u16, Option<RawFd>>> = Mutex::new(BTreeMap::new());
 
     pub(super) fn ensure(port: u16) -> bool {
         let seen = || SEEN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -58,14 +62,13 @@ mod system {
             })
         };
         let last = seen().get(&port).copied();
-        if last.is_some_and(is_it) {
-            return true;
+        match last {
+            Some(Some(descriptor)) if is_it(descriptor) => return true,
+            Some(None) => return false, // a proxy's: not looked for at every write
+            _ => {}
         }
         let found = descriptors().find(|&descriptor| is_it(descriptor));
-        match found {
-            Some(descriptor) => seen().insert(port, descriptor),
-            None => seen().remove(&port),
-        };
+        seen().insert(port, found);
         found.is_some()
     }
 
@@ -81,14 +84,27 @@ mod system {
         set.next().is_some_and(|first| set.fold(first, |all, one| all && one))
     }
 
+    /// Descriptors that were sockets when they were looked at.
     fn descriptors() -> impl Iterator<Item = RawFd> {
         let entries = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
-        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        let sockets = entries.filter(|entry| {
+            let what = std::fs::read_link(entry.path());
+            what.is_ok_and(|what| what.as_os_str().as_encoded_bytes().starts_with(b"socket:"))
+        });
+        sockets.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+    }
+
+    fn is_socket(descriptor: &OwnedFd) -> bool {
+        fstat(descriptor).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_socket())
     }
 
     /// A duplicate of a descriptor that is a connected socket, with the addresses of its ends.
     fn socket(this: &OwnedFd, descriptor: RawFd) -> Option<(OwnedFd, SocketAddr, SocketAddr)> {
         let socket = pidfd_getfd(this, descriptor, PidfdGetfdFlags::empty()).ok()?;
+        if !is_socket(&socket) {
+            std::mem::forget(socket); // closed and opened as a file since it was looked at: to close it would drop the file's locks
+            return None;
+        }
         let local = getsockname(&socket).ok()?.try_into().ok()?;
         let peer = getpeername(&socket).ok()??.try_into().ok()?;
         Some((socket, local, peer))

@@ -5,7 +5,7 @@ use super::insert::Insert;
 use super::{nodelay, settle};
 use crate::backend::built;
 use crate::chunk::Slice;
-use crate::delivery::{LedgerEntry, TxToken, ledger_insert_sql};
+use crate::delivery::{LedgerEntry, TxToken, ledger_insert_sql, ledger_refusal};
 use crate::error::{Cause, Class};
 use crate::gate::GateDatabase;
 use crate::transaction::Transact;
@@ -82,7 +82,10 @@ impl<'c> Clean<'c> {
         let query = sqlx::query(built(sql)).bind(entry.batch.clone()).bind(rows).persistent(false);
         match answered(self.limit, query.execute(&mut *self.conn)).await {
             Ok(done) => Ok((self, done.rows_affected() == 1)),
-            Err(error) => Err(undo(self.conn, failed(&error), self.limit).await),
+            Err(error) => {
+                let refusal = WriteError::failed(ledger_refusal(entry, Postgres::cause(&error)));
+                Err(undo(self.conn, refusal, self.limit).await)
+            }
         }
     }
 

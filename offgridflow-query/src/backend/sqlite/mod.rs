@@ -5,7 +5,7 @@ mod catalog;
 
 use crate::backend::{built, driver_cause};
 use crate::chunk::Slice;
-use crate::delivery::{LedgerEntry, ledger_insert_sql};
+use crate::delivery::{LedgerEntry, ledger_insert_sql, ledger_refusal};
 use crate::error::{Cause, Class, ConfigError};
 use crate::executor::{BatchConnection, Limits};
 use crate::gate::{Gate, GateConfig, GateDatabase};
@@ -210,7 +210,8 @@ async fn enter(conn: &mut SqliteConnection, entry: &LedgerEntry) -> Result<bool,
         .map_err(|error| WriteError::failed(Cause::new(Class::Schema, error.to_string())))?;
     let rows = i64::try_from(entry.rows).unwrap_or(i64::MAX);
     let query = sqlx::query(built(sql)).bind(entry.batch.clone()).bind(rows);
-    Ok(query.execute(conn).await.map_err(|e| failed(&e))?.rows_affected() == 1)
+    let refusal = |error| WriteError::failed(ledger_refusal(entry, Sqlite::cause(&error)));
+    Ok(query.execute(conn).await.map_err(refusal)?.rows_affected() == 1)
 }
 
 /// Commits; BUSY leaves the transaction open, so it is asked again, as long as the busy handler allows each time.
