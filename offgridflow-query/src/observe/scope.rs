@@ -62,7 +62,7 @@ impl Tally {
 
 /// Watches what one request, job or test asks of the database.
 ///
-/// Statements are seen that an [`Observer`](crate::Observer) times in the task that runs the scope; tasks that it spawns are not part of
+/// Only statements are seen that an [`Observer`](crate::Observer) times, in the task that runs the scope; tasks that it spawns are not part of
 /// it. Scopes within scopes count for both.
 ///
 /// ```
@@ -174,14 +174,20 @@ impl fmt::Display for RepeatedQuery {
 
 /// Writes in a loop are no N+1: they are what a batch is for, or meant to be one by one.
 fn is_read(text: &str) -> bool {
-    text.starts_with("select") || text.starts_with("with")
+    let text = text.trim_start_matches('(');
+    let writes =
+        || text.split([' ', '(']).any(|word| matches!(word, "insert" | "update" | "delete" | "merge"));
+    text.starts_with("select") || text.starts_with("with") && !writes()
 }
 
-/// The statement with its only comparison with a value made a list.
+/// The statement with its only comparison with a value made a list. `None` where that would ask something else: a total, a limit, a
+/// value that is part of a longer expression.
 fn rewritten(text: &str) -> Option<String> {
     let (before, after) = text.split_once(" = ?")?;
-    let once = !after.contains(" = ?") && before.contains(" where ");
-    once.then(|| format!("{before} in (...){after}"))
+    let (list, _) = before.split_once(" from ")?;
+    let goes_on = after.is_empty() || after.starts_with(" order by ") || after.starts_with(" and ");
+    let same = goes_on && !list.contains('(') && !after.contains('?') && !after.contains(" limit ");
+    (same && before.contains(" where ")).then(|| format!("{before} in (...){after}"))
 }
 
 /// How many statements a piece of code may execute: for tests.
@@ -242,11 +248,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn reads_are_told_from_writes() {
+        for read in [
+            "select a from t",
+            "(select a from t) union (select b from u)",
+            "with x as (select a) select * from x",
+        ] {
+            assert!(is_read(read), "{read}");
+        }
+        for write in ["insert into t values (?)", "with x as (delete from t returning a) select * from x"] {
+            assert!(!is_read(write), "{write}");
+        }
+    }
+
+    #[test]
     fn a_lone_comparison_becomes_a_list() {
         let cases = [
             ("select a from t where id = ?", Some("select a from t where id in (...)")),
             ("select a from t where id = ? order by a", Some("select a from t where id in (...) order by a")),
+            (
+                "select a from t where id = ? and b is null",
+                Some("select a from t where id in (...) and b is null"),
+            ),
             ("select a from t where id = ? and b = ?", None),
+            ("select a from t where id = ? limit ?", None),
+            ("select a from t where id = ? + ?", None),
+            ("select count(*) from t where id = ?", None),
             ("select a = ? from t", None),
             ("select a from t", None),
         ];

@@ -80,7 +80,7 @@ fn class_of(code: i32) -> Class {
             7 | 13 => Class::Resource,
             8 => Class::ReadOnly,
             9 => Class::Cancelled,
-            10 | 11 | 14 | 26 => Class::Connection, // I/O, corrupt, cannot open, not a database
+            10 | 14 => Class::Connection, // I/O, cannot open; a corrupt file (11) or none of SQLite's (26) does not get better
             23 => Class::Permission,
             1 | 17 => Class::Schema,
             19 => Class::Check,
