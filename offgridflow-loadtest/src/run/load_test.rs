@@ -1,6 +1,6 @@
 //! A load test, from the workload to the report.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -15,7 +15,7 @@ use crate::{
     capacity::Capacity,
     clock::ClockSource,
     conductor::{Conductor, Lines, PATIENCE},
-    error::{ConfigError, Error, bounded, positive},
+    error::{ConfigError, Error},
     executor::{Executor, OnCap, Overload},
     feed::Feed,
     generator::{Calibration, ShardUse},
@@ -25,29 +25,17 @@ use crate::{
     preflight::Check,
     pulse::Pulse,
     rate::Rate,
-    report::{Report, text::operations},
+    report::Report,
     reporter::Reporter,
     route::RouteTable,
-    settings::{Settings, littles_law},
-    shard::{Links, ShardPlan, as_u64, run_shard},
-    soundness::Beforehand,
-    span::due,
+    settings::Settings,
+    shard::{Links, ShardPlan, run_shard},
     stop::{StopHandle, StopOnDrop},
-    threshold::{Metric, Threshold},
+    threshold::Threshold,
     warm_up::WarmUp,
     workload::Workload,
 };
 
-/// Operations a second that one shard is given at most, before the default number of shards grows.
-const RATE_PER_SHARD: f64 = 10_000.0;
-/// The share of operations that may fail where nothing else is said.
-const DEFAULT_FAILURES: f64 = 0.01;
-/// The most operations in flight that a plan may ask for.
-const MAX_IN_FLIGHT: usize = 1_000_000;
-/// Sessions opened before an open-loop run, if nothing else is asked for.
-const WARM_SESSIONS: usize = 16;
-/// The shortest plan in which a warm-up can be found.
-const SHORTEST_AUTO: Duration = Duration::from_secs(20);
 /// How many windows of a shard may wait for the conductor.
 const WINDOWS_WAITING: usize = 4;
 
@@ -71,28 +59,28 @@ const WINDOWS_WAITING: usize = 4;
 /// ```
 #[must_use = "a load test does nothing until it is run"]
 pub struct LoadTest<W> {
-    workload: Arc<W>,
-    executor: Executor,
-    max_in_flight: usize,
-    on_cap: OnCap,
-    timeout: Duration,
-    think_time: Duration,
-    expected_latency: Duration,
-    shards: Option<usize>,
-    warm_sessions: Option<usize>,
-    seed: u64,
-    spin: Spin,
-    deadline: Option<(Duration, Overload)>,
-    warm_up: WarmUp,
-    feed: Option<Feed>,
-    clock: ClockSource,
-    calibrate: bool,
-    thresholds: Vec<Result<Threshold, ConfigError>>,
-    default_gate: bool, // on failures, unless they are judged otherwise
-    settings: Result<(), ConfigError>,
-    reporters: Vec<Box<dyn Reporter>>,
-    stop: StopHandle,
-    patience: Duration,
+    pub(super) workload: Arc<W>,
+    pub(super) executor: Executor,
+    pub(super) max_in_flight: usize,
+    pub(super) on_cap: OnCap,
+    pub(super) timeout: Duration,
+    pub(super) think_time: Duration,
+    pub(super) expected_latency: Duration,
+    pub(super) shards: Option<usize>,
+    pub(super) warm_sessions: Option<usize>,
+    pub(super) seed: u64,
+    pub(super) spin: Spin,
+    pub(super) deadline: Option<(Duration, Overload)>,
+    pub(super) warm_up: WarmUp,
+    pub(super) feed: Option<Feed>,
+    pub(super) clock: ClockSource,
+    pub(super) calibrate: bool,
+    pub(super) thresholds: Vec<Result<Threshold, ConfigError>>,
+    pub(super) default_gate: bool, // on failures, unless they are judged otherwise
+    pub(super) settings: Result<(), ConfigError>,
+    pub(super) reporters: Vec<Box<dyn Reporter>>,
+    pub(super) stop: StopHandle,
+    pub(super) patience: Duration,
 }
 
 impl<W: Workload> LoadTest<W> {
@@ -253,59 +241,6 @@ impl<W: Workload> LoadTest<W> {
         self.stop.clone()
     }
 
-    /// Settles all numbers, or says which of them cannot be.
-    ///
-    /// # Errors
-    /// Zero durations, impossible rates, no shards or sessions, thresholds that do not parse, cannot be
-    /// measured in this loop, name a route that cannot be or a limit that no run could meet or break, and plans that Little's law rules out.
-    pub fn validate(&self) -> Result<Plan, ConfigError> {
-        self.settings.clone()?;
-        self.executor.validate()?;
-        positive("timeout", self.timeout)?;
-        self.deadline.map_or(Ok(()), |(deadline, _)| positive("deadline", deadline))?;
-        bounded("think_time", self.think_time)?;
-        bounded("expected_latency", self.expected_latency)?;
-        if self.max_in_flight == 0 {
-            return Err(ConfigError::new(
-                "concurrent_workers",
-                "at least one operation must be allowed in flight",
-            ));
-        }
-        if self.busiest() > MAX_IN_FLIGHT {
-            return Err(ConfigError::new(
-                "concurrent_workers",
-                "at most 1 000 000 at a time: split the run over processes",
-            ));
-        }
-        let max_in_flight = self.busiest();
-        if let Executor::Open(arrivals) = &self.executor {
-            littles_law(arrivals.peak_rate(), self.expected_latency + self.think_time, max_in_flight)?;
-        }
-        let shards = self.checked_shards(max_in_flight)?;
-        Ok(Plan {
-            target: self.workload.describe(),
-            executor: self.executor.clone(),
-            max_in_flight,
-            on_cap: self.on_cap,
-            timeout: self.timeout,
-            think_time: self.think_time,
-            shards,
-            seed: self.seed,
-            thresholds: self.checked_thresholds()?,
-            warm_sessions: self
-                .warm_sessions
-                .unwrap_or_else(|| self.default_warm_sessions())
-                .min(max_in_flight),
-            deadline: self.deadline,
-            warm_up: self.checked_warm_up()?,
-            feed: self.checked_feed()?,
-            clock: self.clock,
-            spin: self.spin,
-            open_files_per_op: self.workload.open_files(),
-            notes: Vec::new(),
-        })
-    }
-
     /// Looks whether it can be run: settles all numbers, checks this machine's limits, times for at most 300 ms on a thread of its
     /// own what an operation takes to send (for HTTP: to a server within this process), and asks the target without putting
     /// load on it (for HTTP: resolves the name and opens one connection).
@@ -425,109 +360,6 @@ impl<W: Workload> LoadTest<W> {
         conductor.tell(&mut report);
         Ok(report)
     }
-
-    fn busiest(&self) -> usize {
-        match &self.executor {
-            Executor::Open(_) => self.max_in_flight,
-            Executor::Closed(closed) => closed.workers,
-        }
-    }
-
-    fn default_shards(&self) -> usize {
-        let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let wanted = match &self.executor {
-            Executor::Open(arrivals) => shards_for(arrivals.peak_rate()),
-            Executor::Closed(closed) => closed.workers,
-        };
-        wanted.clamp(1, (cores / 2).max(1))
-    }
-
-    fn checked_shards(&self, max_in_flight: usize) -> Result<usize, ConfigError> {
-        match self.shards {
-            Some(0) => Err(ConfigError::new("shards", "at least one thread has to send")),
-            Some(shards) if shards > max_in_flight => Err(ConfigError::new(
-                "shards",
-                format!(
-                    "{shards} threads cannot share {} in flight: ask for fewer",
-                    operations(as_u64(max_in_flight))
-                ),
-            )),
-            Some(shards) => Ok(shards),
-            None => Ok(self.default_shards().min(max_in_flight)),
-        }
-    }
-
-    fn default_warm_sessions(&self) -> usize {
-        match &self.executor {
-            Executor::Open(_) => WARM_SESSIONS,
-            Executor::Closed(closed) if closed.ramp_up.is_zero() => closed.workers,
-            Executor::Closed(_) => 1,
-        }
-    }
-
-    fn checked_warm_up(&self) -> Result<WarmUp, ConfigError> {
-        let planned = self.executor.duration();
-        let too_short = match self.warm_up {
-            WarmUp::None => false,
-            WarmUp::For(length) => length >= planned,
-            WarmUp::Auto => planned < SHORTEST_AUTO,
-        };
-        if too_short {
-            let hint = match self.warm_up {
-                WarmUp::Auto => format!(
-                    "an automatic warm-up needs a plan of at least {SHORTEST_AUTO:?}, this one takes {planned:?}"
-                ),
-                _ => format!("nothing of the {planned:?} planned would be left to measure"),
-            };
-            return Err(ConfigError::new("warm_up", hint));
-        }
-        Ok(self.warm_up)
-    }
-
-    /// How many operations of an open loop are measured at most.
-    fn measured_operations(&self) -> Option<u64> {
-        let arrivals = self.executor.arrivals()?;
-        let warm = match self.warm_up {
-            WarmUp::For(length) => due(&**arrivals, length),
-            _ => 0,
-        };
-        Some(arrivals.operations() - warm)
-    }
-
-    fn checked_feed(&self) -> Result<Option<Feed>, ConfigError> {
-        let Some(feed) = &self.feed else { return Ok(None) };
-        let rows = u64::try_from(feed.len()).unwrap_or(u64::MAX);
-        let planned = self.executor.arrivals().map_or(0, |arrivals| arrivals.operations());
-        if feed.is_unique() && planned > rows {
-            let hint =
-                format!("{planned} operations are planned, but only {rows} rows can be handed out once each");
-            return Err(ConfigError::new("feed", hint));
-        }
-        Ok(Some(feed.clone()))
-    }
-
-    fn checked_thresholds(&self) -> Result<Vec<Threshold>, ConfigError> {
-        let mut thresholds: Vec<_> = self.thresholds.iter().cloned().collect::<Result<_, _>>()?;
-        if self.default_gate && !thresholds.iter().any(Threshold::judges_failures) {
-            thresholds.push(Threshold::failure_ratio(DEFAULT_FAILURES));
-        }
-        let closed = matches!(self.executor, Executor::Closed(_));
-        if closed && thresholds.iter().any(|threshold| threshold.metric == Metric::AchievedRate) {
-            return Err(ConfigError::new(
-                "thresholds",
-                "achieved_rate needs an open loop: a closed loop offers no rate",
-            ));
-        }
-        let (routes, operations) = (self.workload.routes(), self.measured_operations());
-        let known = Beforehand { routes: &routes, operations };
-        thresholds.iter().try_for_each(|threshold| known.check(threshold))?;
-        Ok(thresholds)
-    }
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate of at most 1e8 by 1e4")]
-fn shards_for(peak: f64) -> usize {
-    libm::ceil(peak / RATE_PER_SHARD) as usize
 }
 
 impl<W> std::fmt::Debug for LoadTest<W> {

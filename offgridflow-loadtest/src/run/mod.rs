@@ -1,6 +1,7 @@
 //! Building a load test, and conducting its shards.
 
 mod load_test;
+mod planning;
 mod runtime;
 
 pub use load_test::LoadTest;
