@@ -2,42 +2,21 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{
-    sync::{mpsc, oneshot, watch},
-    task::LocalSet,
-    time::timeout,
-};
-
-use super::runtime::on_a_thread;
 use crate::{
-    audience::Audience,
-    calibrate::calibrate,
-    capacity::Capacity,
     clock::ClockSource,
-    conductor::{Conductor, Lines, PATIENCE},
-    error::{ConfigError, Error},
+    conductor::PATIENCE,
+    error::ConfigError,
     executor::{Executor, OnCap, Overload},
     feed::Feed,
-    generator::{Calibration, ShardUse},
-    guard::{caught, watched},
-    outcome::{FailKind, TargetError},
-    plan::{Plan, Spin},
-    preflight::Check,
-    pulse::Pulse,
+    plan::Spin,
     rate::Rate,
-    report::Report,
     reporter::Reporter,
-    route::RouteTable,
     settings::Settings,
-    shard::{Links, ShardPlan, run_shard},
-    stop::{StopHandle, StopOnDrop},
+    stop::StopHandle,
     threshold::Threshold,
     warm_up::WarmUp,
     workload::Workload,
 };
-
-/// How many windows of a shard may wait for the conductor.
-const WINDOWS_WAITING: usize = 4;
 
 /// A load test, from the workload to the report.
 ///
@@ -240,126 +219,6 @@ impl<W: Workload> LoadTest<W> {
     pub fn stop_handle(&self) -> StopHandle {
         self.stop.clone()
     }
-
-    /// Looks whether it can be run: settles all numbers, checks this machine's limits, times for at most 300 ms on a thread of its
-    /// own what an operation takes to send (for HTTP: to a server within this process), and asks the target without putting
-    /// load on it (for HTTP: resolves the name and opens one connection).
-    ///
-    /// # Errors
-    /// What [`run`](Self::run) would refuse, and a target that cannot be reached.
-    pub async fn preflight(&self) -> Result<(Plan, Vec<Check>), Error> {
-        let plan = self.validate()?;
-        let mut checks = plan.preflight()?;
-        let capacity = Capacity::measure(Arc::clone(&self.workload)).await.map_err(Error::Start)?;
-        if let Some(capacity) = capacity {
-            checks.extend(capacity.check(&plan)?);
-        }
-        let found = timeout(self.timeout, self.workload.check()).await;
-        let found = found.unwrap_or_else(|_| Err(format!("no answer within {:?}", self.timeout)));
-        let finding = found.map_err(|why| Error::Target(TargetError::unanswered(FailKind::Connect, why)))?;
-        if !finding.is_empty() {
-            checks.push(Check { name: "target", finding, worrying: false });
-        }
-        Ok((plan, checks))
-    }
-
-    /// Runs it on threads of its own and waits for the judged report. Works inside any program with an
-    /// executor, whose own clock and load do not matter.
-    ///
-    /// # Errors
-    /// [`Error`]: a plan that cannot be run, a machine that cannot carry it, no threads. Whatever the
-    /// target does is a report, not an error.
-    ///
-    /// # Cancel safety
-    /// Dropping the future stops the shards within about a second; there is no report then. To end early
-    /// with a report use [`stop_handle`](Self::stop_handle).
-    pub async fn run(self) -> Result<Report, Error> {
-        let plan = self.validate()?;
-        let _stop = StopOnDrop(self.stop.clone());
-        let (done, is_done) = oneshot::channel();
-        let conducting = move || async move {
-            let start = |shard: Start<W>| on_a_thread("load-shard", || shard.run()).map_err(Error::Start);
-            let conducted = caught(self.conduct(plan, start)).await;
-            let _ = done.send(conducted.unwrap_or_else(|panic| Err(Error::Engine(panic))));
-        };
-        on_a_thread("load-conductor", conducting).map_err(Error::Start)?;
-        is_done
-            .await
-            .unwrap_or_else(|_| Err(Error::Engine("the thread that conducts the run is gone".into())))
-    }
-
-    /// Runs it as one shard on the calling thread and runtime. Under tokio's paused clock the whole run takes
-    /// virtual time: minutes of load in milliseconds, for tests of a workload or a claim.
-    ///
-    /// # Errors
-    /// As [`run`](Self::run).
-    ///
-    /// # Cancel safety
-    /// Dropping the future drops all operations.
-    pub async fn run_here(mut self) -> Result<Report, Error> {
-        (self.shards, self.clock, self.calibrate) = (Some(1), ClockSource::Virtual, false);
-        let plan = self.validate()?;
-        let local = LocalSet::new();
-        let start = |shard: Start<W>| {
-            local.spawn_local(shard.run());
-            Ok(())
-        };
-        let conducted = caught(self.conduct(plan, start));
-        local.run_until(conducted).await.unwrap_or_else(|panic| Err(Error::Engine(panic)))
-    }
-
-    async fn conduct(
-        mut self,
-        mut plan: Plan,
-        start: impl Fn(Start<W>) -> Result<(), Error>,
-    ) -> Result<Report, Error> {
-        let checks = plan.preflight()?;
-        if plan.clock == ClockSource::Monotonic {
-            plan.notes =
-                checks.into_iter().filter(|check| check.worrying).map(|check| check.finding).collect();
-        }
-        let mut audience = Audience::new(std::mem::take(&mut self.reporters));
-        #[cfg(feature = "tracing")]
-        tracing::info!(target = %plan.target, load = %plan.load(), shards = plan.shards, "load test starts");
-        audience.start(&plan);
-        let _stop = StopOnDrop(self.stop.clone());
-        let names = Arc::new(RouteTable::knowing(&self.workload.routes()));
-        let calibration = if self.calibrate { calibrate().await } else { Calibration::default() };
-        let (windows, from_shards) = mpsc::channel(WINDOWS_WAITING * plan.shards);
-        let (go, going) = watch::channel(None);
-        let (measure_from, measuring) = watch::channel(None);
-        let (mut readies, mut results, mut all_spares) = (Vec::new(), Vec::new(), Vec::new());
-        let pulses: Vec<_> = (0..plan.shards).map(|_| Arc::new(Pulse::default())).collect();
-        for (index, pulse) in pulses.iter().enumerate() {
-            let (ready, is_ready) = oneshot::channel();
-            let (result, has_result) = oneshot::channel();
-            let (spare, spares) = mpsc::channel(WINDOWS_WAITING);
-            let links = Links {
-                ready,
-                start: going.clone(),
-                windows: windows.clone(),
-                spares,
-                measure_from: measuring.clone(),
-                stop: self.stop.clone(),
-                pulse: Arc::clone(pulse),
-            };
-            let shard = plan.shard(index, &names);
-            start(Start { workload: Arc::clone(&self.workload), plan: shard, links, result })?;
-            readies.push(is_ready);
-            results.push(has_result);
-            all_spares.push(spare);
-        }
-        drop(windows);
-        let lines = Lines { windows: from_shards, spares: all_spares, measure_from, pulses };
-        let mut conductor =
-            Conductor::new(plan, self.patience, self.stop.clone(), audience, lines, calibration);
-        let measured = conductor.measure(readies, results, go).await;
-        let mut report = measured.report(&conductor.plan, &names);
-        #[cfg(feature = "tracing")]
-        tracing::info!(verdict = %report.verdict, offered = report.offered, ok = report.total.ok, failed = report.total.failed, "load test ends");
-        conductor.tell(&mut report);
-        Ok(report)
-    }
 }
 
 impl<W> std::fmt::Debug for LoadTest<W> {
@@ -368,23 +227,5 @@ impl<W> std::fmt::Debug for LoadTest<W> {
             .field("executor", &self.executor)
             .field("max_in_flight", &self.max_in_flight)
             .finish_non_exhaustive()
-    }
-}
-
-/// A shard about to start.
-struct Start<W> {
-    workload: Arc<W>,
-    plan: ShardPlan,
-    links: Links,
-    result: oneshot::Sender<ShardUse>,
-}
-
-impl<W: Workload> Start<W> {
-    async fn run(self) {
-        let (pulse, stop) = (Arc::clone(&self.links.pulse), self.links.stop.clone());
-        let ran = watched(run_shard(self.workload, self.plan, self.links), pulse, stop).await;
-        if let Some(used) = ran.flatten() {
-            let _ = self.result.send(used);
-        }
     }
 }
