@@ -3,9 +3,13 @@
 mod budget;
 mod condition;
 mod engine;
+mod explanation;
+mod fired;
 mod observation;
 
 pub use budget::Budget;
 pub use condition::Trigger;
-pub use engine::{Explanation, Fired, TriggerEngine, TriggerState};
+pub use engine::TriggerEngine;
+pub use explanation::{Explanation, TriggerState};
+pub use fired::Fired;
 pub use observation::{Observation, Place, TaskCount, WaitTime};
