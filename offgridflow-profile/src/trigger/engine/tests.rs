@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{TaskCount, TrendOptions, WaitTime};
+use crate::{Place, TaskCount, TrendOptions, TriggerState, WaitTime};
 
 const PLACE: Place = Place { name: "export", file: "src/export.rs", line: 7 };
 
