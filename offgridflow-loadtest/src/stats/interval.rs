@@ -4,19 +4,12 @@
 //! near the quantile. How much these counts vary says how many *independent* operations the run was worth, and
 //! that number gives the ranks between which the quantile lies.
 
-use std::fmt;
-
-use super::student::t_975;
+use super::{
+    blocks::{BlockTally, Blocks, relaxations_per_block},
+    refusal::{BandReason, BandRefusal},
+    student::t_975,
+};
 use crate::histogram::{as_f64, to_count};
-
-/// What one block of consecutive operations says about a threshold.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct BlockTally {
-    /// Operations in the block; 0 if the run ended before it.
-    pub count: u64,
-    /// How many of them took at most the threshold; never more than `count`.
-    pub at_most: u64,
-}
 
 /// Where the quantile of the process lies with nominal 95 % confidence, as fractions of the operations seen: from
 /// the latency that a fraction `low` of them stayed within, to the one that a fraction `high` stayed within.
@@ -30,51 +23,6 @@ pub struct QuantileBand {
     pub effective: f64,
 }
 
-/// Why no interval is stated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum BandReason {
-    /// Fewer than sixteen blocks with ten operations each.
-    TooShort,
-    /// Neighbouring blocks still resemble each other, or the whole run is worth too few independent operations:
-    /// it has not seen enough of what the system does.
-    Correlated,
-    /// The tail holds too few independent observations to have an upper end.
-    ThinTail,
-    /// One episode (two neighbouring blocks) holds most of the tail. Whether it returns, one run cannot tell.
-    OneEpisode,
-    /// The threshold is too far from the quantile for its counts to say anything about it, as when all latencies
-    /// fall into one bucket.
-    FarThreshold,
-}
-
-/// An interval that cannot be stated honestly, and what it would take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BandRefusal {
-    /// What is missing.
-    pub why: BandReason,
-    /// Operations that a run would need in all, by the best estimate from this one: an order of magnitude, not
-    /// a promise. `None` where more would not help.
-    pub needs: Option<u64>,
-}
-
-impl fmt::Display for BandRefusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.why {
-            BandReason::TooShort => "too few operations",
-            BandReason::Correlated => "operations depend on each other for too long",
-            BandReason::ThinTail => "too few independent operations in the tail",
-            BandReason::OneEpisode => "one episode carries the tail",
-            BandReason::FarThreshold => "no threshold near the quantile",
-        })?;
-        self.needs.map_or(Ok(()), |needs| write!(f, "; about {needs} would do"))
-    }
-}
-
-impl std::error::Error for BandRefusal {}
-
-const MIN_BLOCKS: usize = 16;
-const MIN_PER_BLOCK: f64 = 10.0;
 /// −ln 0.025: with fewer independent tail observations, seeing none at all is likelier than 2.5 %.
 const MIN_TAIL: f64 = 3.69;
 /// Independent operations a run must be worth before any tail is believed.
@@ -174,64 +122,8 @@ impl Tail {
     }
 }
 
-/// The blocks of a run that hold something, centred on the fraction of all operations at or below the threshold.
-struct Blocks {
-    tallies: Vec<BlockTally>,
-    total: f64,
-    share: f64,           // at or below the threshold, of all
-    deviations: Vec<f64>, // from that share, in operations; they sum to 0
-}
-
+// Whether they say enough for an interval.
 impl Blocks {
-    fn new(tallies: &[BlockTally]) -> Result<Self, BandRefusal> {
-        let tallies: Vec<_> = tallies.iter().copied().filter(|tally| tally.count > 0).collect();
-        debug_assert!(tallies.iter().all(|tally| tally.at_most <= tally.count));
-        let total = as_f64(tallies.iter().map(|tally| tally.count).sum());
-        if tallies.len() < MIN_BLOCKS || total < MIN_PER_BLOCK * as_f64(tallies.len() as u64) {
-            return Err(BandRefusal { why: BandReason::TooShort, needs: Some(1_000) });
-        }
-        let share = as_f64(tallies.iter().map(|tally| tally.at_most).sum()) / total;
-        let deviations =
-            tallies.iter().map(|tally| as_f64(tally.at_most) - share * as_f64(tally.count)).collect();
-        Ok(Self { tallies, total, share, deviations })
-    }
-
-    /// Groups of four blocks: the coarsest batches.
-    fn groups(&self) -> f64 {
-        as_f64((self.tallies.len() / 4) as u64)
-    }
-
-    /// The variance of the number at or below the threshold, by batch means over groups of `size` blocks. Groups
-    /// may differ in size: this is the ratio estimator (Cochran 1977, section 6.3).
-    fn variance(&self, size: usize) -> f64 {
-        let squares =
-            self.deviations.chunks(size).map(|group| group.iter().sum::<f64>()).map(|sum| sum * sum);
-        let groups = as_f64(self.deviations.len().div_ceil(size) as u64);
-        squares.sum::<f64>() * groups / (groups - 1.0)
-    }
-
-    /// How many independent operations would vary as much.
-    ///
-    /// Batch means are biased by the dependence between batches, in proportion to 1 / their length; `2 V(pairs) −
-    /// V(blocks)` cancels that (Vats and Flegal 2022). Taking the largest errs on the wide side.
-    fn effective(&self) -> f64 {
-        let (blocks, pairs, fours) = (self.variance(1), self.variance(2), self.variance(4));
-        let variance = blocks.max(2.0 * pairs - blocks).max(fours);
-        let independent = self.share * (1.0 - self.share) * self.total;
-        if variance > independent { self.total * independent / variance } else { self.total }
-    }
-
-    /// The correlation of neighbouring blocks, `1 − ratio / 2` of von Neumann (1941), and its standard deviation if
-    /// there were none.
-    fn correlation(&self) -> (f64, f64) {
-        let square = |x: f64| x * x;
-        let steps: f64 = self.deviations.windows(2).map(|pair| square(pair[1] - pair[0])).sum();
-        let squares: f64 = self.deviations.iter().copied().map(square).sum();
-        let n = as_f64(self.deviations.len() as u64);
-        let deviation = libm::sqrt((n - 2.0) / (n * n - 1.0));
-        (if squares > 0.0 { 1.0 - 0.5 * steps / squares } else { 0.0 }, deviation)
-    }
-
     fn near(&self, q: f64) -> Result<(), BandRefusal> {
         let odds = |p: f64| p / (1.0 - p);
         let ratio = odds(self.share) / odds(q);
@@ -287,25 +179,6 @@ impl Blocks {
     }
 }
 
-/// How many relaxation times a block lasts if its neighbour resembles it by `correlation` and the process forgets
-/// exponentially: the `b` with `(1 − e⁻ᵇ)² / 2 (b − 1 + e⁻ᵇ) = correlation`, which falls from 1 to 0.
-fn relaxations_per_block(correlation: f64) -> f64 {
-    let resembles = |b: f64| {
-        let left = libm::exp(-b);
-        (1.0 - left) * (1.0 - left) / (2.0 * (b - 1.0 + left))
-    };
-    let (mut short, mut long) = (0.01, 100.0);
-    for _ in 0..50 {
-        let middle = 0.5 * (short + long);
-        if resembles(middle) > correlation {
-            short = middle;
-        } else {
-            long = middle;
-        }
-    }
-    long
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::{collection::vec, prelude::*};
@@ -324,18 +197,6 @@ mod tests {
             (0..64).map(|block| to_count(libm::round(q * as_f64(count) + signs[block % 4] * spread))),
             count,
         )
-    }
-
-    #[test]
-    fn variance_is_batch_means_by_hand() {
-        // Deviations −1, 1, 3, −3 repeated: squares 1 + 1 + 9 + 9 = 20 in four; pairs sum to 0.
-        let blocks = Blocks::new(&tallies([49, 51, 53, 47].repeat(16), 100)).expect("64 blocks");
-        assert_eq!(blocks.share, 0.5);
-        assert!((blocks.variance(1) - 16.0 * 20.0 * 64.0 / 63.0).abs() < 1e-9);
-        assert!(blocks.variance(2).abs() < 1e-9);
-        // Steps 2, 2, 6, and 2 between fours, of which there are 15.
-        let steps = 16.0 * (4.0 + 4.0 + 36.0) + 15.0 * 4.0;
-        assert!((blocks.correlation().0 - (1.0 - steps / (2.0 * 320.0))).abs() < 1e-9);
     }
 
     #[test]

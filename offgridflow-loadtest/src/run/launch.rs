@@ -1,0 +1,133 @@
+//! Looking whether a load test can be run, and running it: on threads of its own, or on the caller's.
+
+use std::sync::Arc;
+
+use tokio::{sync::oneshot, task::LocalSet, time::timeout};
+
+use super::{
+    LoadTest,
+    runtime::on_a_thread,
+    start::Start,
+    wiring::{ConductorEnds, wire},
+};
+use crate::{
+    audience::Audience,
+    calibrate::calibrate,
+    capacity::Capacity,
+    clock::ClockSource,
+    conductor::Conductor,
+    error::Error,
+    generator::Calibration,
+    guard::caught,
+    outcome::{FailKind, TargetError},
+    plan::Plan,
+    preflight::Check,
+    report::Report,
+    route::RouteTable,
+    stop::StopOnDrop,
+    workload::Workload,
+};
+
+impl<W: Workload> LoadTest<W> {
+    /// Looks whether it can be run: settles all numbers, checks this machine's limits, times for at most 300 ms on a thread of its
+    /// own what an operation takes to send (for HTTP: to a server within this process), and asks the target without putting
+    /// load on it (for HTTP: resolves the name and opens one connection).
+    ///
+    /// # Errors
+    /// What [`run`](Self::run) would refuse, and a target that cannot be reached.
+    pub async fn preflight(&self) -> Result<(Plan, Vec<Check>), Error> {
+        let plan = self.validate()?;
+        let mut checks = plan.preflight()?;
+        let capacity = Capacity::measure(Arc::clone(&self.workload)).await.map_err(Error::Start)?;
+        if let Some(capacity) = capacity {
+            checks.extend(capacity.check(&plan)?);
+        }
+        let found = timeout(self.timeout, self.workload.check()).await;
+        let found = found.unwrap_or_else(|_| Err(format!("no answer within {:?}", self.timeout)));
+        let finding = found.map_err(|why| Error::Target(TargetError::unanswered(FailKind::Connect, why)))?;
+        if !finding.is_empty() {
+            checks.push(Check { name: "target", finding, worrying: false });
+        }
+        Ok((plan, checks))
+    }
+
+    /// Runs it on threads of its own and waits for the judged report. Works inside any program with an
+    /// executor, whose own clock and load do not matter.
+    ///
+    /// # Errors
+    /// [`Error`]: a plan that cannot be run, a machine that cannot carry it, no threads. Whatever the
+    /// target does is a report, not an error.
+    ///
+    /// # Cancel safety
+    /// Dropping the future stops the shards within about a second; there is no report then. To end early
+    /// with a report use [`stop_handle`](Self::stop_handle).
+    pub async fn run(self) -> Result<Report, Error> {
+        let plan = self.validate()?;
+        let _stop = StopOnDrop(self.stop.clone());
+        let (done, is_done) = oneshot::channel();
+        let conducting = move || async move {
+            let start = |shard: Start<W>| on_a_thread("load-shard", || shard.run()).map_err(Error::Start);
+            let conducted = caught(self.conduct(plan, start)).await;
+            let _ = done.send(conducted.unwrap_or_else(|panic| Err(Error::Engine(panic))));
+        };
+        on_a_thread("load-conductor", conducting).map_err(Error::Start)?;
+        is_done
+            .await
+            .unwrap_or_else(|_| Err(Error::Engine("the thread that conducts the run is gone".into())))
+    }
+
+    /// Runs it as one shard on the calling thread and runtime. Under tokio's paused clock the whole run takes
+    /// virtual time: minutes of load in milliseconds, for tests of a workload or a claim.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops all operations.
+    pub async fn run_here(mut self) -> Result<Report, Error> {
+        (self.shards, self.clock, self.calibrate) = (Some(1), ClockSource::Virtual, false);
+        let plan = self.validate()?;
+        let local = LocalSet::new();
+        let start = |shard: Start<W>| {
+            local.spawn_local(shard.run());
+            Ok(())
+        };
+        let conducted = caught(self.conduct(plan, start));
+        local.run_until(conducted).await.unwrap_or_else(|panic| Err(Error::Engine(panic)))
+    }
+
+    async fn conduct(
+        mut self,
+        mut plan: Plan,
+        start: impl Fn(Start<W>) -> Result<(), Error>,
+    ) -> Result<Report, Error> {
+        plan.notes = worries(&plan)?;
+        let mut audience = Audience::new(std::mem::take(&mut self.reporters));
+        #[cfg(feature = "tracing")]
+        tracing::info!(target = %plan.target, load = %plan.load(), shards = plan.shards, "load test starts");
+        audience.start(&plan);
+        let _stop = StopOnDrop(self.stop.clone());
+        let names = Arc::new(RouteTable::knowing(&self.workload.routes()));
+        let calibration = if self.calibrate { calibrate().await } else { Calibration::default() };
+        let (ends, shards) = wire(plan.shards, &self.stop);
+        for (index, ends) in shards.into_iter().enumerate() {
+            start(Start { workload: Arc::clone(&self.workload), plan: plan.shard(index, &names), ends })?;
+        }
+        let ConductorEnds { readies, results, go, lines } = ends;
+        let mut conductor =
+            Conductor::new(plan, self.patience, self.stop.clone(), audience, lines, calibration);
+        let measured = conductor.measure(readies, results, go).await;
+        let mut report = measured.report(&conductor.plan, &names);
+        #[cfg(feature = "tracing")]
+        tracing::info!(verdict = %report.verdict, offered = report.offered, ok = report.total.ok, failed = report.total.failed, "load test ends");
+        conductor.tell(&mut report);
+        Ok(report)
+    }
+}
+
+/// What this machine's limits give cause to note; nothing in virtual time, which does not depend on it.
+fn worries(plan: &Plan) -> Result<Vec<String>, Error> {
+    let checks = plan.preflight()?.into_iter();
+    let real = plan.clock == ClockSource::Monotonic;
+    Ok(checks.filter(|check| real && check.worrying).map(|check| check.finding).collect())
+}
