@@ -95,11 +95,6 @@ pub fn ledger_table_sql(table: &str) -> Result<String, crate::ConfigError> {
     ))
 }
 
-/// Takes the place of a batch in the ledger, or changes nothing if the batch is there already.
-#[cfg_attr(
-    not(any(feature = "sqlite", feature = "postgres")),
-    expect(dead_code, reason = "said in SQL only")
-)]
 /// What the database said of a batch's own row in the ledger: no row of the batch is to blame for it.
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(crate) fn ledger_refusal(entry: &LedgerEntry, cause: Cause) -> Cause {
@@ -114,6 +109,11 @@ pub(crate) fn ledger_refusal(entry: &LedgerEntry, cause: Cause) -> Cause {
     }
 }
 
+/// Takes the place of a batch in the ledger, or changes nothing if the batch is there already.
+#[cfg_attr(
+    not(any(feature = "sqlite", feature = "postgres")),
+    expect(dead_code, reason = "said in SQL only")
+)]
 pub(crate) fn ledger_insert_sql(table: &str) -> Result<String, crate::ConfigError> {
     let table = Ident::new(table)?;
     Ok(format!("INSERT INTO {table} (batch, \"rows\") VALUES ($1, $2) ON CONFLICT (batch) DO NOTHING"))

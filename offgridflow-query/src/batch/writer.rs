@@ -28,7 +28,7 @@ pub fn dropped_without_close() -> u64 {
 
 /// Gathers rows from many tasks and writes them in few transactions. Acknowledged means committed.
 ///
-/// A row goes in through [`reserve`](Self::reserve), which waits while the queue is full, and gives a [`Ticket`] that
+/// A row goes in through [`reserve`](Self::reserve), which waits while the queue is full, and gives a [`Ticket`](crate::Ticket) that
 /// resolves when the row's transaction is committed, or with the row itself if it is not. While a flush is under way
 /// further rows gather for the next one (group commit), so an idle writer answers at once and a busy one batches.
 ///
