@@ -36,6 +36,8 @@
 
 mod binomial;
 mod cpu;
+#[cfg(any(feature = "cpu-pprof", feature = "profiler"))]
+mod deadline;
 mod error;
 #[cfg(feature = "heap")]
 mod heap;

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -68,7 +69,7 @@ pub struct MemoryStatus {
     pub split: MemorySplit,
     /// Readings the verdict rests on.
     pub samples: usize,
-    /// Readings that failed since the start.
+    /// Readings that failed, or whose source panicked, since the start.
     pub failures: u64,
     /// What the readings say; with an allocator that can be read, whether it is the program that grows: [`Verdict::explained`].
     pub verdict: Verdict,
@@ -161,8 +162,14 @@ impl MemoryWatchBuilder {
         let work = move || {
             let began = Instant::now();
             while matches!(stopped.recv_timeout(interval), Err(RecvTimeoutError::Timeout)) {
-                reader.read(began.elapsed());
-                reader.read_allocator(began.elapsed());
+                let read = || {
+                    reader.read(began.elapsed());
+                    reader.read_allocator(began.elapsed());
+                };
+                // A source that panics fails: the thread goes on, and the failure is counted.
+                if catch_unwind(AssertUnwindSafe(read)).is_err() {
+                    reader.state().failures += 1;
+                }
             }
         };
         let engine =
@@ -269,7 +276,7 @@ impl Heap {
 
     /// Takes what the allocator said at an instant, and how long it took to say it.
     fn push(&mut self, at: Duration, stats: Option<AllocatorStats>, took: Duration) {
-        self.next = at + ALLOCATOR_EVERY.max(took.saturating_mul(ALLOCATOR_SHARE));
+        self.next = at.saturating_add(ALLOCATOR_EVERY.max(took.saturating_mul(ALLOCATOR_SHARE)));
         self.newest = stats;
         if let Some(stats) = stats {
             self.allocated.push(at, stats.allocated_bytes);

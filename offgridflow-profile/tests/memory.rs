@@ -98,6 +98,26 @@ fn a_failed_reading_is_counted_and_the_watch_goes_on() {
 }
 
 #[test]
+fn a_source_that_panics_is_a_failed_reading_and_the_watch_goes_on() {
+    struct Panics(std::sync::atomic::AtomicU64);
+    impl MemorySource for Panics {
+        fn read(&self) -> Result<MemoryReading, ProfileError> {
+            assert_ne!(self.0.fetch_add(1, Ordering::Relaxed), 1, "the second reading");
+            Ok(MemoryReading { rss_bytes: 7, ..MemoryReading::default() })
+        }
+        fn limit(&self) -> Option<Limit> {
+            None
+        }
+    }
+    let builder = MemoryWatch::builder().source(Panics(0.into())).interval(Duration::from_millis(1));
+    let watch = builder.start().unwrap();
+    while watch.status().samples < 3 {
+        std::thread::yield_now();
+    }
+    assert_eq!(watch.status().failures, 1);
+}
+
+#[test]
 fn a_source_that_cannot_read_is_refused_at_the_start() {
     let broken = Fickle(Arc::new(AtomicBool::new(true)));
     assert!(MemoryWatch::builder().source(broken).start().is_err());

@@ -11,6 +11,7 @@ use super::pprof_cost::Cost;
 use super::pprof_profile::{Sampled, Taken, profile};
 use super::usage::cpu_time;
 use super::{CpuCaps, CpuProfiler, CpuSpec};
+use crate::deadline::Deadline;
 use crate::{Profile, ProfileError};
 
 pub(super) const ENGINE: &str = "pprof (setitimer, framehop)";
@@ -82,7 +83,7 @@ impl Running {
 }
 
 /// `SIGPROF` is one a process, so this is too, however many `PprofCpu` there are.
-static TAKEN: Mutex<Option<Instant>> = Mutex::new(None);
+static TAKEN: Mutex<Option<Deadline>> = Mutex::new(None);
 
 impl PprofCpu {
     /// An engine that samples nothing yet.
@@ -133,8 +134,7 @@ impl CpuProfiler for PprofCpu {
             }
         };
         if let Some(until) = *taken {
-            let retry_in = until.saturating_duration_since(Instant::now()).max(Duration::from_secs(1));
-            return Err(ProfileError::Busy { retry_in });
+            return Err(ProfileError::Busy { retry_in: until.left().max(Duration::from_secs(1)) });
         }
         if handled_elsewhere() {
             return Err(ProfileError::Conflict {
@@ -145,7 +145,7 @@ impl CpuProfiler for PprofCpu {
         cost()?;
         let guard = guard(spec.hz)?;
         let now = Instant::now();
-        *taken = Some(now + spec.expected);
+        *taken = Some(Deadline::after(spec.expected));
         let running = Running {
             guard,
             pid: process::id(),
@@ -183,7 +183,7 @@ impl CpuProfiler for PprofCpu {
         }
         let window = running.window();
         drop(held);
-        *TAKEN.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + spec.expected);
+        *TAKEN.lock().unwrap_or_else(PoisonError::into_inner) = Some(Deadline::after(spec.expected));
         match window {
             Ok((sampled, taken)) => Ok(profile(&sampled, &taken)),
             Err(error) => {

@@ -213,6 +213,7 @@ impl ProfilerBuilder {
             latency,
             task_trends: Mutex::default(),
             counts: Counts::default(),
+            panicked: Mutex::default(),
         };
         parts.caps = caps(&parts, &self.heap_how);
         let parts = Arc::new(parts);

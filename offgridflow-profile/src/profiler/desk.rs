@@ -51,6 +51,21 @@ impl Drop for Desk {
     }
 }
 
+/// What `work` gives; a panic of it as an error, so that the thread goes on and says so.
+///
+/// # Errors
+/// [`ProfileError::Panicked`], or those of `work`.
+pub(crate) fn guarded<T>(
+    thread: &'static str,
+    work: impl FnOnce() -> Result<T, ProfileError>,
+) -> Result<T, ProfileError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(ProfileError::Panicked { thread, message: text.unwrap_or("no message").to_owned() })
+    })
+}
+
 /// A thread of the profiler's.
 pub(crate) fn spawn(
     name: &str,

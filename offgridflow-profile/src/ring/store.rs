@@ -115,7 +115,8 @@ impl Ring {
     /// Keeps a profile of `what` (lower-case letters, digits and `_`). Blocks for the time of writing a file.
     ///
     /// # Errors
-    /// [`ProfileError::Setting`] for another name, or when the profile alone is larger than the bound.
+    /// [`ProfileError::Setting`] for another name, or when the profile alone is larger than the bound; [`ProfileError::Malformed`] when its end cannot be
+    /// said.
     pub fn push(&self, what: &str, profile: &Profile) -> Result<Window, ProfileError> {
         let refuse = |setting, value: String, hint| Err(ProfileError::Setting { setting, value, hint });
         if !name::is_plain(what) {
@@ -130,7 +131,8 @@ impl Ring {
                 "the profile is larger than all that may be kept",
             );
         }
-        let until = profile.began + profile.duration;
+        let endless = ProfileError::Malformed { what: "it ends later than a clock can say" };
+        let until = profile.began.checked_add(profile.duration).ok_or(endless)?;
         let mut window = Window { what: what.to_owned(), began: profile.began, until, bytes, on_disk: false };
         let mut state = self.state();
         self.make_room(&mut state, bytes, until);
