@@ -7,8 +7,8 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use offgridflow_profile::{
-    Cpu, CpuProfiler, CpuSpec, HeapProfiler, MemorySource, PprofCpu, ProcSource, Profiled, Profiler,
-    SampledHeap, Tracked, tasks, wait_site, waits,
+    Cpu, CpuProfiler, CpuSpec, HeapProfiler, MemorySource, PprofCpu, ProcSource, ProfileError, Profiled,
+    Profiler, SampledHeap, Tracked, tasks, wait_site, waits,
 };
 
 #[global_allocator]
@@ -32,12 +32,32 @@ fn child(profiler: Profiler, heap: SampledHeap) -> i32 {
     if ProcSource::new().read().is_err() {
         return 14;
     }
-    // A profile is under way in the parent: here it is an error, or a profile; never a wait.
-    if let Ok(()) = PprofCpu::new().start(&CpuSpec::default()) {
+    // A profile is under way in the parent: here it never ends, so there is nothing to come back for.
+    let refused = PprofCpu::new().start(&CpuSpec::default());
+    if !matches!(refused, Err(ProfileError::Conflict { .. })) {
         return 15;
+    }
+    if !refused.is_err_and(|error| error.to_string().contains("was forked while its parent")) {
+        return 16;
+    }
+    #[cfg(feature = "http")]
+    if asked(&profiler) != Some(true) {
+        return 17;
     }
     drop(profiler); // its threads are not here: it leaks
     0
+}
+
+/// Whether an inherited profiler's captures are refused by a conflict, without a time to come back.
+#[cfg(feature = "http")]
+fn asked(profiler: &Profiler) -> Option<bool> {
+    use tower_service::Service;
+    let mut service = profiler.service(offgridflow_profile::Access::open()).build().ok()?;
+    let request =
+        http::Request::get("/profile?seconds=1").body(http_body_util::Full::<bytes::Bytes>::default());
+    let runtime = tokio::runtime::Builder::new_current_thread().build().ok()?;
+    let answer = runtime.block_on(service.call(request.ok()?)).ok()?;
+    Some(answer.status() == http::StatusCode::CONFLICT && !answer.headers().contains_key("retry-after"))
 }
 
 #[test]

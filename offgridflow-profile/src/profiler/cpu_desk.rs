@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::desk::{guarded, join, spawn};
+use super::desk::{guarded, here, join, spawn};
 use crate::deadline::Deadline;
 use crate::{CpuCaps, CpuProfiler, CpuSpec, Profile, ProfileError};
 
@@ -18,6 +18,7 @@ pub(super) type Keep = Box<dyn Fn(&Profile) + Send>;
 /// One capture at a time; a second order is refused.
 pub(crate) struct CpuDesk {
     engine: Arc<dyn CpuProfiler>,
+    pid: u32,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
@@ -86,19 +87,21 @@ impl CpuDesk {
             sampling: Cell::new(false),
         };
         let thread = spawn(THREAD, move || worker.run())?;
-        Ok(Self { engine, shared, thread: Some(thread) })
+        Ok(Self { engine, pid: std::process::id(), shared, thread: Some(thread) })
     }
 
     /// Orders a capture of `spec.expected`; `reply` is called on this desk's thread, with [`ProfileError::Ended`] when the ticket is
     /// dropped before.
     ///
     /// # Errors
-    /// [`ProfileError::Busy`] while another one is under way, [`ProfileError::Ended`] once the desk stops.
+    /// [`ProfileError::Busy`] while another one is under way, [`ProfileError::Conflict`] in a forked child, [`ProfileError::Ended`] once the desk
+    /// stops.
     pub(crate) fn order(
         &self,
         spec: CpuSpec,
         reply: impl FnOnce(Result<Profile, ProfileError>) + Send + 'static,
     ) -> Result<Ticket, ProfileError> {
+        here(self.pid)?; // in a child the lock may be held by a thread that is not there
         let mut state = self.shared.state();
         if state.stop {
             return Err(ProfileError::Ended);
