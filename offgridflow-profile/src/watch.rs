@@ -23,6 +23,7 @@ use crate::{Limit, MemoryReading, MemorySource, ProfileError, Series, memory_sou
 /// # Ok::<(), offgridflow_profile::ProfileError>(())
 /// ```
 #[derive(Debug)]
+#[must_use = "the watch ends when this is dropped: keep it for as long as memory is to be read"]
 pub struct MemoryWatch {
     shared: Arc<Shared>,
     stop: Option<Sender<()>>,

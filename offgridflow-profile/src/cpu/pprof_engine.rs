@@ -28,6 +28,7 @@ const MAX_HZ: u32 = 250;
 /// The engine counts samples by the functions on their stack, so a frame's address, and its line with the feature `lines`, are where its function
 /// begins; functions that were inlined are not told apart. Names are looked up when a profile is drained, in symbol tables; at
 /// most 4 MiB of them are kept for the next one.
+#[must_use = "what it samples is thrown away when this is dropped: drain it before"]
 pub struct PprofCpu {
     running: Mutex<Option<Running>>,
 }
@@ -116,7 +117,6 @@ const FORKED: ProfileError = ProfileError::Conflict {
 
 impl PprofCpu {
     /// An engine that samples nothing yet.
-    #[must_use]
     pub const fn new() -> Self {
         Self { running: Mutex::new(None) }
     }

@@ -33,8 +33,17 @@ pub(crate) type HeapSource = Arc<dyn Fn() -> Result<Profile, ProfileError> + Sen
 /// ```
 ///
 /// Clones are handles to the same profiler; with the last one its threads end, after the captures under way. A forked child
-/// has no threads: there a profiler stands still, and leaks when it is dropped.
+/// has no threads: there a profiler stands still, and leaks when it is dropped. One that is not kept watches nothing, and does not pass unnoticed:
+///
+/// ```compile_fail
+/// #![deny(unused_must_use)]
+/// # fn main() -> Result<(), offgridflow_profile::ProfileError> {
+/// offgridflow_profile::Profiler::builder().start()?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
+#[must_use = "the profiler ends when its last handle is dropped: keep it for as long as the program runs"]
 pub struct Profiler {
     running: Arc<Running>,
 }
