@@ -30,7 +30,8 @@ pub struct MemoryWatch {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Where memory in use is, in bytes; what is not known is `None`.
+/// Where memory in use is, in bytes; what is not known is `None`. All of it is of one moment: the allocator's newest answer and a reading beside it,
+/// which may be `age` older than [`MemoryStatus::reading`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct MemorySplit {
@@ -42,16 +43,20 @@ pub struct MemorySplit {
     pub file_bytes: Option<u64>,
     /// The kernel's, for this process.
     pub kernel_bytes: Option<u64>,
+    /// How much older than the newest reading this is: an allocator is asked every ten seconds.
+    pub age: Duration,
 }
 
 impl MemorySplit {
-    fn of(reading: &MemoryReading, allocator: Option<&AllocatorStats>) -> Self {
+    /// What was read at one moment.
+    fn of(reading: &MemoryReading, allocator: Option<&AllocatorStats>, age: Duration) -> Self {
         let heap = allocator.map(|allocator| allocator.held_bytes.unwrap_or(allocator.allocated_bytes));
         Self {
             heap_bytes: heap,
             anon_bytes: reading.anon_bytes.map(|anon| anon.saturating_sub(heap.unwrap_or(0))),
             file_bytes: reading.file_bytes,
             kernel_bytes: reading.kernel_bytes,
+            age,
         }
     }
 }
@@ -155,7 +160,7 @@ impl MemoryWatchBuilder {
         let mut detector = WindowDetector::new(Series::with_capacity(self.capacity), options.clone());
         detector.push(Duration::ZERO, reading.in_use_bytes());
         let allocator = Heap::new(self.allocator.or_else(program_allocator), self.capacity, options);
-        let state = State { detector, heap: allocator, reading, limit, failures: 0 };
+        let state = State { detector, heap: allocator, reading, read_at: Duration::ZERO, limit, failures: 0 };
         let shared = Arc::new(Shared { source, state: Mutex::new(state) });
         shared.read_allocator(Duration::ZERO);
         let (stop, stopped) = channel();
@@ -208,15 +213,16 @@ impl MemoryWatch {
     /// The newest reading, and what all of them say. Costs about a millisecond.
     #[must_use]
     pub fn status(&self) -> MemoryStatus {
-        let (detector, heap, reading, limit, failures) = {
+        let (detector, heap, reading, limit, failures, split) = {
             let state = self.shared.state();
-            (state.detector.clone(), state.heap.clone(), state.reading, state.limit, state.failures)
+            let split = state.split();
+            (state.detector.clone(), state.heap.clone(), state.reading, state.limit, state.failures, split)
         };
         MemoryStatus {
             reading,
             limit,
             allocator: heap.newest,
-            split: MemorySplit::of(&reading, heap.newest.as_ref()),
+            split,
             samples: detector.series().len(),
             failures,
             verdict: heap.explain(detector.verdict()),
@@ -255,8 +261,21 @@ struct State {
     detector: WindowDetector,
     heap: Heap,
     reading: MemoryReading,
+    read_at: Duration,
     limit: Option<Limit>,
     failures: u64,
+}
+
+impl State {
+    /// Of the moment when the allocator answered, with the reading beside it; without either, the newest reading's.
+    fn split(&self) -> MemorySplit {
+        match (&self.heap.newest, self.heap.beside) {
+            (Some(stats), Some((at, reading))) => {
+                MemorySplit::of(&reading, Some(stats), self.read_at.saturating_sub(at))
+            }
+            _ => MemorySplit::of(&self.reading, None, Duration::ZERO),
+        }
+    }
 }
 
 /// What the allocator said so far.
@@ -264,6 +283,8 @@ struct State {
 struct Heap {
     source: Option<AllocatorSource>,
     newest: Option<AllocatorStats>,
+    /// What was read when that was said.
+    beside: Option<(Duration, MemoryReading)>,
     allocated: WindowDetector,
     held: WindowDetector,
     next: Duration,
@@ -272,7 +293,14 @@ struct Heap {
 impl Heap {
     fn new(source: Option<AllocatorSource>, capacity: usize, options: TrendOptions) -> Self {
         let detector = || WindowDetector::new(Series::with_capacity(capacity), options.clone());
-        Self { source, newest: None, allocated: detector(), held: detector(), next: Duration::ZERO }
+        Self {
+            source,
+            newest: None,
+            beside: None,
+            allocated: detector(),
+            held: detector(),
+            next: Duration::ZERO,
+        }
     }
 
     /// Takes what the allocator said at an instant, and how long it took to say it.
@@ -309,7 +337,10 @@ impl Shared {
         if let Some(source) = source {
             let began = Instant::now();
             let stats = source();
-            self.state().heap.push(at, stats, began.elapsed());
+            let (took, reading) = (began.elapsed(), stats.and_then(|_| self.source.read().ok()));
+            let mut state = self.state();
+            state.heap.push(at, stats, took);
+            state.heap.beside = reading.map(|reading| (at, reading));
         }
     }
 
@@ -329,7 +360,7 @@ impl Shared {
         publish(&reading);
         state.detector.push(at, reading.in_use_bytes());
         state.detector.set_limit(limit.map(|limit| limit.bytes));
-        (state.reading, state.limit) = (reading, limit);
+        (state.reading, state.read_at, state.limit) = (reading, at, limit);
     }
 }
 
@@ -397,9 +428,9 @@ mod tests {
         };
         let stats =
             AllocatorStats { name: "test", allocated_bytes: 40, free_bytes: Some(20), held_bytes: Some(60) };
-        let split = MemorySplit::of(&reading, Some(&stats));
+        let split = MemorySplit::of(&reading, Some(&stats), Duration::ZERO);
         assert_eq!((split.heap_bytes, split.anon_bytes), (Some(60), Some(30)));
         assert_eq!((split.file_bytes, split.kernel_bytes), (Some(7), Some(3)));
-        assert_eq!(MemorySplit::of(&reading, None).anon_bytes, Some(90));
+        assert_eq!(MemorySplit::of(&reading, None, Duration::ZERO).anon_bytes, Some(90));
     }
 }
