@@ -93,3 +93,11 @@ pub enum ProfileError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
+
+impl ProfileError {
+    /// A setting that makes no sense, with what would.
+    #[cfg(any(feature = "memory", feature = "ring"))]
+    pub(crate) fn setting(setting: &'static str, value: impl ToString, hint: &'static str) -> Self {
+        Self::Setting { setting, value: value.to_string(), hint }
+    }
+}

@@ -146,12 +146,18 @@ impl MemoryWatchBuilder {
     /// Takes a first reading and starts the thread.
     ///
     /// # Errors
-    /// When memory cannot be read here, the interval is zero, or no thread can be started.
+    /// [`ProfileError::Setting`] for an interval of zero, a capacity below two or an `alpha` that is no chance; when memory cannot be read here,
+    /// or no thread can be started.
     pub fn start(self) -> Result<MemoryWatch, ProfileError> {
         if self.interval.is_zero() {
             let hint = "must be longer than zero";
             return Err(ProfileError::Setting { setting: "interval", value: "0".to_owned(), hint });
         }
+        if self.capacity < 2 {
+            let hint = "must be 2 or more: a trend needs two readings";
+            return Err(ProfileError::setting("capacity", self.capacity, hint));
+        }
+        self.options.check()?;
         let source = self.source.map_or_else(memory_source, Ok)?;
         let reading = source.read()?;
         let limit = source.limit();

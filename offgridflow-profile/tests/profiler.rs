@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use offgridflow_profile::{
-    Budget, Cpu, CpuCaps, CpuProfiler, CpuSpec, DirSink, Frame, Incident, IncidentSink, Profile,
-    ProfileError, Profiled, Profiler, ProfilerBuilder, Ring, Stack, Support, Trigger, TriggerState,
-    ValueKind, wait_site,
+    Budget, Cpu, CpuCaps, CpuProfiler, CpuSpec, DirSink, Frame, Incident, IncidentSink, MemoryWatch, Profile,
+    ProfileError, Profiled, Profiler, ProfilerBuilder, Ring, Stack, Support, TrendOptions, Trigger,
+    TriggerState, ValueKind, wait_site,
 };
 
 const SHORT: Duration = Duration::from_millis(20);
@@ -301,6 +301,49 @@ fn an_engine_that_panics_is_a_failure_that_is_told_and_windows_go_on() {
     assert!(profiler.stats().panics >= 1);
     until("a window", || profiler.ring().windows().into_iter().find(|window| window.what == "cpu"));
     assert_eq!(profiler.cpu_failure(), None);
+}
+
+/// What could never hold, or would hold always, is a mistake: it is said before anything starts.
+#[test]
+fn settings_that_make_no_sense_are_refused_in_a_sentence() {
+    let refused = |builder: ProfilerBuilder| match builder.start() {
+        Err(error @ ProfileError::Setting { .. }) => error.to_string(),
+        other => panic!("{other:?}"),
+    };
+    let trend = |alpha| TrendOptions { alpha, ..TrendOptions::default() };
+    let minute = Duration::from_secs(60);
+    for (trigger, words) in [
+        (Trigger::cpu_above(f64::NAN), "cpu_above = NaN: "),
+        (Trigger::cpu_above(-1.0), "cpu_above = -1: "),
+        (Trigger::cpu_above(f64::INFINITY), "cpu_above = inf: "),
+        (Trigger::pressure_above(50.0), "pressure_above = 50: a share of the time"),
+        (Trigger::pressure_above(1.0), "pressure_above = 1: "),
+        (Trigger::pressure_above(f64::NAN), "pressure_above = NaN: "),
+        (Trigger::leak_within(Duration::ZERO, trend(0.01)), "leak_within = 0: "),
+        (Trigger::leak_within(minute, trend(7.0)), "alpha = 7: "),
+        (Trigger::time_to_limit(Duration::ZERO), "time_to_limit = 0: "),
+    ] {
+        let said = refused(quick().trigger(trigger));
+        assert!(said.starts_with(words), "{said}");
+    }
+    assert!(refused(quick().budget(Budget::new(0, HOUR))).starts_with("budget captures = 0: "));
+    assert!(refused(quick().budget(Budget::new(4, Duration::ZERO))).starts_with("budget per = 0: "));
+    assert!(refused(quick().ring(Ring::memory(0, HOUR))).starts_with("most_bytes = 0: "));
+    assert!(refused(quick().ring(Ring::memory(1 << 20, Duration::ZERO))).starts_with("oldest = 0: "));
+    let memory = |builder| refused(quick().memory(builder));
+    for alpha in [7.0, 0.0, 1.0, -0.1, f64::NAN] {
+        assert!(memory(MemoryWatch::builder().trend(trend(alpha))).starts_with("alpha = "), "{alpha}");
+    }
+    assert!(memory(MemoryWatch::builder().capacity(0)).starts_with("capacity = 0: "));
+    // The control: the nearest that make sense.
+    let sound = quick()
+        .trigger(Trigger::cpu_above(0.0))
+        .trigger(Trigger::pressure_above(0.99))
+        .trigger(Trigger::leak_within(minute, trend(0.5)))
+        .budget(Budget::new(1, SHORT))
+        .ring(Ring::memory(1, SHORT))
+        .memory(MemoryWatch::builder().capacity(2));
+    assert!(sound.start().is_ok());
 }
 
 #[test]

@@ -157,6 +157,11 @@ fn what_cannot_be_kept_is_refused_in_a_sentence() {
     assert!(matches!(ring.push("CPU/x", &profile(0, 1)), Err(ProfileError::Setting { setting: "what", .. })));
     let error = ring.push("cpu", &profile(0, 10_000)).unwrap_err().to_string();
     assert!(error.contains("larger than all that may be kept"), "{error}");
+    let folder = tempfile::tempdir().unwrap();
+    for (bytes, oldest) in [(0, DAY), (1 << 20, Duration::ZERO)] {
+        let refused = Ring::dir(folder.path().join("none"), bytes, oldest);
+        assert!(matches!(refused, Err(ProfileError::Setting { .. })) && !folder.path().join("none").exists());
+    }
     assert!(matches!(Profile::from_pprof(b"\x1f\x8bno"), Err(ProfileError::Malformed { .. })));
 }
 

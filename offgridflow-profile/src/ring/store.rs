@@ -84,7 +84,8 @@ enum Place {
 }
 
 impl Ring {
-    /// In memory: at most `most_bytes`, compressed, and none that ended longer than `oldest` before the newest of the past.
+    /// In memory: at most `most_bytes`, compressed, and none that ended longer than `oldest` before the newest of the past. Of no bytes it
+    /// refuses every profile, of no age it holds the newest alone; a profiler refuses both.
     #[must_use]
     pub fn memory(most_bytes: u64, oldest: Duration) -> Self {
         Self { folder: None, most_bytes, oldest, held: Mutex::default() }
@@ -93,8 +94,9 @@ impl Ring {
     /// In the folder at `path`, which is made if it is not there; what an earlier process left in it is taken over, within the bounds.
     ///
     /// # Errors
-    /// When the folder cannot be made or read.
+    /// When the folder cannot be made or read; [`ProfileError::Setting`] for no bytes or no age.
     pub fn dir(path: impl AsRef<Path>, most_bytes: u64, oldest: Duration) -> Result<Self, ProfileError> {
+        check(most_bytes, oldest)?;
         let folder = path.as_ref().to_owned();
         let failed = |source| ProfileError::Read { path: folder.display().to_string(), source };
         fs::create_dir_all(&folder).map_err(failed)?;
@@ -218,6 +220,13 @@ impl Ring {
         }
     }
 
+    /// # Errors
+    /// [`ProfileError::Setting`] for a ring that could hold nothing.
+    #[cfg(feature = "profiler")]
+    pub(crate) fn check(&self) -> Result<(), ProfileError> {
+        check(self.most_bytes, self.oldest)
+    }
+
     /// Where, and within which bounds.
     #[cfg(feature = "profiler")]
     pub(crate) fn describe(&self) -> String {
@@ -319,6 +328,16 @@ impl Place {
             let _ = fs::remove_file(path);
         }
     }
+}
+
+fn check(most_bytes: u64, oldest: Duration) -> Result<(), ProfileError> {
+    if most_bytes == 0 {
+        return Err(ProfileError::setting("most_bytes", 0, "must be above 0: 8388608 (8 MiB) hold an hour"));
+    }
+    if oldest.is_zero() {
+        return Err(ProfileError::setting("oldest", 0, "must be longer than zero: an hour is usual"));
+    }
+    Ok(())
 }
 
 /// Under another name first: a crash leaves no torn file with a whole one's name.
