@@ -35,6 +35,7 @@ struct State {
     taken: Option<Taken>, // while an order waits or is under way
     next: u64,
     stop: bool,
+    ended: bool, // after `stop`, once nothing is sampled any more
     panics: u64,
     failure: Option<String>, // why the newest window could not be taken
 }
@@ -123,6 +124,16 @@ impl CpuDesk {
         self.shared.changed.notify_all();
     }
 
+    /// The same, and waits until nothing is sampled. In a forked child nothing is.
+    pub(super) fn end(&self) {
+        if here(self.pid).is_err() {
+            return;
+        }
+        self.stop();
+        let ended = self.shared.changed.wait_while(self.shared.state(), |state| !state.ended);
+        drop(ended);
+    }
+
     /// What the engine can do here.
     pub(super) fn caps(&self) -> CpuCaps {
         self.engine.caps()
@@ -166,9 +177,16 @@ impl Worker {
         if self.sampling.get() {
             self.discard();
         }
-        if let Some(order) = self.shared.state().order.take() {
-            (order.reply)(Err(ProfileError::Ended));
+        let order = self.shared.state().order.take();
+        if let Some(order) = order {
+            let replied = guarded(THREAD, || {
+                (order.reply)(Err(ProfileError::Ended));
+                Ok(())
+            });
+            self.count(&replied);
         }
+        self.shared.state().ended = true;
+        self.shared.changed.notify_all();
     }
 
     /// An order, or none when it is time for a window; `None` when the desk stops.

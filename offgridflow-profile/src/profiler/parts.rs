@@ -184,6 +184,16 @@ impl Profiler {
         self.parts().page(id)
     }
 
+    /// Ends the sampling of CPU time for good, and waits until it has ended; the rest goes on. To be called before `exec`: the timer would go on in the program
+    /// that follows, which has no handler for its signal and would be killed by it. Children that are started beside (`Command::spawn`) are safe without.
+    ///
+    /// Blocks while a profile under way is thrown away, or written where windows are taken: milliseconds to a second. Not to be called by an engine or a sink.
+    pub fn stop_cpu(&self) {
+        if let Some(cpu) = &self.parts().cpu {
+            cpu.end();
+        }
+    }
+
     /// Why the newest window of CPU time could not be taken; `None` where it could, or where none is taken.
     #[must_use]
     pub fn cpu_failure(&self) -> Option<String> {
