@@ -16,9 +16,13 @@ const BUSY: &str = "i=0; while [ $i -lt 400000 ]; do i=$((i+1)); done";
 #[test]
 fn child_that_takes_another_program_s_place() {
     let Some(stops) = std::env::var_os(CHILD) else { return };
-    let profiler = Profiler::builder().cpu(Cpu::always()).start().unwrap();
+    let cpu = Cpu::always().window(Duration::from_millis(50));
+    let profiler = Profiler::builder().cpu(cpu).start().unwrap();
     let handle = profiler.clone();
-    std::thread::sleep(Duration::from_millis(300)); // a window is under way
+    // After the first window the next one is under way: they keep one run of the engine.
+    while profiler.ring().windows().iter().all(|window| window.what != "cpu") {
+        std::thread::sleep(Duration::from_millis(5));
+    }
     if stops == "yes" {
         profiler.stop_cpu();
         profiler.stop_cpu(); // nothing is left to stop
