@@ -63,8 +63,12 @@ fn asked(profiler: &Profiler) -> Option<bool> {
 #[test]
 fn a_forked_child_allocates_counts_and_ends() {
     let heap = SampledHeap::start(4 << 10).unwrap();
-    let profiler = Profiler::builder().cpu(Cpu::always()).heap(heap).start().unwrap();
-    std::thread::sleep(Duration::from_millis(300)); // a window is under way
+    let cpu = Cpu::always().window(Duration::from_millis(500));
+    let profiler = Profiler::builder().cpu(cpu).heap(heap).start().unwrap();
+    // After the first window the next one is under way: they keep one run of the engine.
+    while profiler.ring().windows().iter().all(|window| window.what != "cpu") {
+        std::thread::sleep(Duration::from_millis(5));
+    }
     for round in 0..10 {
         let running = profiler.clone();
         // SAFETY: the child runs Rust code of its own copy of this thread, and ends without unwinding into the test's harness.
