@@ -43,6 +43,14 @@ pub enum ProfileError {
     /// What was under way ended early: nobody waits for it, or the profiler stops.
     #[error("the capture was ended early")]
     Ended,
+    /// Code that was called from a thread of this crate's panicked; the thread goes on.
+    #[error("the thread {thread} panicked: {message}; it goes on, what it was at is left out")]
+    Panicked {
+        /// Which thread.
+        thread: &'static str,
+        /// What the panic said.
+        message: String,
+    },
     /// A file could not be written.
     #[error("cannot write {path}")]
     Write {
@@ -84,4 +92,12 @@ pub enum ProfileError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+impl ProfileError {
+    /// A setting that makes no sense, with what would.
+    #[cfg(any(feature = "memory", feature = "ring"))]
+    pub(crate) fn setting(setting: &'static str, value: impl ToString, hint: &'static str) -> Self {
+        Self::Setting { setting, value: value.to_string(), hint }
+    }
 }

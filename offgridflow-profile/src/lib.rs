@@ -36,6 +36,8 @@
 
 mod binomial;
 mod cpu;
+#[cfg(any(feature = "cpu-pprof", feature = "profiler"))]
+mod deadline;
 mod error;
 #[cfg(feature = "heap")]
 mod heap;
@@ -52,6 +54,8 @@ mod profiler;
 mod ring;
 #[cfg(feature = "memory")]
 mod source;
+#[cfg(feature = "memory")]
+mod split;
 #[cfg(any(feature = "heap", feature = "cpu-pprof"))]
 mod symbols;
 #[cfg(any(feature = "memory", feature = "cpu-pprof"))]
@@ -126,7 +130,10 @@ pub mod families {
 }
 #[cfg(feature = "memory")]
 #[cfg_attr(docsrs, doc(cfg(feature = "memory")))]
-pub use watch::{MemorySplit, MemoryStatus, MemoryWatch, MemoryWatchBuilder};
+pub use split::MemorySplit;
+#[cfg(feature = "memory")]
+#[cfg_attr(docsrs, doc(cfg(feature = "memory")))]
+pub use watch::{MemoryStatus, MemoryWatch, MemoryWatchBuilder};
 
 #[cfg(all(
     doctest,

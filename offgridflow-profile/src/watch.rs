@@ -1,4 +1,5 @@
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -6,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::source::{AllocatorSource, AllocatorStats, program_allocator};
 use crate::trend::{Shape, TrendDetector, TrendOptions, Verdict, WindowDetector};
-use crate::{Limit, MemoryReading, MemorySource, ProfileError, Series, memory_source};
+use crate::{Limit, MemoryReading, MemorySource, MemorySplit, ProfileError, Series, memory_source};
 
 /// Reads this process's memory at a steady pace, on a thread of its own, and judges it when asked.
 ///
@@ -22,36 +23,11 @@ use crate::{Limit, MemoryReading, MemorySource, ProfileError, Series, memory_sou
 /// # Ok::<(), offgridflow_profile::ProfileError>(())
 /// ```
 #[derive(Debug)]
+#[must_use = "the watch ends when this is dropped: keep it for as long as memory is to be read"]
 pub struct MemoryWatch {
     shared: Arc<Shared>,
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
-}
-
-/// Where memory in use is, in bytes; what is not known is `None`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-pub struct MemorySplit {
-    /// The heap: what the allocator holds, what it has handed out and what it keeps.
-    pub heap_bytes: Option<u64>,
-    /// Private memory past the allocator: stacks, mappings of the program's own. Heap that was never touched is not in it.
-    pub anon_bytes: Option<u64>,
-    /// Pages of files.
-    pub file_bytes: Option<u64>,
-    /// The kernel's, for this process.
-    pub kernel_bytes: Option<u64>,
-}
-
-impl MemorySplit {
-    fn of(reading: &MemoryReading, allocator: Option<&AllocatorStats>) -> Self {
-        let heap = allocator.map(|allocator| allocator.held_bytes.unwrap_or(allocator.allocated_bytes));
-        Self {
-            heap_bytes: heap,
-            anon_bytes: reading.anon_bytes.map(|anon| anon.saturating_sub(heap.unwrap_or(0))),
-            file_bytes: reading.file_bytes,
-            kernel_bytes: reading.kernel_bytes,
-        }
-    }
 }
 
 /// What is known of this process's memory.
@@ -68,7 +44,7 @@ pub struct MemoryStatus {
     pub split: MemorySplit,
     /// Readings the verdict rests on.
     pub samples: usize,
-    /// Readings that failed since the start.
+    /// Readings that failed, or whose source panicked, since the start.
     pub failures: u64,
     /// What the readings say; with an allocator that can be read, whether it is the program that grows: [`Verdict::explained`].
     pub verdict: Verdict,
@@ -139,12 +115,18 @@ impl MemoryWatchBuilder {
     /// Takes a first reading and starts the thread.
     ///
     /// # Errors
-    /// When memory cannot be read here, the interval is zero, or no thread can be started.
+    /// [`ProfileError::Setting`] for an interval of zero, a capacity below two or an `alpha` that is no chance; when memory cannot be read here,
+    /// or no thread can be started.
     pub fn start(self) -> Result<MemoryWatch, ProfileError> {
         if self.interval.is_zero() {
             let hint = "must be longer than zero";
             return Err(ProfileError::Setting { setting: "interval", value: "0".to_owned(), hint });
         }
+        if self.capacity < 2 {
+            let hint = "must be 2 or more: a trend needs two readings";
+            return Err(ProfileError::setting("capacity", self.capacity, hint));
+        }
+        self.options.check()?;
         let source = self.source.map_or_else(memory_source, Ok)?;
         let reading = source.read()?;
         let limit = source.limit();
@@ -153,7 +135,7 @@ impl MemoryWatchBuilder {
         let mut detector = WindowDetector::new(Series::with_capacity(self.capacity), options.clone());
         detector.push(Duration::ZERO, reading.in_use_bytes());
         let allocator = Heap::new(self.allocator.or_else(program_allocator), self.capacity, options);
-        let state = State { detector, heap: allocator, reading, limit, failures: 0 };
+        let state = State { detector, heap: allocator, reading, read_at: Duration::ZERO, limit, failures: 0 };
         let shared = Arc::new(Shared { source, state: Mutex::new(state) });
         shared.read_allocator(Duration::ZERO);
         let (stop, stopped) = channel();
@@ -161,8 +143,14 @@ impl MemoryWatchBuilder {
         let work = move || {
             let began = Instant::now();
             while matches!(stopped.recv_timeout(interval), Err(RecvTimeoutError::Timeout)) {
-                reader.read(began.elapsed());
-                reader.read_allocator(began.elapsed());
+                let read = || {
+                    reader.read(began.elapsed());
+                    reader.read_allocator(began.elapsed());
+                };
+                // A source that panics fails: the thread goes on, and the failure is counted.
+                if catch_unwind(AssertUnwindSafe(read)).is_err() {
+                    reader.state().failures += 1;
+                }
             }
         };
         let engine =
@@ -200,15 +188,16 @@ impl MemoryWatch {
     /// The newest reading, and what all of them say. Costs about a millisecond.
     #[must_use]
     pub fn status(&self) -> MemoryStatus {
-        let (detector, heap, reading, limit, failures) = {
+        let (detector, heap, reading, limit, failures, split) = {
             let state = self.shared.state();
-            (state.detector.clone(), state.heap.clone(), state.reading, state.limit, state.failures)
+            let split = state.split();
+            (state.detector.clone(), state.heap.clone(), state.reading, state.limit, state.failures, split)
         };
         MemoryStatus {
             reading,
             limit,
             allocator: heap.newest,
-            split: MemorySplit::of(&reading, heap.newest.as_ref()),
+            split,
             samples: detector.series().len(),
             failures,
             verdict: heap.explain(detector.verdict()),
@@ -247,8 +236,21 @@ struct State {
     detector: WindowDetector,
     heap: Heap,
     reading: MemoryReading,
+    read_at: Duration,
     limit: Option<Limit>,
     failures: u64,
+}
+
+impl State {
+    /// Of the moment when the allocator answered, with the reading beside it; without either, the newest reading's.
+    fn split(&self) -> MemorySplit {
+        match (&self.heap.newest, self.heap.beside) {
+            (Some(stats), Some((at, reading))) => {
+                MemorySplit::of(&reading, Some(stats), self.read_at.saturating_sub(at))
+            }
+            _ => MemorySplit::of(&self.reading, None, Duration::ZERO),
+        }
+    }
 }
 
 /// What the allocator said so far.
@@ -256,6 +258,8 @@ struct State {
 struct Heap {
     source: Option<AllocatorSource>,
     newest: Option<AllocatorStats>,
+    /// What was read when that was said.
+    beside: Option<(Duration, MemoryReading)>,
     allocated: WindowDetector,
     held: WindowDetector,
     next: Duration,
@@ -264,12 +268,19 @@ struct Heap {
 impl Heap {
     fn new(source: Option<AllocatorSource>, capacity: usize, options: TrendOptions) -> Self {
         let detector = || WindowDetector::new(Series::with_capacity(capacity), options.clone());
-        Self { source, newest: None, allocated: detector(), held: detector(), next: Duration::ZERO }
+        Self {
+            source,
+            newest: None,
+            beside: None,
+            allocated: detector(),
+            held: detector(),
+            next: Duration::ZERO,
+        }
     }
 
     /// Takes what the allocator said at an instant, and how long it took to say it.
     fn push(&mut self, at: Duration, stats: Option<AllocatorStats>, took: Duration) {
-        self.next = at + ALLOCATOR_EVERY.max(took.saturating_mul(ALLOCATOR_SHARE));
+        self.next = at.saturating_add(ALLOCATOR_EVERY.max(took.saturating_mul(ALLOCATOR_SHARE)));
         self.newest = stats;
         if let Some(stats) = stats {
             self.allocated.push(at, stats.allocated_bytes);
@@ -301,7 +312,10 @@ impl Shared {
         if let Some(source) = source {
             let began = Instant::now();
             let stats = source();
-            self.state().heap.push(at, stats, began.elapsed());
+            let (took, reading) = (began.elapsed(), stats.and_then(|_| self.source.read().ok()));
+            let mut state = self.state();
+            state.heap.push(at, stats, took);
+            state.heap.beside = reading.map(|reading| (at, reading));
         }
     }
 
@@ -321,7 +335,7 @@ impl Shared {
         publish(&reading);
         state.detector.push(at, reading.in_use_bytes());
         state.detector.set_limit(limit.map(|limit| limit.bytes));
-        (state.reading, state.limit) = (reading, limit);
+        (state.reading, state.read_at, state.limit) = (reading, at, limit);
     }
 }
 
@@ -377,21 +391,5 @@ mod tests {
         assert_eq!(heap.next, at + ALLOCATOR_EVERY);
         heap.push(at, None, Duration::from_millis(20));
         assert_eq!(heap.next, at + Duration::from_secs(200), "a ten-thousandth of the time");
-    }
-
-    #[test]
-    fn memory_is_split_without_counting_the_heap_twice() {
-        let reading = MemoryReading {
-            anon_bytes: Some(90),
-            file_bytes: Some(7),
-            kernel_bytes: Some(3),
-            ..Default::default()
-        };
-        let stats =
-            AllocatorStats { name: "test", allocated_bytes: 40, free_bytes: Some(20), held_bytes: Some(60) };
-        let split = MemorySplit::of(&reading, Some(&stats));
-        assert_eq!((split.heap_bytes, split.anon_bytes), (Some(60), Some(30)));
-        assert_eq!((split.file_bytes, split.kernel_bytes), (Some(7), Some(3)));
-        assert_eq!(MemorySplit::of(&reading, None).anon_bytes, Some(90));
     }
 }

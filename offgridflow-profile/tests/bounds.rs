@@ -23,7 +23,7 @@ fn profile(second: u64, samples: i64) -> Profile {
     Profile {
         kinds: vec![kind.clone()],
         stacks: (0..40).map(stack).collect(),
-        began: SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000 + second),
+        began: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + second),
         duration: Duration::from_secs(1),
         period: 1,
         period_kind: kind,

@@ -26,6 +26,10 @@ fn profile_of_work(spec: &CpuSpec, duration: Duration) -> Result<Profile, Profil
     })
 }
 
+fn refused_elsewhere() -> ProfileError {
+    PprofCpu::new().start(&CpuSpec::default()).unwrap_err()
+}
+
 /// One test, since there is one CPU profiler a process and tests may share one.
 #[test]
 fn the_busy_function_is_named_and_a_second_profile_is_refused() {
@@ -54,7 +58,9 @@ fn the_busy_function_is_named_and_a_second_profile_is_refused() {
     assert!(matches!(second.start(&CpuSpec::default()), Err(ProfileError::Busy { .. })));
     assert!(matches!(second.drain(), Err(ProfileError::NotStarted)));
     drop(first);
-    second.start(&CpuSpec::default()).unwrap();
+    second.start(&CpuSpec { expected: Duration::MAX, ..CpuSpec::default() }).unwrap();
+    let busy = refused_elsewhere();
+    assert!(matches!(busy, ProfileError::Busy { retry_in: Duration::MAX }), "{busy}");
     let idle = second.drain().unwrap();
     assert!(idle.to_svg(0, "idle").is_err() || idle.total(0) > 0, "nothing sampled, nothing drawn");
 

@@ -7,8 +7,8 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use offgridflow_profile::{
-    Cpu, CpuProfiler, CpuSpec, HeapProfiler, MemorySource, PprofCpu, ProcSource, Profiled, Profiler,
-    SampledHeap, Tracked, tasks, wait_site, waits,
+    Cpu, CpuProfiler, CpuSpec, HeapProfiler, MemorySource, PprofCpu, ProcSource, ProfileError, Profiled,
+    Profiler, SampledHeap, Tracked, tasks, wait_site, waits,
 };
 
 #[global_allocator]
@@ -32,19 +32,43 @@ fn child(profiler: Profiler, heap: SampledHeap) -> i32 {
     if ProcSource::new().read().is_err() {
         return 14;
     }
-    // A profile is under way in the parent: here it is an error, or a profile; never a wait.
-    if let Ok(()) = PprofCpu::new().start(&CpuSpec::default()) {
+    // A profile is under way in the parent: here it never ends, so there is nothing to come back for.
+    let refused = PprofCpu::new().start(&CpuSpec::default());
+    if !matches!(refused, Err(ProfileError::Conflict { .. })) {
         return 15;
+    }
+    if !refused.is_err_and(|error| error.to_string().contains("was forked while its parent")) {
+        return 16;
+    }
+    #[cfg(feature = "http")]
+    if asked(&profiler) != Some(true) {
+        return 17;
     }
     drop(profiler); // its threads are not here: it leaks
     0
 }
 
+/// Whether an inherited profiler's captures are refused by a conflict, without a time to come back.
+#[cfg(feature = "http")]
+fn asked(profiler: &Profiler) -> Option<bool> {
+    use tower_service::Service;
+    let mut service = profiler.service(offgridflow_profile::Access::open()).build().ok()?;
+    let request =
+        http::Request::get("/profile?seconds=1").body(http_body_util::Full::<bytes::Bytes>::default());
+    let runtime = tokio::runtime::Builder::new_current_thread().build().ok()?;
+    let answer = runtime.block_on(service.call(request.ok()?)).ok()?;
+    Some(answer.status() == http::StatusCode::CONFLICT && !answer.headers().contains_key("retry-after"))
+}
+
 #[test]
 fn a_forked_child_allocates_counts_and_ends() {
     let heap = SampledHeap::start(4 << 10).unwrap();
-    let profiler = Profiler::builder().cpu(Cpu::always()).heap(heap).start().unwrap();
-    std::thread::sleep(Duration::from_millis(300)); // a window is under way
+    let cpu = Cpu::always().window(Duration::from_millis(500));
+    let profiler = Profiler::builder().cpu(cpu).heap(heap).start().unwrap();
+    // After the first window the next one is under way: they keep one run of the engine.
+    while profiler.ring().windows().iter().all(|window| window.what != "cpu") {
+        std::thread::sleep(Duration::from_millis(5));
+    }
     for round in 0..10 {
         let running = profiler.clone();
         // SAFETY: the child runs Rust code of its own copy of this thread, and ends without unwinding into the test's harness.

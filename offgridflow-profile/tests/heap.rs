@@ -6,7 +6,7 @@ use std::alloc::System;
 use std::hint::black_box;
 use std::sync::Mutex;
 
-use offgridflow_profile::{HeapProfiler, HeapSite, ProfileError, SampledHeap, Tracked};
+use offgridflow_profile::{Frame, HeapProfiler, HeapSite, HeapSnapshot, ProfileError, SampledHeap, Tracked};
 
 #[global_allocator]
 static ALLOCATOR: Tracked<System> = Tracked::system();
@@ -117,6 +117,58 @@ fn threads_hand_objects_to_each_other() {
     let received = receive.iter().map(|boxes| boxes.iter().filter(|one| one[0] == 7).count()).sum::<usize>();
     senders.into_iter().for_each(|sender| sender.join().unwrap());
     assert_eq!(received, 20_000);
+}
+
+/// A vector that grows is allocated first and reallocated then: by different frames of the machinery, at one place.
+#[test]
+fn a_place_is_listed_once_however_the_allocator_was_reached() {
+    let _alone = ALONE.lock();
+    let heap = heap();
+    #[inline(never)]
+    fn grows_here(items: usize) -> Vec<[u8; 1_000]> {
+        let mut grown = Vec::new();
+        while grown.len() < items {
+            grown.push(black_box([1; 1_000]));
+        }
+        grown
+    }
+    let many = || {
+        // On a thread of its own the stack is not so deep that its outermost frames are cut off.
+        let grown = || {
+            let mut many = Vec::with_capacity(200);
+            while many.len() < many.capacity() {
+                many.push(grows_here(100));
+            }
+            many
+        };
+        std::thread::spawn(grown).join().unwrap()
+    };
+    let kept = many();
+    let earlier = heap.snapshot().unwrap();
+    let more = many();
+    let later = heap.snapshot().unwrap();
+    let words = |site: &HeapSite| {
+        let word = |frame: &Frame| {
+            (
+                frame.function.clone(),
+                frame.file.clone(),
+                frame.line,
+                frame.address.filter(|_| frame.line.is_none()),
+            )
+        };
+        site.frames.iter().map(word).collect::<Vec<_>>()
+    };
+    let mut listed: Vec<_> = later.sites.iter().map(words).collect();
+    let sites = listed.len();
+    listed.sort();
+    listed.dedup();
+    assert_eq!(listed.len(), sites);
+    let delta = later.to_profile().since(&earlier.to_profile()).unwrap();
+    let less: Vec<_> = delta.stacks.iter().filter(|stack| stack.values[1] < 0).collect();
+    assert!(less.is_empty(), "what was allocated since the start never shrinks: {less:?}");
+    let sum = |snapshot: &HeapSnapshot| snapshot.sites.iter().map(|site| site.samples).sum::<u64>();
+    assert!(sum(&later) > sum(&earlier) && sum(&earlier) > 0);
+    drop((kept, more));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use offgridflow_profile::{
@@ -98,6 +98,26 @@ fn a_failed_reading_is_counted_and_the_watch_goes_on() {
 }
 
 #[test]
+fn a_source_that_panics_is_a_failed_reading_and_the_watch_goes_on() {
+    struct Panics(AtomicU64);
+    impl MemorySource for Panics {
+        fn read(&self) -> Result<MemoryReading, ProfileError> {
+            assert_ne!(self.0.fetch_add(1, Ordering::Relaxed), 3, "the fourth reading");
+            Ok(MemoryReading { rss_bytes: 7, ..MemoryReading::default() })
+        }
+        fn limit(&self) -> Option<Limit> {
+            None
+        }
+    }
+    let builder = MemoryWatch::builder().source(Panics(0.into())).interval(Duration::from_millis(1));
+    let watch = builder.start().unwrap();
+    while watch.status().samples < 6 {
+        std::thread::yield_now();
+    }
+    assert_eq!(watch.status().failures, 1);
+}
+
+#[test]
 fn a_source_that_cannot_read_is_refused_at_the_start() {
     let broken = Fickle(Arc::new(AtomicBool::new(true)));
     assert!(MemoryWatch::builder().source(broken).start().is_err());
@@ -128,9 +148,40 @@ fn unreadable_and_spoilt_files_leave_the_rest_as_it_is() {
     assert_eq!((group.current_bytes, group.anon_bytes, group.kernel_bytes), (None, None, Some(5)));
 }
 
+/// The program's memory jumps between two answers of its allocator: nothing of it lies past the allocator.
+#[test]
+fn memory_is_split_by_what_was_read_at_one_moment() {
+    struct Process(Arc<AtomicU64>);
+    impl MemorySource for Process {
+        fn read(&self) -> Result<MemoryReading, ProfileError> {
+            let anon = (10 << 20) + self.0.load(Ordering::SeqCst);
+            Ok(MemoryReading { rss_bytes: anon, anon_bytes: Some(anon), ..MemoryReading::default() })
+        }
+        fn limit(&self) -> Option<Limit> {
+            None
+        }
+    }
+    let heap = Arc::new(AtomicU64::new(100 << 20));
+    let held = Arc::clone(&heap);
+    let stats = move || {
+        let held_bytes = Some(held.load(Ordering::SeqCst));
+        Some(AllocatorStats { name: "test", allocated_bytes: 1, free_bytes: None, held_bytes })
+    };
+    let builder = MemoryWatch::builder().source(Process(Arc::clone(&heap))).allocator(stats);
+    let watch = builder.interval(Duration::from_millis(1)).start().unwrap();
+    assert_eq!(watch.status().split.age, Duration::ZERO);
+    heap.store(500 << 20, Ordering::SeqCst);
+    while watch.status().reading.rss_bytes != 510 << 20 {
+        std::thread::yield_now();
+    }
+    let (split, reading) = (watch.status().split, watch.status().reading);
+    assert_eq!(split.anon_bytes, Some(10 << 20), "{split:?} of {reading:?}");
+    assert!(split.heap_bytes == Some(500 << 20) || split.age > Duration::ZERO, "{split:?} tells its age");
+}
+
 #[test]
 fn what_an_allocator_says_of_itself_is_shown_beside_the_reading() {
-    struct Grows(std::sync::atomic::AtomicU64);
+    struct Grows(AtomicU64);
     impl MemorySource for Grows {
         fn read(&self) -> Result<MemoryReading, ProfileError> {
             let reading = self.0.fetch_add(1, Ordering::Relaxed);

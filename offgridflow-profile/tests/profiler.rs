@@ -3,11 +3,13 @@
 
 use std::fs;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use offgridflow_profile::{
-    Budget, Cpu, CpuCaps, CpuProfiler, CpuSpec, DirSink, Frame, Profile, ProfileError, Profiled, Profiler,
-    ProfilerBuilder, Ring, Stack, Support, Trigger, TriggerState, ValueKind, wait_site,
+    Budget, Cpu, CpuCaps, CpuProfiler, CpuSpec, DirSink, Frame, Incident, IncidentSink, MemoryWatch, Profile,
+    ProfileError, Profiled, Profiler, ProfilerBuilder, Ring, Stack, Support, TrendOptions, Trigger,
+    TriggerState, ValueKind, wait_site,
 };
 
 const SHORT: Duration = Duration::from_millis(20);
@@ -224,6 +226,124 @@ fn what_cannot_be_had_is_refused_with_a_hint() {
     let caps = quick().start().unwrap();
     let cpu = caps.caps().rows.iter().find(|row| row.what == "cpu").unwrap();
     assert_eq!(cpu.support == Support::Off, cfg!(feature = "cpu-pprof"));
+}
+
+#[test]
+fn the_longest_settings_mean_never_and_no_thread_panics() {
+    let never = Duration::MAX;
+    let told = || Arc::new(Told { function: "f", supported: true });
+    let cpu = || Cpu::always().window(never);
+    let slow = Profiler::builder().observe_every(never).cpu(cpu()).cpu_engine(told()).start().unwrap();
+    let profiler = quick()
+        .heap_every(never)
+        .window(never)
+        .capture_for(SHORT)
+        .cpu(cpu())
+        .cpu_engine(told())
+        .trigger(Trigger::wait_above(Duration::ZERO).lasting(Duration::ZERO).cooldown(never))
+        .start()
+        .unwrap();
+    let _waiting = wait_site!("never");
+    until("an incident", || profiler.incidents().pop());
+    for profiler in [slow, profiler] {
+        let (stats, failure) = (profiler.stats(), profiler.cpu_failure());
+        assert_eq!((stats.panics, failure), (0, None), "{:?}", profiler.panic());
+        let began = Instant::now();
+        drop(profiler);
+        assert!(began.elapsed() < HOUR / 60, "never does not hold up the end");
+    }
+}
+
+#[test]
+fn a_sink_that_panics_is_counted_and_told_and_captures_go_on() {
+    #[derive(Debug)]
+    struct Broken;
+    impl IncidentSink for Broken {
+        fn put(&self, _: &Incident) -> Result<(), ProfileError> {
+            panic!("the sink is full")
+        }
+    }
+    let profiler = quick()
+        .trigger(Trigger::wait_above(Duration::ZERO).lasting(Duration::ZERO).cooldown(SHORT))
+        .sink(Broken)
+        .start()
+        .unwrap();
+    assert!(profiler.panic().is_none());
+    let _waiting = wait_site!("broken");
+    until("two panics", || (profiler.stats().panics >= 2).then_some(()));
+    let panic = profiler.panic().unwrap();
+    assert!(matches!(panic, ProfileError::Panicked { thread: "profiler-capture", .. }), "{panic}");
+    assert!(panic.to_string().contains("panicked: the sink is full"), "{panic}");
+}
+
+#[test]
+fn an_engine_that_panics_is_a_failure_that_is_told_and_windows_go_on() {
+    struct Breaks(AtomicU64);
+    impl CpuProfiler for Breaks {
+        fn start(&self, _: &CpuSpec) -> Result<(), ProfileError> {
+            assert!(self.0.fetch_add(1, Relaxed) > 2, "no table");
+            Ok(())
+        }
+        fn drain(&self) -> Result<Profile, ProfileError> {
+            Told { function: "f", supported: true }.drain()
+        }
+        fn caps(&self) -> CpuCaps {
+            CpuCaps::new("breaks", 1_000)
+        }
+    }
+    let profiler = quick()
+        .cpu(Cpu::always().window(Duration::from_millis(200)))
+        .cpu_engine(Arc::new(Breaks(AtomicU64::new(0))))
+        .start()
+        .unwrap();
+    let failure = until("a failure", || profiler.cpu_failure());
+    assert!(failure.contains("profiler-cpu panicked: no table"), "{failure}");
+    assert!(profiler.stats().panics >= 1);
+    until("a window", || profiler.ring().windows().into_iter().find(|window| window.what == "cpu"));
+    assert_eq!(profiler.cpu_failure(), None);
+}
+
+/// What could never hold, or would hold always, is a mistake: it is said before anything starts.
+#[test]
+fn settings_that_make_no_sense_are_refused_in_a_sentence() {
+    let refused = |builder: ProfilerBuilder| match builder.start() {
+        Err(error @ ProfileError::Setting { .. }) => error.to_string(),
+        other => panic!("{other:?}"),
+    };
+    let trend = |alpha| TrendOptions { alpha, ..TrendOptions::default() };
+    let minute = Duration::from_secs(60);
+    for (trigger, words) in [
+        (Trigger::cpu_above(f64::NAN), "cpu_above = NaN: "),
+        (Trigger::cpu_above(-1.0), "cpu_above = -1: "),
+        (Trigger::cpu_above(f64::INFINITY), "cpu_above = inf: "),
+        (Trigger::pressure_above(50.0), "pressure_above = 50: a share of the time"),
+        (Trigger::pressure_above(1.0), "pressure_above = 1: "),
+        (Trigger::pressure_above(f64::NAN), "pressure_above = NaN: "),
+        (Trigger::leak_within(Duration::ZERO, trend(0.01)), "leak_within = 0: "),
+        (Trigger::leak_within(minute, trend(7.0)), "alpha = 7: "),
+        (Trigger::time_to_limit(Duration::ZERO), "time_to_limit = 0: "),
+    ] {
+        let said = refused(quick().trigger(trigger));
+        assert!(said.starts_with(words), "{said}");
+    }
+    assert!(refused(quick().budget(Budget::new(0, HOUR))).starts_with("budget captures = 0: "));
+    assert!(refused(quick().budget(Budget::new(4, Duration::ZERO))).starts_with("budget per = 0: "));
+    assert!(refused(quick().ring(Ring::memory(0, HOUR))).starts_with("most_bytes = 0: "));
+    assert!(refused(quick().ring(Ring::memory(1 << 20, Duration::ZERO))).starts_with("oldest = 0: "));
+    let memory = |builder| refused(quick().memory(builder));
+    for alpha in [7.0, 0.0, 1.0, -0.1, f64::NAN] {
+        assert!(memory(MemoryWatch::builder().trend(trend(alpha))).starts_with("alpha = "), "{alpha}");
+    }
+    assert!(memory(MemoryWatch::builder().capacity(0)).starts_with("capacity = 0: "));
+    // The control: the nearest that make sense.
+    let sound = quick()
+        .trigger(Trigger::cpu_above(0.0))
+        .trigger(Trigger::pressure_above(0.99))
+        .trigger(Trigger::leak_within(minute, trend(0.5)))
+        .budget(Budget::new(1, SHORT))
+        .ring(Ring::memory(1, SHORT))
+        .memory(MemoryWatch::builder().capacity(2));
+    assert!(sound.start().is_ok());
 }
 
 #[test]

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 const DAY: Duration = Duration::from_secs(86_400);
 
 fn at(seconds: u64) -> SystemTime {
-    UNIX_EPOCH + Duration::from_secs(1_790_000_000 + seconds)
+    UNIX_EPOCH + Duration::from_secs(1_700_000_000 + seconds)
 }
 
 /// Ten seconds from `seconds` on, with `stacks` stacks that do not compress to nothing.
@@ -78,6 +78,57 @@ fn what_is_too_old_goes_whatever_room_there_is() {
     assert_eq!(ring.windows()[0].began, at(5));
 }
 
+/// Relative to the clock, which is what says that a window is from the future.
+fn ago(seconds: i64) -> Profile {
+    let now = SystemTime::now();
+    let (by, began) = (Duration::from_secs(seconds.unsigned_abs()), now - Duration::from_secs(10));
+    Profile { began: if seconds < 0 { began + by } else { began - by }, ..profile(0, 1) }
+}
+
+#[test]
+fn a_window_from_the_future_makes_no_other_old() {
+    let ring = Ring::memory(1 << 20, DAY);
+    (0..5).rev().for_each(|window| drop(ring.push("cpu", &ago(600 * window)).unwrap()));
+    ring.push("cpu", &ago(-80_000)).unwrap();
+    ring.push("cpu", &ago(0)).unwrap();
+    assert_eq!((ring.windows().len(), ring.stats().misdated), (7, 0), "it may be right: it is kept");
+    let refused = ring.push("cpu", &ago(-90_000)).unwrap_err().to_string();
+    assert!(refused.contains("check the clock"), "{refused}");
+    assert_eq!((ring.windows().len(), ring.stats().misdated), (7, 1), "it cannot be right");
+}
+
+#[test]
+fn where_bytes_are_short_windows_from_the_future_make_way_first() {
+    let one = ago(0).to_pprof().len() as u64;
+    let ring = Ring::memory(one * 4 + one / 2, DAY);
+    (1..=4).for_each(|window| drop(ring.push("cpu", &ago(-1_000 * window)).unwrap()));
+    (0..4).rev().for_each(|window| drop(ring.push("heap", &ago(60 * window)).unwrap()));
+    let kept = ring.windows();
+    assert!(kept.len() == 4 && kept.iter().all(|window| window.what == "heap"), "{kept:?}");
+}
+
+#[test]
+fn a_file_from_the_far_future_is_counted_and_makes_no_other_old() {
+    let folder = tempfile::tempdir().unwrap();
+    let ring = Ring::dir(folder.path(), 1 << 20, DAY).unwrap();
+    (0..5).rev().for_each(|window| drop(ring.push("cpu", &ago(600 * window)).unwrap()));
+    drop(ring);
+    let junk = folder.path().join("cpu-00000000000000-99999999999999-1.pb.gz");
+    fs::write(&junk, "junk").unwrap();
+    fs::write(folder.path().join("cpu-99999999999999-00000000000000-1.pb.gz"), "ends before it begins")
+        .unwrap();
+    // What a clock that was a year ahead left here is a window of ours: the folder's bound holds for it.
+    let ahead = SystemTime::now() + 365 * DAY;
+    let millis = ahead.duration_since(UNIX_EPOCH).unwrap().as_millis();
+    let ours = folder.path().join(format!("cpu-{millis:014}-{millis:014}-2.pb.gz"));
+    fs::write(&ours, profile(0, 1).to_pprof()).unwrap();
+    let ring = Ring::dir(folder.path(), 1 << 20, DAY).unwrap();
+    assert_eq!((ring.windows().len(), ring.stats().misdated), (5, 2));
+    ring.push("cpu", &ago(0)).unwrap();
+    assert_eq!(ring.windows().len(), 6);
+    assert!(junk.exists() && !ours.exists());
+}
+
 #[test]
 fn what_an_earlier_process_left_is_taken_over_and_torn_files_are_passed_by() {
     let folder = tempfile::tempdir().unwrap();
@@ -106,6 +157,11 @@ fn what_cannot_be_kept_is_refused_in_a_sentence() {
     assert!(matches!(ring.push("CPU/x", &profile(0, 1)), Err(ProfileError::Setting { setting: "what", .. })));
     let error = ring.push("cpu", &profile(0, 10_000)).unwrap_err().to_string();
     assert!(error.contains("larger than all that may be kept"), "{error}");
+    let folder = tempfile::tempdir().unwrap();
+    for (bytes, oldest) in [(0, DAY), (1 << 20, Duration::ZERO)] {
+        let refused = Ring::dir(folder.path().join("none"), bytes, oldest);
+        assert!(matches!(refused, Err(ProfileError::Setting { .. })) && !folder.path().join("none").exists());
+    }
     assert!(matches!(Profile::from_pprof(b"\x1f\x8bno"), Err(ProfileError::Malformed { .. })));
 }
 

@@ -23,7 +23,8 @@ pub trait CpuProfiler: Send + Sync {
     /// Begins to sample.
     ///
     /// # Errors
-    /// [`ProfileError::Busy`] when a profile is being taken already, [`ProfileError::Setting`] for a rate that cannot be had.
+    /// [`ProfileError::Busy`] when a profile is being taken already, [`ProfileError::Conflict`] where other code samples or this process was forked
+    /// during a capture, [`ProfileError::Setting`] for a rate that cannot be had.
     fn start(&self, spec: &CpuSpec) -> Result<(), ProfileError>;
 
     /// Stops, and gives what was seen since the start. Blocks while names are looked up: not for an async worker thread.

@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::fs;
 use std::process;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -11,6 +12,7 @@ use super::pprof_cost::Cost;
 use super::pprof_profile::{Sampled, Taken, profile};
 use super::usage::cpu_time;
 use super::{CpuCaps, CpuProfiler, CpuSpec};
+use crate::deadline::Deadline;
 use crate::{Profile, ProfileError};
 
 pub(super) const ENGINE: &str = "pprof (setitimer, framehop)";
@@ -26,6 +28,7 @@ const MAX_HZ: u32 = 250;
 /// The engine counts samples by the functions on their stack, so a frame's address, and its line with the feature `lines`, are where its function
 /// begins; functions that were inlined are not told apart. Names are looked up when a profile is drained, in symbol tables; at
 /// most 4 MiB of them are kept for the next one.
+#[must_use = "what it samples is thrown away when this is dropped: drain it before"]
 pub struct PprofCpu {
     running: Mutex<Option<Running>>,
 }
@@ -82,11 +85,38 @@ impl Running {
 }
 
 /// `SIGPROF` is one a process, so this is too, however many `PprofCpu` there are.
-static TAKEN: Mutex<Option<Instant>> = Mutex::new(None);
+static TAKEN: Mutex<Option<Capture>> = Mutex::new(None);
+/// The process that looked at it last: a forked child has the number of its parent here, until it looks itself.
+static LOOKED: AtomicU32 = AtomicU32::new(0);
+
+/// What is under way.
+#[derive(Debug, Clone, Copy)]
+struct Capture {
+    pid: u32,
+    until: Deadline,
+}
+
+impl Capture {
+    fn begin(spec: &CpuSpec) -> Self {
+        Self { pid: process::id(), until: Deadline::after(spec.expected) }
+    }
+
+    /// Why no other can begin. That of a parent never ends here: the engine has the state it had when this process was forked.
+    fn in_the_way(self) -> ProfileError {
+        if self.pid != process::id() {
+            return FORKED;
+        }
+        ProfileError::Busy { retry_in: self.until.left().max(Duration::from_secs(1)) }
+    }
+}
+
+const FORKED: ProfileError = ProfileError::Conflict {
+    what: "this process was forked while its parent took a CPU profile, whose engine stands still here",
+    hint: "profile the parent, or fork while no capture is under way",
+};
 
 impl PprofCpu {
     /// An engine that samples nothing yet.
-    #[must_use]
     pub const fn new() -> Self {
         Self { running: Mutex::new(None) }
     }
@@ -124,17 +154,19 @@ impl CpuProfiler for PprofCpu {
             let hint = "between 1 and 250: the process timer is no finer";
             return Err(ProfileError::Setting { setting: "hz", value: spec.hz.to_string(), hint });
         }
-        // Somebody else starts right now, or did when this process was forked, and never ends: nothing to wait for.
+        // Somebody else starts right now; or did when this process was forked, and never ends.
+        let looked = LOOKED.load(Relaxed);
         let mut taken = match TAKEN.try_lock() {
             Ok(taken) => taken,
             Err(TryLockError::Poisoned(taken)) => taken.into_inner(),
+            Err(TryLockError::WouldBlock) if looked != process::id() && looked != 0 => return Err(FORKED),
             Err(TryLockError::WouldBlock) => {
                 return Err(ProfileError::Busy { retry_in: Duration::from_secs(1) });
             }
         };
-        if let Some(until) = *taken {
-            let retry_in = until.saturating_duration_since(Instant::now()).max(Duration::from_secs(1));
-            return Err(ProfileError::Busy { retry_in });
+        LOOKED.store(process::id(), Relaxed);
+        if let Some(capture) = *taken {
+            return Err(capture.in_the_way());
         }
         if handled_elsewhere() {
             return Err(ProfileError::Conflict {
@@ -145,7 +177,7 @@ impl CpuProfiler for PprofCpu {
         cost()?;
         let guard = guard(spec.hz)?;
         let now = Instant::now();
-        *taken = Some(now + spec.expected);
+        *taken = Some(Capture::begin(spec));
         let running = Running {
             guard,
             pid: process::id(),
@@ -183,7 +215,7 @@ impl CpuProfiler for PprofCpu {
         }
         let window = running.window();
         drop(held);
-        *TAKEN.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + spec.expected);
+        *TAKEN.lock().unwrap_or_else(PoisonError::into_inner) = Some(Capture::begin(spec));
         match window {
             Ok((sampled, taken)) => Ok(profile(&sampled, &taken)),
             Err(error) => {

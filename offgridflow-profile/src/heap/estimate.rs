@@ -45,6 +45,16 @@ impl Sums {
         [each / p, each * each * (1.0 - p) / (p * p), each * (1.0 - p) / p]
     }
 
+    /// These and those of another place together.
+    pub(super) fn with(self, other: Self) -> Self {
+        Self {
+            samples: self.samples + other.samples,
+            value: self.value + other.value,
+            variance: self.variance + other.variance,
+            heaviest: self.heaviest.max(other.heaviest),
+        }
+    }
+
     pub(super) fn of(samples: u64, value: f64, variance: f64, heaviest: f64) -> Self {
         Self { samples, value, variance, heaviest }
     }

@@ -76,21 +76,26 @@ impl HeapSnapshot {
         #[expect(clippy::cast_precision_loss, reason = "a rate of megabytes")]
         let rate = rate_bytes as f64;
         let mut whole = Use::default();
-        let site = |counted: Counted| {
-            let mut held = Use::default();
-            for live in by_site.get(&counted.index).map_or(&[][..], Vec::as_slice) {
-                held.add(live, rate);
-                whole.add(live, rate);
+        let named: Vec<(Vec<Frame>, Counted)> =
+            counted.into_iter().map(|site| (machinery::frames(&site.frames, &symbols), site)).collect();
+        let site = |same: Vec<&(Vec<Frame>, Counted)>| {
+            let (mut held, mut allocated) = (Use::default(), (Sums::default(), Sums::default()));
+            for (_, counted) in &same {
+                allocated = (allocated.0.with(counted.objects), allocated.1.with(counted.bytes));
+                for live in by_site.get(&counted.index).map_or(&[][..], Vec::as_slice) {
+                    held.add(live, rate);
+                    whole.add(live, rate);
+                }
             }
             HeapSite {
-                frames: machinery::frames(&counted.frames, &symbols),
-                allocated: Held { objects: counted.objects.estimate(), bytes: counted.bytes.estimate() },
+                frames: same[0].0.clone(),
+                allocated: Held { objects: allocated.0.estimate(), bytes: allocated.1.estimate() },
                 in_use: held.estimate(),
                 bytes_by_age: held.by_age,
                 samples: held.bytes.samples,
             }
         };
-        let mut sites: Vec<HeapSite> = counted.into_iter().map(site).collect();
+        let mut sites: Vec<HeapSite> = places(&named).into_iter().map(site).collect();
         sites.sort_by(|a, b| b.in_use.bytes.value.total_cmp(&a.in_use.bytes.value));
         Self {
             taken: SystemTime::now(),
@@ -141,6 +146,21 @@ impl HeapSnapshot {
             mappings: self.mappings.clone(),
         }
     }
+}
+
+/// Sites that are one place once the machinery is cut off: it allocates there, reallocates, and asks for zeroed memory.
+fn places(named: &[(Vec<Frame>, Counted)]) -> Vec<Vec<&(Vec<Frame>, Counted)>> {
+    let mut places = Vec::<Vec<_>>::new();
+    let mut found = HashMap::new();
+    for site in named {
+        let words: Vec<_> = site.0.iter().map(Frame::place).collect();
+        let place = *found.entry(words).or_insert(places.len());
+        match places.get_mut(place) {
+            Some(same) => same.push(site),
+            None => places.push(vec![site]),
+        }
+    }
+    places
 }
 
 #[derive(Default)]

@@ -35,7 +35,7 @@ impl Refusal {
         let mut answer = whole(self.status, "text/plain; charset=utf-8", self.text + "\n");
         answer.headers_mut().insert("x-go-pprof", HeaderValue::from_static("1"));
         if let Some(retry_in) = self.retry_in {
-            let seconds = retry_in.as_secs() + u64::from(retry_in.subsec_nanos() > 0);
+            let seconds = retry_in.as_secs().saturating_add(u64::from(retry_in.subsec_nanos() > 0));
             answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         }
         answer

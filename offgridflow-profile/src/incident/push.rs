@@ -59,7 +59,10 @@ impl PyroscopeSink {
 
     fn path(&self, what: &str, incident: &Incident, profile: &Profile) -> String {
         let seconds = |at: SystemTime| at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let (from, until) = (seconds(profile.began), seconds(profile.began + profile.duration));
+        let (from, until) = (
+            seconds(profile.began),
+            seconds(profile.began.checked_add(profile.duration).unwrap_or(profile.began)),
+        );
         let name = format!("{}{{what=\"{what}\",incident=\"{}\"}}", self.application, incident.id);
         let query = form_urlencoded::Serializer::new(String::new())
             .append_pair("name", &name)

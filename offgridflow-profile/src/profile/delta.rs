@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 
-use super::Profile;
+use super::{Frame, FramePlace, Profile, Stack};
 
 impl Profile {
     /// What was added since `earlier`, a profile of the same kinds: values less those of equal stacks then, without what did not change.
@@ -31,22 +31,17 @@ impl Profile {
         let mut values = HashMap::new();
         for stack in &earlier.stacks {
             let negative = |value: &i64| value.saturating_neg();
-            let sums =
-                values.entry((&stack.frames, &stack.labels)).or_insert_with(|| vec![0; self.kinds.len()]);
+            let (sums, _) = values.entry(place(stack)).or_insert_with(|| (vec![0; self.kinds.len()], stack));
             add(sums, stack.values.iter().map(negative));
         }
         let mut whole = self.clone();
         for (stack, same) in whole.stacks.iter_mut().zip(&self.stacks) {
             // Equal stacks of one profile share what was there earlier: the first of them takes it.
-            if let Some(sums) = values.remove(&(&same.frames, &same.labels)) {
+            if let Some((sums, _)) = values.remove(&place(same)) {
                 add(&mut stack.values, sums.into_iter());
             }
         }
-        let gone = values.into_iter().map(|((frames, labels), values)| super::Stack {
-            frames: frames.clone(),
-            labels: labels.clone(),
-            values,
-        });
+        let gone = values.into_values().map(|(values, stack)| Stack { values, ..stack.clone() });
         whole.stacks.extend(gone);
         whole.stacks.retain(|stack| stack.values.iter().any(|value| *value != 0));
         whole.duration = self.began.duration_since(earlier.began).unwrap_or_default();
@@ -67,7 +62,7 @@ impl Profile {
         stacks.sort_by_key(|stack| std::cmp::Reverse(stack.values.last().copied()));
         for stack in stacks {
             let values: Vec<String> = stack.values.iter().map(ToString::to_string).collect();
-            let frame = |frame: &super::Frame| match (&frame.file, frame.line) {
+            let frame = |frame: &Frame| match (&frame.file, frame.line) {
                 (Some(file), Some(line)) => format!("{} ({file}:{line})", frame.function),
                 _ => frame.function.clone(),
             };
@@ -78,6 +73,11 @@ impl Profile {
         }
         text
     }
+}
+
+/// Equal for stacks that a reader cannot tell apart.
+fn place(stack: &Stack) -> (Vec<FramePlace<'_>>, &[(String, String)]) {
+    (stack.frames.iter().map(Frame::place).collect(), &stack.labels)
 }
 
 fn add(sums: &mut [i64], values: impl Iterator<Item = i64>) {

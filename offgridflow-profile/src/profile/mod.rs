@@ -98,7 +98,15 @@ pub struct Frame {
     pub inlined: bool,
 }
 
+/// What tells two frames apart for a reader: the address only where no line does.
+pub(crate) type FramePlace<'a> = (&'a str, Option<&'a str>, Option<u32>, Option<u64>, bool);
+
 impl Frame {
+    pub(crate) fn place(&self) -> FramePlace<'_> {
+        let address = self.address.filter(|_| self.line.is_none());
+        (&self.function, self.file.as_deref(), self.line, address, self.inlined)
+    }
+
     /// A function of which only its name is known.
     #[must_use]
     pub fn named(function: impl Into<String>) -> Self {

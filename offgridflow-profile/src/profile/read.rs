@@ -49,7 +49,7 @@ impl Profile {
                 return None;
             }
             whole.began = whole.began.min(profile.began);
-            whole.duration += profile.duration;
+            whole.duration = whole.duration.saturating_add(profile.duration);
             whole.comments.extend(profile.comments);
             whole.mappings.extend(profile.mappings);
             for stack in profile.stacks {

@@ -191,7 +191,7 @@ impl ProfilerBuilder {
     ///
     /// # Errors
     /// [`ProfileError::Unsupported`] for what this build or system cannot do, with what would make it work; [`ProfileError::Setting`] for
-    /// an interval of zero; or what the system says where memory cannot be read or no thread be started.
+    /// an interval of zero, a trigger that could never hold or always does, a budget or a ring of nothing; or what the system says where memory cannot be read or no thread be started.
     pub fn start(self) -> Result<Profiler, ProfileError> {
         self.check()?;
         let ring = self.ring.unwrap_or_else(|| Ring::memory(8 << 20, Duration::from_secs(3_600)));
@@ -213,6 +213,7 @@ impl ProfilerBuilder {
             latency,
             task_trends: Mutex::default(),
             counts: Counts::default(),
+            panicked: Mutex::default(),
         };
         parts.caps = caps(&parts, &self.heap_how);
         let parts = Arc::new(parts);
@@ -231,8 +232,14 @@ impl ProfilerBuilder {
                 value: "0".to_owned(),
                 hint: "must be longer than zero",
             }),
-            None => Ok(()),
+            None => self.check_parts(),
         }
+    }
+
+    fn check_parts(&self) -> Result<(), ProfileError> {
+        self.triggers.iter().try_for_each(Trigger::check)?;
+        self.budget.check()?;
+        self.ring.as_ref().map_or(Ok(()), Ring::check)
     }
 }
 

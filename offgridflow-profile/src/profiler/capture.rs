@@ -90,7 +90,7 @@ impl Capture {
     /// The windows from before the trigger's condition held; where there is none, as little as there is.
     fn cpu_before(&self) -> Option<Profile> {
         let (from, until) =
-            (self.at.checked_sub(BEFORE)?, self.at.checked_sub(self.fired.held + self.window)?);
+            (self.at.checked_sub(BEFORE)?, self.at.checked_sub(self.fired.held.saturating_add(self.window))?);
         let windows = self.parts.ring.windows();
         let before = windows
             .iter()

@@ -3,10 +3,13 @@
 use std::cell::Cell;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::desk::{join, spawn};
+use super::desk::{guarded, here, join, spawn};
+use crate::deadline::Deadline;
 use crate::{CpuCaps, CpuProfiler, CpuSpec, Profile, ProfileError};
+
+const THREAD: &str = "profiler-cpu";
 
 type Reply = Box<dyn FnOnce(Result<Profile, ProfileError>) + Send>;
 /// Where windows go.
@@ -15,6 +18,7 @@ pub(super) type Keep = Box<dyn Fn(&Profile) + Send>;
 /// One capture at a time; a second order is refused.
 pub(crate) struct CpuDesk {
     engine: Arc<dyn CpuProfiler>,
+    pid: u32,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
@@ -31,6 +35,8 @@ struct State {
     taken: Option<Taken>, // while an order waits or is under way
     next: u64,
     stop: bool,
+    ended: bool, // after `stop`, once nothing is sampled any more
+    panics: u64,
     failure: Option<String>, // why the newest window could not be taken
 }
 
@@ -41,7 +47,7 @@ struct Order {
 
 struct Taken {
     number: u64,
-    until: Instant,
+    until: Deadline,
     cancelled: bool,
 }
 
@@ -81,29 +87,30 @@ impl CpuDesk {
             windows,
             sampling: Cell::new(false),
         };
-        let thread = spawn("profiler-cpu", move || worker.run())?;
-        Ok(Self { engine, shared, thread: Some(thread) })
+        let thread = spawn(THREAD, move || worker.run())?;
+        Ok(Self { engine, pid: std::process::id(), shared, thread: Some(thread) })
     }
 
     /// Orders a capture of `spec.expected`; `reply` is called on this desk's thread, with [`ProfileError::Ended`] when the ticket is
     /// dropped before.
     ///
     /// # Errors
-    /// [`ProfileError::Busy`] while another one is under way, [`ProfileError::Ended`] once the desk stops.
+    /// [`ProfileError::Busy`] while another one is under way, [`ProfileError::Conflict`] in a forked child, [`ProfileError::Ended`] once the desk
+    /// stops.
     pub(crate) fn order(
         &self,
         spec: CpuSpec,
         reply: impl FnOnce(Result<Profile, ProfileError>) + Send + 'static,
     ) -> Result<Ticket, ProfileError> {
+        here(self.pid)?; // in a child the lock may be held by a thread that is not there
         let mut state = self.shared.state();
         if state.stop {
             return Err(ProfileError::Ended);
         }
         if let Some(taken) = &state.taken {
-            let left = taken.until.saturating_duration_since(Instant::now());
-            return Err(ProfileError::Busy { retry_in: left.max(Duration::from_secs(1)) });
+            return Err(ProfileError::Busy { retry_in: taken.until.left().max(Duration::from_secs(1)) });
         }
-        let (number, until) = (state.next, Instant::now() + spec.expected);
+        let (number, until) = (state.next, Deadline::after(spec.expected));
         state.next += 1;
         state.taken = Some(Taken { number, until, cancelled: false });
         state.order = Some(Order { spec, reply: Box::new(reply) });
@@ -117,9 +124,24 @@ impl CpuDesk {
         self.shared.changed.notify_all();
     }
 
+    /// The same, and waits until nothing is sampled. In a forked child nothing is.
+    pub(super) fn end(&self) {
+        if here(self.pid).is_err() {
+            return;
+        }
+        self.stop();
+        let ended = self.shared.changed.wait_while(self.shared.state(), |state| !state.ended);
+        drop(ended);
+    }
+
     /// What the engine can do here.
     pub(super) fn caps(&self) -> CpuCaps {
         self.engine.caps()
+    }
+
+    /// How often the engine, or whoever waits for what it took, panicked.
+    pub(super) fn panics(&self) -> u64 {
+        self.shared.state().panics
     }
 
     /// Why the newest window could not be taken, if so.
@@ -153,11 +175,18 @@ impl Worker {
             }
         }
         if self.sampling.get() {
-            self.engine.discard();
+            self.discard();
         }
-        if let Some(order) = self.shared.state().order.take() {
-            (order.reply)(Err(ProfileError::Ended));
+        let order = self.shared.state().order.take();
+        if let Some(order) = order {
+            let replied = guarded(THREAD, || {
+                (order.reply)(Err(ProfileError::Ended));
+                Ok(())
+            });
+            self.count(&replied);
         }
+        self.shared.state().ended = true;
+        self.shared.changed.notify_all();
     }
 
     /// An order, or none when it is time for a window; `None` when the desk stops.
@@ -177,10 +206,11 @@ impl Worker {
 
     fn capture(&self, order: Order) {
         if self.sampling.replace(false) {
-            self.engine.discard(); // a window that has only just begun
+            self.discard(); // a window that has only just begun
         }
         let cancelled = |state: &State| state.taken.as_ref().is_none_or(|taken| taken.cancelled);
-        let result = self.engine.start(&order.spec).and_then(|()| {
+        let result = self.sampled(|| {
+            self.engine.start(&order.spec)?;
             if self.sleep(order.spec.expected, |state| state.stop || cancelled(state)) {
                 self.engine.drain()
             } else {
@@ -188,7 +218,11 @@ impl Worker {
                 Err(ProfileError::Ended)
             }
         });
-        (order.reply)(result);
+        let replied = guarded(THREAD, || {
+            (order.reply)(result);
+            Ok(())
+        });
+        self.count(&replied);
         if self.windows.is_none() {
             crate::sys::glibc::trim(); // once a capture, not once a window
         }
@@ -198,8 +232,11 @@ impl Worker {
     /// A window ends early when a capture is ordered; what it has seen is kept.
     fn window(&self, spec: &CpuSpec, keep: &Keep) {
         let interrupted = |state: &State| state.stop || state.order.is_some();
-        let begun = if self.sampling.replace(true) { Ok(()) } else { self.engine.start(spec) };
-        let profile = begun.and_then(|()| {
+        let begun = self.sampling.replace(true);
+        let profile = self.sampled(|| {
+            if !begun {
+                self.engine.start(spec)?;
+            }
             let whole = self.sleep(spec.expected, interrupted);
             self.sampling.set(whole);
             if whole { self.engine.rotate(spec) } else { self.engine.drain() }
@@ -208,21 +245,50 @@ impl Worker {
         let failure = profile.as_ref().err().map(ToString::to_string);
         self.shared.state().failure = failure;
         match profile {
-            Ok(profile) => keep(&profile),
+            Ok(profile) => {
+                let kept = guarded(THREAD, || {
+                    keep(&profile);
+                    Ok(())
+                });
+                self.count(&kept);
+            }
             // Somebody else profiles, or the engine fails: again after a while.
             Err(_) => drop(self.sleep(spec.expected, interrupted)),
         }
     }
 
+    /// Runs the engine; where it panics, what it was at is thrown away.
+    fn sampled(&self, work: impl FnOnce() -> Result<Profile, ProfileError>) -> Result<Profile, ProfileError> {
+        let result = guarded(THREAD, work);
+        self.count(&result);
+        if matches!(result, Err(ProfileError::Panicked { .. })) {
+            self.discard();
+        }
+        result
+    }
+
+    fn discard(&self) {
+        let discarded = guarded(THREAD, || {
+            self.engine.discard();
+            Ok(())
+        });
+        self.count(&discarded);
+    }
+
+    fn count<T>(&self, result: &Result<T, ProfileError>) {
+        let panicked = matches!(result, Err(ProfileError::Panicked { .. }));
+        self.shared.state().panics += u64::from(panicked);
+    }
+
     /// Sleeps until the time is over; false when `interrupted` before.
     fn sleep(&self, duration: Duration, interrupted: impl Fn(&State) -> bool) -> bool {
-        let until = Instant::now() + duration;
+        let until = Deadline::after(duration);
         let mut state = self.shared.state();
         loop {
             if interrupted(&state) {
                 return false;
             }
-            let left = until.saturating_duration_since(Instant::now());
+            let left = until.left();
             if left.is_zero() {
                 return true;
             }

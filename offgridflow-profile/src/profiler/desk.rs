@@ -2,6 +2,7 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -13,6 +14,7 @@ type Job = Box<dyn FnOnce() + Send>;
 /// Does one job after the other, and refuses those for which there is no room.
 #[derive(Debug)]
 pub(crate) struct Desk {
+    pid: u32,
     jobs: Option<SyncSender<Job>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -27,14 +29,15 @@ impl Desk {
                 drop(catch_unwind(AssertUnwindSafe(job)));
             }
         };
-        Ok(Self { jobs: Some(jobs), thread: Some(spawn(name, work)?) })
+        Ok(Self { pid: process::id(), jobs: Some(jobs), thread: Some(spawn(name, work)?) })
     }
 
     /// Puts a job behind those that wait.
     ///
     /// # Errors
-    /// [`ProfileError::Busy`] when there is no room.
+    /// [`ProfileError::Busy`] when there is no room, [`ProfileError::Conflict`] in a forked child.
     pub(crate) fn put(&self, job: impl FnOnce() + Send + 'static) -> Result<(), ProfileError> {
+        here(self.pid)?;
         let jobs = self.jobs.as_ref().ok_or(ProfileError::Ended)?;
         jobs.try_send(Box::new(job)).map_err(|refused| match refused {
             TrySendError::Full(_) => ProfileError::Busy { retry_in: Duration::from_secs(1) },
@@ -49,6 +52,35 @@ impl Drop for Desk {
         drop(self.jobs.take());
         join(self.thread.take());
     }
+}
+
+/// Whether the threads of process `pid` run in this one: a forked child has none of them.
+///
+/// # Errors
+/// [`ProfileError::Conflict`] where they do not.
+pub(crate) fn here(pid: u32) -> Result<(), ProfileError> {
+    if pid == process::id() {
+        return Ok(());
+    }
+    Err(ProfileError::Conflict {
+        what: "this process was forked, and the profiler's threads stayed with its parent",
+        hint: "ask the parent, or start a profiler in the child",
+    })
+}
+
+/// What `work` gives; a panic of it as an error, so that the thread goes on and says so.
+///
+/// # Errors
+/// [`ProfileError::Panicked`], or those of `work`.
+pub(crate) fn guarded<T>(
+    thread: &'static str,
+    work: impl FnOnce() -> Result<T, ProfileError>,
+) -> Result<T, ProfileError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(ProfileError::Panicked { thread, message: text.unwrap_or("no message").to_owned() })
+    })
 }
 
 /// A thread of the profiler's.

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use super::builder::ProfilerBuilder;
 use super::cpu_desk::CpuDesk;
+use super::desk::guarded;
 use super::task_trends::{TaskTrend, TaskTrends};
 use super::watcher::Watcher;
 use super::{Caps, LatencyFeed};
@@ -32,8 +33,17 @@ pub(crate) type HeapSource = Arc<dyn Fn() -> Result<Profile, ProfileError> + Sen
 /// ```
 ///
 /// Clones are handles to the same profiler; with the last one its threads end, after the captures under way. A forked child
-/// has no threads: there a profiler stands still, and leaks when it is dropped.
+/// has no threads: there a profiler stands still, and leaks when it is dropped. One that is not kept watches nothing, and does not pass unnoticed:
+///
+/// ```compile_fail
+/// #![deny(unused_must_use)]
+/// # fn main() -> Result<(), offgridflow_profile::ProfileError> {
+/// offgridflow_profile::Profiler::builder().start()?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
+#[must_use = "the profiler ends when its last handle is dropped: keep it for as long as the program runs"]
 pub struct Profiler {
     running: Arc<Running>,
 }
@@ -57,6 +67,7 @@ pub(crate) struct Parts {
     pub(super) latency: LatencyFeed,
     pub(super) task_trends: Mutex<TaskTrends>,
     pub(super) counts: Counts,
+    pub(super) panicked: Mutex<Option<(&'static str, String)>>, // by which thread, and what it said
     pub(super) caps: Caps,
 }
 
@@ -66,6 +77,7 @@ pub(super) struct Counts {
     pub(super) missed: AtomicU64,
     pub(super) not_kept: AtomicU64,
     pub(super) not_pushed: AtomicU64,
+    pub(super) panics: AtomicU64,
 }
 
 /// An incident that is kept in memory.
@@ -104,6 +116,9 @@ pub struct ProfilerStats {
     pub not_kept: u64,
     /// Windows that could not be taken, or not put into the ring.
     pub not_pushed: u64,
+    /// Panics on the profiler's threads, of a sink or an engine that was given say: what was under way is left out, and the thread goes on.
+    /// Why: [`Profiler::panic`].
+    pub panics: u64,
 }
 
 impl fmt::Debug for Profiler {
@@ -169,6 +184,16 @@ impl Profiler {
         self.parts().page(id)
     }
 
+    /// Ends the sampling of CPU time for good, and waits until it has ended; the rest goes on. To be called before `exec`: the timer would go on in the program
+    /// that follows, which has no handler for its signal and would be killed by it. Children that are started beside (`Command::spawn`) are safe without.
+    ///
+    /// Blocks while a profile under way is thrown away, or written where windows are taken: milliseconds to a second. Not to be called by an engine or a sink.
+    pub fn stop_cpu(&self) {
+        if let Some(cpu) = &self.parts().cpu {
+            cpu.end();
+        }
+    }
+
     /// Why the newest window of CPU time could not be taken; `None` where it could, or where none is taken.
     #[must_use]
     pub fn cpu_failure(&self) -> Option<String> {
@@ -180,6 +205,14 @@ impl Profiler {
     #[must_use]
     pub fn task_trends(&self) -> Vec<TaskTrend> {
         self.parts().task_trends.lock().unwrap_or_else(PoisonError::into_inner).read()
+    }
+
+    /// The newest panic of those that [`ProfilerStats::panics`] counts, as [`ProfileError::Panicked`]; those of the CPU engine are in
+    /// [`cpu_failure`](Self::cpu_failure). `None` where there was none.
+    #[must_use]
+    pub fn panic(&self) -> Option<ProfileError> {
+        let panicked = self.parts().panicked.lock().unwrap_or_else(PoisonError::into_inner);
+        panicked.clone().map(|(thread, message)| ProfileError::Panicked { thread, message })
     }
 
     /// What was done so far.
@@ -235,6 +268,19 @@ impl Parts {
             missed: read(&self.counts.missed),
             not_kept: read(&self.counts.not_kept),
             not_pushed: read(&self.counts.not_pushed),
+            panics: read(&self.counts.panics) + self.cpu.as_ref().map_or(0, CpuDesk::panics),
+        }
+    }
+
+    /// Does what may call code of others; a panic of it is counted and kept.
+    pub(super) fn guarded(&self, thread: &'static str, work: impl FnOnce()) {
+        let done = guarded(thread, || {
+            work();
+            Ok(())
+        });
+        if let Err(ProfileError::Panicked { thread, message }) = done {
+            self.counts.panics.fetch_add(1, Relaxed);
+            *self.panicked.lock().unwrap_or_else(PoisonError::into_inner) = Some((thread, message));
         }
     }
 

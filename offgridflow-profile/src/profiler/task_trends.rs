@@ -47,7 +47,7 @@ impl TaskTrends {
         if at < self.next {
             return;
         }
-        self.next = at + EVERY;
+        self.next = at.saturating_add(EVERY);
         for site in sites.iter().take(Observation::PLACES) {
             let place = place(site);
             if !self.counts.contains_key(&place) && self.counts.len() == Observation::PLACES {

@@ -16,6 +16,9 @@ use super::parts::Parts;
 use crate::tasks::{task_profile, tasks, wait_profile};
 use crate::{Observation, ProfileError};
 
+const THREAD: &str = "profiler-watch";
+const CAPTURES: &str = "profiler-capture";
+
 /// Observations kept: ten minutes at one a second.
 const OBSERVATIONS: usize = 600;
 
@@ -44,7 +47,7 @@ impl Watcher {
         let mut watch = Watch {
             observer: Observer::new(Arc::clone(&parts.memory), parts.latency.clone()),
             parts: Arc::clone(parts),
-            captures: Desk::start("profiler-capture", 1)?,
+            captures: Desk::start(CAPTURES, 1)?,
             seen: VecDeque::new(),
             pace,
             budget,
@@ -54,13 +57,14 @@ impl Watcher {
         let work = move || {
             let began = Instant::now();
             loop {
-                watch.tick(began.elapsed());
+                let parts = Arc::clone(&watch.parts);
+                parts.guarded(THREAD, || watch.tick(began.elapsed()));
                 if !matches!(stopped.recv_timeout(pace.observe), Err(RecvTimeoutError::Timeout)) {
                     return;
                 }
             }
         };
-        Ok(Self { stop: Some(stop), thread: Some(spawn("profiler-watch", work)?) })
+        Ok(Self { stop: Some(stop), thread: Some(spawn(THREAD, work)?) })
     }
 }
 
@@ -105,7 +109,11 @@ impl Watch {
                 takes: self.pace.capture,
                 window: self.pace.window,
             };
-            if self.captures.put(move || capture.take()).is_err() {
+            if self
+                .captures
+                .put(move || Arc::clone(&capture.parts).guarded(CAPTURES, || capture.take()))
+                .is_err()
+            {
                 self.parts.counts.missed.fetch_add(1, Relaxed);
             }
         }
@@ -115,13 +123,13 @@ impl Watch {
     /// How much later than it should this observation comes, where one or more are missing before it.
     fn late(&self, at: Duration) -> Duration {
         let passed = self.seen.back().map_or(Duration::ZERO, |before| at.saturating_sub(before.at));
-        if passed > 2 * self.pace.observe { passed - self.pace.observe } else { Duration::ZERO }
+        if passed > self.pace.observe.saturating_mul(2) { passed - self.pace.observe } else { Duration::ZERO }
     }
 
     /// What is known without sampling goes into the ring here; a snapshot of the heap takes long, so elsewhere.
     fn windows(&mut self, at: Duration) {
         if at >= self.next_window {
-            self.next_window = at + self.pace.window;
+            self.next_window = at.saturating_add(self.pace.window);
             for (what, profile) in [("tasks", task_profile()), ("waits", wait_profile())] {
                 if !profile.stacks.is_empty() {
                     self.parts.push(what, Ok(profile));
@@ -129,11 +137,11 @@ impl Watch {
             }
         }
         if at >= self.next_heap {
-            self.next_heap = at + self.pace.heap;
+            self.next_heap = at.saturating_add(self.pace.heap);
             if let Some(heap) = self.parts.heap.clone() {
                 let parts = Arc::clone(&self.parts);
                 // While a capture is under way there is no room, nor need: it takes a snapshot itself.
-                let _ = self.captures.put(move || parts.push("heap", heap()));
+                let _ = self.captures.put(move || parts.guarded(CAPTURES, || parts.push("heap", heap())));
             }
         }
     }

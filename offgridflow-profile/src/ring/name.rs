@@ -17,7 +17,8 @@ pub(super) fn parse(path: &Path) -> Option<(String, SystemTime, SystemTime)> {
     let (what, began, until) = (parts.next()?, parts.next()?, parts.next()?);
     u64::from_str_radix(parts.next()?, 16).ok()?;
     let ours = parts.next().is_none() && is_plain(what);
-    ours.then_some((what.to_owned(), at(began)?, at(until)?))
+    let (began, until) = (at(began)?, at(until)?);
+    (ours && began <= until).then_some((what.to_owned(), began, until))
 }
 
 /// Whether it can stand in a file's name everywhere.

@@ -16,6 +16,9 @@ use crate::{Profile, ProfileError};
 /// windows make way, and when there are none left the profile is kept in memory. Files of others in the folder are left alone. Each file
 /// is a profile that `go tool pprof` reads.
 ///
+/// Age counts back from the newest window that the clock has reached: one that ends later than now makes no other old, makes way first where
+/// bytes are short, and goes once it ends further ahead than `oldest`, which no right clock has said.
+///
 /// ```
 /// use std::time::{Duration, SystemTime};
 /// use offgridflow_profile::Ring;
@@ -55,6 +58,8 @@ pub struct RingStats {
     pub kept_in_memory: u64,
     /// Files that could not be read: torn, or changed by somebody.
     pub unreadable: u64,
+    /// Windows and files that say to end further ahead of the clock than the ring reaches back: the clock was wrong, or a name is. They are left out.
+    pub misdated: u64,
 }
 
 #[derive(Debug, Default)]
@@ -63,6 +68,7 @@ struct State {
     number: u64,
     kept_in_memory: u64,
     unreadable: u64,
+    misdated: u64,
 }
 
 #[derive(Debug)]
@@ -78,7 +84,8 @@ enum Place {
 }
 
 impl Ring {
-    /// In memory: at most `most_bytes`, compressed, and none that ended longer than `oldest` before the newest.
+    /// In memory: at most `most_bytes`, compressed, and none that ended longer than `oldest` before the newest of the past. Of no bytes it
+    /// refuses every profile, of no age it holds the newest alone; a profiler refuses both.
     #[must_use]
     pub fn memory(most_bytes: u64, oldest: Duration) -> Self {
         Self { folder: None, most_bytes, oldest, held: Mutex::default() }
@@ -87,8 +94,9 @@ impl Ring {
     /// In the folder at `path`, which is made if it is not there; what an earlier process left in it is taken over, within the bounds.
     ///
     /// # Errors
-    /// When the folder cannot be made or read.
+    /// When the folder cannot be made or read; [`ProfileError::Setting`] for no bytes or no age.
     pub fn dir(path: impl AsRef<Path>, most_bytes: u64, oldest: Duration) -> Result<Self, ProfileError> {
+        check(most_bytes, oldest)?;
         let folder = path.as_ref().to_owned();
         let failed = |source| ProfileError::Read { path: folder.display().to_string(), source };
         fs::create_dir_all(&folder).map_err(failed)?;
@@ -105,17 +113,16 @@ impl Ring {
         windows.sort_by_key(|held| held.window.until);
         let state = State { windows: windows.into(), ..State::default() };
         let ring = Self { folder: Some(folder), most_bytes, oldest, held: Mutex::new(state) };
-        let newest = ring.state().windows.back().map(|held| held.window.until);
-        if let Some(newest) = newest {
-            ring.make_room(&mut ring.state(), 0, newest);
-        }
+        ring.make_room(&mut ring.state(), 0, SystemTime::UNIX_EPOCH);
         Ok(ring)
     }
 
     /// Keeps a profile of `what` (lower-case letters, digits and `_`). Blocks for the time of writing a file.
     ///
     /// # Errors
-    /// [`ProfileError::Setting`] for another name, or when the profile alone is larger than the bound.
+    /// [`ProfileError::Setting`] for another name, when the profile alone is larger than the bound, or ends further ahead of the clock than the ring
+    /// reaches back; [`ProfileError::Malformed`] when its end cannot be
+    /// said.
     pub fn push(&self, what: &str, profile: &Profile) -> Result<Window, ProfileError> {
         let refuse = |setting, value: String, hint| Err(ProfileError::Setting { setting, value, hint });
         if !name::is_plain(what) {
@@ -130,9 +137,15 @@ impl Ring {
                 "the profile is larger than all that may be kept",
             );
         }
-        let until = profile.began + profile.duration;
+        let endless = ProfileError::Malformed { what: "it ends later than a clock can say" };
+        let until = profile.began.checked_add(profile.duration).ok_or(endless)?;
         let mut window = Window { what: what.to_owned(), began: profile.began, until, bytes, on_disk: false };
         let mut state = self.state();
+        if self.is_misdated(until, SystemTime::now()) {
+            state.misdated += 1;
+            let hint = "it ends further ahead of the clock than the ring reaches back: check the clock";
+            return refuse("began", format!("{:?}", profile.began), hint);
+        }
         self.make_room(&mut state, bytes, until);
         let place = self.place(&mut state, &window, encoded);
         window.on_disk = matches!(place, Place::File(_));
@@ -203,7 +216,15 @@ impl Ring {
             bytes: state.bytes(),
             kept_in_memory: state.kept_in_memory,
             unreadable: state.unreadable,
+            misdated: state.misdated,
         }
+    }
+
+    /// # Errors
+    /// [`ProfileError::Setting`] for a ring that could hold nothing.
+    #[cfg(feature = "profiler")]
+    pub(crate) fn check(&self) -> Result<(), ProfileError> {
+        check(self.most_bytes, self.oldest)
     }
 
     /// Where, and within which bounds.
@@ -217,15 +238,29 @@ impl Ring {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets the oldest windows go until `bytes` more are within the bound, and those that ended too long before `newest`.
-    fn make_room(&self, state: &mut State, bytes: u64, newest: SystemTime) {
+    /// Lets windows go that cannot be right, then the oldest until `bytes` more are within the bound, and those that ended too long before the newest
+    /// of the past, which one that ends at `until` joins.
+    fn make_room(&self, state: &mut State, bytes: u64, until: SystemTime) {
+        let now = SystemTime::now();
+        while state.newest().is_some_and(|newest| self.is_misdated(newest, now)) {
+            state.let_misdated_go(self.most_bytes);
+        }
+        let past = state.windows.iter().map(|held| held.window.until).filter(|until| *until <= now).max();
+        let newest = past.unwrap_or(SystemTime::UNIX_EPOCH).max(until.min(now));
         let too_old =
             |held: &Held| newest.duration_since(held.window.until).is_ok_and(|age| age > self.oldest);
-        while state.bytes() + bytes > self.most_bytes || state.windows.front().is_some_and(too_old) {
-            if !state.let_oldest_go() {
+        while state.bytes().saturating_add(bytes) > self.most_bytes
+            || state.windows.front().is_some_and(too_old)
+        {
+            if !state.let_one_go(now) {
                 return;
             }
         }
+    }
+
+    /// Whether a window cannot end then: the ring reaches no further ahead of the clock than back.
+    fn is_misdated(&self, until: SystemTime, now: SystemTime) -> bool {
+        until.duration_since(now).is_ok_and(|ahead| ahead > self.oldest)
     }
 
     /// Writes the file; while the disk is full, older windows make way.
@@ -252,8 +287,25 @@ impl State {
         self.windows.iter().map(|held| held.window.bytes).sum()
     }
 
-    fn let_oldest_go(&mut self) -> bool {
-        self.windows.pop_front().map(|held| held.place.remove()).is_some()
+    fn newest(&self) -> Option<SystemTime> {
+        self.windows.back().map(|held| held.window.until)
+    }
+
+    /// The one furthest ahead of the clock, else the oldest: after a clock stepped back, what was taken before lies ahead.
+    fn let_one_go(&mut self, now: SystemTime) -> bool {
+        let ahead = self.newest().is_some_and(|newest| newest > now);
+        let held = if ahead { self.windows.pop_back() } else { self.windows.pop_front() };
+        held.map(|held| held.place.remove()).is_some()
+    }
+
+    /// Leaves out the newest. Its file is removed if it is a profile; otherwise it is somebody else's.
+    fn let_misdated_go(&mut self, most_bytes: u64) {
+        let Some(held) = self.windows.pop_back() else { return };
+        self.misdated += 1;
+        let read = (held.window.bytes <= most_bytes).then(|| held.place.read());
+        if read.is_some_and(|read| read.is_ok_and(|bytes| Profile::from_pprof(&bytes).is_ok())) {
+            held.place.remove();
+        }
     }
 
     fn let_oldest_file_go(&mut self) -> bool {
@@ -276,6 +328,16 @@ impl Place {
             let _ = fs::remove_file(path);
         }
     }
+}
+
+fn check(most_bytes: u64, oldest: Duration) -> Result<(), ProfileError> {
+    if most_bytes == 0 {
+        return Err(ProfileError::setting("most_bytes", 0, "must be above 0: 8388608 (8 MiB) hold an hour"));
+    }
+    if oldest.is_zero() {
+        return Err(ProfileError::setting("oldest", 0, "must be longer than zero: an hour is usual"));
+    }
+    Ok(())
 }
 
 /// Under another name first: a crash leaves no torn file with a whole one's name.

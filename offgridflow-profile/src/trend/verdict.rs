@@ -11,7 +11,7 @@ use super::theil_sen::SlopeInterval;
 /// What counts as a trend, and how much must be seen before anything is said.
 #[derive(Debug, Clone)]
 pub struct TrendOptions {
-    /// Chance of calling a leak what is none, a verdict. Default: 0.01.
+    /// Chance of calling a leak what is none, a verdict: between 0 and 1. At 0 nothing is a leak; at 1 and above, all that grows. Default: 0.01.
     pub alpha: f64,
     /// Shortest window that is judged. Default: 10 min.
     pub min_window: Duration,
@@ -24,6 +24,19 @@ pub struct TrendOptions {
 impl Default for TrendOptions {
     fn default() -> Self {
         Self { alpha: 0.01, min_window: Duration::from_secs(600), material_bytes: 1 << 20, limit_bytes: None }
+    }
+}
+
+impl TrendOptions {
+    /// # Errors
+    /// [`ProfileError::Setting`](crate::ProfileError::Setting) when `alpha` is no chance of an error.
+    #[cfg(feature = "memory")]
+    pub(crate) fn check(&self) -> Result<(), crate::ProfileError> {
+        if self.alpha > 0.0 && self.alpha < 1.0 {
+            return Ok(());
+        }
+        let hint = "a chance of an error lies between 0 and 1, as 0.01 does";
+        Err(crate::ProfileError::setting("alpha", self.alpha, hint))
     }
 }
 

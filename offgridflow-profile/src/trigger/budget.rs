@@ -1,6 +1,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::ProfileError;
+
 /// How many captures may be taken, over a window that slides. It is data: kept across restarts as text, so that a process
 /// that crashes and comes back does not capture without end.
 ///
@@ -24,7 +26,8 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// At most so many captures in each stretch of time this long.
+    /// At most so many captures in each stretch of time this long; a stretch below a millisecond counts as one. With none nothing is ever captured. A
+    /// profiler refuses either zero.
     #[must_use]
     pub fn new(captures: usize, per: Duration) -> Self {
         Self { captures, per, spent: VecDeque::new() }
@@ -63,9 +66,25 @@ impl Budget {
     /// How many are left. What was spent more than a window ahead of `now` comes from a clock that was wrong, and does not count.
     #[must_use]
     pub fn left(&self, now: SystemTime) -> usize {
-        let (now, per) = (millis(now), u64::try_from(self.per.as_millis()).unwrap_or(u64::MAX));
+        let (now, per) = (millis(now), u64::try_from(self.per.as_millis()).unwrap_or(u64::MAX).max(1));
         let counts = |spent: &&u64| spent.abs_diff(now) < per;
         self.captures.saturating_sub(self.spent.iter().filter(counts).count())
+    }
+
+    /// # Errors
+    /// [`ProfileError::Setting`] when nothing could ever be captured, or all the time.
+    pub(crate) fn check(&self) -> Result<(), ProfileError> {
+        match (self.captures, self.per.is_zero()) {
+            (0, _) => Err(ProfileError::setting(
+                "budget captures",
+                0,
+                "must be above 0: leave out triggers for none",
+            )),
+            (_, true) => {
+                Err(ProfileError::setting("budget per", 0, "must be longer than zero: an hour is usual"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// At most so many…

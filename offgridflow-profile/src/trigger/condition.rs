@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use crate::ProfileError;
 use crate::trend::TrendOptions;
 
 /// A condition that, when it holds for long enough, takes a capture.
@@ -57,7 +58,7 @@ impl Trigger {
         Self::on(Watch::TimeToLimit { less_than, options }, Duration::from_secs(120))
     }
 
-    /// More than so many cores are busy. Default: for 10 s.
+    /// More than so many cores are busy: a number that is 0 or more, else a profiler refuses it. Default: for 10 s.
     pub fn cpu_above(cores: f64) -> Self {
         Self::on(Watch::Cpu { cores }, LASTING)
     }
@@ -67,7 +68,7 @@ impl Trigger {
         Self::on(Watch::Latency { p99 }, LASTING)
     }
 
-    /// Some task stood still for want of memory in more than this share of the time, 0 to 1. Default: for 10 s.
+    /// Some task stood still for want of memory in more than this share of the time, from 0 to below 1, else a profiler refuses it. Default: for 10 s.
     pub fn pressure_above(share: f64) -> Self {
         Self::on(Watch::Pressure { share }, LASTING)
     }
@@ -80,6 +81,31 @@ impl Trigger {
     /// One place waits longer than this on average: for a pool, a lock, somebody else's load. Default: for 10 s.
     pub fn wait_above(mean: Duration) -> Self {
         Self::on(Watch::Wait { mean }, LASTING)
+    }
+
+    /// Whether it can hold, and not always.
+    ///
+    /// # Errors
+    /// [`ProfileError::Setting`] with what would make sense.
+    pub(crate) fn check(&self) -> Result<(), ProfileError> {
+        let refuse = |setting, value: &dyn ToString, hint| {
+            Err(ProfileError::setting(setting, value.to_string(), hint))
+        };
+        let never_empty = "must be longer than zero";
+        match &self.watch {
+            Watch::Leak { window, .. } if window.is_zero() => refuse("leak_within", &0, never_empty),
+            Watch::TimeToLimit { less_than, .. } if less_than.is_zero() => {
+                refuse("time_to_limit", &0, never_empty)
+            }
+            Watch::Leak { options, .. } | Watch::TimeToLimit { options, .. } => options.check(),
+            Watch::Cpu { cores } if !(cores.is_finite() && *cores >= 0.0) => {
+                refuse("cpu_above", cores, "a number of cores, 0 or more: 1.5 is one and a half")
+            }
+            Watch::Pressure { share } if !(0.0..1.0).contains(share) => {
+                refuse("pressure_above", share, "a share of the time from 0 to below 1: 0.2 is 20 %")
+            }
+            _ => Ok(()),
+        }
     }
 
     /// How long it must hold without a break.
