@@ -9,6 +9,7 @@ use hyper::Method;
 use offgridflow::carbon::assess;
 use offgridflow::import;
 use offgridflow::intake::{Draft, WideTable};
+use offgridflow_profile::Profiled;
 use serde_json::{Value, json};
 
 const NDJSON: &str = "application/x-ndjson";
@@ -344,12 +345,14 @@ async fn the_server_says_how_it_does() {
             .all(|one| !one["text"].as_str().unwrap().contains('\''))
     );
     assert_eq!(performance["probes"][0]["name"], "cached factor");
+    let alive = tokio::spawn(std::future::pending::<()>().profiled("alive")); // tasks that have ended are none
     for path in ["goroutine", "block"] {
         let profile =
             offgridflow::http_client::get(&server.base, &format!("/debug/pprof/{path}"), &[]).await.unwrap();
         let profile = offgridflow_profile::Profile::from_pprof(&profile.body).unwrap();
         assert!(profile.stacks.iter().any(|stack| stack.frames[0].line.is_some()), "{path}: {profile:?}");
     }
+    alive.abort();
     for (path, part) in [("heap", "allocator"), ("trace", "no execution trace")] {
         let path = format!("/debug/pprof/{path}");
         let answer = offgridflow::http_client::get(&server.base, &path, &[]).await.unwrap();

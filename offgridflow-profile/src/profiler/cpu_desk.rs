@@ -223,10 +223,10 @@ impl Worker {
             Ok(())
         });
         self.count(&replied);
+        self.shared.state().taken = None; // whoever has the answer may ask again
         if self.windows.is_none() {
             crate::sys::glibc::trim(); // once a capture, not once a window
         }
-        self.shared.state().taken = None;
     }
 
     /// A window ends early when a capture is ordered; what it has seen is kept.
