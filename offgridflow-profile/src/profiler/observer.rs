@@ -123,7 +123,11 @@ mod tests {
     fn this_process_is_observed() {
         let mut observer = observer();
         observer.observe(Duration::ZERO);
-        let spin = || (0..5_000_000).for_each(|round| drop(std::hint::black_box(round)));
+        let spin = || {
+            for round in 0..5_000_000 {
+                std::hint::black_box(round);
+            }
+        };
         // As often as it takes to get time on a busy machine.
         let mut seen = (1..500).map(|turn| {
             spin();
