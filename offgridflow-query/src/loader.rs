@@ -166,7 +166,7 @@ where
     pub fn forget(&self, key: &K) {
         let mut state = self.inner.state();
         state.kept.remove(key);
-        if state.running {
+        if state.running && self.inner.keeps {
             state.written.insert(key.clone());
         }
     }
