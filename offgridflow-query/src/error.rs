@@ -292,10 +292,12 @@ pub enum PoolError {
         holders: Vec<Holder>,
     },
     /// A place was free but the database did not let us in within the deadline. Look at the network and the server.
-    #[error("the database did not accept a connection within {waited:?}")]
+    #[error("the database did not accept a connection within {waited:?}{}", obstacle_text(.obstacle))]
     ConnectTimeout {
         /// How long connecting took before it was given up.
         waited: Duration,
+        /// What is in the way, if it is known: nobody listens there, the name leads nowhere.
+        obstacle: Option<Cause>,
     },
     /// The database refused the connection, or the connection broke.
     #[error("cannot connect: {0}")]
@@ -334,6 +336,10 @@ pub struct Holder {
     pub held: Duration,
     /// Which work it was lent for.
     pub lane: crate::Lane,
+}
+
+fn obstacle_text(obstacle: &Option<Cause>) -> String {
+    obstacle.as_ref().map_or_else(String::new, |cause| format!("; {}", cause.message()))
 }
 
 fn holders_text(holders: &[Holder]) -> String {

@@ -147,7 +147,8 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// Rows for `table` with these columns, in this order.
+    /// Rows for `table` with these columns, in this order. The name is taken whole: `"metering.readings"` is a table with a
+    /// dot in its name, and a schema is named by [`in_schema`](Self::in_schema).
     #[must_use]
     pub fn new(table: impl Into<String>, columns: impl IntoIterator<Item = Column>) -> Self {
         let columns = columns.into_iter().collect();
@@ -214,6 +215,19 @@ impl Shape {
             Some(schema) => Ok(format!("{}.{table}", Ident::new(schema)?)),
             None => Ok(table.to_string()),
         }
+    }
+
+    /// What to say where the database has no such table.
+    pub(crate) fn missing(&self) -> String {
+        let place =
+            self.schema.as_ref().map_or("on the search path".into(), |schema| format!("in {schema:?}"));
+        let hint = match self.table.split_once('.') {
+            Some((schema, table)) if self.schema.is_none() => {
+                format!("; a schema is named apart: the table {table:?}, in_schema({schema:?})")
+            }
+            _ => String::new(),
+        };
+        format!("there is no table {:?} {place}{hint}", self.table)
     }
 
     /// The quoted columns, with commas between them.

@@ -2,8 +2,8 @@
 #![cfg(all(feature = "postgres", feature = "sqlite"))]
 
 use offgridflow_query::{
-    Acquire, BatchWriter, Class, Column, Conflict, ConnectionPool, GateConfig, Kind, Outcome, PgGate, Retry,
-    Shape, SqliteGate, Strategy, Why, row,
+    Acquire, BatchExecutor, BatchWriter, Class, Column, Conflict, ConnectionPool, GateConfig, Kind, Outcome,
+    PgGate, Retry, Shape, SqliteGate, Strategy, Why, row,
 };
 use sqlx::{AssertSqlSafe, Row as _};
 use std::time::Duration;
@@ -369,4 +369,38 @@ async fn full_disk(path: String) {
         "what is acknowledged is stored, and nothing else"
     );
     assert_eq!(stats.rows_in, stats.settled());
+}
+
+#[tokio::test]
+async fn a_schema_within_the_name_of_the_table_is_told_where_it_goes() {
+    let database = testkit::postgres().create_database("dotted").unwrap();
+    let gate = open(&database.url());
+    run(&gate, TABLE).await;
+    let memory = SqliteGate::from_url("sqlite::memory:", GateConfig::default()).unwrap();
+    sqlx::raw_sql(TABLE).execute(&mut *memory.acquire(Acquire::default()).await.unwrap()).await.unwrap();
+    let told = [why(gate, "public.readings").await, why(memory, "main.readings").await];
+    for (text, schema) in told.iter().zip(["public", "main"]) {
+        assert!(text.contains(&format!("in_schema({schema:?})")), "{text}");
+    }
+}
+
+/// Why a row for `table` came back.
+async fn why(executor: impl BatchExecutor, table: &str) -> String {
+    let shape = Shape::new(table, [Column::new("id", Kind::Int8)]);
+    let writer = BatchWriter::<(i64,)>::for_shape(executor, shape).start().unwrap();
+    let outcome = writer.reserve().await.unwrap().push((1,)).outcome().await;
+    let Outcome::Returned(returned) = outcome else { panic!("{outcome:?}") };
+    let _ = writer.close().await.unwrap();
+    returned.why.to_string()
+}
+
+#[tokio::test]
+async fn a_file_that_must_exist_is_not_made_by_mistake() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("typo.db");
+    let gate =
+        SqliteGate::from_url(&format!("sqlite:{}?mode=rw", path.display()), GateConfig::default()).unwrap();
+    let error = gate.acquire(Acquire::default()).await.unwrap_err();
+    assert!(error.to_string().contains("unable to open database file"), "{error}");
+    assert!(!path.exists());
 }

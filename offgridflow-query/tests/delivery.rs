@@ -149,6 +149,26 @@ async fn a_promoted_replica_never_vouches_for_the_transaction_of_another() {
     assert_eq!(number(&promoted, "SELECT count(*) FROM pg_class WHERE relname = 'readings'").await, 0);
 }
 
+/// During a failover the address leads to a standby for a while.
+#[tokio::test]
+async fn rows_wait_for_a_standby_to_be_promoted() {
+    let server = testkit::Postgres::start().unwrap();
+    run(&gate(&server.url()), "CREATE TABLE readings (id INT8)").await;
+    let replica = testkit::Replica::start(&server).unwrap();
+    let standby = gate(&replica.url());
+    let patient = Retry { budget: Duration::from_secs(60), attempts: 200, ..Retry::default() };
+    let writer = BatchWriter::<Reading>::builder(standby.clone()).retry(patient).start().unwrap();
+    let pushed = writer.reserve().await.unwrap().push(Reading { id: 1 });
+    while standby.status().broken == 0 {
+        tokio::task::yield_now().await;
+    }
+    let promoting = tokio::task::spawn_blocking(move || replica.promote().map(|()| replica));
+    let _promoted = promoting.await.unwrap().unwrap();
+    pushed.committed().await.unwrap();
+    let report = writer.close().await.unwrap();
+    assert_eq!((report.stats.committed, number(&standby, COUNT).await), (1, 1));
+}
+
 /// A crash forgets transaction ids that never reached the disk, and hands them out again.
 #[tokio::test]
 async fn a_server_that_crashed_does_not_vouch_for_ids_from_before() {

@@ -191,5 +191,8 @@ async fn an_unreachable_server_is_a_connect_error_not_a_full_pool() {
     let gate = PgGate::from_url(&url, config(2)).unwrap();
     let ask = Acquire::default().within(Duration::from_millis(300));
     let error = gate.acquire(ask).await.unwrap_err();
-    assert!(matches!(error, PoolError::Connect(_) | PoolError::ConnectTimeout { .. }), "{error}");
+    let PoolError::ConnectTimeout { obstacle: Some(cause), .. } = &error else { panic!("{error}") };
+    assert!(cause.message().contains("onnection refused"), "{error}");
+    assert!(error.to_string().contains(&server.addr().to_string()), "{error}");
+    assert_eq!(error.to_cause().class(), offgridflow_query::Class::Connection);
 }

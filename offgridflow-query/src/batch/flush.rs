@@ -17,7 +17,8 @@ pub enum Atomicity {
     /// Good rows are stored while bad ones are searched, possibly in several transactions. Default.
     #[default]
     Independent,
-    /// Good rows are stored in one transaction: bad ones are found by rehearsals that are rolled back.
+    /// Good rows are stored in one transaction: bad ones are found by rehearsals that are rolled back. A flush that takes
+    /// longer than the server's statement time-out is not made smaller, which would be several transactions: it is returned.
     Together,
     /// One bad row keeps the whole flush out; every bad row is named, the others are returned.
     AllOrNothing,

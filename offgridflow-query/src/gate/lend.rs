@@ -1,6 +1,6 @@
 //! From a place to a connection and back: what is at hand, what has to be tested, what has to be opened.
 
-use crate::error::PoolError;
+use crate::error::{Cause, PoolError};
 use crate::finish::Finish;
 use crate::gate::config::GateConfig;
 use crate::gate::idle::{Idle, IdleStack, Leaving};
@@ -9,13 +9,18 @@ use crate::gate::lifetime::Lifetimes;
 use crate::gate::places::{Place, Places};
 use crate::gate::pool::GateDatabase;
 use crate::pool::{Guard, Lease};
+use sqlx::pool::PoolConnection;
 use sqlx::{Connection, Pool};
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+/// After this long without a connection it is looked up what is in the way.
+const SLOW: Duration = Duration::from_millis(100);
 
 /// The common part of a gate's clones.
 ///
@@ -32,7 +37,8 @@ pub(crate) struct Lender<DB: GateDatabase> {
     owns_pool: bool,
     test_after_idle: Duration,
     began: Instant,
-    suspects_ns: AtomicU64, // since `began`: what was proven before then is tested before it is lent
+    obstacle: Mutex<Option<Cause>>, // what was in the way when a connection was last slow to open
+    suspects_ns: AtomicU64,         // since `began`: what was proven before then is tested before it is lent
 }
 
 impl<DB: GateDatabase> Lender<DB> {
@@ -48,6 +54,7 @@ impl<DB: GateDatabase> Lender<DB> {
             owns_pool,
             test_after_idle: config.test_after_idle,
             began: Instant::now(),
+            obstacle: Mutex::default(),
             suspects_ns: AtomicU64::new(0),
         }
     }
@@ -66,7 +73,7 @@ impl<DB: GateDatabase> Lender<DB> {
             Some(lease) if self.is_fresh(&lease, now) => Ok(lease.lend(place, Arc::clone(self))),
             candidate => {
                 let preparing = Finish::new(Arc::clone(self).prepare(place, candidate));
-                let late = |_| Err(PoolError::ConnectTimeout { waited: now.elapsed() });
+                let late = |_| Err(self.too_late(now.elapsed()));
                 timeout_at(deadline, preparing).await.unwrap_or_else(late)
             }
         }
@@ -134,7 +141,7 @@ impl<DB: GateDatabase> Lender<DB> {
 
     async fn connect(self: Arc<Self>, place: Place) -> Result<Guard<DB::Connection>, PoolError> {
         let began = Instant::now();
-        let result = self.pool.acquire().await;
+        let result = self.open().await;
         let took = began.elapsed();
         self.places.note_connect(took, result.is_err());
         match result {
@@ -145,9 +152,37 @@ impl<DB: GateDatabase> Lender<DB> {
                 Ok(self.lend_now(lease, place))
             }
             Err(sqlx::Error::PoolClosed) => Err(PoolError::Closed),
-            Err(sqlx::Error::PoolTimedOut) => Err(PoolError::ConnectTimeout { waited: took }),
+            Err(sqlx::Error::PoolTimedOut) => Err(self.too_late(took)),
             Err(error) => Err(PoolError::Connect(DB::cause(&error))),
         }
+    }
+
+    /// Opens a connection. sqlx tries again and again while the server refuses, and does not say so: where it takes its time,
+    /// somebody looks what is in the way.
+    async fn open(&self) -> Result<PoolConnection<DB>, sqlx::Error> {
+        let mut opening = pin!(self.pool.acquire());
+        let looking = async {
+            sleep(SLOW).await;
+            self.note(DB::obstacle(&self.pool).await);
+        };
+        let result = tokio::select! {
+            biased;
+            result = &mut opening => result,
+            () = looking => opening.await,
+        };
+        if result.is_ok() {
+            self.note(None);
+        }
+        result
+    }
+
+    fn note(&self, obstacle: Option<Cause>) {
+        *self.obstacle.lock().unwrap_or_else(PoisonError::into_inner) = obstacle;
+    }
+
+    fn too_late(&self, waited: Duration) -> PoolError {
+        let obstacle = self.obstacle.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        PoolError::ConnectTimeout { waited, obstacle }
     }
 
     /// Takes a connection back that anybody can use; its place is free once it is at hand.

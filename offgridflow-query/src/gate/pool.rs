@@ -25,6 +25,13 @@ pub trait GateDatabase: Tidy {
     /// The driver's error in this crate's vocabulary.
     fn cause(error: &sqlx::Error) -> Cause;
 
+    /// What keeps `pool` from connecting at the moment; `None` where nothing does, or nobody can say. Takes a second at most.
+    #[must_use]
+    fn obstacle(pool: &Pool<Self>) -> impl Future<Output = Option<Cause>> + Send {
+        let _ = pool;
+        async { None }
+    }
+
     /// A gate has opened a connection with the options of `pool`.
     fn opened(pool: &Pool<Self>) {
         let _ = pool;

@@ -64,9 +64,7 @@ pub(super) async fn prepare(
     plan: &WritePlan,
 ) -> Result<Prepared, WriteError> {
     let table = look_up(conn, shape).await?;
-    let table = table.ok_or_else(|| {
-        refused("42P01", format!("there is no table {}.{}", schema_of(shape), shape.table()))
-    })?;
+    let table = table.ok_or_else(|| refused("42P01", shape.missing()))?;
     let types = table.types(shape)?;
     let server = settle::server(conn).await.map_err(|error| failed(&error))?;
     let bulk = if plan.conflict == Conflict::Error { Strategy::Copy } else { Strategy::Staging };
@@ -78,10 +76,6 @@ pub(super) async fn prepare(
     prepared.bulk_rows = table.bulk_rows(bulk);
     (prepared.types, prepared.server) = (types, server);
     Ok(prepared)
-}
-
-fn schema_of(shape: &Shape) -> &str {
-    shape.schema().unwrap_or("(search_path)")
 }
 
 /// With values, so inside a transaction and prepared for one use: a transaction pooler may stand in between.

@@ -1,6 +1,6 @@
 //! SQLSTATE in this crate's vocabulary, without data.
 
-use super::nodelay;
+use super::{nodelay, reach};
 use crate::backend::driver_cause;
 use crate::error::{Cause, Class, ConfigError};
 use crate::gate::GateDatabase;
@@ -24,9 +24,13 @@ impl GateDatabase for Postgres {
         }
     }
 
+    async fn obstacle(pool: &Pool<Self>) -> Option<Cause> {
+        reach::obstacle(&pool.connect_options()).await
+    }
+
     fn opened(pool: &Pool<Self>) {
         let options = pool.connect_options();
-        if options.get_socket().is_none() && !options.get_host().starts_with('/') {
+        if reach::socket(&options).is_none() {
             nodelay::opened(options.get_host(), options.get_port());
         }
     }
@@ -38,6 +42,13 @@ pub(super) fn failed(error: &sqlx::Error) -> WriteError {
 
 pub(super) fn unbuildable(error: ConfigError) -> WriteError {
     WriteError::failed(Cause::new(Class::Schema, error.to_string()))
+}
+
+/// read_only_sql_transaction: the role or the database is set so, or the server is a standby.
+const READ_ONLY: &str = "25006";
+
+pub(super) fn is_read_only(error: &WriteError) -> bool {
+    matches!(error, WriteError::Failed { cause, .. } if cause.code() == Some(READ_ONLY))
 }
 
 /// The classes that PostgreSQL has (documentation, appendix A); it never raises others by itself.
@@ -57,7 +68,7 @@ fn class_of(code: &str) -> Class {
         "P0001" => Class::Raised,
         "40001" | "40P01" | "55P03" => Class::Contention,
         "57014" | "25P03" => Class::Cancelled,
-        "25006" => Class::ReadOnly,
+        READ_ONLY => Class::ReadOnly,
         "42501" => Class::Permission,
         "54000" => Class::TooLarge, // an index row that does not fit a page
         "57P01" | "57P02" | "57P03" | "57P05" => Class::Connection,

@@ -7,6 +7,7 @@ mod insert;
 mod literal;
 mod nodelay;
 mod numeric;
+mod reach;
 mod settle;
 mod statement;
 mod transaction;
@@ -70,18 +71,25 @@ impl BatchConnection for PgConnection {
     }
 
     async fn write(&mut self, parts: &[Slice<'_>], plan: &WritePlan) -> Result<Wrote, WriteError> {
-        let Some(first) = parts.first() else { return Ok(Wrote::default()) };
-        let strategy = strategy_of(plan)?;
-        let insert = Insert::new(strategy, first.shape(), &plan.conflict).map_err(unbuildable)?;
-        if let Attempt::Done(wrote) = attempt(self, &insert, parts, plan, Naming::Counted).await? {
-            return Ok(wrote.by(strategy));
+        match write(self, parts, plan).await {
+            Err(error) if errors::is_read_only(&error) => Err(settle::unless_standby(self, error).await),
+            result => result,
         }
-        // The count says that rows were skipped, and the statement cannot say which: once more, row by row.
-        let insert = Insert::new(Strategy::Unnest, first.shape(), &plan.conflict).map_err(unbuildable)?;
-        match attempt(self, &insert, parts, plan, Naming::RowByRow).await? {
-            Attempt::Done(wrote) => Ok(wrote.by(Strategy::Unnest)),
-            Attempt::Unnamed => unreachable!("single rows name themselves"),
-        }
+    }
+}
+
+async fn write(conn: &mut PgConnection, parts: &[Slice<'_>], plan: &WritePlan) -> Result<Wrote, WriteError> {
+    let Some(first) = parts.first() else { return Ok(Wrote::default()) };
+    let strategy = strategy_of(plan)?;
+    let insert = Insert::new(strategy, first.shape(), &plan.conflict).map_err(unbuildable)?;
+    if let Attempt::Done(wrote) = attempt(conn, &insert, parts, plan, Naming::Counted).await? {
+        return Ok(wrote.by(strategy));
+    }
+    // The count says that rows were skipped, and the statement cannot say which: once more, row by row.
+    let insert = Insert::new(Strategy::Unnest, first.shape(), &plan.conflict).map_err(unbuildable)?;
+    match attempt(conn, &insert, parts, plan, Naming::RowByRow).await? {
+        Attempt::Done(wrote) => Ok(wrote.by(Strategy::Unnest)),
+        Attempt::Unnamed => unreachable!("single rows name themselves"),
     }
 }
 

@@ -8,8 +8,9 @@
 
 use crate::backend::built;
 use crate::delivery::{TxOutcome, TxToken};
-use crate::error::{Cause, Scope};
+use crate::error::{Cause, Class, Scope};
 use crate::gate::GateDatabase;
+use crate::write::WriteError;
 use sqlx::postgres::PgRow;
 use sqlx::{Executor, PgConnection, Postgres, Row as _};
 
@@ -82,4 +83,16 @@ pub(super) async fn outcome(conn: &mut PgConnection, token: &TxToken) -> Result<
         "in progress" => TxOutcome::InProgress,
         _ => TxOutcome::Unknown,
     })
+}
+
+/// A refusal to write, as it is; from a standby one that passes, for during a failover the address may lead to one that is
+/// about to be promoted. Its connection is given up, as the next one may lead elsewhere.
+pub(super) async fn unless_standby(conn: &mut PgConnection, refusal: WriteError) -> WriteError {
+    let answer = conn.fetch_one(sqlx::raw_sql("SELECT pg_is_in_recovery()")).await;
+    if !answer.and_then(|row| row.try_get(0)).unwrap_or(false) {
+        return refusal;
+    }
+    let cause =
+        Cause::new(Class::Connection, "the server is a standby, which takes no writes until it is promoted");
+    WriteError::failed(cause.with_code(refusal.cause().code().unwrap_or_default()))
 }

@@ -18,7 +18,8 @@ const COLLATED: &str = "SELECT EXISTS (SELECT 1 FROM pragma_index_list(?1, ?2) A
 
 const TYPES: &str = "SELECT name, type FROM pragma_table_xinfo(?1, ?2)";
 
-/// Looks up the table of `shape`. One that is missing is left to the first INSERT, which says so.
+/// Looks up the table of `shape`. One that is missing is left to the first INSERT, which says so, but does not know what a
+/// dot in the name was meant for.
 pub(super) async fn prepare(conn: &mut SqliteConnection, shape: &Shape) -> Result<Prepared, WriteError> {
     let kind: Option<String> = sqlx::query_scalar(KIND)
         .bind(shape.table().to_owned())
@@ -29,6 +30,9 @@ pub(super) async fn prepare(conn: &mut SqliteConnection, shape: &Shape) -> Resul
     if kind.as_deref() == Some("view") {
         let what = format!("{:?} is a view; write to the table behind it", shape.table());
         return Err(WriteError::failed(Cause::new(Class::Schema, what)));
+    }
+    if kind.is_none() && shape.table().contains('.') {
+        return Err(WriteError::failed(Cause::new(Class::Schema, shape.missing())));
     }
     let prepared = Prepared::new([Strategy::Blocks]);
     let exact = has_exact_key(conn, shape).await.map_err(|error| failed(&error))?;

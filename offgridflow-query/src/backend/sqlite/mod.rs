@@ -29,8 +29,8 @@ pub type SqliteGate = Gate<Sqlite>;
 
 impl Gate<Sqlite> {
     /// A gate from a `sqlite:` address, set up for many readers beside one writer: WAL, synchronous FULL (an
-    /// acknowledged commit survives loss of power), foreign keys on, a busy time-out of 5 s, the file created if
-    /// it is missing.
+    /// acknowledged commit survives loss of power), foreign keys on, a busy time-out of 5 s. A file that is missing is
+    /// created, unless the address says otherwise: with `?mode=rw` it is an error.
     ///
     /// An in-memory database lives in one connection, so it gets exactly one, for ever.
     ///
@@ -50,7 +50,7 @@ impl Gate<Sqlite> {
             return Self::open(options, config);
         }
         let options = options
-            .create_if_missing(true)
+            .create_if_missing(!url.contains("mode=") || url.contains("mode=rwc"))
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full);
         Self::open(options, config)
