@@ -56,6 +56,31 @@ pub enum Class {
 }
 
 impl Class {
+    /// Every class, in the order of the variants.
+    #[cfg(feature = "observe")]
+    pub(crate) const ALL: [Self; 17] = {
+        use Class::*;
+        [
+            Unique,
+            ForeignKey,
+            NotNull,
+            Check,
+            Data,
+            Raised,
+            Encoding,
+            TooLarge,
+            Contention,
+            Connection,
+            PoolTimeout,
+            Resource,
+            Cancelled,
+            Schema,
+            Permission,
+            ReadOnly,
+            Other,
+        ]
+    };
+
     /// What a caller can do about an error of this class.
     #[must_use]
     pub fn scope(self) -> Scope {

@@ -87,17 +87,30 @@ impl Histogram {
     /// The figures as of now. Concurrent records may be in some of them and not yet in others.
     #[must_use]
     pub fn snapshot(&self) -> HistogramSnapshot {
-        let counts = self.counts();
-        let total: u64 = counts.iter().map(|(_, n)| n).sum();
-        let max_ns = self.max.load(Ordering::Relaxed);
-        let quantile = |q: f64| quantile(&counts, total, q).min(max_ns);
-        HistogramSnapshot {
-            count: total,
+        self.read().figures()
+    }
+
+    /// Adds what another histogram counted.
+    #[cfg(feature = "observe")]
+    pub(crate) fn absorb(&self, other: &Self) {
+        for (ours, theirs) in self.octaves.iter().zip(&other.octaves) {
+            let Some(theirs) = theirs.get() else { continue };
+            let ours = ours.get_or_init(|| Box::new(std::array::from_fn(|_| AtomicU64::new(0))));
+            for (to, from) in ours.iter().zip(theirs.iter()) {
+                to.fetch_add(from.load(Ordering::Relaxed), Ordering::Relaxed);
+            }
+        }
+        self.count.fetch_add(other.count.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.sum.fetch_add(other.sum_ns(), Ordering::Relaxed);
+        self.max.fetch_max(other.max.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// Every bucket as of now.
+    pub(crate) fn read(&self) -> Counts {
+        Counts {
+            buckets: self.counts(),
             sum_ns: self.sum.load(Ordering::Relaxed),
-            p50_ns: quantile(0.50),
-            p95_ns: quantile(0.95),
-            p99_ns: quantile(0.99),
-            max_ns,
+            max_ns: self.max.load(Ordering::Relaxed),
         }
     }
 
@@ -112,6 +125,44 @@ impl Histogram {
             }
         }
         counts
+    }
+}
+
+/// The buckets of a [`Histogram`] at one instant.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Counts {
+    buckets: Vec<(u64, u64)>, // middle and observations, ascending, none empty
+    sum_ns: u64,
+    max_ns: u64,
+}
+
+impl Counts {
+    pub(crate) fn figures(&self) -> HistogramSnapshot {
+        let count = self.buckets.iter().map(|(_, n)| n).sum();
+        let quantile = |q: f64| quantile(&self.buckets, count, q).min(self.max_ns);
+        HistogramSnapshot {
+            count,
+            sum_ns: self.sum_ns,
+            p50_ns: quantile(0.50),
+            p95_ns: quantile(0.95),
+            p99_ns: quantile(0.99),
+            max_ns: self.max_ns,
+        }
+    }
+
+    /// What came after `earlier`, a reading of the same histogram. Its maximum is known to within a bucket only, unless it is
+    /// the largest ever.
+    #[cfg_attr(not(feature = "observe"), allow(dead_code, reason = "only observers compare readings"))]
+    pub(crate) fn since(&self, earlier: &Self) -> Self {
+        let before = |value| match earlier.buckets.binary_search_by_key(&value, |(middle, _)| *middle) {
+            Ok(at) => earlier.buckets[at].1,
+            Err(_) => 0,
+        };
+        let left = self.buckets.iter().map(|&(value, n)| (value, n.saturating_sub(before(value))));
+        let buckets: Vec<_> = left.filter(|(_, n)| *n > 0).collect();
+        let highest = buckets.last().map_or(0, |(value, _)| *value);
+        let max_ns = if self.max_ns > earlier.max_ns { self.max_ns } else { highest.min(self.max_ns) };
+        Self { buckets, sum_ns: self.sum_ns.saturating_sub(earlier.sum_ns), max_ns }
     }
 }
 
@@ -176,6 +227,27 @@ mod tests {
                 prop_assert!(got.abs_diff(exact) * 64 <= exact, "p{q}: {got} for {exact}");
             }
             prop_assert_eq!(snapshot.max_ns, *values.last().unwrap());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_came_after_a_reading_is_what_was_recorded_after_it(
+            before in prop::collection::vec(1u64..1 << 40, 0..50),
+            after in prop::collection::vec(1u64..1 << 40, 0..50),
+        ) {
+            let (both, alone) = (Histogram::default(), Histogram::default());
+            before.iter().for_each(|&ns| both.record(Duration::from_nanos(ns)));
+            let earlier = both.read();
+            for &ns in &after {
+                both.record(Duration::from_nanos(ns));
+                alone.record(Duration::from_nanos(ns));
+            }
+            let (got, want) = (both.read().since(&earlier).figures(), alone.snapshot());
+            prop_assert_eq!((got.count, got.sum_ns), (want.count, want.sum_ns));
+            for (got, want) in [(got.p50_ns, want.p50_ns), (got.p99_ns, want.p99_ns), (got.max_ns, want.max_ns)] {
+                prop_assert!(got.abs_diff(want) * 64 <= want, "{got} for {want}");
+            }
         }
     }
 

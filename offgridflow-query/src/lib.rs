@@ -79,11 +79,15 @@ pub use histogram::{Histogram, HistogramSnapshot};
 pub use ident::Ident;
 pub use loader::{LoadError, Loader};
 pub use memory::{MemoryConnection, MemoryPool, Stored};
+#[cfg(feature = "layer")]
+pub use observe::ObserverLayer;
 #[cfg(feature = "observe")]
 pub use observe::{
-    Fingerprint, Observation, Observer, ObserverReport, OverBudget, QueryBudget, QueryScope, RepeatedQuery,
-    ScopeReport, StatementStats, normalize,
+    By, ErrorCount, Fingerprint, Observation, Observer, ObserverReport, ObserverSnapshot, OverBudget,
+    QueryBudget, QueryScope, RepeatedQuery, ScopeReport, StatementStats, normalize,
 };
+#[cfg(all(feature = "observe", any(feature = "sqlite", feature = "postgres")))]
+pub use observe::{IsConnection, Observed, Watched};
 pub use pool::{Acquire, Condition, ConnectionPool, Guard, Lane, Lease, PoolStatus};
 pub use row::{Date, Field, Fields, Json, Numeric, Row, Timestamp, TimestampTz, Uuid};
 pub use shape::{Column, Conflict, Element, Kind, Shape};

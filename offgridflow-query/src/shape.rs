@@ -218,6 +218,7 @@ impl Shape {
     }
 
     /// What to say where the database has no such table.
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
     pub(crate) fn missing(&self) -> String {
         let place =
             self.schema.as_ref().map_or("on the search path".into(), |schema| format!("in {schema:?}"));

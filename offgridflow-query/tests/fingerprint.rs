@@ -1,7 +1,7 @@
 //! A fingerprint depends on what a statement does, not on how it is written, and no text can hurt it.
 #![cfg(feature = "observe")]
 
-use offgridflow_query::{Fingerprint, Observer, normalize};
+use offgridflow_query::{By, Class, Fingerprint, Observer, StatementStats, normalize};
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -107,16 +107,80 @@ async fn figures_are_those_of_what_ran() {
 }
 
 #[test]
-fn a_full_table_counts_newcomers_as_other() {
+fn in_a_full_table_the_least_used_make_room_and_no_execution_is_lost() {
     let observer = Observer::with_capacity("sqlite", 8);
     for n in 0..100 {
         observer.start_text(&format!("select c{n} from t")).succeeded(1);
+        observer.start("select hot from t").succeeded(2);
     }
-    observer.start_text("select c3 from t").succeeded(1);
     let report = observer.report();
-    assert_eq!((report.statements.len(), report.other.calls), (8, 92));
     let calls: u64 = report.statements.iter().map(|stats| stats.calls).sum();
-    assert_eq!(calls, 9, "those who have a place keep it");
+    assert_eq!((report.statements.len(), calls + report.other.calls), (8, 200));
+    assert_eq!((report.evicted, report.other.calls, report.other.latency.count), (93, 93, 93));
+    assert_eq!((report.statements[0].text.as_str(), report.other.rows), ("select hot from t", 93));
+    assert_eq!(report.top(1, By::Calls)[0].calls, 100, "what is used keeps its place");
+}
+
+/// Ten thousand here; ten million in `scripts/verify.sh query --only Q6`.
+#[test]
+fn texts_that_never_come_again_do_not_fill_the_memory() {
+    let observer = Observer::with_capacity("sqlite", 64);
+    for n in 0..10_000 {
+        observer.start_text(&format!("select a from t{n}")).succeeded(0);
+    }
+    let report = observer.report();
+    assert_eq!((report.statements.len(), report.evicted), (64, 10_000 - 64));
+    assert_eq!(report.other.calls, 10_000 - 64);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_snapshots_tell_what_ran_between_them() {
+    let observer = Observer::new("sqlite");
+    let run = |sql: &'static str, ms: u64, times: u64| {
+        let observer = observer.clone();
+        async move {
+            for _ in 0..times {
+                let slow = async {
+                    tokio::time::sleep(Duration::from_millis(ms)).await;
+                    Ok::<_, ()>(())
+                };
+                observer.time_rows(sql, slow, |()| 1).await.unwrap();
+            }
+        }
+    };
+    run("select a from t", 1, 50).await;
+    run("select b from t", 5, 10).await;
+    let earlier = observer.snapshot();
+    run("select a from t", 64, 20).await;
+    run("select c from t", 2, 7).await;
+    let between = observer.snapshot().since(&earlier);
+    let told = |stats: &StatementStats| (stats.text.clone(), stats.calls, stats.rows);
+    let [a, c] = &between.statements[..] else { panic!("{between:?}") };
+    assert_eq!((told(a), told(c)), (("select a from t".into(), 20, 20), ("select c from t".into(), 7, 7)));
+    assert!(a.latency.p50_ns.abs_diff(64_000_000) <= 1_000_000, "the fast ones were before: {a:?}");
+    assert_eq!(a.latency.sum_ns, 20 * 64_000_000);
+
+    observer.reset();
+    assert!(observer.report().statements.is_empty());
+    run("select a from t", 3, 2).await;
+    let after = observer.snapshot();
+    assert_eq!(after.report().statements[0].calls, 2);
+    assert_eq!(after.since(&earlier).statements[0].calls, 2, "begun anew: everything since then");
+}
+
+#[test]
+fn lists_begin_with_what_they_are_asked_for() {
+    let observer = Observer::new("sqlite");
+    observer.start("select many from t").succeeded(900);
+    (0..9).for_each(|_| observer.start("select often from t").succeeded(1));
+    (0..2).for_each(|_| observer.start("select bad from t").failed(Class::Contention));
+    let report = observer.report();
+    let first = |by| report.top(1, by)[0].text.clone();
+    assert_eq!(first(By::Rows), "select many from t");
+    assert_eq!(first(By::Calls), "select often from t");
+    assert_eq!(first(By::Errors), "select bad from t");
+    let bad = &report.top(1, By::Errors)[0].by_class[..];
+    assert_eq!(bad.iter().map(|one| (one.class, one.times)).collect::<Vec<_>>(), [(Class::Contention, 2)]);
 }
 
 #[test]

@@ -25,6 +25,9 @@ pub trait GateDatabase: Tidy {
     /// The driver's error in this crate's vocabulary.
     fn cause(error: &sqlx::Error) -> Cause;
 
+    /// Rows that a statement changed.
+    fn changed(result: &Self::QueryResult) -> u64;
+
     /// What keeps `pool` from connecting at the moment; `None` where nothing does, or nobody can say. Takes a second at most.
     #[must_use]
     fn obstacle(pool: &Pool<Self>) -> impl Future<Output = Option<Cause>> + Send {

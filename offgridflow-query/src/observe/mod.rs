@@ -1,9 +1,23 @@
 //! What ran, how often, and how long it took.
 
+mod entry;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod executor;
 mod fingerprint;
+#[cfg(feature = "layer")]
+mod layer;
+mod observation;
 mod observer;
 mod scope;
+mod stats;
+mod table;
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use executor::{IsConnection, Observed, Watched};
 pub use fingerprint::{Fingerprint, normalize};
-pub use observer::{Observation, Observer, ObserverReport, StatementStats};
+#[cfg(feature = "layer")]
+pub use layer::ObserverLayer;
+pub use observation::Observation;
+pub use observer::Observer;
 pub use scope::{OverBudget, QueryBudget, QueryScope, RepeatedQuery, ScopeReport};
+pub use stats::{By, ErrorCount, ObserverReport, ObserverSnapshot, StatementStats};

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::panic::Location;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::observe::entry::is_read;
 use crate::observe::fingerprint::Fingerprint;
 
 /// So many executions of one statement from one place in one scope are a finding, unless told otherwise.
@@ -18,7 +19,7 @@ tokio::task_local! {
 }
 
 #[derive(Debug, Default)]
-struct Tally {
+pub(super) struct Tally {
     around: Option<Arc<Tally>>,
     seen: Mutex<Seen>,
 }
@@ -29,20 +30,57 @@ struct Seen {
     places: HashMap<(Fingerprint, Place), (String, u64)>,
 }
 
-type Place = &'static Location<'static>;
+/// Where a statement was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Place {
+    Code(&'static Location<'static>),
+    /// The span around it: as much as a layer knows.
+    #[cfg(feature = "layer")]
+    Span(&'static str, Option<(&'static str, u32)>),
+    #[cfg(feature = "layer")]
+    Nowhere,
+}
+
+impl From<&'static Location<'static>> for Place {
+    fn from(at: &'static Location<'static>) -> Self {
+        Self::Code(at)
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(at) => at.fmt(f),
+            #[cfg(feature = "layer")]
+            Self::Span(name, Some((file, line))) => write!(f, "the span `{name}` ({file}:{line})"),
+            #[cfg(feature = "layer")]
+            Self::Span(name, None) => write!(f, "the span `{name}`"),
+            #[cfg(feature = "layer")]
+            Self::Nowhere => f.write_str("outside any span"),
+        }
+    }
+}
+
+/// The scope that the current task is in.
+pub(super) fn current() -> Option<Arc<Tally>> {
+    SCOPE.try_with(Arc::clone).ok()
+}
 
 /// Notes one statement in the scopes that the current task is in.
 pub(super) fn note(fingerprint: Option<Fingerprint>, text: &str, at: Place) {
-    let _ = SCOPE.try_with(|tally| {
-        let mut inner = Some(tally);
-        while let Some(tally) = inner {
-            tally.note(fingerprint, text, at);
-            inner = tally.around.as_ref();
-        }
-    }); // no scope, nothing to note
+    let _ = SCOPE.try_with(|tally| tally.note_all(fingerprint, text, at)); // no scope, nothing to note
 }
 
 impl Tally {
+    /// Notes one statement here and in the scopes around.
+    pub(super) fn note_all(&self, fingerprint: Option<Fingerprint>, text: &str, at: Place) {
+        let mut inner = Some(self);
+        while let Some(tally) = inner {
+            tally.note(fingerprint, text, at);
+            inner = tally.around.as_deref();
+        }
+    }
+
     fn note(&self, fingerprint: Option<Fingerprint>, text: &str, at: Place) {
         let mut seen = self.seen();
         seen.statements += 1;
@@ -109,8 +147,7 @@ impl QueryScope {
     /// # Cancel safety
     /// As `work`; what was seen is gone then.
     pub async fn run<T>(&self, work: impl Future<Output = T>) -> (T, ScopeReport) {
-        let around = SCOPE.try_with(Arc::clone).ok();
-        let tally = Arc::new(Tally { around, seen: Mutex::default() });
+        let tally = Arc::new(Tally { around: current(), seen: Mutex::default() });
         let result = SCOPE.scope(Arc::clone(&tally), work).await;
         let seen = std::mem::take(&mut *tally.seen());
         (result, ScopeReport::new(seen, self.repeated))
@@ -146,6 +183,7 @@ pub struct RepeatedQuery {
 }
 
 impl ScopeReport {
+    /// Writes in a loop are no N+1: they are what a batch is for, or meant to be one by one.
     fn new(seen: Seen, least: u64) -> Self {
         let often = seen.places.into_iter().filter(|(_, (text, times))| *times >= least && is_read(text));
         let mut repeated: Vec<_> = often
@@ -170,14 +208,6 @@ impl fmt::Display for RepeatedQuery {
             None => f.write_str("; ask once for all keys, or use a `Loader`"),
         }
     }
-}
-
-/// Writes in a loop are no N+1: they are what a batch is for, or meant to be one by one.
-fn is_read(text: &str) -> bool {
-    let text = text.trim_start_matches('(');
-    let writes =
-        || text.split([' ', '(']).any(|word| matches!(word, "insert" | "update" | "delete" | "merge"));
-    text.starts_with("select") || text.starts_with("with") && !writes()
 }
 
 /// The statement with its only comparison with a value made a list. `None` where that would ask something else: a total, a limit, a

@@ -5,7 +5,7 @@ use crate::backend::driver_cause;
 use crate::error::{Cause, Class, ConfigError};
 use crate::gate::GateDatabase;
 use crate::write::WriteError;
-use sqlx::postgres::PgDatabaseError;
+use sqlx::postgres::{PgDatabaseError, PgQueryResult};
 use sqlx::{Pool, Postgres};
 
 impl GateDatabase for Postgres {
@@ -22,6 +22,10 @@ impl GateDatabase for Postgres {
             Some(name) => cause.with_constraint(name),
             None => cause,
         }
+    }
+
+    fn changed(result: &PgQueryResult) -> u64 {
+        result.rows_affected()
     }
 
     async fn obstacle(pool: &Pool<Self>) -> Option<Cause> {

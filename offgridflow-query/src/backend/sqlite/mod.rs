@@ -15,7 +15,7 @@ use crate::transaction::Transact;
 use crate::turn::Turns;
 use crate::write::{Ending, WriteError, WritePlan, Wrote};
 use blocks::Blocks;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteQueryResult, SqliteSynchronous};
 use sqlx::{Executor, Row as _, Sqlite, SqliteConnection};
 use std::str::FromStr;
 use std::time::Duration;
@@ -58,6 +58,10 @@ impl Gate<Sqlite> {
 }
 
 impl GateDatabase for Sqlite {
+    fn changed(result: &SqliteQueryResult) -> u64 {
+        result.rows_affected()
+    }
+
     fn cause(error: &sqlx::Error) -> Cause {
         let Some(error) = error.as_database_error() else { return driver_cause(error) };
         let code: i32 = error.code().and_then(|code| code.parse().ok()).unwrap_or(1);

@@ -1,0 +1,186 @@
+//! What is known of one statement.
+
+use crate::error::Class;
+use crate::histogram::Histogram;
+use crate::observe::fingerprint::{Fingerprint, normalize};
+use crate::observe::stats::Reading;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// Bytes of normal text kept a statement.
+const TEXT_BYTES: usize = 1_024;
+
+#[derive(Debug, Default)]
+pub(super) struct Entry {
+    pub(super) fingerprint: Option<Fingerprint>, // `None` for "other"
+    pub(super) text: String,
+    pub(super) summary: String,
+    #[cfg_attr(not(any(feature = "sqlite", feature = "postgres", feature = "layer")), expect(dead_code))]
+    reads: bool,
+    calls: AtomicU64,
+    cancelled: AtomicU64,
+    rows: AtomicU64,
+    retries: AtomicU64,
+    errors: [AtomicU64; Class::ALL.len()],
+    latency: Histogram,
+    split: OnceLock<Box<Split>>, // for statements that an executor watches
+    usage: AtomicU64,            // calls, older ones less
+    evicted: AtomicBool,
+}
+
+/// Parts of the latency, and the wait before it.
+#[derive(Debug, Default)]
+struct Split {
+    waited: Histogram,
+    first_row: Histogram,
+    consumer: Histogram,
+}
+
+/// How one execution ended.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum End {
+    Answered(u64), // rows
+    Failed(Class),
+    Cancelled,
+}
+
+impl End {
+    pub(super) fn error(self) -> Option<&'static str> {
+        match self {
+            Self::Answered(_) => None,
+            Self::Failed(class) => Some(class.as_str()),
+            Self::Cancelled => Some("cancelled"),
+        }
+    }
+}
+
+impl Entry {
+    pub(super) fn new(fingerprint: Fingerprint, sql: &str) -> Self {
+        let text = shortened(normalize(sql));
+        let (summary, reads) = (summary(&text), is_read(&text));
+        Self { fingerprint: Some(fingerprint), text, summary, reads, ..Self::default() }
+    }
+
+    pub(super) fn other() -> Self {
+        Self { text: "other".into(), summary: "other".into(), ..Self::default() }
+    }
+
+    pub(super) fn over(&self, end: End, took: Duration) {
+        self.calls.fetch_add(1, Relaxed);
+        self.usage.fetch_add(1, Relaxed);
+        match end {
+            End::Answered(rows) => self.rows.fetch_add(rows, Relaxed),
+            End::Failed(class) => self.errors[class as usize].fetch_add(1, Relaxed),
+            End::Cancelled => self.cancelled.fetch_add(1, Relaxed),
+        };
+        self.latency.record(took);
+    }
+
+    pub(super) fn retried(&self) {
+        self.retries.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn waited(&self, wait: Duration) {
+        self.split().waited.record(wait);
+    }
+
+    pub(super) fn streamed(&self, first_row: Duration, consumer: Duration) {
+        self.split().first_row.record(first_row);
+        self.split().consumer.record(consumer);
+    }
+
+    /// What a read "changed" is what an earlier statement did (SQLite), or its rows once more (PostgreSQL).
+    #[cfg(any(feature = "sqlite", feature = "postgres", feature = "layer"))]
+    pub(super) fn rows_of(&self, answered: u64, changed: u64) -> u64 {
+        if answered == 0 && !self.reads { changed } else { answered }
+    }
+
+    pub(super) fn usage(&self) -> u64 {
+        self.usage.load(Relaxed)
+    }
+
+    pub(super) fn age(&self) {
+        self.usage.fetch_sub(self.usage().div_ceil(2), Relaxed);
+    }
+
+    pub(super) fn evict(&self) {
+        self.evicted.store(true, Relaxed);
+    }
+
+    pub(super) fn is_evicted(&self) -> bool {
+        self.evicted.load(Relaxed)
+    }
+
+    /// Adds what another entry counted.
+    pub(super) fn absorb(&self, entry: &Self) {
+        let add = |to: &AtomicU64, from: &AtomicU64| to.fetch_add(from.load(Relaxed), Relaxed);
+        add(&self.calls, &entry.calls);
+        add(&self.cancelled, &entry.cancelled);
+        add(&self.rows, &entry.rows);
+        add(&self.retries, &entry.retries);
+        for (to, from) in self.errors.iter().zip(&entry.errors) {
+            add(to, from);
+        }
+        self.latency.absorb(&entry.latency);
+        if let Some(theirs) = entry.split.get() {
+            let ours = self.split();
+            ours.waited.absorb(&theirs.waited);
+            ours.first_row.absorb(&theirs.first_row);
+            ours.consumer.absorb(&theirs.consumer);
+        }
+    }
+
+    fn split(&self) -> &Split {
+        self.split.get_or_init(Box::default)
+    }
+
+    /// Concurrent executions may be in some of the figures and not yet in others.
+    pub(super) fn read(&self) -> Reading {
+        let read = |counter: &AtomicU64| counter.load(Relaxed);
+        let split = self.split.get();
+        let part = |of: fn(&Split) -> &Histogram| split.map(|split| of(split).read()).unwrap_or_default();
+        Reading {
+            fingerprint: self.fingerprint,
+            text: self.text.clone(),
+            calls: read(&self.calls),
+            errors: std::array::from_fn(|class| read(&self.errors[class])),
+            cancelled: read(&self.cancelled),
+            rows: read(&self.rows),
+            retries: read(&self.retries),
+            latency: self.latency.read(),
+            waited: part(|split| &split.waited),
+            first_row: part(|split| &split.first_row),
+            consumer: part(|split| &split.consumer),
+        }
+    }
+}
+
+fn shortened(mut text: String) -> String {
+    if text.len() > TEXT_BYTES {
+        text.truncate(text.floor_char_boundary(TEXT_BYTES - 3));
+        text.push('…');
+    }
+    text
+}
+
+/// OpenTelemetry's query summary: the operation and its first table.
+fn summary(text: &str) -> String {
+    let mut words = text.split([' ', '(', ')', ',']).filter(|word| !word.is_empty());
+    let operation = words.next().unwrap_or("other");
+    let table = match operation {
+        "update" => words.next(),
+        _ => {
+            words.by_ref().find(|word| matches!(*word, "from" | "into" | "table")).and_then(|_| words.next())
+        }
+    };
+    table.map_or_else(|| operation.to_owned(), |table| format!("{operation} {table}"))
+}
+
+/// Whether a statement in its normal form changes nothing.
+pub(super) fn is_read(text: &str) -> bool {
+    let text = text.trim_start_matches('(');
+    let writes =
+        || text.split([' ', '(']).any(|word| matches!(word, "insert" | "update" | "delete" | "merge"));
+    text.starts_with("select") || text.starts_with("with") && !writes()
+}

@@ -1,0 +1,163 @@
+//! The statements that are known, in bounded memory.
+
+use crate::observe::entry::Entry;
+use crate::observe::fingerprint::Fingerprint;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// Texts longer than this are fingerprinted each time.
+const REMEMBERED_BYTES: usize = 1_024;
+/// One in so many statements gives its place up when there is none left.
+const SWEEP: usize = 16;
+
+/// Keys are hashes, addresses or texts of a program's own: one multiplication eight bytes spreads them.
+#[derive(Default)]
+pub(super) struct Spread(u64);
+
+impl Hasher for Spread {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        words.iter().for_each(|word| self.write_u64(u64::from_le_bytes(*word)));
+        rest.iter().for_each(|&byte| self.write_u64(byte.into()));
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = (self.0.rotate_left(5) ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn write_usize(&mut self, value: usize) {
+        self.write_u64(value as u64);
+    }
+}
+
+type Map<K> = HashMap<K, Arc<Entry>, BuildHasherDefault<Spread>>;
+
+/// Entries by fingerprint, and two short cuts to them: by the address of texts that live for ever, and by text.
+#[derive(Debug)]
+pub(super) struct Table {
+    capacity: usize,
+    entries: RwLock<Map<u64>>,
+    addresses: RwLock<Map<(usize, usize)>>,
+    texts: RwLock<Map<Box<str>>>,
+    other: RwLock<Arc<Entry>>,
+    evicted: AtomicU64,
+}
+
+impl Table {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self {
+            capacity: capacity.max(1),
+            entries: RwLock::default(),
+            addresses: RwLock::default(),
+            texts: RwLock::default(),
+            other: RwLock::new(Arc::new(Entry::other())),
+            evicted: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    pub(super) fn evicted(&self) -> u64 {
+        self.evicted.load(Relaxed)
+    }
+
+    pub(super) fn entries(&self) -> Vec<Arc<Entry>> {
+        read(&self.entries).values().cloned().collect()
+    }
+
+    /// Where the figures of statements go that gave their place up.
+    pub(super) fn other(&self) -> Arc<Entry> {
+        Arc::clone(&read(&self.other))
+    }
+
+    /// The entry of a text that lives as long as the program: its address tells it.
+    pub(super) fn of_static(&self, sql: &'static str) -> Arc<Entry> {
+        let key = (sql.as_ptr().addr(), sql.len());
+        let known = read(&self.addresses).get(&key).filter(|entry| !entry.is_evicted()).cloned();
+        known.unwrap_or_else(|| {
+            let entry = self.of_unknown(sql);
+            let mut addresses = write(&self.addresses);
+            if addresses.len() < self.capacity.saturating_mul(2) && !entry.is_evicted() {
+                addresses.insert(key, Arc::clone(&entry));
+            }
+            entry
+        })
+    }
+
+    /// The entry of a text whose address may be another's next time.
+    pub(super) fn of_text(&self, sql: &str) -> Arc<Entry> {
+        if sql.len() > REMEMBERED_BYTES {
+            return self.of_unknown(sql);
+        }
+        let known = read(&self.texts).get(sql).filter(|entry| !entry.is_evicted()).cloned();
+        known.unwrap_or_else(|| {
+            let entry = self.of_unknown(sql);
+            if read(&self.texts).len() < self.capacity && !entry.is_evicted() {
+                write(&self.texts).insert(sql.into(), Arc::clone(&entry));
+            }
+            entry
+        })
+    }
+
+    fn of_unknown(&self, sql: &str) -> Arc<Entry> {
+        let fingerprint = Fingerprint::of(sql);
+        let key = fingerprint.as_u64();
+        if let Some(entry) = read(&self.entries).get(&key) {
+            return Arc::clone(entry);
+        }
+        let fresh = Arc::new(Entry::new(fingerprint, sql)); // outside the lock: it copies the text
+        let mut entries = write(&self.entries);
+        if entries.len() >= self.capacity && !entries.contains_key(&key) {
+            self.sweep(&mut entries);
+        }
+        Arc::clone(entries.entry(key).or_insert(fresh))
+    }
+
+    /// The least used statements give their places up and count as "other" from now on; what the others did counts half.
+    /// (As `pg_stat_statements` does it.)
+    fn sweep(&self, entries: &mut Map<u64>) {
+        let mut usages: Vec<u64> = entries.values().map(|entry| entry.usage()).collect();
+        let leaving = (usages.len() / SWEEP).max(1);
+        let (_, least, _) = usages.select_nth_unstable(leaving - 1);
+        let (least, mut left, other) = (*least, leaving, self.other());
+        entries.retain(|_, entry| {
+            let goes = left > 0 && entry.usage() <= least;
+            if goes {
+                left -= 1;
+                entry.evict();
+                other.absorb(entry);
+            } else {
+                entry.age();
+            }
+            !goes
+        });
+        self.evicted.fetch_add((leaving - left) as u64, Relaxed);
+        write(&self.addresses).retain(|_, entry| !entry.is_evicted());
+        write(&self.texts).retain(|_, entry| !entry.is_evicted());
+    }
+
+    /// Forgets everything. Executions under way count for what is forgotten.
+    pub(super) fn clear(&self) {
+        write(&self.entries).clear();
+        write(&self.addresses).clear();
+        write(&self.texts).clear();
+        *write(&self.other) = Arc::new(Entry::other());
+        self.evicted.store(0, Relaxed);
+    }
+}
+
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}
