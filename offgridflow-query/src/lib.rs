@@ -86,6 +86,11 @@ pub use observe::{
     By, ErrorCount, Fingerprint, Observation, Observer, ObserverReport, ObserverSnapshot, OverBudget,
     QueryBudget, QueryScope, RepeatedQuery, ScopeReport, StatementStats, normalize,
 };
+#[cfg(feature = "plans")]
+pub use observe::{
+    Explain, ExplainFor, Plan, PlanBudget, PlanDiff, PlanNode, PlanRegression, PlanShape, PlanStats,
+    PlanWatcher, SlowLog, SlowStatement, Slower,
+};
 #[cfg(all(feature = "observe", any(feature = "sqlite", feature = "postgres")))]
 pub use observe::{IsConnection, Observed, Watched};
 pub use pool::{Acquire, Condition, ConnectionPool, Guard, Lane, Lease, PoolStatus};

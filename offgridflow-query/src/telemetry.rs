@@ -112,3 +112,14 @@ pub(crate) fn operation(database: &'static str, summary: &str, failed: Option<&'
         metrics::histogram!("db_client_operation_duration_seconds", &labels).record(took);
     }
 }
+
+/// A statement has a new plan and is slower.
+#[cfg(feature = "plans")]
+pub(crate) fn plan_regressed(statement: &str, times: f64) {
+    #[cfg(feature = "metrics")]
+    metrics::counter!("offgridflow_query_plan_regressions_total").increment(1);
+    #[cfg(feature = "tracing")]
+    tracing::warn!(target: "offgridflow_query", statement, times, "a new plan is slower");
+    #[cfg(not(feature = "tracing"))]
+    let _ = (statement, times);
+}

@@ -9,7 +9,7 @@ use crate::gate::lend::Lender;
 use crate::gate::tidy::Tidy;
 use crate::pool::{Acquire, ConnectionPool, Guard, PoolStatus};
 use sqlx::pool::PoolOptions;
-use sqlx::{Connection, Pool};
+use sqlx::{Connection, Database, Pool};
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
@@ -21,7 +21,7 @@ use tokio::time::Instant;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A database whose driver errors this crate can classify.
-pub trait GateDatabase: Tidy {
+pub trait GateDatabase: Tidy + Database<Arguments: Clone> {
     /// The driver's error in this crate's vocabulary.
     fn cause(error: &sqlx::Error) -> Cause;
 

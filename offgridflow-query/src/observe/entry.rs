@@ -4,9 +4,18 @@ use crate::error::Class;
 use crate::histogram::Histogram;
 use crate::observe::fingerprint::{Fingerprint, normalize};
 use crate::observe::stats::Reading;
+#[cfg(feature = "plans")]
+use crate::observe::{
+    plan::Plan,
+    watch::{Call, Change, History, SlowStatement},
+};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+#[cfg(feature = "plans")]
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+#[cfg(feature = "plans")]
+use std::time::SystemTime;
 
 /// Bytes of normal text kept a statement.
 const TEXT_BYTES: usize = 1_024;
@@ -27,6 +36,10 @@ pub(super) struct Entry {
     split: OnceLock<Box<Split>>, // for statements that an executor watches
     usage: AtomicU64,            // calls, older ones less
     evicted: AtomicBool,
+    #[cfg(feature = "plans")]
+    wanted: AtomicBool, // its plan, of the next execution
+    #[cfg(feature = "plans")]
+    history: Mutex<History>,
 }
 
 /// Parts of the latency, and the wait before it.
@@ -152,6 +165,52 @@ impl Entry {
             waited: part(|split| &split.waited),
             first_row: part(|split| &split.first_row),
             consumer: part(|split| &split.consumer),
+        }
+    }
+}
+
+#[cfg(feature = "plans")]
+impl Entry {
+    fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn typical(&self) -> Option<u64> {
+        self.history().typical()
+    }
+
+    /// One more duration; what changed, if it shows that something did.
+    pub(super) fn note(&self, took: Duration) -> Option<Box<Change>> {
+        match self.history().note(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX)) {
+            Call::Nothing => None,
+            Call::Explain => {
+                self.wanted.store(true, Relaxed);
+                None
+            }
+            Call::Regressed(change) => Some(change),
+        }
+    }
+
+    pub(super) fn takes_want(&self) -> bool {
+        self.wanted.load(Relaxed) && self.wanted.swap(false, Relaxed)
+    }
+
+    pub(super) fn explained(&self, plan: Plan) {
+        self.history().explained(plan);
+    }
+
+    pub(super) fn plan(&self) -> Option<Plan> {
+        self.history().plan().map(|plan| (**plan).clone())
+    }
+
+    pub(super) fn slow(&self, end: End, took: Duration, at: String) -> SlowStatement {
+        SlowStatement {
+            ended: SystemTime::now(),
+            fingerprint: self.fingerprint,
+            text: self.text.clone(),
+            took,
+            error: end.error(),
+            at,
         }
     }
 }

@@ -131,7 +131,10 @@ impl<'c, DB: GateDatabase> Observed<'c, DB> {
     /// Takes the query apart as far as its text, and starts the clock.
     fn begin<'q, E: Execute<'q, DB>>(self, query: E) -> (&'c mut DB::Connection, Asked<E, DB>, Observation) {
         let asked = Asked::new(query);
-        let observation = self.observer.start_at(asked.text(), self.at);
+        let entry = self.observer.entry(asked.text());
+        #[cfg(feature = "plans")]
+        self.observer.inner().want(&entry, asked.text(), || asked.values());
+        let observation = self.observer.begin(entry, self.at);
         if let Some(waited) = self.waited {
             observation.waited(waited);
         }
@@ -207,6 +210,18 @@ impl<E, DB: Database> Asked<E, DB> {
         }
         let (arguments, persistent) = (Some(query.take_arguments()), query.persistent());
         Self::Text { sql: query.sql(), arguments, persistent }
+    }
+
+    /// A copy of its values, unless they are bound to a prepared statement, which does not show them.
+    #[cfg(feature = "plans")]
+    fn values(&self) -> Option<Box<dyn std::any::Any + Send>>
+    where
+        DB: GateDatabase,
+    {
+        match self {
+            Self::Text { arguments: Some(Ok(Some(values))), .. } => Some(Box::new(values.clone())),
+            _ => None,
+        }
     }
 
     fn text(&self) -> &str {

@@ -24,7 +24,7 @@ impl Fingerprint {
     /// The fingerprint of a text. One pass, no allocation, about a nanosecond a byte.
     #[must_use]
     pub fn of(sql: &str) -> Self {
-        let mut hash = Fnv(0xcbf2_9ce4_8422_2325);
+        let mut hash = Fnv::default();
         scan(sql.as_bytes(), &mut hash);
         Self(hash.0)
     }
@@ -68,7 +68,26 @@ trait Sink {
     fn put(&mut self, byte: u8);
 }
 
-struct Fnv(u64);
+pub(super) struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+#[cfg(feature = "plans")]
+impl Fnv {
+    /// A text and its end.
+    pub(super) fn text(&mut self, text: &str) {
+        text.bytes().for_each(|byte| self.put(byte));
+        self.put(0);
+    }
+
+    pub(super) fn value(&self) -> u64 {
+        self.0
+    }
+}
 
 impl Sink for Fnv {
     fn put(&mut self, byte: u8) {

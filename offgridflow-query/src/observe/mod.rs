@@ -8,9 +8,13 @@ mod fingerprint;
 mod layer;
 mod observation;
 mod observer;
+#[cfg(feature = "plans")]
+mod plan;
 mod scope;
 mod stats;
 mod table;
+#[cfg(feature = "plans")]
+mod watch;
 
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use executor::{IsConnection, Observed, Watched};
@@ -19,5 +23,11 @@ pub use fingerprint::{Fingerprint, normalize};
 pub use layer::ObserverLayer;
 pub use observation::Observation;
 pub use observer::Observer;
+#[cfg(feature = "plans")]
+pub use plan::{Plan, PlanDiff, PlanNode, PlanShape};
 pub use scope::{OverBudget, QueryBudget, QueryScope, RepeatedQuery, ScopeReport};
 pub use stats::{By, ErrorCount, ObserverReport, ObserverSnapshot, StatementStats};
+#[cfg(feature = "plans")]
+pub use watch::{
+    Explain, ExplainFor, PlanBudget, PlanRegression, PlanStats, PlanWatcher, SlowLog, SlowStatement, Slower,
+};

@@ -3,6 +3,7 @@
 use crate::error::Class;
 use crate::observe::entry::{End, Entry};
 use crate::observe::observer::Inner;
+use crate::observe::scope::Place;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -13,13 +14,14 @@ use tokio::time::Instant;
 pub struct Observation {
     observer: Arc<Inner>,
     entry: Arc<Entry>,
+    at: Place,
     started: Instant,
     over: bool,
 }
 
 impl Observation {
-    pub(super) fn begin(observer: Arc<Inner>, entry: Arc<Entry>) -> Self {
-        Self { observer, entry, started: Instant::now(), over: false }
+    pub(super) fn begin(observer: Arc<Inner>, entry: Arc<Entry>, at: Place) -> Self {
+        Self { observer, entry, at, started: Instant::now(), over: false }
     }
 
     /// The statement answered, or changed, `rows` rows.
@@ -62,7 +64,7 @@ impl Observation {
     fn end(&mut self, end: End) {
         let took = self.started.elapsed();
         self.over = true;
-        self.observer.over(&self.entry, end, took);
+        self.observer.over(&self.entry, end, took, self.at);
     }
 }
 

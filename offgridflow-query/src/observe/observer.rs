@@ -2,10 +2,16 @@
 
 use crate::error::Class;
 use crate::observe::entry::{End, Entry};
+#[cfg(feature = "plans")]
+use crate::observe::fingerprint::Fingerprint;
 use crate::observe::observation::Observation;
 use crate::observe::scope::{self, Place};
 use crate::observe::stats::{By, ObserverReport, ObserverSnapshot, StatementStats};
 use crate::observe::table::Table;
+#[cfg(feature = "plans")]
+use crate::observe::watch::{SlowLog, SlowRing, SlowStatement, Wanted, Watch};
+#[cfg(feature = "plans")]
+use std::any::Any;
 use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,15 +48,58 @@ pub struct Observer {
 pub(super) struct Inner {
     database: &'static str,
     table: Table,
+    #[cfg(feature = "plans")]
+    pub(super) watch: Watch,
+    #[cfg(feature = "plans")]
+    slow: Option<SlowRing>,
 }
 
 impl Inner {
-    pub(super) fn over(&self, entry: &Entry, end: End, took: Duration) {
+    pub(super) fn over(&self, entry: &Entry, end: End, took: Duration, at: Place) {
+        #[cfg(feature = "plans")]
+        self.look(entry, end, took, at);
+        #[cfg(not(feature = "plans"))]
+        let _ = at;
         match entry.is_evicted() {
             false => entry.over(end, took),
             true => self.table.other().over(end, took),
         }
         crate::telemetry::operation(self.database, &entry.summary, end.error(), took);
+    }
+}
+
+#[cfg(feature = "plans")]
+impl Inner {
+    pub(super) fn entry_of(&self, statement: Fingerprint) -> Option<Arc<Entry>> {
+        self.table.get(statement)
+    }
+
+    /// What an execution says about its statement: slow, in need of a look at its plan, slower than with the plan before.
+    fn look(&self, entry: &Entry, end: End, took: Duration, at: Place) {
+        if !self.watch.is_active() && self.slow.is_none() {
+            return;
+        }
+        self.watch.took(took);
+        if let Some(slow) = self.slow.as_ref().filter(|slow| slow.log.is_slow(took, entry.typical())) {
+            slow.push(entry.slow(end, took, at.to_string()));
+        }
+        if let End::Answered(_) = end
+            && let Some(change) = entry.note(took)
+        {
+            self.watch.regressed(entry, *change);
+        }
+    }
+
+    /// Asks for the plan of a statement that wants one; `values` are those of the execution that begins.
+    pub(super) fn want(
+        &self,
+        entry: &Arc<Entry>,
+        sql: &str,
+        values: impl FnOnce() -> Option<Box<dyn Any + Send>>,
+    ) {
+        if self.watch.is_active() && entry.takes_want() {
+            self.watch.want(Wanted { entry: Arc::clone(entry), sql: sql.into(), values: values() });
+        }
     }
 }
 
@@ -64,7 +113,40 @@ impl Observer {
     /// An observer for `statements` statements, at least one.
     #[must_use]
     pub fn with_capacity(database: &'static str, statements: usize) -> Self {
-        Self { inner: Arc::new(Inner { database, table: Table::new(statements) }) }
+        let inner = Inner {
+            database,
+            table: Table::new(statements),
+            #[cfg(feature = "plans")]
+            watch: Watch::default(),
+            #[cfg(feature = "plans")]
+            slow: None,
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The same settings, with nothing seen yet, and with a log of slow executions.
+    #[cfg(feature = "plans")]
+    #[must_use]
+    pub fn with_slow_log(&self, log: SlowLog) -> Self {
+        let inner = Inner {
+            database: self.inner.database,
+            table: Table::new(self.inner.table.capacity()),
+            watch: Watch::default(),
+            slow: Some(SlowRing::new(log)),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The latest slow executions, the latest first; none without a log.
+    #[cfg(feature = "plans")]
+    #[must_use]
+    pub fn slow_statements(&self) -> Vec<SlowStatement> {
+        self.inner.slow.as_ref().map(SlowRing::read).unwrap_or_default()
+    }
+
+    #[cfg(feature = "plans")]
+    pub(super) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
     }
 
     /// Runs `work` and counts it under `sql`. The value's rows are not counted; see [`time_rows`](Self::time_rows).
@@ -96,7 +178,7 @@ impl Observer {
     ) -> impl Future<Output = Result<T, E>> {
         let at = Location::caller();
         async move {
-            let observation = self.observe(self.inner.table.of_static(sql), at.into());
+            let observation = self.observe(self.inner.table.of_static(sql), sql, at.into());
             let result = work.await;
             match &result {
                 Ok(value) => observation.succeeded(rows(value)),
@@ -109,7 +191,7 @@ impl Observer {
     /// Starts the clock for a text that lives as long as the program.
     #[track_caller]
     pub fn start(&self, sql: &'static str) -> Observation {
-        self.observe(self.inner.table.of_static(sql), Location::caller().into())
+        self.observe(self.inner.table.of_static(sql), sql, Location::caller().into())
     }
 
     /// Starts the clock for a text that was built at run time.
@@ -118,13 +200,27 @@ impl Observer {
         self.start_at(sql, Location::caller().into())
     }
 
-    pub(super) fn start_at(&self, sql: &str, at: Place) -> Observation {
-        self.observe(self.inner.table.of_text(sql), at)
+    fn start_at(&self, sql: &str, at: Place) -> Observation {
+        self.observe(self.inner.table.of_text(sql), sql, at)
     }
 
-    fn observe(&self, entry: Arc<Entry>, at: Place) -> Observation {
+    fn observe(&self, entry: Arc<Entry>, sql: &str, at: Place) -> Observation {
+        #[cfg(feature = "plans")]
+        self.inner.want(&entry, sql, || None);
+        #[cfg(not(feature = "plans"))]
+        let _ = sql;
+        self.begin(entry, at)
+    }
+
+    /// The entry of a text for an execution that asks for its plan itself.
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    pub(super) fn entry(&self, sql: &str) -> Arc<Entry> {
+        self.inner.table.of_text(sql)
+    }
+
+    pub(super) fn begin(&self, entry: Arc<Entry>, at: Place) -> Observation {
         scope::note(entry.fingerprint, &entry.text, at);
-        Observation::begin(Arc::clone(&self.inner), entry)
+        Observation::begin(Arc::clone(&self.inner), entry, at)
     }
 
     /// Counts an execution that somebody else timed, for `scope` where it has one.
@@ -141,7 +237,9 @@ impl Observer {
         if let Some(scope) = scope {
             scope.note_all(entry.fingerprint, &entry.text, at);
         }
-        self.inner.over(&entry, End::Answered(entry.rows_of(answered, changed)), took);
+        #[cfg(feature = "plans")]
+        self.inner.want(&entry, sql, || None);
+        self.inner.over(&entry, End::Answered(entry.rows_of(answered, changed)), took, at);
     }
 
     /// Every figure as of now, to be compared with another time's.
@@ -171,5 +269,9 @@ impl Observer {
     /// Forgets every statement. Executions that are under way are not counted when they end.
     pub fn reset(&self) {
         self.inner.table.clear();
+        #[cfg(feature = "plans")]
+        if let Some(slow) = &self.inner.slow {
+            slow.clear();
+        }
     }
 }

@@ -73,6 +73,11 @@ impl Table {
         read(&self.entries).values().cloned().collect()
     }
 
+    #[cfg(feature = "plans")]
+    pub(super) fn get(&self, statement: Fingerprint) -> Option<Arc<Entry>> {
+        read(&self.entries).get(&statement.as_u64()).cloned()
+    }
+
     /// Where the figures of statements go that gave their place up.
     pub(super) fn other(&self) -> Arc<Entry> {
         Arc::clone(&read(&self.other))

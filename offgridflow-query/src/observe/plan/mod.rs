@@ -1,0 +1,146 @@
+//! How a database means to answer a statement, one tree for every database.
+
+mod diff;
+#[cfg(feature = "postgres")]
+pub(crate) mod postgres;
+#[cfg(feature = "sqlite")]
+pub(crate) mod sqlite;
+
+pub use diff::PlanDiff;
+
+use crate::observe::fingerprint::Fnv;
+use std::fmt;
+
+/// How a database means to answer a statement.
+///
+/// Displayed as an indented tree. Conditions are kept without their values.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Plan {
+    /// The step that answers.
+    pub root: PlanNode,
+    /// What makes two plans the same: steps, tables, indices and joins; not costs, conditions or values.
+    pub shape: PlanShape,
+}
+
+/// One step of a plan, and those that it takes its rows from.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct PlanNode {
+    /// What is done, in the database's words: `Seq Scan`, `Hash Join (Left)`; `SCAN`, `SEARCH`.
+    pub operation: String,
+    /// The table, or what SQLite calls it in this statement (its alias).
+    pub relation: Option<String>,
+    /// The index.
+    pub index: Option<String>,
+    /// Conditions, keys and orders by their name (`Filter`, `Index Cond`, `Sort Key`), with `?` for values.
+    pub conditions: Vec<(String, String)>,
+    /// Rows that the planner expects from this step, a loop (PostgreSQL).
+    pub rows: Option<f64>,
+    /// Cost until the last row, in the planner's own unit (PostgreSQL).
+    pub cost: Option<f64>,
+    /// Where the rows come from.
+    pub children: Vec<PlanNode>,
+}
+
+/// The 64-bit identity of what a plan does. Stable between runs; a new version of a database may name its steps anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PlanShape(u64);
+
+impl fmt::Display for PlanShape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for PlanShape {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Plan {
+    pub(crate) fn new(root: PlanNode) -> Self {
+        let mut hash = Fnv::default();
+        root.hash(&mut hash);
+        Self { root, shape: PlanShape(hash.value()) }
+    }
+
+    /// Every step, the answering one first.
+    pub fn nodes(&self) -> impl Iterator<Item = &PlanNode> {
+        let mut open = vec![&self.root];
+        std::iter::from_fn(move || {
+            let node = open.pop()?;
+            open.extend(node.children.iter().rev());
+            Some(node)
+        })
+    }
+
+    /// Whether a step uses the index called so.
+    #[must_use]
+    pub fn uses(&self, index: &str) -> bool {
+        self.nodes().any(|node| node.index.as_deref() == Some(index))
+    }
+
+    /// What changed from `self` to `later`.
+    #[must_use]
+    pub fn diff(&self, later: &Self) -> PlanDiff {
+        PlanDiff::new(self, later)
+    }
+
+    /// One line a step, indented.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        self.root.write(0, &mut lines);
+        lines
+    }
+}
+
+impl PlanNode {
+    fn hash(&self, hash: &mut Fnv) {
+        for part in [Some(&self.operation), self.relation.as_ref(), self.index.as_ref()] {
+            hash.text(part.map_or("", String::as_str));
+        }
+        for child in &self.children {
+            child.hash(hash);
+        }
+        hash.text(")");
+    }
+
+    fn write(&self, depth: usize, lines: &mut Vec<String>) {
+        lines.push(format!("{}{self}", "  ".repeat(depth)));
+        for child in &self.children {
+            child.write(depth + 1, lines);
+        }
+    }
+
+    /// The condition called so.
+    pub(crate) fn condition(&self, name: &str) -> Option<&str> {
+        self.conditions.iter().find(|(called, _)| called == name).map(|(_, text)| text.as_str())
+    }
+}
+
+impl fmt::Display for PlanNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.operation)?;
+        if let Some(relation) = &self.relation {
+            write!(f, " on {relation}")?;
+        }
+        if let Some(index) = &self.index {
+            write!(f, " using {index}")?;
+        }
+        for (name, text) in &self.conditions {
+            write!(f, "; {name}: {text}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.lines().join("\n"))
+    }
+}

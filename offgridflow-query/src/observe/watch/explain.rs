@@ -1,0 +1,160 @@
+//! Asking a database how it would answer a statement.
+
+use crate::backend::built;
+use crate::error::{Cause, Class};
+use crate::gate::GateDatabase;
+use crate::observe::fingerprint::normalize;
+use crate::observe::plan::Plan;
+use sqlx::{Executor, Row as _};
+use std::future::Future;
+
+/// For which values a plan is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum ExplainFor {
+    /// The values of one execution, where they are at hand; else as [`AnyValues`](Self::AnyValues).
+    #[default]
+    ItsValues,
+    /// Any values: PostgreSQL's generic plan. SQLite has only this.
+    AnyValues,
+}
+
+/// A database that can be asked for plans.
+pub trait Explain: GateDatabase {
+    /// Asks how `sql` would be answered, without running it, in a read-only transaction under time limits (100 ms for locks, 1 s in all).
+    ///
+    /// # Errors
+    /// [`Class::Schema`] for what has no plan (several statements at once, DDL); else the database's refusal. The connection is then in
+    /// no transaction, unless the class is [`Class::Connection`].
+    fn explain(
+        conn: &mut Self::Connection,
+        sql: &str,
+        values: Option<Self::Arguments>,
+        what: ExplainFor,
+    ) -> impl Future<Output = Result<Plan, Cause>> + Send;
+}
+
+const WITH_PLANS: [&str; 7] = ["select", "insert", "update", "delete", "with", "values", "merge"];
+
+/// The statement alone, without its final semicolon, if it has a plan.
+fn single(sql: &str) -> Result<&str, Cause> {
+    let refuse = |why: &str| Err(Cause::new(Class::Schema, why.to_owned()));
+    let normal = normalize(sql);
+    let first = normal.trim_start_matches('(').split([' ', '(']).next().unwrap_or_default();
+    if !WITH_PLANS.contains(&first) {
+        return refuse("only SELECT, INSERT, UPDATE, DELETE, MERGE and VALUES have a plan");
+    }
+    // A semicolon within quotes is refused as well: better no plan than a second statement.
+    if normal.trim_end_matches(';').contains(';') {
+        return refuse("several statements at once have no plan");
+    }
+    // Behind a comment that ends the text, whatever follows would be part of it: the semicolon stays then.
+    Ok(sql.trim_end().trim_end_matches(';'))
+}
+
+#[cfg(feature = "postgres")]
+impl Explain for sqlx::Postgres {
+    async fn explain(
+        conn: &mut sqlx::PgConnection,
+        sql: &str,
+        values: Option<sqlx::postgres::PgArguments>,
+        what: ExplainFor,
+    ) -> Result<Plan, Cause> {
+        let sql = single(sql)?;
+        let cause = |error: sqlx::Error| Self::cause(&error);
+        conn.execute("BEGIN READ ONLY; SET LOCAL lock_timeout = '100ms'; SET LOCAL statement_timeout = '1s'")
+            .await
+            .map_err(cause)?;
+        let values = values.filter(|_| what == ExplainFor::ItsValues);
+        let answer = match values {
+            Some(values) => postgres::custom(conn, sql, values).await,
+            None => postgres::generic(conn, sql).await,
+        };
+        conn.execute("ROLLBACK").await.map_err(|error| Cause::new(Class::Connection, error.to_string()))?;
+        let json = answer.map_err(cause)?;
+        crate::observe::plan::postgres::parse(&json)
+            .map_err(|error| Cause::new(Class::Other, format!("cannot read the plan: {error}")))
+    }
+}
+
+#[cfg(feature = "postgres")]
+mod postgres {
+    use super::{Executor, built};
+    use sqlx::Row as _;
+    use sqlx::postgres::{PgArguments, PgConnection, PgRow};
+
+    const STATEMENT: &str = "offgridflow_explained";
+
+    pub(super) async fn custom(
+        conn: &mut PgConnection,
+        sql: &str,
+        values: PgArguments,
+    ) -> Result<String, sqlx::Error> {
+        let asked =
+            sqlx::query_with(built(format!("EXPLAIN (FORMAT JSON) {sql}\n")), values).persistent(false);
+        text(&conn.fetch_one(asked).await?)
+    }
+
+    /// A plan for any values, of what was prepared for it: as old as PostgreSQL 12.
+    pub(super) async fn generic(conn: &mut PgConnection, sql: &str) -> Result<String, sqlx::Error> {
+        let places = super::places(sql);
+        if places == 0 {
+            return text(
+                &conn.fetch_one(sqlx::raw_sql(built(format!("EXPLAIN (FORMAT JSON) {sql}\n")))).await?,
+            );
+        }
+        let nulls = vec!["NULL"; places].join(", ");
+        conn.execute(sqlx::raw_sql(built(format!("PREPARE {STATEMENT} AS {sql}\n")))).await?;
+        let asked = format!(
+            "SET LOCAL plan_cache_mode = force_generic_plan; EXPLAIN (FORMAT JSON) EXECUTE {STATEMENT} ({nulls})"
+        );
+        let answer = conn.fetch_one(sqlx::raw_sql(built(asked))).await;
+        // Prepared statements are no part of a transaction; where that failed, only a rollback first lets it go.
+        conn.execute(sqlx::raw_sql(built(format!("ROLLBACK; DEALLOCATE {STATEMENT}; BEGIN")))).await?;
+        text(&answer?)
+    }
+
+    /// JSON in the binary format is its text.
+    fn text(row: &PgRow) -> Result<String, sqlx::Error> {
+        row.try_get_unchecked(0)
+    }
+}
+
+/// The highest number of a `$n` outside strings and comments. Counts those inside dollar quotes as well, which only adds NULLs.
+#[cfg(feature = "postgres")]
+fn places(sql: &str) -> usize {
+    let (mut rest, mut most) = (sql, 0);
+    while let Some(at) = rest.find(['$', '\'', '-', '/']) {
+        let (tail, skip) = (&rest[at..], 1);
+        rest = match tail.as_bytes() {
+            [b'\'', ..] => tail[1..].split_once('\'').map_or("", |(_, after)| after),
+            [b'-', b'-', ..] => tail.split_once('\n').map_or("", |(_, after)| after),
+            [b'/', b'*', ..] => tail.split_once("*/").map_or("", |(_, after)| after),
+            [b'$', ..] => {
+                let digits = tail[1..].bytes().take_while(u8::is_ascii_digit).count();
+                most = most.max(tail[1..=digits].parse().unwrap_or(0));
+                &tail[1 + digits..]
+            }
+            _ => &tail[skip..],
+        };
+    }
+    most
+}
+
+#[cfg(feature = "sqlite")]
+impl Explain for sqlx::Sqlite {
+    async fn explain(
+        conn: &mut sqlx::SqliteConnection,
+        sql: &str,
+        _: Option<sqlx::sqlite::SqliteArguments>,
+        _: ExplainFor,
+    ) -> Result<Plan, Cause> {
+        let asked = built(format!("EXPLAIN QUERY PLAN {}\n", single(sql)?));
+        // A plan is made of the schema that the connection remembers, and only what is run looks whether it still holds.
+        conn.execute("SELECT 1 FROM sqlite_schema LIMIT 1").await.map_err(|error| Self::cause(&error))?;
+        let rows = conn.fetch_all(sqlx::raw_sql(asked)).await.map_err(|error| Self::cause(&error))?;
+        let line = |row: &sqlx::sqlite::SqliteRow| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(3)?));
+        let lines: Result<Vec<_>, sqlx::Error> = rows.iter().map(line).collect();
+        Ok(crate::observe::plan::sqlite::parse(&lines.map_err(|error| Self::cause(&error))?))
+    }
+}

@@ -1,0 +1,17 @@
+//! Slow statements, their plans, and plans that became slower.
+
+mod budget;
+mod explain;
+mod history;
+mod ranks;
+mod slow;
+mod watcher;
+
+pub use budget::PlanBudget;
+pub use explain::{Explain, ExplainFor};
+pub(super) use history::{Call, Change, History};
+pub use ranks::Slower;
+pub(super) use slow::SlowRing;
+pub use slow::{SlowLog, SlowStatement};
+pub use watcher::{PlanRegression, PlanStats, PlanWatcher};
+pub(super) use watcher::{Wanted, Watch};

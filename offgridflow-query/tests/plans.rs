@@ -1,0 +1,249 @@
+//! Plans are captured without touching anybody's statement, and one that became slower is told.
+#![cfg(all(feature = "postgres", feature = "sqlite", feature = "plans"))]
+
+use offgridflow_query::{
+    Acquire, Class, ConnectionPool, Explain, ExplainFor, GateConfig, Observer, PgGate, PlanBudget, SlowLog,
+    SqliteGate,
+};
+use sqlx::{AssertSqlSafe, Executor, Postgres, Sqlite};
+use std::time::Duration;
+
+const ROWS: &str = "CREATE TABLE readings (id INTEGER PRIMARY KEY, site INTEGER NOT NULL, kwh REAL NOT NULL)";
+const BY_SITE: &str = "SELECT count(*) FROM readings WHERE site = $1";
+
+fn postgres(name: &str) -> (PgGate, testkit::Database) {
+    let database = testkit::postgres().create_database(name).unwrap();
+    (
+        PgGate::from_url(&database.url(), GateConfig { max_open: 3, ..GateConfig::default() }).unwrap(),
+        database,
+    )
+}
+
+fn sqlite() -> (SqliteGate, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", dir.path().join("plans.db").display());
+    (SqliteGate::from_url(&url, GateConfig::default()).unwrap(), dir)
+}
+
+macro_rules! run {
+    ($gate:expr, $($sql:expr),+) => {{
+        let mut conn = $gate.acquire(Acquire::default()).await.unwrap();
+        $(conn.execute(AssertSqlSafe($sql)).await.unwrap();)+
+    }};
+}
+
+/// Asks by site so many times; how many executions went by until a regression was told.
+macro_rules! ask {
+    ($gate:expr, $observer:expr, $times:expr) => {{
+        let mut found = None;
+        for n in 0..$times {
+            let mut conn = $observer.acquire(&$gate, Acquire::default()).await.unwrap();
+            let (rows,): (i64,) =
+                sqlx::query_as(BY_SITE).bind(i64::from(n % 50)).fetch_one(conn.on()).await.unwrap();
+            assert_eq!(rows, 40);
+            drop(conn);
+            tokio::task::yield_now().await;
+            if found.is_none() && !$observer.plan_regressions().is_empty() {
+                found = Some(n + 1);
+            }
+        }
+        found
+    }};
+}
+
+macro_rules! an_index_that_is_dropped_is_told {
+    ($gate:expr, $observer:expr) => {{
+        let (gate, observer) = ($gate, $observer);
+        run!(gate, "CREATE INDEX readings_site ON readings (site)");
+        let _watcher = observer.watch_plans(gate.clone(), PlanBudget::default());
+        assert_eq!(ask!(gate, observer, 100), None);
+        while observer.plan_stats().captured == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(ask!(gate, observer, 100), None, "nothing changed");
+        run!(gate, "DROP INDEX readings_site");
+        let told = ask!(gate, observer, 30);
+        let found = observer.plan_regressions();
+        let [regression] = &found[..] else { panic!("{found:?}; {:?}", observer.plan_stats()) };
+        assert!(told.is_some_and(|n| n <= 30), "{told:?}");
+        assert!(regression.before.uses("readings_site") && !regression.after.uses("readings_site"));
+        assert!(regression.slower.times >= 2.0 && regression.slower.p < 0.01, "{regression:?}");
+        assert!(regression.diff.to_string().contains("readings_site"), "{}", regression.diff);
+        assert!(regression.text.contains("where site = ?") && !format!("{regression:?}").contains("$1"));
+        regression.clone()
+    }};
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_index_that_is_dropped_on_postgresql_is_told_within_thirty_executions() {
+    let (gate, _database) = postgres("dropped");
+    run!(
+        gate,
+        ROWS,
+        "INSERT INTO readings SELECT n, n % 2500, n FROM generate_series(1, 100000) AS n",
+        "ANALYZE readings"
+    );
+    let regression = an_index_that_is_dropped_is_told!(gate, Observer::new("postgresql"));
+    assert!(
+        regression.after.to_string().contains("Seq Scan on readings; Filter: (site = "),
+        "{}",
+        regression.after
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_index_that_is_dropped_on_sqlite_is_told_within_thirty_executions() {
+    let (gate, _dir) = sqlite();
+    run!(
+        gate,
+        ROWS,
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) INSERT INTO readings SELECT i, i % 2500, i FROM n"
+    );
+    let regression = an_index_that_is_dropped_is_told!(gate, Observer::new("sqlite"));
+    assert_eq!(regression.after.to_string(), "QUERY PLAN\n  SCAN on readings");
+}
+
+#[tokio::test]
+async fn a_plan_is_made_for_its_values_or_for_any() {
+    let (gate, _database) = postgres("values");
+    // One site has all rows but one: its plan is a scan, everybody else's an index.
+    run!(
+        gate,
+        ROWS,
+        "INSERT INTO readings SELECT n, CASE n WHEN 1 THEN 2 ELSE 1 END, n FROM generate_series(1, 20000) AS n",
+        "CREATE INDEX readings_site ON readings (site)",
+        "ANALYZE readings"
+    );
+    let mut conn = gate.acquire(Acquire::default()).await.unwrap();
+    let sql = "SELECT kwh FROM readings WHERE site = $1";
+    for (site, indexed) in [(1i32, false), (2, true)] {
+        let mut values = sqlx::postgres::PgArguments::default();
+        sqlx::Arguments::add(&mut values, site).unwrap();
+        let plan = Postgres::explain(&mut conn, sql, Some(values), ExplainFor::ItsValues).await.unwrap();
+        assert_eq!(plan.uses("readings_site"), indexed, "site {site}:\n{plan}");
+        assert!(!plan.to_string().contains("site = 1") && plan.root.cost.is_some());
+    }
+    let any = Postgres::explain(&mut conn, sql, None, ExplainFor::ItsValues).await.unwrap();
+    let twice = Postgres::explain(&mut conn, sql, None, ExplainFor::AnyValues).await.unwrap();
+    assert_eq!(any.shape, twice.shape, "the name of what was prepared is free again");
+}
+
+/// Nothing is run, nothing hangs, and the connection is as it was.
+#[tokio::test]
+async fn what_has_no_plan_is_refused_and_the_connection_is_whole() {
+    let (gate, database) = postgres("refused");
+    run!(gate, ROWS, "INSERT INTO readings VALUES (1, 1, 1)");
+    let mut conn = gate.acquire(Acquire::default()).await.unwrap();
+    let long = format!("SELECT '{}' FROM readings -- {}", "x".repeat(1 << 20), "y".repeat(100));
+    let cases: [(&str, Result<(), Class>); 14] = [
+        ("DROP TABLE readings", Err(Class::Schema)),
+        ("SELECT 1; DELETE FROM readings", Err(Class::Schema)),
+        ("(ANALYZE) DELETE FROM readings", Err(Class::Schema)),
+        ("ANALYZE DELETE FROM readings", Err(Class::Schema)),
+        ("", Err(Class::Schema)),
+        (";;;", Err(Class::Schema)),
+        ("SELECT FROM WHERE", Err(Class::Schema)),
+        ("SELECT a FROM nowhere", Err(Class::Schema)),
+        ("SELECT kwh FROM readings WHERE site = $1 AND kwh > $2;", Ok(())),
+        ("DELETE FROM readings", Ok(())),
+        ("INSERT INTO readings VALUES ($1, $2, $3) -- the last words", Ok(())),
+        ("SELECT $$;$$ FROM readings", Ok(())),
+        ("WITH gone AS (DELETE FROM readings RETURNING id) SELECT count(*) FROM gone", Ok(())),
+        (&long, Ok(())),
+    ];
+    for (sql, expected) in cases {
+        let got = Postgres::explain(&mut conn, sql, None, ExplainFor::ItsValues).await;
+        let got = got.map(drop).map_err(|cause| cause.class());
+        assert_eq!(got, expected, "{}", &sql[..sql.len().min(60)]);
+    }
+    let locks = PgGate::from_url(&database.url(), GateConfig::default()).unwrap();
+    let mut locks = locks.acquire(Acquire::default()).await.unwrap();
+    locks.execute("BEGIN; LOCK TABLE readings").await.unwrap();
+    let locked = Postgres::explain(&mut conn, "SELECT id FROM readings", None, ExplainFor::ItsValues).await;
+    assert_eq!(locked.unwrap_err().class(), Class::Contention, "a table under lock is not waited for");
+    locks.execute("ROLLBACK").await.unwrap();
+    let mut times = Vec::new();
+    for _ in 0..2 {
+        let (rows, began): (i64, String) =
+            sqlx::query_as("SELECT count(*), now()::text FROM readings").fetch_one(&mut *conn).await.unwrap();
+        assert_eq!(rows, 1, "nothing was deleted");
+        times.push(began);
+    }
+    assert_ne!(times[0], times[1], "each in a transaction of its own: none is open");
+}
+
+#[tokio::test]
+async fn sqlite_refuses_the_same_and_runs_nothing() {
+    let (gate, _dir) = sqlite();
+    run!(gate, ROWS, "INSERT INTO readings VALUES (1, 1, 1)");
+    let mut conn = gate.acquire(Acquire::default()).await.unwrap();
+    for sql in ["DROP TABLE readings", "SELECT 1; DELETE FROM readings", "SELECT a FROM nowhere", "VACUUM"] {
+        let refused = Sqlite::explain(&mut conn, sql, None, ExplainFor::ItsValues).await;
+        assert_eq!(refused.unwrap_err().class(), Class::Schema, "{sql}");
+    }
+    let plan = Sqlite::explain(&mut conn, "DELETE FROM readings WHERE id = ?", None, ExplainFor::ItsValues)
+        .await
+        .unwrap();
+    assert!(plan.to_string().contains("SEARCH (INTEGER PRIMARY KEY) on readings; by: rowid=?"), "{plan}");
+    let (rows,): (i64,) =
+        sqlx::query_as("SELECT count(*) FROM readings").fetch_one(&mut *conn).await.unwrap();
+    assert_eq!(rows, 1);
+}
+
+#[tokio::test]
+async fn a_watcher_that_is_dropped_asks_no_more_and_refusals_are_counted() {
+    let (gate, _dir) = sqlite();
+    let observer = Observer::new("sqlite");
+    let watcher = observer.watch_plans(gate.clone(), PlanBudget::default());
+    let pragma = |observer: Observer| {
+        let gate = gate.clone();
+        async move {
+            for _ in 0..40 {
+                let mut conn = gate.acquire(Acquire::default()).await.unwrap();
+                sqlx::query("PRAGMA user_version").fetch_all(observer.on(&mut *conn)).await.unwrap();
+            }
+        }
+    };
+    pragma(observer.clone()).await;
+    while observer.plan_stats().refused == 0 {
+        tokio::task::yield_now().await;
+    }
+    drop(watcher);
+    let stats = observer.plan_stats();
+    pragma(observer.clone()).await;
+    assert_eq!(observer.plan_stats(), stats);
+    assert_eq!(observer.report().statements[0].calls, 80, "nobody's statement failed for it");
+}
+
+#[tokio::test]
+async fn slow_statements_are_kept_without_their_values() {
+    let (gate, _dir) = sqlite();
+    let log = SlowLog::over(Duration::from_secs(3_600)).keep(2);
+    let (never, observer) = (
+        Observer::new("sqlite").with_slow_log(log),
+        Observer::new("sqlite").with_slow_log(log.or_times_typical(20.0)),
+    );
+    let ask = |rows: i64, secret: &'static str| {
+        let (gate, observer, never) = (gate.clone(), observer.clone(), never.clone());
+        async move {
+            let mut conn = gate.acquire(Acquire::default()).await.unwrap();
+            let text = format!(
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows}) SELECT count(*) FROM n WHERE '{secret}' <> ''"
+            );
+            sqlx::query(AssertSqlSafe(text.clone())).fetch_all(never.on(&mut *conn)).await.unwrap();
+            sqlx::query(AssertSqlSafe(text)).fetch_all(observer.on(&mut *conn)).await.unwrap();
+        }
+    };
+    for _ in 0..20 {
+        ask(1, "hunter2").await;
+    }
+    for _ in 0..3 {
+        ask(400_000, "hunter2").await;
+    }
+    assert!(never.slow_statements().is_empty());
+    let slow = observer.slow_statements();
+    assert_eq!(slow.len(), 2, "the latest two: {slow:?}");
+    assert!(slow.iter().all(|one| one.took > Duration::from_millis(5)), "{slow:?}");
+    assert!(slow[0].ended >= slow[1].ended && slow[0].at.contains("plans.rs"), "{slow:?}");
+    assert!(slow[0].text.contains("where i < ?") && !format!("{slow:?}").contains("hunter2"), "{slow:?}");
+}
