@@ -81,6 +81,10 @@ pub use loader::{LoadError, Loader};
 pub use memory::{MemoryConnection, MemoryPool, Stored};
 #[cfg(feature = "layer")]
 pub use observe::ObserverLayer;
+#[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
+pub use observe::{
+    AdviceLimits, Advisor, IdleIndex, IdleReason, IndexAdvice, IndexVerdict, TryIndex, WriteCost,
+};
 #[cfg(feature = "observe")]
 pub use observe::{
     By, ErrorCount, Fingerprint, Observation, Observer, ObserverReport, ObserverSnapshot, OverBudget,

@@ -1,5 +1,7 @@
 //! What ran, how often, and how long it took.
 
+#[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
+mod advise;
 mod entry;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod executor;
@@ -16,6 +18,10 @@ mod table;
 #[cfg(feature = "plans")]
 mod watch;
 
+#[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
+pub use advise::{
+    AdviceLimits, Advisor, IdleIndex, IdleReason, IndexAdvice, IndexVerdict, TryIndex, WriteCost,
+};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use executor::{IsConnection, Observed, Watched};
 pub use fingerprint::{Fingerprint, normalize};

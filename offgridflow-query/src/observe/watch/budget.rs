@@ -4,7 +4,6 @@ use std::time::Duration;
 
 /// What looking may cost: at most so many questions a second on average, and a share of the time that statements took.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[non_exhaustive]
 pub struct PlanBudget {
     /// Questions a second, on average; ten may come at once. Default: 1.
     pub per_second: f64,

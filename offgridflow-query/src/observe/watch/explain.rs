@@ -61,57 +61,82 @@ impl Explain for sqlx::Postgres {
         what: ExplainFor,
     ) -> Result<Plan, Cause> {
         let sql = single(sql)?;
-        let cause = |error: sqlx::Error| Self::cause(&error);
-        conn.execute("BEGIN READ ONLY; SET LOCAL lock_timeout = '100ms'; SET LOCAL statement_timeout = '1s'")
-            .await
-            .map_err(cause)?;
+        let begin = "BEGIN READ ONLY; SET LOCAL lock_timeout = '100ms'; SET LOCAL statement_timeout = '1s'";
+        conn.execute(begin).await.map_err(|error| Self::cause(&error))?;
         let values = values.filter(|_| what == ExplainFor::ItsValues);
-        let answer = match values {
-            Some(values) => postgres::custom(conn, sql, values).await,
-            None => postgres::generic(conn, sql).await,
-        };
+        let answer = postgres::ask(conn, sql, values).await;
         conn.execute("ROLLBACK").await.map_err(|error| Cause::new(Class::Connection, error.to_string()))?;
-        let json = answer.map_err(cause)?;
-        crate::observe::plan::postgres::parse(&json)
-            .map_err(|error| Cause::new(Class::Other, format!("cannot read the plan: {error}")))
+        postgres::read(answer)
     }
+}
+
+/// The same in the transaction that the connection is in, for PostgreSQL.
+#[cfg(feature = "postgres")]
+pub(crate) async fn explain_here(
+    conn: &mut sqlx::PgConnection,
+    sql: &str,
+    values: Option<sqlx::postgres::PgArguments>,
+) -> Result<Plan, Cause> {
+    postgres::read(postgres::ask(conn, single(sql)?, values).await)
 }
 
 #[cfg(feature = "postgres")]
 mod postgres {
-    use super::{Executor, built};
-    use sqlx::Row as _;
+    use super::{Cause, Class, Executor, GateDatabase, Plan, built};
     use sqlx::postgres::{PgArguments, PgConnection, PgRow};
+    use sqlx::{Postgres, Row as _};
 
     const STATEMENT: &str = "offgridflow_explained";
 
-    pub(super) async fn custom(
+    pub(super) async fn ask(
         conn: &mut PgConnection,
         sql: &str,
-        values: PgArguments,
+        values: Option<PgArguments>,
     ) -> Result<String, sqlx::Error> {
-        let asked =
-            sqlx::query_with(built(format!("EXPLAIN (FORMAT JSON) {sql}\n")), values).persistent(false);
-        text(&conn.fetch_one(asked).await?)
+        match values {
+            Some(values) => {
+                let asked = sqlx::query_with(built(format!("EXPLAIN (FORMAT JSON) {sql}\n")), values)
+                    .persistent(false);
+                text(&conn.fetch_one(asked).await?)
+            }
+            None => generic(conn, sql).await,
+        }
     }
 
-    /// A plan for any values, of what was prepared for it: as old as PostgreSQL 12.
-    pub(super) async fn generic(conn: &mut PgConnection, sql: &str) -> Result<String, sqlx::Error> {
+    pub(super) fn read(answer: Result<String, sqlx::Error>) -> Result<Plan, Cause> {
+        let json = answer.map_err(|error| Postgres::cause(&error))?;
+        let unread = |error| Cause::new(Class::Other, format!("cannot read the plan: {error}"));
+        crate::observe::plan::postgres::parse(&json).map_err(unread)
+    }
+
+    /// A plan for any values, of what was prepared for it: as old as PostgreSQL 12. What is prepared is no part of a transaction, and in one
+    /// that failed it cannot be let go: a leftover of an earlier question goes first.
+    async fn generic(conn: &mut PgConnection, sql: &str) -> Result<String, sqlx::Error> {
         let places = super::places(sql);
         if places == 0 {
             return text(
                 &conn.fetch_one(sqlx::raw_sql(built(format!("EXPLAIN (FORMAT JSON) {sql}\n")))).await?,
             );
         }
+        let left: i64 = sqlx::query_scalar("SELECT count(*) FROM pg_prepared_statements WHERE name = $1")
+            .bind(STATEMENT)
+            .persistent(false)
+            .fetch_one(&mut *conn)
+            .await?;
+        if left > 0 {
+            conn.execute(sqlx::raw_sql(built(format!("DEALLOCATE {STATEMENT}")))).await?;
+        }
         let nulls = vec!["NULL"; places].join(", ");
         conn.execute(sqlx::raw_sql(built(format!("PREPARE {STATEMENT} AS {sql}\n")))).await?;
         let asked = format!(
             "SET LOCAL plan_cache_mode = force_generic_plan; EXPLAIN (FORMAT JSON) EXECUTE {STATEMENT} ({nulls})"
         );
-        let answer = conn.fetch_one(sqlx::raw_sql(built(asked))).await;
-        // Prepared statements are no part of a transaction; where that failed, only a rollback first lets it go.
-        conn.execute(sqlx::raw_sql(built(format!("ROLLBACK; DEALLOCATE {STATEMENT}; BEGIN")))).await?;
-        text(&answer?)
+        let answer = conn.fetch_one(sqlx::raw_sql(built(asked))).await?;
+        conn.execute(sqlx::raw_sql(built(format!(
+            "SET LOCAL plan_cache_mode = auto; DEALLOCATE {STATEMENT}"
+        ))))
+        .await?;
+        text(&answer)
     }
 
     /// JSON in the binary format is its text.

@@ -8,6 +8,8 @@ mod slow;
 mod watcher;
 
 pub use budget::PlanBudget;
+#[cfg(feature = "postgres")]
+pub(super) use explain::explain_here;
 pub use explain::{Explain, ExplainFor};
 pub(super) use history::{Call, Change, History};
 pub use ranks::Slower;

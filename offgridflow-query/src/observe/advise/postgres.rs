@@ -1,0 +1,196 @@
+//! Trials on PostgreSQL: a real index in a transaction that is rolled back, or one of HypoPG's where the table is too large.
+
+use super::candidates::{self, Candidate};
+use super::{
+    AT_LEAST, AdviceLimits, IdleIndex, IdleReason, IndexAdvice, IndexVerdict, TryIndex, WriteCost, target,
+};
+use crate::backend::built;
+use crate::error::{Cause, Class};
+use crate::gate::GateDatabase;
+use crate::observe::plan::Plan;
+use crate::observe::watch::{Explain, ExplainFor, explain_here};
+use sqlx::postgres::PgArguments;
+use sqlx::{Executor, PgConnection, Postgres, Row as _};
+use std::time::Instant;
+
+const TRIAL: &str = "offgridflow_trial";
+
+const TABLE: &str = "SELECT pg_table_size(c.oid) AS bytes, \
+     coalesce(s.n_tup_ins + s.n_tup_upd + s.n_tup_del, 0) AS written, \
+     (SELECT count(*) FROM pg_index WHERE indrelid = c.oid) AS indices, \
+     EXISTS (SELECT 1 FROM pg_extension WHERE extname = 'hypopg') AS hypopg \
+     FROM pg_class c LEFT JOIN pg_stat_user_tables s ON s.relid = c.oid WHERE c.oid = to_regclass($1) AND c.relkind = 'r'";
+
+/// Whether a valid index without a predicate begins with these columns already.
+const COVERED: &str = "SELECT EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = to_regclass($1) AND i.indisvalid AND i.indpred IS NULL \
+     AND (SELECT array_agg(a.attname::text ORDER BY k.at) FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k(number, at) \
+     JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number WHERE k.at <= cardinality($2::text[])) = $2::text[])";
+
+const IDLE: &str = "SELECT s.relname::text AS on_table, s.indexrelname::text AS name, pg_relation_size(s.indexrelid) AS bytes, \
+     (SELECT o.indexrelid::regclass::text FROM pg_index o WHERE o.indrelid = i.indrelid AND o.indexrelid <> i.indexrelid AND o.indisvalid \
+     AND o.indpred IS NULL AND i.indpred IS NULL AND i.indexprs IS NULL AND o.indexprs IS NULL AND o.indnatts > i.indnatts \
+     AND (o.indkey::int2[])[0:i.indnatts - 1] = (i.indkey::int2[])[0:i.indnatts - 1] \
+     AND (o.indclass::oid[])[0:i.indnkeyatts - 1] = (i.indclass::oid[])[0:i.indnkeyatts - 1] LIMIT 1) AS covered, s.idx_scan = 0 AS idle \
+     FROM pg_stat_user_indexes s JOIN pg_index i USING (indexrelid) WHERE NOT i.indisunique AND NOT i.indisexclusion ORDER BY 1, 2";
+
+fn cause(error: sqlx::Error) -> Cause {
+    Postgres::cause(&error)
+}
+
+impl TryIndex for Postgres {
+    async fn advise(
+        conn: &mut PgConnection,
+        sql: &str,
+        values: Option<PgArguments>,
+        limits: &AdviceLimits,
+    ) -> Result<Vec<IndexAdvice>, Cause> {
+        let before = Self::explain(conn, sql, values.clone(), ExplainFor::ItsValues).await?;
+        let mut advice = Vec::new();
+        for candidate in candidates::of_plan(&before) {
+            advice.extend(consider(conn, &candidate, &before, sql, values.clone(), limits).await?);
+        }
+        Ok(advice)
+    }
+
+    async fn idle(conn: &mut PgConnection) -> Result<Vec<IdleIndex>, Cause> {
+        let rows = conn.fetch_all(sqlx::query(IDLE).persistent(false)).await.map_err(cause)?;
+        let idle = |row: &sqlx::postgres::PgRow| -> Result<Option<IdleIndex>, sqlx::Error> {
+            let covered: Option<String> = row.try_get("covered")?;
+            let never = row.try_get::<bool, _>("idle")?.then_some(IdleReason::NeverScanned);
+            let Some(why) = covered.map(IdleReason::CoveredBy).or(never) else { return Ok(None) };
+            let bytes = u64::try_from(row.try_get::<i64, _>("bytes")?).ok();
+            Ok(Some(IdleIndex { table: row.try_get("on_table")?, index: row.try_get("name")?, why, bytes }))
+        };
+        rows.iter().filter_map(|row| idle(row).transpose()).collect::<Result<_, _>>().map_err(cause)
+    }
+}
+
+/// `None` where the table is none of these rows', or has such an index: the planner has its reasons.
+async fn consider(
+    conn: &mut PgConnection,
+    candidate: &Candidate,
+    before: &Plan,
+    sql: &str,
+    values: Option<PgArguments>,
+    limits: &AdviceLimits,
+) -> Result<Option<IndexAdvice>, Cause> {
+    let on = target(&candidate.table, &candidate.columns)?;
+    let name = crate::Ident::new(&candidate.table)
+        .map_err(|error| Cause::new(Class::Schema, error.to_string()))?
+        .to_string();
+    let facts = sqlx::query(TABLE)
+        .bind(name.clone())
+        .persistent(false)
+        .fetch_optional(&mut *conn)
+        .await
+        .map_err(cause)?;
+    let covered =
+        sqlx::query_scalar::<_, bool>(COVERED).bind(name).bind(candidate.columns.clone()).persistent(false);
+    let Some(facts) = facts else { return Ok(None) };
+    if covered.fetch_one(&mut *conn).await.map_err(cause)? {
+        return Ok(None);
+    }
+    let number = |name: &str| {
+        facts.try_get::<i64, _>(name).map(|value| u64::try_from(value).unwrap_or(0)).map_err(cause)
+    };
+    let (bytes, writes) =
+        (number("bytes")?, WriteCost { rows_written: number("written")?, indices: number("indices")? });
+    let verdict = if bytes <= limits.table_bytes {
+        build(conn, &on, before, sql, values, limits).await?
+    } else if facts.try_get("hypopg").map_err(cause)? {
+        suppose(conn, &on, before, sql, values).await?
+    } else {
+        let (size, most) = (bytes >> 20, limits.table_bytes >> 20);
+        IndexVerdict::Inconclusive(format!(
+            "the table has {size} MiB, more than the {most} MiB that may be indexed for a trial; HypoPG is not installed"
+        ))
+    };
+    let statement = format!("CREATE INDEX CONCURRENTLY ON {on}");
+    let (table, columns) = (candidate.table.clone(), candidate.columns.clone());
+    Ok(Some(IndexAdvice { table, columns, verdict, statement, writes: Some(writes) }))
+}
+
+async fn build(
+    conn: &mut PgConnection,
+    on: &str,
+    before: &Plan,
+    sql: &str,
+    values: Option<PgArguments>,
+    limits: &AdviceLimits,
+) -> Result<IndexVerdict, Cause> {
+    let (lock, time) = (limits.lock.as_millis().max(1), limits.build.as_millis().max(1));
+    let begin = format!("BEGIN; SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {time}");
+    conn.execute(sqlx::raw_sql(built(begin))).await.map_err(cause)?;
+    let tried = trial(conn, on, before, sql, values).await;
+    conn.execute("ROLLBACK").await.map_err(|error| Cause::new(Class::Connection, error.to_string()))?;
+    match tried {
+        Ok(verdict) => Ok(verdict),
+        Err(refusal) if refusal.class() == Class::Connection => Err(refusal),
+        Err(refusal) => Ok(IndexVerdict::Inconclusive(refusal.to_string())),
+    }
+}
+
+async fn trial(
+    conn: &mut PgConnection,
+    on: &str,
+    before: &Plan,
+    sql: &str,
+    values: Option<PgArguments>,
+) -> Result<IndexVerdict, Cause> {
+    let began = Instant::now();
+    conn.execute(sqlx::raw_sql(built(format!("CREATE INDEX {TRIAL} ON {on}")))).await.map_err(cause)?;
+    let took = began.elapsed();
+    let facts = format!(
+        "SELECT indcheckxmin AS young, pg_relation_size(indexrelid) AS bytes FROM pg_index WHERE indexrelid = '{TRIAL}'::regclass"
+    );
+    let facts = conn.fetch_one(sqlx::raw_sql(built(facts))).await.map_err(cause)?;
+    if facts.try_get::<bool, _>("young").map_err(cause)? {
+        let why = "rows were updated lately, so a new index is hidden from the transaction that builds it (indcheckxmin); try again later";
+        return Ok(IndexVerdict::Inconclusive(why.into()));
+    }
+    let after = explain_here(conn, sql, values).await?;
+    let bytes = facts.try_get::<i64, _>("bytes").ok().and_then(|bytes| u64::try_from(bytes).ok());
+    Ok(verdict(before, &after, after.uses(TRIAL), Some(took), bytes))
+}
+
+/// HypoPG's indices live in the session and survive a rollback: they are taken back whatever happens.
+async fn suppose(
+    conn: &mut PgConnection,
+    on: &str,
+    before: &Plan,
+    sql: &str,
+    values: Option<PgArguments>,
+) -> Result<IndexVerdict, Cause> {
+    let made = sqlx::query("SELECT indexname::text AS name, hypopg_relation_size(indexrelid) AS bytes FROM hypopg_create_index($1)")
+        .bind(format!("CREATE INDEX ON {on}"))
+        .persistent(false)
+        .fetch_one(&mut *conn)
+        .await
+        .map_err(cause);
+    let after = match &made {
+        Ok(_) => Postgres::explain(conn, sql, values, ExplainFor::ItsValues).await,
+        Err(refusal) => Err(refusal.clone()),
+    };
+    conn.execute("SELECT hypopg_reset()")
+        .await
+        .map_err(|error| Cause::new(Class::Connection, error.to_string()))?;
+    let (made, after) = (made?, after?);
+    let name: String = made.try_get("name").map_err(cause)?;
+    let bytes = made.try_get::<i64, _>("bytes").ok().and_then(|bytes| u64::try_from(bytes).ok());
+    Ok(verdict(before, &after, after.uses(&name), None, bytes))
+}
+
+fn verdict(
+    before: &Plan,
+    after: &Plan,
+    used: bool,
+    build: Option<std::time::Duration>,
+    bytes: Option<u64>,
+) -> IndexVerdict {
+    match (before.root.cost, after.root.cost) {
+        (Some(before), Some(after)) if used && before >= after * AT_LEAST => {
+            IndexVerdict::Helps { before, after, build, bytes }
+        }
+        _ => IndexVerdict::NoHelp,
+    }
+}

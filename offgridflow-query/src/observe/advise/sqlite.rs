@@ -1,0 +1,204 @@
+//! Trials on SQLite, which knows no costs: the statement is run with and without the index, in a transaction that is rolled back.
+
+use super::candidates::{self, Candidate};
+use super::{AT_LEAST, AdviceLimits, IdleIndex, IdleReason, IndexAdvice, IndexVerdict, TryIndex, target};
+use crate::backend::built;
+use crate::error::{Cause, Class};
+use crate::gate::GateDatabase;
+use crate::observe::entry::is_read;
+use crate::observe::fingerprint::normalize;
+use crate::observe::watch::{Explain, ExplainFor};
+use crate::transaction::Transact;
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{Executor, Sqlite, SqliteConnection};
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+const TRIAL: &str = "offgridflow_trial";
+/// Executions with and without the index; the fastest counts, which noise can only make slower.
+const RUNS: usize = 5;
+/// What one of those may take before the statement counts as too slow to be run for a trial.
+const LONGEST: Duration = Duration::from_secs(1);
+
+const INDEXED: &str = "SELECT l.name, group_concat(i.name, char(31)) FROM pragma_index_list(?1) AS l, pragma_index_info(l.name) AS i \
+     WHERE NOT l.partial GROUP BY l.name";
+
+const INDICES: &str = "SELECT m.name, l.name, l.\"unique\", l.origin, (SELECT group_concat(coalesce(i.name, ''), char(31)) \
+     FROM pragma_index_info(l.name) AS i), l.partial FROM sqlite_schema AS m, pragma_index_list(m.name) AS l WHERE m.type = 'table' ORDER BY 1, 2";
+
+fn cause(error: sqlx::Error) -> Cause {
+    Sqlite::cause(&error)
+}
+
+impl TryIndex for Sqlite {
+    async fn advise(
+        conn: &mut SqliteConnection,
+        sql: &str,
+        values: Option<SqliteArguments>,
+        limits: &AdviceLimits,
+    ) -> Result<Vec<IndexAdvice>, Cause> {
+        let plan = Self::explain(conn, sql, None, ExplainFor::AnyValues).await?;
+        let text = normalize(sql);
+        let mut advice = Vec::new();
+        for candidate in candidates::of_text(&plan, &text) {
+            if !is_open(conn, &candidate).await? {
+                continue;
+            }
+            let verdict = match reason_not_to(conn, &text, sql, values.as_ref(), limits).await? {
+                Some(why) => IndexVerdict::Inconclusive(why),
+                None => measured(conn, &candidate, sql, values.clone().unwrap_or_default()).await?,
+            };
+            let on = target(&candidate.table, &candidate.columns)?;
+            let name = format!("{}_{}_idx", candidate.table, candidate.columns.join("_"));
+            let name =
+                crate::Ident::new(&name).map_err(|error| Cause::new(Class::Schema, error.to_string()))?;
+            let (table, columns) = (candidate.table, candidate.columns);
+            advice.push(IndexAdvice {
+                table,
+                columns,
+                verdict,
+                statement: format!("CREATE INDEX {name} ON {on}"),
+                writes: None,
+            });
+        }
+        Ok(advice)
+    }
+
+    async fn idle(conn: &mut SqliteConnection) -> Result<Vec<IdleIndex>, Cause> {
+        let rows: Vec<(String, String, bool, String, Option<String>, bool)> =
+            sqlx::query_as(INDICES).fetch_all(&mut *conn).await.map_err(cause)?;
+        let mut by_table: HashMap<&str, Vec<(&str, &str)>> = HashMap::new();
+        for (table, name, _, _, columns, partial) in &rows {
+            if let (Some(columns), false) = (columns, partial) {
+                by_table.entry(table).or_default().push((name, columns));
+            }
+        }
+        let covered = |table: &str, own: &str, columns: &str| {
+            let begins =
+                |other: &str| other.strip_prefix(columns).is_some_and(|rest| rest.starts_with('\u{1f}'));
+            by_table[table]
+                .iter()
+                .find(|(name, other)| *name != own && begins(other))
+                .map(|(name, _)| (*name).to_owned())
+        };
+        let mut idle = Vec::new();
+        for (table, index, unique, origin, columns, partial) in &rows {
+            let (Some(columns), false, false, "c") = (columns, *unique, *partial, origin.as_str()) else {
+                continue;
+            };
+            if let Some(other) = covered(table, index, columns) {
+                let why = IdleReason::CoveredBy(other);
+                idle.push(IdleIndex { table: table.clone(), index: index.clone(), why, bytes: None });
+            }
+        }
+        Ok(idle)
+    }
+}
+
+/// Whether the table has these columns, and no index that begins with them.
+async fn is_open(conn: &mut SqliteConnection, candidate: &Candidate) -> Result<bool, Cause> {
+    let columns: Vec<String> = sqlx::query_scalar("SELECT lower(name) FROM pragma_table_info(?1)")
+        .bind(candidate.table.clone())
+        .fetch_all(&mut *conn)
+        .await
+        .map_err(cause)?;
+    let indexed: Vec<(String, Option<String>)> =
+        sqlx::query_as(INDEXED).bind(candidate.table.clone()).fetch_all(&mut *conn).await.map_err(cause)?;
+    let wanted: Vec<String> = candidate.columns.iter().map(|column| column.to_lowercase()).collect();
+    let begins = |names: &str| {
+        let names: Vec<String> = names.split('\u{1f}').map(str::to_lowercase).collect();
+        names.starts_with(&wanted)
+    };
+    let covered = indexed.iter().any(|(_, names)| names.as_deref().is_some_and(begins));
+    Ok(!covered && wanted.iter().all(|column| columns.contains(column)))
+}
+
+/// Why nothing is tried.
+async fn reason_not_to(
+    conn: &mut SqliteConnection,
+    text: &str,
+    sql: &str,
+    values: Option<&SqliteArguments>,
+    limits: &AdviceLimits,
+) -> Result<Option<String>, Cause> {
+    if !is_read(text) {
+        return Ok(Some("SQLite knows no costs, and a statement that writes is not run for a trial".into()));
+    }
+    if text.contains('?') && sql.contains(['?', '$', ':', '@']) && values.is_none() {
+        return Ok(Some(
+            "SQLite knows no costs, and without values the statement cannot be run for a trial".into(),
+        ));
+    }
+    let bytes: i64 =
+        sqlx::query_scalar("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
+            .fetch_one(&mut *conn)
+            .await
+            .map_err(cause)?;
+    let bytes = u64::try_from(bytes).unwrap_or(0);
+    let most = limits.table_bytes;
+    Ok((bytes > most).then(|| {
+        format!(
+            "the database has {} MiB, more than the {} MiB that may be indexed for a trial",
+            bytes >> 20,
+            most >> 20
+        )
+    }))
+}
+
+async fn measured(
+    conn: &mut SqliteConnection,
+    candidate: &Candidate,
+    sql: &str,
+    values: SqliteArguments,
+) -> Result<IndexVerdict, Cause> {
+    let Some(before) = fastest(conn, sql, &values).await? else {
+        return Ok(IndexVerdict::Inconclusive(format!("the statement takes longer than {LONGEST:?}")));
+    };
+    if let Err(busy) = conn.begin().await {
+        return Ok(IndexVerdict::Inconclusive(busy.to_string()));
+    }
+    let tried = trial(conn, candidate, sql, &values, before).await;
+    conn.rollback().await.map_err(|error| Cause::new(Class::Connection, error.to_string()))?;
+    tried
+}
+
+async fn trial(
+    conn: &mut SqliteConnection,
+    candidate: &Candidate,
+    sql: &str,
+    values: &SqliteArguments,
+    before: Duration,
+) -> Result<IndexVerdict, Cause> {
+    let on = target(&candidate.table, &candidate.columns)?;
+    let began = Instant::now();
+    conn.execute(sqlx::raw_sql(built(format!("CREATE INDEX {TRIAL} ON {on}")))).await.map_err(cause)?;
+    let build = Some(began.elapsed());
+    if !Sqlite::explain(conn, sql, None, ExplainFor::AnyValues).await?.uses(TRIAL) {
+        return Ok(IndexVerdict::NoHelp);
+    }
+    let Some(after) = fastest(conn, sql, values).await? else { return Ok(IndexVerdict::NoHelp) };
+    let (before, after) = (before.as_nanos() as f64, after.as_nanos() as f64);
+    if before < after * AT_LEAST {
+        return Ok(IndexVerdict::NoHelp);
+    }
+    Ok(IndexVerdict::Helps { before, after, build, bytes: None })
+}
+
+/// `None` if one execution takes too long.
+async fn fastest(
+    conn: &mut SqliteConnection,
+    sql: &str,
+    values: &SqliteArguments,
+) -> Result<Option<Duration>, Cause> {
+    let mut best = Duration::MAX;
+    for _ in 0..RUNS {
+        let began = Instant::now();
+        let asked = sqlx::query_with(built(sql.to_owned()), values.clone()).persistent(false);
+        conn.fetch_all(asked).await.map_err(cause)?;
+        best = best.min(began.elapsed());
+        if began.elapsed() > LONGEST {
+            return Ok(None);
+        }
+    }
+    Ok(Some(best))
+}

@@ -1,0 +1,252 @@
+//! Advice on indices: what helps is said to help, and does; what does not is not; where nobody can say, nobody says.
+#![cfg(all(feature = "postgres", feature = "sqlite", feature = "plans"))]
+
+use offgridflow_query::{
+    Acquire, AdviceLimits, Advisor, ConnectionPool, GateConfig, IdleReason, IndexAdvice, IndexVerdict,
+    PgGate, SqliteGate,
+};
+use sqlx::postgres::PgArguments;
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{Arguments, AssertSqlSafe, Executor};
+use std::time::{Duration, Instant};
+
+fn postgres(name: &str) -> (PgGate, testkit::Database) {
+    let database = testkit::postgres().create_database(name).unwrap();
+    (
+        PgGate::from_url(&database.url(), GateConfig { max_open: 3, ..GateConfig::default() }).unwrap(),
+        database,
+    )
+}
+
+fn sqlite() -> (SqliteGate, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", dir.path().join("indices.db").display());
+    (SqliteGate::from_url(&url, GateConfig::default()).unwrap(), dir)
+}
+
+macro_rules! run {
+    ($gate:expr, $sql:expr) => {{
+        let mut conn = $gate.acquire(Acquire::default()).await.unwrap();
+        conn.execute(AssertSqlSafe($sql)).await.unwrap();
+    }};
+}
+
+/// 50 000 readings of 1 000 sites; one in fifty is not "ok"; `at` rises.
+const POSTGRES: &str = "CREATE TABLE sites (id BIGINT PRIMARY KEY, name TEXT NOT NULL); \
+     INSERT INTO sites SELECT n, 'site ' || n FROM generate_series(1, 1000) AS n; \
+     CREATE TABLE readings (id BIGINT PRIMARY KEY, site BIGINT NOT NULL, status TEXT NOT NULL, at BIGINT NOT NULL, kwh FLOAT8 NOT NULL); \
+     INSERT INTO readings SELECT n, 1 + n % 1000, CASE n % 50 WHEN 0 THEN 'bad' ELSE 'ok' END, n, n FROM generate_series(1, 50000) AS n; \
+     ANALYZE sites; ANALYZE readings";
+const SQLITE: &str = "CREATE TABLE readings (id INTEGER PRIMARY KEY, site INTEGER NOT NULL, status TEXT NOT NULL, at INTEGER NOT NULL, kwh REAL NOT NULL); \
+     WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50000) \
+     INSERT INTO readings SELECT i, 1 + i % 1000, CASE i % 50 WHEN 0 THEN 'bad' ELSE 'ok' END, i, i FROM n";
+
+/// A statement with one number or text as its value, and the columns that help; none if nothing does.
+struct Case {
+    sql: &'static str,
+    value: Value,
+    helps: Option<&'static [&'static str]>,
+}
+
+#[derive(Clone, Copy)]
+enum Value {
+    Number(i64),
+    Text(&'static str),
+}
+
+const fn case(sql: &'static str, value: Value, helps: Option<&'static [&'static str]>) -> Case {
+    Case { sql, value, helps }
+}
+
+use Value::{Number, Text};
+const CORPUS: [Case; 12] = [
+    case("SELECT sum(kwh) FROM readings WHERE site = $1", Number(42), Some(&["site"])),
+    case("SELECT kwh FROM readings WHERE at > $1", Number(49_990), Some(&["at"])),
+    case("SELECT kwh FROM readings WHERE site = $1 AND at > 49000", Number(7), Some(&["site", "at"])),
+    case(
+        "SELECT r.kwh FROM readings AS r WHERE r.site = $1 AND r.status = 'bad'",
+        Number(1),
+        Some(&["site", "status"]),
+    ),
+    case(
+        "SELECT kwh FROM readings WHERE site = $1 ORDER BY at DESC LIMIT 3",
+        Number(9),
+        Some(&["site", "at"]),
+    ),
+    case("UPDATE readings SET kwh = 0 WHERE site = $1", Number(42), Some(&["site"])),
+    case("SELECT count(kwh) FROM readings WHERE status = $1", Text("ok"), None),
+    case("SELECT sum(kwh) FROM readings WHERE kwh > $1", Number(1), None),
+    case("SELECT kwh FROM readings WHERE site = $1 OR kwh = 3", Number(42), None),
+    case("SELECT kwh FROM readings WHERE abs(site) = $1", Number(42), None),
+    case("SELECT kwh FROM readings WHERE id = $1", Number(42), None),
+    case("SELECT sum(kwh) FROM readings WHERE id > 0 AND $1 > 0", Number(42), None),
+];
+
+fn for_postgres(value: Value) -> PgArguments {
+    let mut values = PgArguments::default();
+    match value {
+        Number(number) => values.add(number).unwrap(),
+        Text(text) => values.add(text).unwrap(),
+    }
+    values
+}
+
+fn for_sqlite(value: Value) -> SqliteArguments {
+    let mut values = SqliteArguments::default();
+    match value {
+        Number(number) => values.add(number).unwrap(),
+        Text(text) => values.add(text).unwrap(),
+    }
+    values
+}
+
+fn helping(advice: &[IndexAdvice]) -> Option<&IndexAdvice> {
+    advice.iter().find(|one| matches!(one.verdict, IndexVerdict::Helps { .. }))
+}
+
+/// The fastest of five.
+macro_rules! fastest {
+    ($gate:expr, $sql:expr, $values:expr) => {{
+        let mut best = Duration::MAX;
+        for _ in 0..5 {
+            let mut conn = $gate.acquire(Acquire::default()).await.unwrap();
+            let began = Instant::now();
+            sqlx::query_with($sql, $values).fetch_all(&mut *conn).await.unwrap();
+            best = best.min(began.elapsed());
+        }
+        best
+    }};
+}
+
+/// Advice on each case; what helps is then made, and the statement must be twice as fast.
+macro_rules! the_corpus_is_judged_right {
+    ($gate:expr, $values:ident, $cases:expr) => {{
+        let (gate, advisor) = ($gate, Advisor::new($gate.clone()));
+        for Case { sql, value, helps } in $cases {
+            let advice = advisor.advise(sql, Some($values(*value))).await.unwrap();
+            let found = helping(&advice);
+            assert_eq!(found.is_some(), helps.is_some(), "{sql}: {advice:?}");
+            let (Some(found), Some(columns)) = (found, helps) else { continue };
+            assert!(columns.starts_with(&[found.columns[0].as_str()]), "{sql}: {found:?}");
+            let before = fastest!(gate, *sql, $values(*value));
+            run!(
+                gate,
+                found
+                    .statement
+                    .replace("INDEX CONCURRENTLY ON", "INDEX trial ON")
+                    .replace("INDEX \"", "INDEX \"made_")
+            );
+            let after = fastest!(gate, *sql, $values(*value));
+            assert!(before >= after * 2, "{sql}: {before:?} before, {after:?} after");
+            assert!(
+                helping(&advisor.advise(sql, Some($values(*value))).await.unwrap()).is_none(),
+                "{sql}: made already"
+            );
+            let name = found.statement.split('"').nth(1).unwrap();
+            run!(
+                gate,
+                if found.statement.contains("CONCURRENTLY") {
+                    "DROP INDEX trial".to_owned()
+                } else {
+                    format!("DROP INDEX \"made_{name}\"")
+                }
+            );
+        }
+    }};
+}
+
+#[tokio::test]
+async fn advice_on_postgresql_is_right_and_what_helps_makes_it_twice_as_fast() {
+    let (gate, _database) = postgres("corpus");
+    run!(gate, POSTGRES);
+    the_corpus_is_judged_right!(gate.clone(), for_postgres, &CORPUS);
+    let advice = Advisor::new(gate.clone()).advise(CORPUS[0].sql, None).await.unwrap();
+    let best = helping(&advice).unwrap();
+    assert_eq!(best.statement, "CREATE INDEX CONCURRENTLY ON \"readings\" (\"site\")");
+    let writes = best.writes.unwrap();
+    assert_eq!(writes.indices, 1, "the primary key's; every trial is rolled back");
+}
+
+#[tokio::test]
+async fn advice_on_sqlite_is_right_and_what_helps_makes_it_twice_as_fast() {
+    let (gate, _dir) = sqlite();
+    run!(gate, SQLITE);
+    let reads: Vec<Case> = CORPUS.into_iter().filter(|case| case.sql.starts_with("SELECT")).collect();
+    the_corpus_is_judged_right!(gate.clone(), for_sqlite, &reads);
+    let advisor = Advisor::new(gate);
+    for (sql, values) in [(CORPUS[0].sql, None), (CORPUS[5].sql, Some(for_sqlite(Number(42))))] {
+        let advice = advisor.advise(sql, values).await.unwrap();
+        assert!(matches!(advice[0].verdict, IndexVerdict::Inconclusive(_)), "{advice:?}");
+    }
+}
+
+/// An index that is built over rows which were updated in place is hidden from older transactions, its builder's among them: its trial would
+/// say that it is not used.
+#[tokio::test]
+async fn an_index_that_its_trial_cannot_see_is_inconclusive() {
+    let (gate, _database) = postgres("hot");
+    run!(
+        gate,
+        "CREATE TABLE readings (id BIGINT PRIMARY KEY, site BIGINT NOT NULL, kwh FLOAT8 NOT NULL) WITH (fillfactor = 50)"
+    );
+    run!(gate, "INSERT INTO readings SELECT n, n % 1000, n FROM generate_series(1, 20000) AS n");
+    run!(gate, "ANALYZE readings");
+    let mut old = gate.acquire(Acquire::default()).await.unwrap();
+    old.execute("BEGIN ISOLATION LEVEL REPEATABLE READ").await.unwrap();
+    old.execute("SELECT count(*) FROM readings").await.unwrap();
+    run!(gate, "UPDATE readings SET site = site + 1 WHERE id % 10 = 0");
+    let advice = Advisor::new(gate.clone())
+        .advise("SELECT kwh FROM readings WHERE site = $1", Some(for_postgres(Number(7))))
+        .await
+        .unwrap();
+    let IndexVerdict::Inconclusive(why) = &advice[0].verdict else { panic!("{advice:?}") };
+    assert!(why.contains("indcheckxmin"), "{why}");
+    old.execute("ROLLBACK").await.unwrap();
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_trial() {
+    let (gate, _database) = postgres("limits");
+    run!(gate, POSTGRES);
+    let sql = CORPUS[0].sql;
+    let why = |advice: Vec<IndexAdvice>| match &advice[0].verdict {
+        IndexVerdict::Inconclusive(why) => why.clone(),
+        other => panic!("{other:?}"),
+    };
+    let small = AdviceLimits { table_bytes: 1 << 20, ..AdviceLimits::default() };
+    let large = Advisor::new(gate.clone()).within(small).advise(sql, None).await.unwrap();
+    assert!(why(large).contains("MiB"));
+
+    let mut writer = gate.acquire(Acquire::default()).await.unwrap();
+    writer.execute("BEGIN").await.unwrap();
+    writer.execute("UPDATE readings SET kwh = 1 WHERE id = 1").await.unwrap();
+    let locked = Advisor::new(gate.clone()).advise(sql, None).await.unwrap();
+    assert!(
+        why(locked).contains("lock timeout"),
+        "a writer is not kept waiting, and the trial does not wait for him"
+    );
+    writer.execute("ROLLBACK").await.unwrap();
+}
+
+#[tokio::test]
+async fn indices_that_nobody_needs_are_named() {
+    let (gate, _database) = postgres("idle");
+    run!(gate, POSTGRES);
+    run!(gate, "CREATE INDEX by_site ON readings (site)");
+    run!(gate, "CREATE INDEX by_site_and_at ON readings (site, at)");
+    let idle = Advisor::new(gate).idle_indices().await.unwrap();
+    let whys: Vec<_> = idle.iter().map(|one| (one.index.as_str(), &one.why)).collect();
+    let covered = IdleReason::CoveredBy("by_site_and_at".into());
+    assert_eq!(whys, [("by_site", &covered), ("by_site_and_at", &IdleReason::NeverScanned)]);
+    let (gate, _dir) = sqlite();
+    run!(gate, SQLITE);
+    run!(
+        gate,
+        "CREATE INDEX by_site ON readings (site); CREATE INDEX by_site_and_at ON readings (site, at); CREATE UNIQUE INDEX by_at ON readings (at)"
+    );
+    let idle = Advisor::new(gate).idle_indices().await.unwrap();
+    assert_eq!(
+        idle.iter().map(|one| (one.index.as_str(), &one.why)).collect::<Vec<_>>(),
+        [("by_site", &covered)]
+    );
+}
