@@ -243,3 +243,32 @@ pub(super) fn is_read(text: &str) -> bool {
         || text.split([' ', '(']).any(|word| matches!(word, "insert" | "update" | "delete" | "merge"));
     text.starts_with("select") || text.starts_with("with") && !writes()
 }
+
+/// Whether a statement in its normal form reads by a value that it is given, so that many values could be asked for at once.
+pub(super) fn is_lookup(text: &str) -> bool {
+    let has = |part: &str| text.contains(part);
+    let by_value = has(" = ?") || has("? = ") || has(" = upper(?") || has(" = lower(?") || has(" in (?)");
+    let many = has("any(") || has(" any (");
+    let next_page = has(" limit ?") && has(" > ?") && has(" order by ") || has(" offset ");
+    let locks = has(" for update") || has(" skip locked");
+    is_read(text) && by_value && !many && !next_page && !locks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_are_told_from_writes() {
+        for read in [
+            "select a from t",
+            "(select a from t) union (select b from u)",
+            "with x as (select a) select * from x",
+        ] {
+            assert!(is_read(read), "{read}");
+        }
+        for write in ["insert into t values (?)", "with x as (delete from t returning a) select * from x"] {
+            assert!(!is_read(write), "{write}");
+        }
+    }
+}
