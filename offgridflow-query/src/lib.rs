@@ -83,20 +83,23 @@ pub use memory::{MemoryConnection, MemoryPool, Stored};
 pub use observe::ObserverLayer;
 #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
 pub use observe::{
-    AdviceLimits, Advisor, IdleIndex, IdleReason, IndexAdvice, IndexVerdict, TryIndex, WriteCost,
+    AdviceLimits, Advisor, IdleIndex, IdleReason, IndexAdvice, IndexVerdict, StatementAdvice, TryIndex,
+    WriteCost,
 };
 #[cfg(feature = "observe")]
 pub use observe::{
-    By, ErrorCount, Fingerprint, Observation, Observer, ObserverReport, ObserverSnapshot, OverBudget,
-    QueryBudget, QueryScope, RepeatedQuery, ScopeReport, StatementStats, normalize,
+    By, ErrorCount, Finding, Fingerprint, Observation, Observer, ObserverReport, ObserverSnapshot,
+    OverBudget, QueryBudget, QueryScope, RepeatedQuery, ScopeReport, StatementStats, normalize,
 };
 #[cfg(feature = "plans")]
 pub use observe::{
-    Explain, ExplainFor, Plan, PlanBudget, PlanDiff, PlanNode, PlanRegression, PlanShape, PlanStats,
-    PlanWatcher, SlowLog, SlowStatement, Slower,
+    Detail, Explain, ExplainFor, Insight, NamedPool, Plan, PlanBudget, PlanDiff, PlanNode, PlanRegression,
+    PlanShape, PlanStats, PlanWatcher, SlowLog, SlowStatement, Slower,
 };
 #[cfg(all(feature = "observe", any(feature = "sqlite", feature = "postgres")))]
 pub use observe::{IsConnection, Observed, Watched};
+#[cfg(feature = "tower")]
+pub use observe::{QueryScopeLayer, QueryScopeService};
 pub use pool::{Acquire, Condition, ConnectionPool, Guard, Lane, Lease, PoolStatus};
 pub use row::{Date, Field, Fields, Json, Numeric, Row, Timestamp, TimestampTz, Uuid};
 pub use shape::{Column, Conflict, Element, Kind, Shape};

@@ -247,3 +247,37 @@ async fn slow_statements_are_kept_without_their_values() {
     assert!(slow[0].ended >= slow[1].ended && slow[0].at.contains("plans.rs"), "{slow:?}");
     assert!(slow[0].text.contains("where i < ?") && !format!("{slow:?}").contains("hunter2"), "{slow:?}");
 }
+
+#[tokio::test]
+async fn the_page_says_everything_and_believes_nobody() {
+    let (gate, _dir) = sqlite();
+    run!(gate, "CREATE TABLE \"<script>alert(1)</script>\" (id INTEGER PRIMARY KEY)");
+    let observer = Observer::new("sqlite");
+    let _watcher = observer.watch_plans(gate.clone(), PlanBudget::default());
+    let asking = async {
+        for id in 0..20i64 {
+            let mut conn = observer.acquire(&gate, Acquire::default()).await.unwrap();
+            let asked = sqlx::query("SELECT id FROM \"<script>alert(1)</script>\" WHERE id = ?").bind(id);
+            asked.fetch_all(conn.on()).await.unwrap();
+        }
+    };
+    let ((), report) = offgridflow_query::QueryScope::new().run(asking).await;
+    observer.found(&report);
+    while observer.plan_stats().captured == 0 {
+        tokio::task::yield_now().await;
+    }
+    let insight = observer.insight().with_pool("main", gate.status());
+    let (text, page) = (insight.to_string(), insight.html());
+    for part in ["N+1 in 1 scopes: 20 times", "pool main:", "where id = ?"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    for part in
+        ["&lt;script&gt;alert(1)", "<polyline", "SEARCH (INTEGER PRIMARY KEY)", "Asked again and again"]
+    {
+        assert!(page.contains(part), "{part} in {page}");
+    }
+    assert!(!page.contains("<script") && !page.contains("http"), "no script, and nothing is asked for");
+    let json = serde_json::to_value(&insight).unwrap();
+    assert_eq!(json["findings"][0]["worst"]["times"], 20);
+    assert_eq!(json["detailed"][0]["recent_ns"].as_array().unwrap().len(), 20);
+}

@@ -191,6 +191,10 @@ impl Entry {
         }
     }
 
+    pub(super) fn recent_ns(&self) -> Vec<u64> {
+        self.history().recent_ns()
+    }
+
     pub(super) fn takes_want(&self) -> bool {
         self.wanted.load(Relaxed) && self.wanted.swap(false, Relaxed)
     }

@@ -5,14 +5,21 @@ mod advise;
 mod entry;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod executor;
+mod findings;
 mod fingerprint;
+#[cfg(feature = "plans")]
+mod insight;
 #[cfg(feature = "layer")]
 mod layer;
 mod observation;
 mod observer;
 #[cfg(feature = "plans")]
+mod page;
+#[cfg(feature = "plans")]
 mod plan;
 mod scope;
+#[cfg(feature = "tower")]
+mod service;
 mod stats;
 mod table;
 #[cfg(feature = "plans")]
@@ -24,7 +31,12 @@ pub use advise::{
 };
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use executor::{IsConnection, Observed, Watched};
+pub use findings::Finding;
 pub use fingerprint::{Fingerprint, normalize};
+#[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
+pub use insight::StatementAdvice;
+#[cfg(feature = "plans")]
+pub use insight::{Detail, Insight, NamedPool};
 #[cfg(feature = "layer")]
 pub use layer::ObserverLayer;
 pub use observation::Observation;
@@ -32,6 +44,8 @@ pub use observer::Observer;
 #[cfg(feature = "plans")]
 pub use plan::{Plan, PlanDiff, PlanNode, PlanShape};
 pub use scope::{OverBudget, QueryBudget, QueryScope, RepeatedQuery, ScopeReport};
+#[cfg(feature = "tower")]
+pub use service::{QueryScopeLayer, QueryScopeService};
 pub use stats::{By, ErrorCount, ObserverReport, ObserverSnapshot, StatementStats};
 #[cfg(feature = "plans")]
 pub use watch::{

@@ -2,6 +2,7 @@
 
 use crate::error::Class;
 use crate::observe::entry::{End, Entry};
+use crate::observe::findings::Findings;
 #[cfg(feature = "plans")]
 use crate::observe::fingerprint::Fingerprint;
 use crate::observe::observation::Observation;
@@ -48,6 +49,7 @@ pub struct Observer {
 pub(super) struct Inner {
     database: &'static str,
     table: Table,
+    findings: Findings,
     #[cfg(feature = "plans")]
     pub(super) watch: Watch,
     #[cfg(feature = "plans")]
@@ -116,6 +118,7 @@ impl Observer {
         let inner = Inner {
             database,
             table: Table::new(statements),
+            findings: Findings::default(),
             #[cfg(feature = "plans")]
             watch: Watch::default(),
             #[cfg(feature = "plans")]
@@ -131,6 +134,7 @@ impl Observer {
         let inner = Inner {
             database: self.inner.database,
             table: Table::new(self.inner.table.capacity()),
+            findings: Findings::default(),
             watch: Watch::default(),
             slow: Some(SlowRing::new(log)),
         };
@@ -142,6 +146,16 @@ impl Observer {
     #[must_use]
     pub fn slow_statements(&self) -> Vec<SlowStatement> {
         self.inner.slow.as_ref().map(SlowRing::read).unwrap_or_default()
+    }
+
+    pub(super) fn found_in(&self) -> &Findings {
+        &self.inner.findings
+    }
+
+    /// The latest durations of a statement, the oldest first.
+    #[cfg(feature = "plans")]
+    pub(super) fn recent_ns(&self, statement: Fingerprint) -> Vec<u64> {
+        self.inner.entry_of(statement).map(|entry| entry.recent_ns()).unwrap_or_default()
     }
 
     #[cfg(feature = "plans")]
@@ -269,6 +283,7 @@ impl Observer {
     /// Forgets every statement. Executions that are under way are not counted when they end.
     pub fn reset(&self) {
         self.inner.table.clear();
+        self.inner.findings.clear();
         #[cfg(feature = "plans")]
         if let Some(slow) = &self.inner.slow {
             slow.clear();

@@ -58,6 +58,10 @@ impl History {
         self.plan.as_ref()
     }
 
+    pub(crate) fn recent_ns(&self) -> Vec<u64> {
+        self.recent.iter().copied().collect()
+    }
+
     /// The usual duration in nanoseconds, once there is one.
     pub(crate) fn typical(&self) -> Option<u64> {
         (self.typical > 0).then_some(self.typical)
