@@ -7,6 +7,7 @@ mod error;
 mod factors;
 mod faults;
 mod health;
+mod insight;
 mod metrics;
 mod performance;
 mod pprof;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use axum::{Router, middleware};
+use offgridflow_query::QueryScopeLayer;
 
 pub use auth::{Keys, Tenant};
 pub use error::ApiError;
@@ -32,7 +34,9 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/v1/emissions", get(emissions::totals))
         .route("/api/v1/factors/{category}", get(factors::show).put(factors::change))
         .route("/api/v1/performance", get(performance::show))
+        .route("/api/v1/insight", get(insight::show))
         .merge(service_router(&app))
+        .layer(QueryScopeLayer::new(app.store().observer().clone()))
         .layer(limit)
         .layer(middleware::from_fn_with_state(Arc::clone(&app), metrics::measure))
         .with_state(app)

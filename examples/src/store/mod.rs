@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use offgridflow_query::sqlx::{Postgres, Sqlite};
 use offgridflow_query::{
-    Acquire, BatchWriter, Conflict, ConnectionPool, Gate, GateConfig, Observer, PgGate, PoolStatus,
-    SqliteGate, WriterStats,
+    Acquire, Advisor, BatchWriter, Conflict, ConnectionPool, Gate, GateConfig, Insight, Observer, PgGate,
+    PlanBudget, PlanWatcher, PoolStatus, SlowLog, SqliteGate, WriterStats,
 };
 
 pub use emissions::{Grouping, Total};
@@ -48,12 +48,16 @@ macro_rules! on {
 }
 pub(crate) use on;
 
+/// What a statement may take before it is noted down.
+const SLOW: Duration = Duration::from_millis(100);
+
 /// The database, with its gate, the writer of activities, and what was seen of its statements.
 #[derive(Debug)]
 pub struct Store {
     gates: Gates,
     writer: BatchWriter<Activity>,
     observer: Observer,
+    _watcher: PlanWatcher,
     space: String,
 }
 
@@ -75,8 +79,10 @@ impl Store {
         gates.wait(patience, say).await?;
         migrations::up(&gates).await?;
         let writer = gates.writer()?;
-        let observer = Observer::new(gates.system());
-        let store = Self { gates, writer, observer, space: space_of(url) };
+        let observer =
+            Observer::new(gates.system()).with_slow_log(SlowLog::over(SLOW).or_times_typical(20.0));
+        let _watcher = gates.watch_plans(&observer);
+        let store = Self { gates, writer, observer, _watcher, space: space_of(url) };
         store.seed_factors().await?;
         Ok(store)
     }
@@ -106,6 +112,23 @@ impl Store {
     #[must_use]
     pub fn observer(&self) -> &Observer {
         &self.observer
+    }
+
+    /// Everything that is known of the statements; with what would help those that became slower, if `advise`.
+    ///
+    /// # Errors
+    /// When the database refuses to try it.
+    pub async fn insight(&self, advise: bool) -> Result<Insight, StoreError> {
+        let mut insight = self.observer.insight().with_pool("main", self.pool_status());
+        let slower: Vec<_> = insight.regressions.iter().map(|one| one.fingerprint).collect();
+        for sql in slower.into_iter().filter(|_| advise).filter_map(|one| self.observer.sql(one)) {
+            let advice = match &self.gates {
+                Gates::Sqlite(gate) => Advisor::new(gate.clone()).advise(&sql, None).await,
+                Gates::Postgres(gate) => Advisor::new(gate.clone()).advise(&sql, None).await,
+            };
+            insight = insight.with_advice(&sql, advice?);
+        }
+        Ok(insight)
     }
 
     /// The pool at this instant.
@@ -173,6 +196,13 @@ impl Gates {
                 }
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    fn watch_plans(&self, observer: &Observer) -> PlanWatcher {
+        match self {
+            Self::Sqlite(gate) => observer.watch_plans(gate.clone(), PlanBudget::default()),
+            Self::Postgres(gate) => observer.watch_plans(gate.clone(), PlanBudget::default()),
         }
     }
 

@@ -199,8 +199,16 @@ impl Entry {
         self.wanted.load(Relaxed) && self.wanted.swap(false, Relaxed)
     }
 
-    pub(super) fn explained(&self, plan: Plan) {
-        self.history().explained(plan);
+    pub(super) fn explained(&self, plan: Plan, sql: Box<str>) {
+        self.history().explained(plan, sql);
+    }
+
+    pub(super) fn refused(&self) {
+        self.history().refused();
+    }
+
+    pub(super) fn sql(&self) -> Option<String> {
+        self.history().sql().map(str::to_owned)
     }
 
     pub(super) fn plan(&self) -> Option<Plan> {

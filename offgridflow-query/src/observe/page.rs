@@ -39,7 +39,7 @@ pub(super) fn of(insight: &Insight) -> String {
     let spent = ms(insight.plans.spent_ns);
     let _ = write!(
         page,
-        "<p>{} plans captured, {} refused, {} postponed; {spent} ms spent asking.</p></body></html>\n",
+        "<p>{} plans captured, {} refused, {} postponed; {spent} ms spent asking.</p></body></html>",
         insight.plans.captured, insight.plans.refused, insight.plans.postponed
     );
     page

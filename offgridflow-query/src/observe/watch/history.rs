@@ -13,6 +13,8 @@ const FEW: usize = 8;
 const STREAK: usize = 3;
 /// Executions between two looks.
 const PAUSE: u32 = 16;
+/// The same once the database has refused to say.
+const REFUSED_PAUSE: u32 = 4_096;
 /// Numbers of executions after a new plan at which it is compared with the old one. Few looks: each has its chance of an error.
 const LOOKS: [usize; 3] = [8, 16, 32];
 const P: f64 = 0.01;
@@ -26,6 +28,7 @@ pub(crate) struct History {
     notes: u64,
     pause: u32,
     plan: Option<Arc<Plan>>,
+    sql: Option<Box<str>>, // as it was when the plan was captured
     suspect: Option<Suspect>,
 }
 
@@ -115,8 +118,18 @@ impl History {
         Some(Change { before: suspect.old, after: Arc::clone(self.plan.as_ref()?), slower: slower? })
     }
 
-    /// A plan was captured just now.
-    pub(crate) fn explained(&mut self, plan: Plan) {
+    pub(crate) fn sql(&self) -> Option<&str> {
+        self.sql.as_deref()
+    }
+
+    /// The database has no plan for it.
+    pub(crate) fn refused(&mut self) {
+        self.pause = REFUSED_PAUSE;
+    }
+
+    /// A plan was captured just now, for this text.
+    pub(crate) fn explained(&mut self, plan: Plan, sql: Box<str>) {
+        self.sql = Some(sql);
         let plan = Arc::new(plan);
         let known = self.plan.replace(Arc::clone(&plan));
         let Some(old) = known.filter(|known| known.shape != plan.shape) else { return };
@@ -147,7 +160,7 @@ mod tests {
         for (n, ns) in durations.into_iter().enumerate() {
             match history.note(ns) {
                 Call::Nothing => {}
-                Call::Explain => history.explained(plan(operation)),
+                Call::Explain => history.explained(plan(operation), "".into()),
                 Call::Regressed(change) => {
                     assert!(change.slower.times >= 2.0 && change.before.shape != change.after.shape);
                     return Some(n + 1);
@@ -174,7 +187,7 @@ mod tests {
     fn a_new_plan_that_is_as_fast_is_no_regression() {
         let mut history = History::default();
         run(&mut history, noisy(100_000).take(100), "Index Scan");
-        history.explained(plan("Bitmap Scan"));
+        history.explained(plan("Bitmap Scan"), "".into());
         assert_eq!(run(&mut history, noisy(100_000).take(500), "Bitmap Scan"), None);
     }
 

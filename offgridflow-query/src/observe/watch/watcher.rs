@@ -215,13 +215,16 @@ where
             continue;
         }
         let asked = Instant::now();
-        let entry = Arc::clone(&wanted.entry);
+        let (entry, sql) = (Arc::clone(&wanted.entry), wanted.sql.clone());
         let counter = match answer(&pool, wanted).await {
             Answer::Plan(plan) => {
-                entry.explained(*plan);
+                entry.explained(*plan, sql);
                 &watch.captured
             }
-            Answer::Refused => &watch.refused,
+            Answer::Refused => {
+                entry.refused();
+                &watch.refused
+            }
             Answer::NoConnection => &watch.postponed,
         };
         counter.fetch_add(1, Relaxed);
@@ -269,6 +272,13 @@ impl Observer {
     #[must_use]
     pub fn plan(&self, statement: Fingerprint) -> Option<Plan> {
         self.inner().entry_of(statement)?.plan()
+    }
+
+    /// The text of a statement as it was when its plan was captured: what an [`Advisor`](crate::Advisor) takes. Whatever was written into it
+    /// is in it, so it is not for logs.
+    #[must_use]
+    pub fn sql(&self, statement: Fingerprint) -> Option<String> {
+        self.inner().entry_of(statement)?.sql()
     }
 
     /// Statements that have a new plan and are slower since then; the latest first, at most 64.
