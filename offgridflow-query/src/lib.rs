@@ -88,8 +88,9 @@ pub use observe::{
 };
 #[cfg(feature = "observe")]
 pub use observe::{
-    By, ErrorCount, Finding, Fingerprint, Observation, Observer, ObserverReport, ObserverSnapshot,
-    OverBudget, QueryBudget, QueryScope, RepeatedQuery, ScopeReport, StatementStats, normalize,
+    By, ErrorCount, Finding, Fingerprint, Hint, Hints, Observation, Observer, ObserverReport,
+    ObserverSnapshot, OverBudget, QueryBudget, QueryScope, RepeatedQuery, ScopeReport, StatementStats,
+    normalize, write_set,
 };
 #[cfg(feature = "plans")]
 pub use observe::{

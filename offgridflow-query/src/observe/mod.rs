@@ -7,6 +7,7 @@ mod entry;
 mod executor;
 mod findings;
 mod fingerprint;
+mod hints;
 #[cfg(feature = "plans")]
 mod insight;
 #[cfg(feature = "layer")]
@@ -22,6 +23,7 @@ mod scope;
 mod service;
 mod stats;
 mod table;
+mod tables;
 #[cfg(feature = "plans")]
 mod watch;
 
@@ -33,6 +35,7 @@ pub use advise::{
 pub use executor::{IsConnection, Observed, Watched};
 pub use findings::Finding;
 pub use fingerprint::{Fingerprint, normalize};
+pub use hints::{Hint, Hints};
 #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
 pub use insight::StatementAdvice;
 #[cfg(feature = "plans")]
@@ -47,6 +50,7 @@ pub use scope::{OverBudget, QueryBudget, QueryScope, RepeatedQuery, ScopeReport}
 #[cfg(feature = "tower")]
 pub use service::{QueryScopeLayer, QueryScopeService};
 pub use stats::{By, ErrorCount, ObserverReport, ObserverSnapshot, StatementStats};
+pub use tables::write_set;
 #[cfg(feature = "plans")]
 pub use watch::{
     Explain, ExplainFor, PlanBudget, PlanRegression, PlanStats, PlanWatcher, SlowLog, SlowStatement, Slower,

@@ -1,0 +1,143 @@
+//! Which tables a statement changes.
+
+use crate::observe::fingerprint::normalize;
+
+/// The tables that a statement writes to, each once, as they are written in it: with their schema where it is given, quoted where they are,
+/// else in lower case. Empty for a statement that only reads. For caches that are invalidated by table.
+///
+/// It is what the text says: triggers, foreign keys that cascade and functions may write elsewhere.
+///
+/// ```
+/// use offgridflow_query::write_set;
+/// assert_eq!(write_set("INSERT INTO Readings (id) VALUES (1)"), ["readings"]);
+/// assert_eq!(write_set("WITH gone AS (DELETE FROM a.b RETURNING id) UPDATE \"C d\" SET n = 0 FROM gone"), ["a.b", "\"C d\""]);
+/// assert!(write_set("SELECT 1 FROM readings FOR UPDATE").is_empty());
+/// ```
+#[must_use]
+pub fn write_set(sql: &str) -> Vec<String> {
+    let text = normalize(sql);
+    let words = words(&text);
+    let mut tables: Vec<String> = Vec::new();
+    for at in 0..words.len() {
+        if let Some(first) = target(&words, at) {
+            let table = qualified(&words[first..]);
+            if !table.is_empty() && !tables.contains(&table) {
+                tables.push(table);
+            }
+        }
+    }
+    tables
+}
+
+/// Where the name of the table begins that the word at `at` announces.
+fn target(words: &[&str], at: usize) -> Option<usize> {
+    let word = |n: usize| words.get(at + n).copied().unwrap_or_default();
+    let behind = match (word(0), word(1)) {
+        ("insert" | "replace" | "merge", "into") | ("delete", "from") => 2,
+        ("insert", "or") => 4, // INSERT OR IGNORE INTO
+        ("truncate", "table") => 2,
+        ("truncate", _) => 1,
+        // Not ON CONFLICT DO UPDATE, FOR UPDATE, FOR NO KEY UPDATE, WHEN MATCHED THEN UPDATE.
+        ("update", _)
+            if at == 0
+                || !matches!(words[at - 1], "do" | "for" | "key" | "then" | "before" | "after" | "or") =>
+        {
+            match word(1) {
+                "or" => 3, // UPDATE OR IGNORE t
+                _ => 1,
+            }
+        }
+        _ => return None,
+    };
+    let behind = behind + usize::from(word(behind) == "only");
+    (!word(behind).is_empty()).then_some(at + behind)
+}
+
+/// `a.b`, of the words `a`, `.` and `b`.
+fn qualified(words: &[&str]) -> String {
+    let is_name = |word: &str| {
+        word.starts_with(['"', '`'])
+            || word.starts_with(|first: char| first.is_alphanumeric() || first == '_')
+    };
+    let mut name = String::new();
+    for pair in words.chunks(2) {
+        if !is_name(pair[0]) {
+            return String::new();
+        }
+        name.push_str(pair[0]);
+        match pair.get(1) {
+            Some(&".") => name.push('.'),
+            _ => return name,
+        }
+    }
+    name
+}
+
+/// Words, quoted names and signs of a normal form.
+fn words(text: &str) -> Vec<&str> {
+    let (mut words, mut rest) = (Vec::new(), text.trim_start());
+    while let Some(first) = rest.chars().next() {
+        let end = match first {
+            '"' | '`' => quoted(rest, first),
+            _ if first.is_alphanumeric() || first == '_' => rest
+                .find(|other: char| !(other.is_alphanumeric() || matches!(other, '_' | '$')))
+                .unwrap_or(rest.len()),
+            _ => first.len_utf8(),
+        };
+        words.push(&rest[..end]);
+        rest = rest[end..].trim_start();
+    }
+    words
+}
+
+/// Bytes of a quoted name, a doubled quote inside included.
+fn quoted(text: &str, quote: char) -> usize {
+    let mut at = 1;
+    while let Some(next) = text[at..].find(quote) {
+        at += next + 1;
+        if !text[at..].starts_with(quote) {
+            return at;
+        }
+        at += 1;
+    }
+    text.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn written_tables_are_named_and_read_ones_are_not() {
+        let cases: [(&str, &[&str]); 14] = [
+            ("SELECT * FROM a JOIN b ON a.id = b.id", &[]),
+            ("SELECT id FROM jobs FOR UPDATE SKIP LOCKED", &[]),
+            ("SELECT id FROM jobs FOR NO KEY UPDATE", &[]),
+            ("insert into a values (1), (2)", &["a"]),
+            ("INSERT INTO a SELECT * FROM b ON CONFLICT (id) DO UPDATE SET n = excluded.n", &["a"]),
+            ("INSERT OR REPLACE INTO a VALUES (1)", &["a"]),
+            ("REPLACE INTO a VALUES (1)", &["a"]),
+            ("UPDATE ONLY a SET n = 1", &["a"]),
+            ("UPDATE OR IGNORE a SET n = 1", &["a"]),
+            ("DELETE FROM ONLY s.a AS x USING b WHERE x.id = b.id", &["s.a"]),
+            ("MERGE INTO a USING b ON a.id = b.id WHEN MATCHED THEN UPDATE SET n = 1", &["a"]),
+            ("TRUNCATE TABLE a", &["a"]),
+            (
+                "WITH x AS (INSERT INTO a VALUES (1) RETURNING id), y AS (DELETE FROM b RETURNING id) SELECT 1",
+                &["a", "b"],
+            ),
+            ("UPDATE `My \"table\"` SET n = 'insert into secret'", &["`My \"table\"`"]),
+        ];
+        for (sql, tables) in cases {
+            assert_eq!(write_set(sql), tables, "{sql}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_has_a_write_set(sql in "(insert into|update|delete from|\"|`|'|[a-zäß.]| ){0,12}") {
+            let _ = write_set(&sql);
+        }
+    }
+}
