@@ -19,6 +19,7 @@ use crate::{
     recorder::{Recorder, Tally, WindowRecord},
     report::{Ending, Measured, Report},
     shard::{GRACE, WINDOW},
+    silence::Silence,
     span::{Span, due},
     stop::StopHandle,
     warm_up::Steadiness,
@@ -66,6 +67,7 @@ struct Heard {
     beats: u64,      // of its pulse, at the last tick
     silent: u32,     // ticks without one
     over: bool,      // it came to its end
+    silence: Silence,
 }
 
 impl Conductor {
@@ -222,7 +224,7 @@ impl Conductor {
         let over = window.index == WindowRecord::LAST;
         if let Some(heard) = self.heard.get_mut(window.shard) {
             let until = if over { heard.until } else { window_end(window.index) };
-            *heard = Heard { until, over, ..*heard };
+            *heard = Heard { until, over, silence: window.silence, ..*heard };
         }
         if over {
             return self.window.merge_counts(&window);
@@ -298,6 +300,7 @@ impl Conductor {
             ending,
             elapsed,
             measured_from: from.min(elapsed),
+            longest_silence: self.longest_silence(from, elapsed),
             offered,
             stuck,
             fault,
@@ -315,6 +318,7 @@ impl Conductor {
             ending,
             elapsed: Duration::ZERO,
             measured_from: Duration::ZERO,
+            longest_silence: Duration::ZERO,
             offered: 0,
             stuck: (0..stuck).map(|shard| Stuck { shard, since, until: since, in_flight: 0 }).collect(),
             fault: None,
@@ -323,6 +327,13 @@ impl Conductor {
             trend: None,
             unreachable,
         }
+    }
+
+    /// How long none of the shards was answered, in the measured part of what was planned.
+    fn longest_silence(&self, from: Duration, elapsed: Duration) -> Duration {
+        let end = elapsed.min(self.plan.executor.duration());
+        let silences = self.heard.iter().map(|heard| heard.silence.until(end, from));
+        silences.reduce(Silence::overlap).unwrap_or_default().length()
     }
 
     /// Until it is known, an automatic warm-up goes on.

@@ -8,6 +8,7 @@ use crate::{
     ledger::Ledger,
     outcome::{FailKind, Outcome, TargetError},
     route::{MAX_ROUTES, RouteId},
+    silence::Silence,
     span::Span,
 };
 
@@ -49,7 +50,8 @@ pub(crate) struct WindowRecord {
     pub(crate) ok: u64,
     pub(crate) failed: u64,
     pub(crate) in_flight: u64,
-    tenths: [Tenth; 10], // of the window, by when an answer came
+    tenths: [Tenth; 10],         // of the window, by when an answer came
+    pub(crate) silence: Silence, // of the shard so far
     /// The same in full, for the report. [`merge`](Self::merge) leaves it alone.
     pub(crate) tally: Tally,
 }
@@ -218,12 +220,13 @@ pub(crate) fn slack(planned: Duration) -> Duration {
 pub(crate) struct Recorder {
     pub(crate) span: Span,
     deadline: Option<Duration>,
+    silence: Silence,
     window: WindowRecord,
 }
 
 impl Recorder {
     pub(crate) fn new(span: Span, deadline: Option<Duration>) -> Self {
-        Self { span, deadline, window: WindowRecord::default() }
+        Self { span, deadline, silence: Silence::default(), window: WindowRecord::default() }
     }
 
     /// Counts one operation that waits for the cap.
@@ -238,6 +241,9 @@ impl Recorder {
         let tally = &mut self.window.tally;
         tally.last_done = tally.last_done.max(times.done);
         tally.busy_ns += times.done.saturating_sub(begun.began).as_nanos();
+        if answered {
+            self.silence.answer(times.done, self.span.from());
+        }
         self.window.lag.record(times.dispatch_lag());
         let block = self.span.block(begun.index, times.intended);
         // Windows of the measured part hold measured operations only, so that they sum to the report.
@@ -317,7 +323,7 @@ impl Recorder {
         in_flight: u64,
     ) -> WindowRecord {
         let window = std::mem::replace(&mut self.window, next);
-        WindowRecord { shard, index, in_flight, ..window }
+        WindowRecord { shard, index, in_flight, silence: self.silence, ..window }
     }
 
     /// Counts `n` operations that had begun by `at` on a shard that was not heard of again: nobody knows how they ended.

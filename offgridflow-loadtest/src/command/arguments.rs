@@ -55,7 +55,7 @@ pub(super) struct Subject {
     /// A scenario file (SCENARIO.toml), or a URL that begins with http://
     #[arg(value_name = "SCENARIO|URL")]
     what: String,
-    /// Operations a second (open loop). Without it, workers ask one after the other (closed loop).
+    /// Operations a second (open loop). Without it, workers ask one after the other (closed loop), and what they leave out while they wait is estimated.
     #[arg(long, short, value_name = "PER_SECOND", value_parser = parse_rate, allow_negative_numbers = true)]
     rate: Option<f64>,
     /// Ask what this log holds, when it holds it, in place of --rate and --for.

@@ -86,6 +86,11 @@ impl Distribution {
         }
     }
 
+    /// Of these answered ones and those given up.
+    pub(super) fn of(answered: Latencies, given_up: Option<Latencies>) -> Self {
+        Self { answered, unanswered: given_up.map(Box::new) }
+    }
+
     /// Adds all of `other`.
     pub fn merge(&mut self, other: &Self) {
         self.answered.merge(&other.answered);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Measured,
+    Correction, Measured,
     text::{operations, short},
 };
 use crate::{
@@ -80,7 +80,17 @@ fn panics(measured: &Measured) -> Option<String> {
     Some(format!("the workload panicked in {count}, a fault of its own: {}", first.message))
 }
 
-pub(super) fn notes(measured: &Measured, plan: &Plan) -> Vec<String> {
+/// What the workers of a closed loop left out.
+fn omitted(Correction { interval, filled, longest_silence }: Correction) -> String {
+    format!(
+        "workers held up by slow answers left out {}, one every {} each, which are filled into the response times; nobody was answered for {} at the longest; a rate of its own (`--rate`) asks on and measures this",
+        operations(filled),
+        short(interval),
+        short(longest_silence)
+    )
+}
+
+pub(super) fn notes(measured: &Measured, plan: &Plan, correction: Option<Correction>) -> Vec<String> {
     let (recorder, generator) = (&measured.tally, &measured.generator);
     let mut notes = plan.notes.clone();
     if recorder.held > 0 {
@@ -90,6 +100,7 @@ pub(super) fn notes(measured: &Measured, plan: &Plan) -> Vec<String> {
             plan.max_in_flight
         ));
     }
+    notes.extend(correction.map(omitted));
     notes.extend(own_part(measured));
     notes.extend(failures(measured));
     notes.extend(panics(measured));

@@ -79,7 +79,7 @@ fn head(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         report.dispatched,
         total.ok,
         total.failed,
-        total.response.unanswered,
+        (total.ok + total.failed).saturating_sub(total.answered),
         bytes(total.bytes)
     )?;
     if let Some(deadline) = report.deadline {
