@@ -289,7 +289,7 @@ impl Conductor {
         let offered = match self.plan.executor.arrivals() {
             Some(arrivals) => {
                 let end = if is_partial { due(&**arrivals, elapsed) } else { arrivals.operations() };
-                let taken = tally.dispatched + tally.capped + tally.shed + tally.waiting;
+                let taken = tally.dispatched + tally.capped + tally.shed + tally.waiting + tally.unsent;
                 end.saturating_sub(due(&**arrivals, from)).max(taken)
             }
             None => tally.dispatched,

@@ -132,6 +132,46 @@ pub(crate) struct Begun {
     pub(crate) bytes: u64,
 }
 
+/// Operations that were not begun, and are recorded all the same: one, or neighbours that are counted together.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unbegun {
+    pub(crate) route: RouteId,
+    /// Of the first.
+    pub(crate) index: u64,
+    pub(crate) intended: Duration,
+    /// How late it was by then: of neighbours, at least.
+    pub(crate) lateness: Duration,
+    pub(crate) count: u64,
+    pub(crate) why: Why,
+}
+
+/// Why an operation was not begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// As many as allowed were in flight.
+    Cap,
+    /// Its deadline had passed.
+    Shed,
+    /// The run ended while it waited for the cap.
+    Waiting,
+    /// The run ended before the generator came to it.
+    Unsent,
+}
+
+impl Why {
+    fn error(self) -> TargetError {
+        let (kind, message) = match self {
+            Self::Cap => (FailKind::Cap, "as many operations as allowed were in flight"),
+            Self::Shed => (FailKind::Shed, "its deadline had passed before it could begin"),
+            Self::Waiting => (FailKind::Stopped, "still waiting for its turn when the run ended"),
+            Self::Unsent => {
+                (FailKind::Stopped, "never sent: the generator was still behind when the run ended")
+            }
+        };
+        TargetError::unanswered(kind, message)
+    }
+}
+
 /// Everything the report is made of; a run's is the sum of its shards' windows.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tally {
@@ -145,7 +185,8 @@ pub(crate) struct Tally {
     pub(crate) dispatched: u64,
     pub(crate) capped: u64,
     pub(crate) shed: u64,
-    pub(crate) waiting: u64, // due, and without a turn when the run ended
+    pub(crate) waiting: u64, // due, and held by the cap when the run ended
+    pub(crate) unsent: u64,  // due, and not sent when the run ended, by the generator's fault
     pub(crate) cut: u64,     // begun, and in flight when the run ended
     pub(crate) local: u64,   // failures of this machine, not the target's
     pub(crate) broke: u64,   // failed without an answer but in time: no time-out, no backlog
@@ -185,6 +226,7 @@ impl Tally {
         self.capped += other.capped;
         self.shed += other.shed;
         self.waiting += other.waiting;
+        self.unsent += other.unsent;
         self.cut += other.cut;
         self.local += other.local;
         self.broke += other.broke;
@@ -204,7 +246,8 @@ impl Tally {
         self.first_byte.clear();
         self.undelayed.clear();
         self.past_end.clear();
-        (self.dispatched, self.capped, self.shed, self.waiting, self.cut) = (0, 0, 0, 0, 0);
+        (self.dispatched, self.capped, self.shed, self.cut) = (0, 0, 0, 0);
+        (self.waiting, self.unsent) = (0, 0);
         (self.local, self.broke, self.late, self.held, self.busy_ns) = (0, 0, 0, 0, 0);
         (self.ledger, self.warm, self.last_done) = Default::default();
     }
@@ -253,7 +296,7 @@ impl Recorder {
                 self.window.answer(times.done, times.response());
             }
         }
-        let Some(block) = block else { return self.record_warm(outcome) };
+        let Some(block) = block else { return self.record_warm(outcome, 1) };
         let tally = &mut self.window.tally;
         tally.dispatched += 1;
         tally.cut += u64::from(outcome.is_cut());
@@ -280,30 +323,27 @@ impl Recorder {
                 record.service.record_unanswered(block, times.service());
             }
         }
-        self.count(begun.route, outcome, begun.bytes);
+        self.count(begun.route, outcome, begun.bytes, 1);
     }
 
-    /// Counts one operation that was not begun, `lateness` after its intended start.
-    pub(crate) fn record_refused(
-        &mut self,
-        route: RouteId,
-        index: u64,
-        intended: Duration,
-        lateness: Duration,
-        error: TargetError,
-    ) {
+    /// Counts what was not begun.
+    pub(crate) fn record_unbegun(&mut self, unbegun: &Unbegun) {
+        let Unbegun { route, index, intended, lateness, count, why } = *unbegun;
         let block = self.span.block(index, intended);
         if block.is_some() || intended + lateness < self.span.first_window() {
-            self.window.response.record_unanswered(lateness);
+            self.window.response.record_n_unanswered(lateness, count);
         }
-        let Some(block) = block else { return self.record_warm(&error.into()) };
-        self.window.tally.route(route.index()).response.record_unanswered(block, lateness);
-        match error.kind {
-            FailKind::Shed => self.window.tally.shed += 1,
-            FailKind::Stopped => self.window.tally.waiting += 1,
-            _ => self.window.tally.capped += 1,
-        }
-        self.count(route, &error.into(), 0);
+        let lost = why.error().into();
+        let Some(block) = block else { return self.record_warm(&lost, count) };
+        let tally = &mut self.window.tally;
+        tally.route(route.index()).response.record_n_unanswered(block, lateness, count);
+        *match why {
+            Why::Cap => &mut tally.capped,
+            Why::Shed => &mut tally.shed,
+            Why::Waiting => &mut tally.waiting,
+            Why::Unsent => &mut tally.unsent,
+        } += count;
+        self.count(route, &lost, 0, count);
     }
 
     /// The generator's own part in an operation that was shed.
@@ -335,14 +375,11 @@ impl Recorder {
         };
         let lost: Outcome =
             TargetError::unanswered(FailKind::Stopped, "in flight on a shard that got stuck").into();
-        let route = RouteId::UNNAMED;
-        for _ in 0..n {
-            let tally = &mut self.window.tally;
-            tally.dispatched += 1;
-            tally.cut += 1;
-            tally.route(route.index()).response.record_unanswered(block, Duration::ZERO);
-            self.count(route, &lost, 0);
-        }
+        let (route, tally) = (RouteId::UNNAMED, &mut self.window.tally);
+        tally.dispatched += n;
+        tally.cut += n;
+        tally.route(route.index()).response.record_n_unanswered(block, Duration::ZERO, n);
+        self.count(route, &lost, 0, n);
     }
 
     /// What was recorded since the last window.
@@ -360,31 +397,31 @@ impl Recorder {
         }
     }
 
-    fn record_warm(&mut self, outcome: &Outcome) {
-        self.window.tally.warm.operations += 1;
+    fn record_warm(&mut self, outcome: &Outcome, n: u64) {
+        self.window.tally.warm.operations += n;
         if outcome.is_ok() {
-            self.window.ok += 1;
+            self.window.ok += n;
         } else {
-            self.window.tally.warm.failed += 1;
-            self.window.failed += 1;
+            self.window.tally.warm.failed += n;
+            self.window.failed += n;
         }
     }
 
-    fn count(&mut self, route: RouteId, outcome: &Outcome, received: u64) {
+    fn count(&mut self, route: RouteId, outcome: &Outcome, received: u64, n: u64) {
         let WindowRecord { ok, failed, tally, .. } = &mut self.window;
         let record = tally.route(route.index());
         match outcome {
             Outcome::Ok { bytes } => {
-                record.ok += 1;
+                record.ok += n;
                 record.bytes += bytes;
-                *ok += 1;
+                *ok += n;
             }
             Outcome::Failed(error) => {
-                record.failed += 1;
+                record.failed += n;
                 record.bytes += received;
-                *failed += 1;
-                tally.local += u64::from(matches!(error.kind, FailKind::Local(_)));
-                tally.ledger.count(error, route);
+                *failed += n;
+                tally.local += if matches!(error.kind, FailKind::Local(_)) { n } else { 0 };
+                tally.ledger.count(error, route, n);
             }
         }
     }

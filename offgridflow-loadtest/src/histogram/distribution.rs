@@ -75,7 +75,11 @@ impl Distribution {
 
     /// One given up after `waited`.
     pub fn record_unanswered(&mut self, waited: Duration) {
-        self.unanswered.get_or_insert_default().record(waited);
+        self.record_n_unanswered(waited, 1);
+    }
+
+    pub(crate) fn record_n_unanswered(&mut self, waited: Duration, n: u64) {
+        self.unanswered.get_or_insert_default().record_n(waited, n);
     }
 
     pub(crate) fn record_either(&mut self, answered: bool, latency: Duration) {

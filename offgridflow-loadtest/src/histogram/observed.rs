@@ -23,8 +23,12 @@ impl Observed {
     }
 
     pub(crate) fn record_unanswered(&mut self, block: usize, waited: Duration) {
-        self.seen.record_unanswered(waited);
-        self.blocks.record_unanswered(block);
+        self.record_n_unanswered(block, waited, 1);
+    }
+
+    pub(crate) fn record_n_unanswered(&mut self, block: usize, waited: Duration, n: u64) {
+        self.seen.record_n_unanswered(waited, n);
+        self.blocks.record_n_unanswered(block, n);
     }
 
     pub(crate) fn merge(&mut self, other: &Self) {

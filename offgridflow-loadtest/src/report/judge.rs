@@ -77,6 +77,7 @@ impl Measured {
             offered: self.offered,
             dispatched: self.tally.dispatched,
             shed: self.tally.shed,
+            unsent: self.tally.unsent,
             late: self.tally.late,
             held: self.tally.held,
             achieved_share: in_time

@@ -60,6 +60,9 @@ pub struct Report {
     pub dispatched: u64,
     /// How many were shed: not begun, because their deadline had passed.
     pub shed: u64,
+    /// How many were due and never sent, because the generator was still behind when the run ended.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub unsent: u64,
     /// How many were answered after their deadline.
     pub late: u64,
     /// How many waited for the cap on operations in flight ([`OnCap::Queue`](crate::OnCap)).

@@ -72,10 +72,11 @@ fn head(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             short(report.measured_from)
         )?;
     }
+    let unsent = if report.unsent > 0 { format!(", {} never sent", report.unsent) } else { String::new() };
     let failed = total.failure_ratio().map_or(String::new(), |ratio| format!(" ({:.3}%)", ratio * 100.0));
     writeln!(
         f,
-        "operations  {} begun, {} ok, {} failed{failed}, {} unanswered, {} received",
+        "operations  {} begun{unsent}, {} ok, {} failed{failed}, {} unanswered, {} received",
         report.dispatched,
         total.ok,
         total.failed,
