@@ -77,6 +77,7 @@ pub(crate) struct Evidence {
     pub(crate) in_time: Option<u64>,
     pub(crate) lag_p95: Option<Duration>,
     pub(crate) lag_p99: Option<Duration>,
+    /// Of all operations, at least: the lag's is of all too.
     pub(crate) p95: Option<Duration>,
     pub(crate) generator: Generator,
     pub(crate) stuck: Vec<Stuck>,
@@ -96,7 +97,7 @@ impl Evidence {
     pub(crate) fn judge(&self) -> Verdict {
         let limit = self.limit();
         let down = matches!(limit, Limit::TargetDown(_));
-        let generator = self.generator();
+        let generator = self.generator(down);
         let behind = matches!(limit, Limit::TargetBound(_));
         let validity = generator.unwrap_or_else(|| match down {
             true => Validity::Valid,
@@ -105,24 +106,30 @@ impl Evidence {
         Verdict { validity, limit }
     }
 
-    fn generator(&self) -> Option<Validity> {
+    /// What makes some times longer, or a rate lower, does not bring a target down: beside that it is no reason.
+    fn generator(&self, down: bool) -> Option<Validity> {
         let found = self
             .failed()
             .or_else(|| self.stuck())
             .or_else(|| self.lagging())
             .or_else(|| self.unsent())
             .or_else(|| self.throttled())
-            .or_else(|| self.inflated())
-            .or_else(|| self.saturated());
-        found.map(|cause| Validity::GeneratorBound(cause + &self.nothing_succeeded()))
+            .or_else(|| self.inflated().filter(|_| !down))
+            .or_else(|| self.saturated().filter(|_| !down));
+        found.map(|cause| Validity::GeneratorBound(cause + &self.failures_too()))
     }
 
     /// What the generator's fault must not hide.
-    fn nothing_succeeded(&self) -> String {
-        if self.ok > 0 || self.ended() == 0 {
+    fn failures_too(&self) -> String {
+        let (ended, mostly) = (self.ended(), self.mostly());
+        let failed = ended.saturating_sub(self.ok);
+        if ended == 0 || below(failed, ended, 10) {
             return String::new();
         }
-        format!("; and none of {} succeeded{}", operations(self.ended()), self.mostly())
+        if self.ok == 0 {
+            return format!("; and none of {} succeeded{mostly}", operations(ended));
+        }
+        format!("; and {failed} of {} failed{mostly}", operations(ended))
     }
 
     /// Begun, and not cut short by the run, which would say nothing of the target.

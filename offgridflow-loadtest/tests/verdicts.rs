@@ -362,3 +362,19 @@ async fn what_the_generator_never_sent_is_in_the_books() {
     let text = report.to_string();
     assert!(text.contains(&format!("{} never sent", report.unsent)), "{text}");
 }
+
+/// From a third of the run on nobody is there; some lag on the way does not hide that.
+#[tokio::test(start_paused = true)]
+async fn a_target_that_dies_is_down_though_the_generator_was_a_little_late() {
+    let work = workload_fn(|op| async move {
+        if op.index() % 5 == 0 {
+            tokio::time::advance(ms(8)).await; // lag for those behind it
+        }
+        if op.index() < 500 { Ok(()) } else { Err(TargetError::unanswered(FailKind::Connect, "refused")) }
+    });
+    let test = LoadTest::new(work).rate(rate(300.0, 5)).threshold("p95(response) < 1s");
+    let report = test.run_here().await.expect("runs");
+    let lag = report.dispatch_lag.p95.value().expect("measured");
+    assert!(lag > ms(2) && report.dispatch_lag.p99.value() < Some(ms(10)), "{report}");
+    assert_eq!((report.verdict.name(), report.exit_code()), ("TargetDown", 1), "{report}");
+}

@@ -27,7 +27,7 @@ fn name(change: impl FnOnce(&mut Evidence)) -> (&'static str, String) {
 fn every_reason_has_its_verdict_and_its_cause() {
     let ms = Duration::from_millis;
     type Case = (&'static str, &'static str, fn(&mut Evidence));
-    let cases: [Case; 29] = [
+    let cases: [Case; 32] = [
         ("Valid", "", |_| {}),
         ("GeneratorBound", "panicked on shard 1 after 2.00s: out of step; the run ends there", |e| {
             e.stuck = vec![Stuck::default()];
@@ -43,6 +43,16 @@ fn every_reason_has_its_verdict_and_its_cause() {
         ("GeneratorBound", "quota", |e| e.generator.throttled_share = Some(0.03)),
         ("GeneratorBound", "lag p95 3.00ms is more than a tenth of the response time's p95 of 5.00ms", |e| {
             e.lag_p95 = Some(Duration::from_millis(3));
+        }),
+        ("TargetDown", "4870 of 10000 operations were answered", |e| {
+            (e.lag_p95, e.ok, e.answered) = (Some(Duration::from_millis(3)), 4_870, 4_870);
+        }),
+        ("GeneratorBound", "; and 5130 of 10000 operations failed, mostly: connect", |e| {
+            (e.lag_p99, e.ok, e.answered) = (Some(Duration::from_millis(11)), 4_870, 4_870);
+            e.commonest = Some("connect".into());
+        }),
+        ("GeneratorBound", "; and 4000 of 10000 operations failed", |e| {
+            (e.lag_p95, e.ok, e.answered) = (Some(Duration::from_millis(3)), 6_000, 6_000);
         }),
         ("GeneratorBound", "alone", |e| e.blamed = Some("p99(response) < 1ms".into())),
         ("CapBound", "cap on operations", |e| (e.dispatched, e.capped) = (9_900, 100)),

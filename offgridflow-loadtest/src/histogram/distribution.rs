@@ -40,6 +40,14 @@ pub enum Quantile {
 }
 
 impl Quantile {
+    /// The measured value, or the bound.
+    pub(crate) fn least(self) -> Option<Duration> {
+        match self {
+            Self::Value(time) | Self::AtLeast(time) => Some(time),
+            Self::Needs(_) => None,
+        }
+    }
+
     /// The measured value, if there is one.
     #[must_use]
     pub fn value(self) -> Option<Duration> {

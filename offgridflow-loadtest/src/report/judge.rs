@@ -12,7 +12,7 @@ use super::{
 use crate::{
     evidence::{Evidence, Fault, Stuck},
     generator::Generator,
-    histogram::{Distribution, as_f64, min_samples, to_count},
+    histogram::{Distribution, Quantile, as_f64, min_samples, to_count},
     outcome::FailKind,
     plan::Plan,
     recorder::{RouteRecord, Tally, slack},
@@ -160,7 +160,7 @@ impl Measured {
             blamed: findings.iter().find_map(|(threshold, finding)| {
                 matches!(finding, Finding::BrokenByLag(_)).then(|| threshold.to_string())
             }),
-            p95: total.response.seen.answered().quantile(0.95),
+            p95: total.response.seen.empirical(0.95).and_then(Quantile::least),
             shed: self.tally.shed,
             local: self.tally.local,
             offered: if self.ending == Ending::Completed { self.offered } else { self.tally.dispatched },

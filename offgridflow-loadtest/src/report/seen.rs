@@ -70,10 +70,7 @@ impl<'a> Seen<'a> {
     /// Whether what was filled in raised one of the percentiles that are shown by more than a tenth.
     pub(super) fn is_raised(&self) -> bool {
         let raised = |q: f64| {
-            let at = |seen: &Distribution| match seen.empirical(q) {
-                Some(Quantile::Value(time) | Quantile::AtLeast(time)) => time,
-                _ => Duration::ZERO,
-            };
+            let at = |seen: &Distribution| seen.empirical(q).and_then(Quantile::least).unwrap_or_default();
             at(self.response()) > at(&self.record.response.seen).mul_f64(1.1)
         };
         self.filled > 0 && [0.5, 0.95, 0.99, 0.999].into_iter().any(raised)
