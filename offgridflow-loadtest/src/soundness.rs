@@ -38,7 +38,7 @@ impl Beforehand<'_> {
     fn empty_limit(&self, threshold: &Threshold) -> Option<String> {
         let comparison = threshold.comparison;
         let (always, why) = match (threshold.metric, threshold.limit) {
-            (Metric::FailureRatio | Metric::AchievedRate, Limit::Percent(limit)) => {
+            (Metric::FailureRatio | Metric::AchievedRate | Metric::LateRatio, Limit::Percent(limit)) => {
                 (decided(comparison, limit, 0.0, Some(100.0)), "it is a share, from 0% to 100%".into())
             }
             (Metric::Failures | Metric::Answered, Limit::Count(limit)) => {

@@ -100,7 +100,7 @@ pub(super) struct Subject {
     /// Give an operation up after this long [default: 10s]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, allow_hyphen_values = true)]
     timeout: Option<Duration>,
-    /// Count an operation as late that is answered later than this after its intended start.
+    /// Count an operation in `late_ratio` that is answered later than this after its intended start.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, allow_hyphen_values = true, requires = "open")]
     deadline: Option<Duration>,
     /// Do not run an operation whose deadline has passed before it could begin.

@@ -47,6 +47,9 @@ impl Facts<'_> {
             (Metric::AchievedRate, Limit::Percent(limit)) => {
                 percent(threshold, self.in_time.and_then(|count| ratio(count, self.measured.offered)), limit)
             }
+            (Metric::LateRatio, Limit::Percent(limit)) => {
+                percent(threshold, self.measured.missed_deadline(record), limit)
+            }
             (Metric::Failures, Limit::Count(limit)) => count(threshold, record.failed, limit),
             (Metric::Answered, Limit::Count(limit)) => {
                 count(threshold, record.response.seen.answered().count(), limit)
@@ -139,7 +142,7 @@ fn count(threshold: &Threshold, measured: u64, limit: u64) -> Finding {
     finding(threshold.comparison.holds(measured, limit), measured.to_string())
 }
 
-fn ratio(part: u64, whole: u64) -> Option<f64> {
+pub(super) fn ratio(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| as_f64(part) * 100.0 / as_f64(whole))
 }
 

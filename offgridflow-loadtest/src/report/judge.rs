@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Ending, ErrorLine, Report, SCHEMA,
-    gates::{Facts, Finding, result},
+    gates::{Facts, Finding, ratio, result},
     notes::notes,
     seen::{Seen, turn},
     width::fit,
@@ -62,7 +62,6 @@ impl Measured {
         let window = plan.executor.duration().min(self.elapsed).saturating_sub(self.measured_from);
         let named = routes.iter().any(|seen| &*seen.name != UNNAMED);
         let correction = total.correction(turn, self.longest_silence);
-        let shown = correction.filter(|_| total.is_raised());
         Report {
             schema: SCHEMA.into(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -99,7 +98,7 @@ impl Measured {
             generator: self.generator,
             correction,
             trend: self.trend,
-            notes: notes(&self, plan, shown),
+            notes: notes(&self, plan, &total, correction),
         }
     }
 
@@ -113,6 +112,11 @@ impl Measured {
         let slack = fastest + slack(plan.executor.duration());
         let late = &self.tally.past_end;
         Some(total.response.seen.answered().count() - (late.count() - late.count_up_to(slack)))
+    }
+
+    /// The percentage of operations that were answered after their deadline, or never.
+    pub(super) fn missed_deadline(&self, total: &RouteRecord) -> Option<f64> {
+        ratio(self.tally.late + total.response.seen.unanswered(), total.ok + total.failed)
     }
 
     /// What the generator's lag added to the 95th percentile: on the way out, by measurement, and on the way back at most,

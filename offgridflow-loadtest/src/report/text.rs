@@ -4,6 +4,7 @@ use std::{fmt, time::Duration};
 
 use super::{
     Ending, Intervals, Report, Row, Summary, ThresholdStatus,
+    gates::ratio,
     width::{column, fit, one_line, width as columns_of},
 };
 use crate::histogram::{Interval, Quantile};
@@ -49,7 +50,7 @@ fn head(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if let Some(share) = report.achieved_share {
         writeln!(
             f,
-            "rate        offered {:.1}/s, answered {:.1}/s over {}, {:.2}% in time{drained}",
+            "rate        offered {:.1}/s, answered {:.1}/s over {}, {:.2}% by the end of the schedule{drained}",
             report.offered_per_sec(),
             total.rate_per_sec,
             short(report.measured_window()),
@@ -73,6 +74,7 @@ fn head(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         )?;
     }
     let unsent = if report.unsent > 0 { format!(", {} never sent", report.unsent) } else { String::new() };
+    let unanswered = (total.ok + total.failed).saturating_sub(total.answered);
     let failed = total.failure_ratio().map_or(String::new(), |ratio| format!(" ({:.3}%)", ratio * 100.0));
     writeln!(
         f,
@@ -80,16 +82,19 @@ fn head(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         report.dispatched,
         total.ok,
         total.failed,
-        (total.ok + total.failed).saturating_sub(total.answered),
+        unanswered,
         bytes(total.bytes)
     )?;
     if let Some(deadline) = report.deadline {
+        let all = total.ok + total.failed;
+        let missed =
+            ratio(report.late + unanswered, all).map_or_else(|| "-".into(), |share| format!("{share:.3}%"));
+        let shed = if report.shed > 0 { format!(" ({} of them shed)", report.shed) } else { String::new() };
         writeln!(
             f,
-            "deadline    {}: {} answered after it, {} shed",
+            "deadline    {}: {} answered after it, {unanswered} never answered{shed}: late_ratio {missed}",
             short(deadline),
             report.late,
-            report.shed
         )?;
     }
     Ok(())
