@@ -58,6 +58,7 @@ pub(crate) struct Conductor {
     shown: Duration,      // up to where windows were told
     tally: Tally,         // of all windows that came
     heard: Vec<Heard>,    // by shard
+    paused: Duration,     // this thread, which only waits, at the longest
 }
 
 /// What the conductor knows of a shard.
@@ -91,6 +92,7 @@ impl Conductor {
             calibration,
             window: WindowRecord::default(),
             parts: 0,
+            paused: Duration::ZERO,
             shown: Duration::ZERO,
         }
     }
@@ -124,6 +126,7 @@ impl Conductor {
         if self.plan.clock == ClockSource::Monotonic {
             // Workers that rest beyond the end of the plan are done before it.
             let planned = if self.stop.ends() { Duration::ZERO } else { self.plan.executor.duration() };
+            generator.longest_pause = Some(self.paused);
             generator = generator.with_shards(&shards).with_machine(machine, elapsed.max(planned));
         }
         if shards.len() == self.plan.shards {
@@ -155,12 +158,16 @@ impl Conductor {
         let mut deadline = origin + self.plan.executor.duration() + self.plan.timeout * 3 + self.patience;
         let mut stopping = false;
         loop {
-            tokio::select! {
-                window = self.lines.windows.recv() => match window {
-                    Some(window) => self.take(window),
-                    None => break,
-                },
-                _ = ticks.tick() => {
+            let waits = Instant::now();
+            let heard = tokio::select! {
+                window = self.lines.windows.recv() => Some(window),
+                _ = ticks.tick() => None,
+            };
+            self.paused = self.paused.max(waits.elapsed().saturating_sub(TICK));
+            match heard {
+                Some(Some(window)) => self.take(window),
+                Some(None) => break,
+                None => {
                     if self.stop.is_stopped() && !stopping {
                         stopping = true;
                         deadline = deadline.min(Instant::now() + GRACE + self.patience);

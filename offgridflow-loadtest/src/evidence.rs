@@ -15,6 +15,8 @@ use crate::{
 const MAX_THROTTLED: f64 = 0.02;
 /// The share of a core from which on a closed loop's rate is its own.
 const SATURATED: f64 = 0.95;
+/// The shortest standstill of the whole process that is told from a scheduler's slices.
+const MIN_PAUSE: Duration = Duration::from_millis(100);
 /// How far the books may be apart.
 const MAX_RESIDUAL: f64 = 0.05;
 
@@ -47,6 +49,8 @@ pub(crate) struct Fault {
 pub(crate) struct Evidence {
     /// A closed loop: no schedule that lag could be measured against.
     pub(crate) closed: bool,
+    /// How long it took.
+    pub(crate) length: Duration,
     /// Somebody ended it early.
     pub(crate) interrupted: bool,
     /// Operations the plan wanted by the time the run ended; in a closed loop, those begun.
@@ -219,7 +223,7 @@ impl Evidence {
         ))
     }
 
-    /// What probably kept the generator from its schedule.
+    /// What probably kept the generator from its schedule: of what could have, the first that accounts for the lag.
     fn because(&self) -> String {
         let above = |share: Option<f64>, limit: f64| share.filter(|&share| share > limit).map(percent);
         let used = &self.generator;
@@ -228,7 +232,17 @@ impl Evidence {
                 "the CPU quota of its control group kept it from running {share} of the time; raise the quota"
             );
         }
-        if let Some(share) = above(used.waited_share, 0.1) {
+        let waited = self.length.mul_f64(used.waited_share.unwrap_or_default().clamp(0.0, 1.0));
+        let paused = used.longest_pause.unwrap_or_default();
+        if paused >= MIN_PAUSE && paused > waited {
+            return format!(
+                "the whole process stood still for at least {}: it was stopped, or the machine was",
+                short(paused)
+            );
+        }
+        // A lag beyond all the waiting there was had another reason.
+        let explains = self.lag_p99.is_none_or(|lag| lag <= waited);
+        if let Some(share) = above(used.waited_share, 0.1).filter(|_| explains) {
             return format!(
                 "it was ready to run but without a core {share} of the time; other work shares its cores"
             );
@@ -238,6 +252,12 @@ impl Evidence {
         }
         if let Some(share) = above(used.cpu_share, 0.8) {
             return format!("its busiest thread used {share} of a core; add shards, or ask for less");
+        }
+        if self.panicked > 0 && !below(self.panicked, self.ended(), 10) {
+            return format!(
+                "the workload panicked in {}, and what its panic hook does (a backtrace, by default) holds the thread",
+                operations(self.panicked)
+            );
         }
         "the generator was paused, or the workload blocks or computes on its thread".into()
     }

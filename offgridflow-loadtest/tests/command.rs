@@ -307,3 +307,31 @@ fn a_report_goes_into_what_is_no_file_and_does_not_take_its_place() {
     assert!(json.is_symlink(), "it is there still");
     assert_eq!(fs::read_dir(folder.path()).expect("folder").count(), 1, "no partial file stays");
 }
+
+/// Stopped for a second of three, by a signal as a shell's job control sends it.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_generator_that_was_stopped_is_not_called_short_of_cores() {
+    let server = Server::start();
+    let paused = || {
+        let before = server.requests();
+        let mut command = command(&["run", &server.url(), "-r", "200", "-d", "3s", "-q"]);
+        let child = command.stdout(std::process::Stdio::piped()).spawn().expect("starts");
+        while server.requests() < before + 100 {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let (script, pid) = ("kill -STOP $0; sleep 1; kill -CONT $0", child.id().to_string());
+        assert!(Command::new("sh").args(["-c", script, &pid]).status().expect("kill").success());
+        let output = child.wait_with_output().expect("ends");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    // A machine on which it waits longer than that for a core says so instead.
+    let mut said: Vec<String> = Vec::new();
+    while said.len() < 4
+        && !said.iter().any(|out| out.contains("the whole process stood still for at least "))
+    {
+        said.push(paused());
+        assert!(said[said.len() - 1].contains("verdict: GeneratorBound"), "{said:?}");
+    }
+    assert!(said.len() < 4, "{said:?}");
+}

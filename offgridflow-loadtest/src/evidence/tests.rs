@@ -123,6 +123,31 @@ fn every_reason_has_its_verdict_and_its_cause() {
     );
 }
 
+/// A reason is one only if it can account for the lag that there was.
+#[test]
+fn the_cause_is_what_can_explain_the_lag() {
+    let ms = Duration::from_millis;
+    let cause = |lag: Duration, change: &dyn Fn(&mut Evidence)| {
+        name(|e| {
+            (e.lag_p99, e.length) = (Some(lag), Duration::from_secs(5));
+            e.generator.waited_share = Some(0.102); // half a second of five
+            change(e);
+        })
+        .1
+    };
+    let waited = cause(ms(300), &|_| {});
+    assert!(waited.contains("without a core 10.2 % of the time"), "{waited}");
+    let stopped = cause(ms(900), &|e| e.generator.longest_pause = Some(Duration::from_secs(1)));
+    assert!(stopped.contains("the whole process stood still for at least 1.00s"), "{stopped}");
+    let starved = cause(ms(300), &|e| e.generator.longest_pause = Some(ms(120)));
+    assert!(starved.contains("without a core"), "mostly it waited: {starved}");
+    let unexplained = cause(ms(600), &|_| {});
+    assert!(unexplained.contains("blocks or computes"), "{unexplained}");
+    let panicking = cause(ms(600), &|e| (e.panicked, e.ok, e.answered) = (10_000, 0, 0));
+    assert!(panicking.contains("the workload panicked in 10000 operations"), "{panicking}");
+    assert!(panicking.contains("panic hook") && !panicking.contains("other work"), "{panicking}");
+}
+
 #[test]
 fn a_closed_loop_without_a_pause_is_its_own_limit() {
     let busy = |closed: bool, cpu: f64, waited: f64| {

@@ -157,6 +157,7 @@ impl Measured {
         });
         Evidence {
             generator: self.generator,
+            length: self.elapsed,
             closed: plan.executor.arrivals().is_none(),
             interrupted: self.ending == Ending::Interrupted,
             panicked: self.panicked(),
