@@ -94,7 +94,7 @@ impl Summary {
             let Interval::Stated { low, high } = stated else { return stated };
             let at = seen.empirical(q).and_then(Quantile::value);
             let holds = at.is_some_and(|at| low <= at && high.is_none_or(|high| at <= high));
-            if holds { stated } else { Interval::Refused { needs: None } }
+            if holds { stated } else { Interval::NONE }
         };
         Self::of(seen, observed.seen.count(), interval)
     }

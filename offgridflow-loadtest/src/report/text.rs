@@ -7,7 +7,10 @@ use super::{
     gates::ratio,
     width::{column, fit, one_line, width as columns_of},
 };
-use crate::histogram::{Interval, Quantile};
+use crate::{
+    histogram::{Interval, Quantile},
+    stats::BandReason,
+};
 
 /// How many lines of the error ledger are shown; JSON has all.
 const ERRORS_SHOWN: usize = 10;
@@ -156,14 +159,30 @@ fn intervals(f: &mut fmt::Formatter<'_>, width: usize, of: &Intervals) -> fmt::R
         f,
         "{:<width$} {:>9} {:>9} {:>9} {:>9} {:>9}",
         "       to", "", high[0], high[1], high[2], high[3]
-    )
+    )?;
+    for (word, sentence) in [UNSTEADY, ONE_SPELL] {
+        if low.iter().any(|low| low == word) {
+            writeln!(f, "  {word}: {sentence}")?;
+        }
+    }
+    Ok(())
 }
+
+/// Why there is no interval, where no count of operations would be a promise: in a column, and in a sentence.
+const UNSTEADY: (&str, &str) = (
+    "unsteady",
+    "parts of the run resemble their neighbours (drift, queues, a busy machine); a longer run may tell",
+);
+const ONE_SPELL: (&str, &str) =
+    ("one spell", "a single stretch holds most of that tail; whether it comes again, one run cannot tell");
 
 fn lower(interval: Interval) -> String {
     match interval {
         Interval::Stated { low, .. } => short(low),
-        Interval::Refused { needs: Some(need) } => format!("n≥{}", thousands(need)),
-        Interval::Refused { needs: None } => "-".into(),
+        Interval::Refused { why: Some(BandReason::Correlated), .. } => UNSTEADY.0.into(),
+        Interval::Refused { why: Some(BandReason::OneEpisode), .. } => ONE_SPELL.0.into(),
+        Interval::Refused { needs: Some(need), .. } => format!("n≥{}", thousands(need)),
+        Interval::Refused { needs: None, .. } => "-".into(),
     }
 }
 
@@ -293,5 +312,15 @@ mod tests {
             assert_eq!(short(Duration::from_nanos(ns)), text);
         }
         assert_eq!(short(Duration::from_secs(90)), "90.0s");
+    }
+
+    /// A count of operations would be no promise there: a run as long as that asks for more.
+    #[test]
+    fn an_interval_that_no_count_would_give_says_why_there_is_none() {
+        let refused = |why, needs| Interval::Refused { why: Some(why), needs: Some(needs) };
+        assert_eq!(lower(refused(BandReason::Correlated, 47_000)), "unsteady");
+        assert_eq!(lower(refused(BandReason::OneEpisode, 47_000)), "one spell");
+        assert_eq!(lower(refused(BandReason::ThinTail, 26_000)), "n≥26k");
+        assert_eq!(lower(Interval::NONE), "-");
     }
 }
