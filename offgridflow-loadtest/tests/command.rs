@@ -206,6 +206,13 @@ fn a_plan_beyond_the_machine_exits_4() {
     }
     let (code, _, err) = run(&["preflight", "http://127.0.0.1:1", "-r", "5000000", "--shards", "1"]);
     assert!(code == 4 && err.contains("operations a second: this plan needs 5000000"), "{code} {err}");
+    let (code, _, err) = run(&["run", &server.url(), "-r", "5000000", "--for", "1s", "--shards", "1", "-q"]);
+    assert!(code == 4 && err.contains("operations a second: this plan needs 5000000"), "{code} {err}");
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).to_string();
+    let (code, out, err) = run(&["preflight", &server.url(), "-r", "10", "--shards", &cores]);
+    let doubtful = out.lines().any(|line| line.starts_with('!'));
+    assert!(code == 0 && out.contains("can carry it") != doubtful, "{out}{err}");
+    assert_eq!(out.contains("what is marked with ! will probably show"), doubtful, "{out}");
     let (code, _, err) = run(&["preflight", "http://no-such-host.invalid", "-r", "10", "--timeout", "5s"]);
     assert!(code == 4 && err.contains("no-such-host.invalid"), "{code} {err}");
     let (code, out, err) = run(&["preflight", "http://127.0.0.1:1", "-r", "10"]); // nobody listens there

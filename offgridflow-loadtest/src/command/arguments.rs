@@ -26,7 +26,7 @@ const EXIT_CODES: &str = "Exit codes: 0 passed, 1 threshold broken or target dow
 pub(super) enum Command {
     /// Run a scenario, or a URL with flags, and report.
     Run(Run),
-    /// Show the plan and check that this machine can carry it, without sending anything.
+    /// Show the plan and check that this machine can carry it, without any load: one connection to the target is opened and closed.
     Preflight(Subject),
 }
 

@@ -63,9 +63,13 @@ fn preflight(test: &LoadTest<HttpTarget>) -> Result<ExitCode, Failure> {
         error => set_up(error),
     })?;
     checks.iter().try_for_each(|check| say(&format_args!("{check}\n")))?;
-    say(&"preflight   this machine can carry it\n")?;
+    let worrying = checks.iter().any(|check| check.worrying);
+    say(&if worrying { DOUBTFUL } else { "preflight   this machine can carry it\n" })?;
     Ok(ExitCode::SUCCESS)
 }
+
+const DOUBTFUL: &str =
+    "preflight   nothing rules it out, but what is marked with ! will probably show in the numbers\n";
 
 /// What should be known of the plan, to standard error.
 fn remark(plan: &Plan) {
