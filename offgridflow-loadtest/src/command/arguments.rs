@@ -110,13 +110,12 @@ pub(super) struct Subject {
     #[arg(long, value_name = "DURATION|auto")]
     warm_up: Option<WarmUp>,
     /// Random (Poisson) arrivals in place of even ones.
-    #[arg(long, requires = "rate")]
+    #[arg(long)]
     poisson: bool,
     /// Random arrivals of this shape: 1 is Poisson, below 1 in bursts, above more regular.
     #[arg(
         long,
         value_name = "SHAPE",
-        requires = "rate",
         conflicts_with = "poisson",
         value_parser = parse_number,
         allow_negative_numbers = true
@@ -140,9 +139,12 @@ pub(super) struct Subject {
     /// Header, as `name: value`; repeatable.
     #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
     headers: Vec<String>,
-    /// Body of every request.
+    /// Body of every request, as it stands here (no `@file`; a scenario's route has room for longer ones).
     #[arg(long)]
     body: Option<String>,
+    /// The share of operations that may fail; 100% judges no failures [default: 1%]
+    #[arg(long, value_name = "SHARE", value_parser = parse_share)]
+    failure_threshold: Option<f64>,
     /// A condition such as `p95(response) < 100ms`; repeatable, also added to a scenario's.
     #[arg(long = "threshold", short = 't', value_name = "CONDITION")]
     thresholds: Vec<String>,
@@ -197,12 +199,16 @@ impl Subject {
             || self.shards.is_some()
             || self.method.is_some()
             || self.body.is_some()
+            || self.failure_threshold.is_some()
+            || self.poisson
+            || self.gamma.is_some()
             || self.spin
             || !self.headers.is_empty()
     }
 
     fn quick(&self) -> Result<LoadTest<HttpTarget>, ConfigError> {
         self.replays()?;
+        self.arrives_at_random()?;
         let settings = self.settings();
         settings.validate()?;
         let (seed, replay) = (self.seed.unwrap_or(0), self.replay()?);
@@ -246,6 +252,19 @@ impl Subject {
         }
     }
 
+    /// Refuses random arrivals where no rate says how many.
+    fn arrives_at_random(&self) -> Result<(), ConfigError> {
+        let said = [(self.poisson, "--poisson"), (self.gamma.is_some(), "--gamma")];
+        match said.into_iter().find(|&(said, _)| said && self.rate.is_none()) {
+            Some((_, flag)) => {
+                let hint =
+                    "is about arrivals at a rate: add --rate; workers and a log have times of their own";
+                Err(ConfigError::new(flag, hint))
+            }
+            None => Ok(()),
+        }
+    }
+
     fn settings(&self) -> Settings {
         let default = Settings::default();
         Settings {
@@ -257,7 +276,7 @@ impl Subject {
             think_time: self.think_time.unwrap_or(default.think_time),
             timeout: self.timeout.unwrap_or(default.timeout),
             expected_latency: self.expected_latency.unwrap_or(default.expected_latency),
-            ..default
+            failure_threshold: self.failure_threshold.or(default.failure_threshold),
         }
     }
 
