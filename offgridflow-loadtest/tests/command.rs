@@ -149,7 +149,7 @@ fn a_log_that_cannot_be_written_exits_4_and_the_rest_is_written() {
 fn wrong_usage_exits_2_in_a_sentence() {
     let folder = tempfile::tempdir().expect("folder");
     let missing = folder.path().join("none/run.json");
-    let cases: [(&[&str], &str); 24] = [
+    let cases: [(&[&str], &str); 28] = [
         (&["run"], "SCENARIO"),
         (&["run", "http://127.0.0.1:99999"], "the port is not a number"),
         (&["run", "http://127.0.0.1:http/"], "the port is not a number"),
@@ -177,6 +177,10 @@ fn wrong_usage_exits_2_in_a_sentence() {
         (&["run", "http://127.0.0.1:1", "-c", "some"], "write a whole number from 0 up"),
         (&["run", "http://127.0.0.1:1", "--seed", "-1"], "write a whole number from 0 up"),
         (&["run", "http://127.0.0.1:1", "-r", "9", "--gamma", "x"], "write a number"),
+        (&["run", "http://127.0.0.1:1", "-r", "9", "--gamma", "1e-300"], "not 1e-300; 1 is Poisson"),
+        (&["run", "http://127.0.0.1:1", "--poisson"], "--poisson: is about arrivals at a rate: add --rate"),
+        (&["run", "http://127.0.0.1:1", "--gamma", "2"], "--gamma: is about arrivals at a rate: add --rate"),
+        (&["run", "http://127.0.0.1:1", "-t", "failure_ratio <= 100%"], "(`--failure-threshold 100%`)"),
         (&["run", "missing.toml", "--seed", "3"], "cannot read missing.toml"),
         (&["run", "missing.toml"], "cannot read missing.toml"),
         (&["run", "http://127.0.0.1:1", "--json", missing.to_str().expect("text")], "--json: cannot write"),
@@ -253,6 +257,38 @@ fn a_report_goes_to_standard_output_by_its_usual_name() {
 #[test]
 #[cfg(target_os = "linux")]
 fn an_interrupt_exits_130_with_a_partial_report() {
+    // Twice at once, as `timeout -s INT` does: to the process and to its group; and a terminal that is closed.
+    for script in ["kill -INT $0; kill -INT $0", "kill -HUP $0"] {
+        interrupted_by(script);
+    }
+}
+
+/// What was started to outlive its terminal does.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_hangup_that_is_ignored_ends_nothing() {
+    let server = Server::start();
+    let binary = env!("CARGO_BIN_EXE_offgridflow-loadtest");
+    let script = format!("trap '' HUP; exec {binary} run {} -r 200 -d 2s -q", server.url());
+    let child = Command::new("sh").args(["-c", &script]).stdout(std::process::Stdio::piped()).spawn();
+    let child = child.expect("starts");
+    while server.requests() < 20 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(
+        Command::new("sh")
+            .args(["-c", "kill -HUP $0", &child.id().to_string()])
+            .status()
+            .expect("kill")
+            .success()
+    );
+    let out = child.wait_with_output().expect("ends");
+    let out = String::from_utf8_lossy(&out.stdout);
+    assert!(out.contains("400 begun") && !out.contains("interrupted after"), "{out}");
+}
+
+#[cfg(target_os = "linux")]
+fn interrupted_by(script: &str) {
     let server = Server::start();
     let folder = tempfile::tempdir().expect("folder");
     let json = folder.path().join("run.json");
@@ -275,8 +311,7 @@ fn an_interrupt_exits_130_with_a_partial_report() {
     while server.requests() < 20 {
         std::thread::sleep(Duration::from_millis(5));
     }
-    // Twice at once, as `timeout -s INT` does: to the process and to its group.
-    let (script, pid) = ("kill -INT $0; kill -INT $0", child.id().to_string());
+    let pid = child.id().to_string();
     assert!(Command::new("sh").args(["-c", script, &pid]).status().expect("kill").success());
     let output = child.wait_with_output().expect("ends");
     let out = String::from_utf8_lossy(&output.stdout);
