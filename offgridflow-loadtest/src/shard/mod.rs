@@ -136,11 +136,11 @@ struct Shard<W: Workload> {
     stop: StopHandle,
     pulse: Arc<Pulse>,
     recorder: RefCell<Recorder>,
-    outbox: RefCell<Outbox>,
-    window: Cell<u32>,              // the one that is recorded, from 1
-    idle: RefCell<Vec<W::Session>>, // opened, not yet in a slot
-    slots: RefCell<Vec<Rc<Slot>>>,  // all of them, at most `cap`
-    free: RefCell<Vec<Rc<Slot>>>,   // those without work
+    outbox: RefCell<Option<Outbox>>, // until the run ends, so that the conductor is not waiting for more
+    window: Cell<u32>,               // the one that is recorded, from 1
+    idle: RefCell<Vec<W::Session>>,  // opened, not yet in a slot
+    slots: RefCell<Vec<Rc<Slot>>>,   // all of them, at most `cap`
+    free: RefCell<Vec<Rc<Slot>>>,    // those without work
     freed: Bell,
     unbegun: Arc<Marks>, // of operations that are only asked for their route
     in_flight: Cell<u64>,
@@ -174,7 +174,7 @@ impl<W: Workload> Shard<W> {
         outbox: Outbox,
     ) -> Self {
         Self {
-            outbox: RefCell::new(outbox),
+            outbox: RefCell::new(Some(outbox)),
             window: Cell::new(1),
             planned: plan.executor.duration(),
             clock: RunClock::starting_at(origin),
@@ -280,6 +280,7 @@ impl<W: Workload> Shard<W> {
             self.rest_until(self.window_end()).await;
             if self.is_over() {
                 self.freed.ring();
+                self.outbox.take();
                 return;
             }
             self.turn_windows(self.clock.now());
@@ -289,8 +290,8 @@ impl<W: Workload> Shard<W> {
     /// Sends the windows that are over by `now`. Before an operation, which may never give its thread back.
     fn turn_windows(&self, now: Duration) {
         while now >= self.window_end() && !self.is_over() {
+            let Some(outbox) = &mut *self.outbox.borrow_mut() else { return };
             let index = self.window.replace(self.window.get() + 1);
-            let outbox = &mut *self.outbox.borrow_mut();
             self.begin_measuring(*outbox.measure_from.borrow());
             // Where nobody has room for it, the window goes on.
             if let Ok(place) = outbox.windows.try_reserve() {
