@@ -4,19 +4,20 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    time::{Instant, MissedTickBehavior, interval, timeout},
+    time::{Instant, MissedTickBehavior, interval},
 };
 
 use crate::{
     audience::Audience,
     clock::ClockSource,
-    evidence::{Fault, Stuck},
     generator::{Calibration, Generator, MachineUse, ShardUse},
+    losses::{Fault, Stuck},
     opening::OPENERS,
     outcome::TargetError,
     plan::Plan,
     pulse::Pulse,
     recorder::{Recorder, Tally, WindowRecord},
+    rendezvous::{collect, first_ready, unless_stopped},
     report::{Ending, Measured, Report},
     shard::{GRACE, WINDOW},
     silence::Silence,
@@ -32,7 +33,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
 const LEAD: Duration = Duration::from_millis(20);
 /// Below, the p95 of a window is its longest.
 const SHOWN_P95: u64 = 20;
-const TICK: Duration = Duration::from_millis(100);
+pub(crate) const TICK: Duration = Duration::from_millis(100);
 
 pub(crate) type Readies = Vec<oneshot::Receiver<Result<(), TargetError>>>;
 pub(crate) type Results = Vec<oneshot::Receiver<ShardUse>>;
@@ -336,10 +337,9 @@ impl Conductor {
         }
     }
 
-    /// How long none of the shards was answered, in the measured part of what was planned.
+    /// How long none of the shards was answered, in the measured part.
     fn longest_silence(&self, from: Duration, elapsed: Duration) -> Duration {
-        let end = elapsed.min(self.plan.executor.duration());
-        let silences = self.heard.iter().map(|heard| heard.silence.until(end, from));
+        let silences = self.heard.iter().map(|heard| heard.silence.until(elapsed, from));
         silences.reduce(Silence::overlap).unwrap_or_default().length()
     }
 
@@ -364,48 +364,6 @@ impl Conductor {
             .saturating_mul(u32::try_from(rounds).unwrap_or(u32::MAX))
             .saturating_add(self.patience)
     }
-}
-
-/// Waits for `future` at most `longest`, and not on after a stop.
-async fn unless_stopped<T>(
-    stop: &StopHandle,
-    future: impl Future<Output = T>,
-    longest: Duration,
-) -> Option<T> {
-    tokio::pin!(future);
-    let begun = Instant::now();
-    loop {
-        match timeout(TICK, &mut future).await {
-            Ok(value) => return Some(value),
-            Err(_) if stop.is_stopped() || begun.elapsed() > longest => return None,
-            Err(_) => {}
-        }
-    }
-}
-
-/// What each shard that came back has used.
-async fn collect(results: Results) -> Vec<ShardUse> {
-    let mut used = Vec::new();
-    for result in results {
-        if let Ok(Ok(shard)) = timeout(TICK, result).await {
-            used.push(shard);
-        }
-    }
-    used
-}
-
-/// Waits for all; good if at least one shard opened a session.
-async fn first_ready(readies: Readies) -> Result<(), TargetError> {
-    let mut result = Ok(());
-    let mut any = false;
-    for ready in readies {
-        match ready.await {
-            Ok(Ok(())) => any = true,
-            Ok(Err(error)) => result = Err(error),
-            Err(_) => {}
-        }
-    }
-    if any { Ok(()) } else { result }
 }
 
 fn window_end(index: u64) -> Duration {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::{
     generator::Generator,
+    losses::{Fault, Stuck},
     report::{
         text::{operations, short},
         width::fit,
@@ -22,27 +23,6 @@ const MAX_RESIDUAL: f64 = 0.05;
 
 /// How much of what a panic said goes into the cause, in columns.
 const SAID: usize = 120;
-
-/// A shard that did not come back.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Stuck {
-    pub(crate) shard: usize,
-    /// When its thread last ran the engine.
-    pub(crate) since: Duration,
-    /// The end of the last window that came from it.
-    pub(crate) until: Duration,
-    /// By `since`.
-    pub(crate) in_flight: u64,
-}
-
-/// A task of the engine that panicked.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Fault {
-    pub(crate) shard: usize,
-    /// When its thread last ran the engine.
-    pub(crate) at: Duration,
-    pub(crate) said: String,
-}
 
 /// The facts a verdict rests on.
 #[derive(Debug, Clone, Default)]
@@ -240,6 +220,12 @@ impl Evidence {
                 short(paused)
             );
         }
+        if self.panicked > 0 && !below(self.panicked, self.ended(), 50) {
+            return format!(
+                "the workload panicked in {}, and what its panic hook does (a backtrace, by default) holds the thread",
+                operations(self.panicked)
+            );
+        }
         // A lag beyond all the waiting there was had another reason.
         let explains = self.lag_p99.is_none_or(|lag| lag <= waited);
         if let Some(share) = above(used.waited_share, 0.1).filter(|_| explains) {
@@ -252,12 +238,6 @@ impl Evidence {
         }
         if let Some(share) = above(used.cpu_share, 0.8) {
             return format!("its busiest thread used {share} of a core; add shards, or ask for less");
-        }
-        if self.panicked > 0 && !below(self.panicked, self.ended(), 10) {
-            return format!(
-                "the workload panicked in {}, and what its panic hook does (a backtrace, by default) holds the thread",
-                operations(self.panicked)
-            );
         }
         "the generator was paused, or the workload blocks or computes on its thread".into()
     }

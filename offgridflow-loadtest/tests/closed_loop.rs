@@ -79,6 +79,22 @@ async fn a_healthy_closed_loop_is_reported_as_it_was() {
     assert!(!report.to_string().contains("nobody was answered"), "{report}");
 }
 
+/// Exponential times, and rare slow ones on a route of many: beside each of them others are answered.
+#[tokio::test(start_paused = true)]
+async fn answers_that_are_slow_beside_others_are_no_standstill() {
+    let spread = workload_fn(|op: Op| {
+        let share = op.rng().unit();
+        sleep(Duration::from_secs_f64(-0.02 * (1.0 - share).ln()))
+    });
+    let rare = workload_fn(|op: Op| sleep(if op.rng().chance(0.05) { ms(100) } else { ms(5) }));
+    let closed = || Executor::closed(16, ms(30_000));
+    let spread = LoadTest::new(spread).executor(closed()).run_here().await.expect("runs");
+    let rare = LoadTest::new(rare).executor(closed()).run_here().await.expect("runs");
+    for report in [spread, rare] {
+        assert_eq!(report.correction.expect("a closed loop's").filled, 0, "{report}");
+    }
+}
+
 /// What was given up after its time-out held its worker up as well, and is filled as a bound.
 #[tokio::test(start_paused = true)]
 async fn a_target_that_stops_answering_is_no_faster_for_being_asked_less() {

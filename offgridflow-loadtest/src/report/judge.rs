@@ -10,9 +10,10 @@ use super::{
     width::fit,
 };
 use crate::{
-    evidence::{Evidence, Fault, Stuck},
+    evidence::Evidence,
     generator::Generator,
     histogram::{Distribution, Quantile, as_f64, min_samples, to_count},
+    losses::{Fault, Stuck},
     outcome::FailKind,
     plan::Plan,
     recorder::{RouteRecord, Tally, slack},
@@ -46,8 +47,11 @@ impl Measured {
         let mut total = RouteRecord::default();
         self.tally.routes().for_each(|(_, record)| total.merge(record));
         let turn = turn(plan, &total);
-        let routes: Vec<_> =
-            self.tally.routes().map(|(index, record)| Seen::new(names.name(index), record, turn)).collect();
+        let routes: Vec<_> = self
+            .tally
+            .routes()
+            .map(|(index, record)| Seen::new(names.name(index), record, turn, self.longest_silence))
+            .collect();
         let total = Seen::all(&routes, total);
         let in_time = self.in_time(plan, &total.record);
         let facts = Facts { measured: &self, total: &total, routes: &routes, in_time };

@@ -111,7 +111,8 @@ pub struct Report {
 /// What workers of a closed loop did not ask while they waited for a slow answer, as filled into the response times: percentiles, mean,
 /// count and thresholds of [`Row::response`]. Service times, counts of operations, windows and the `HdrHistogram` log are as measured.
 ///
-/// An answer that took two [`interval`](Self::interval)s and twice what nine of ten answers on its route took held its worker up. The worker would
+/// An answer that took two [`interval`](Self::interval)s and twice what nine of ten answers on its route took, but not longer than the
+/// [`longest_silence`](Self::longest_silence), beside which others were answered, held its worker up. The worker would
 /// have asked again an interval later, and another one, and so on, all waiting for the same end: for an answer of 2 s and an interval of
 /// 50 ms, response times of 1.95 s, 1.90 s, … 50 ms (Gil Tene's correction for coordinated omission, as in `HdrHistogram`). An open loop asks
 /// on, and measures this instead.

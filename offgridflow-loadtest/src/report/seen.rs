@@ -21,12 +21,19 @@ pub(super) struct Seen<'a> {
 
 impl<'a> Seen<'a> {
     /// As it was recorded, but for operations that workers left out who go on every `turn`.
-    pub(super) fn new(name: Arc<str>, record: &'a RouteRecord, turn: Option<Duration>) -> Self {
+    pub(super) fn new(
+        name: Arc<str>,
+        record: &'a RouteRecord,
+        turn: Option<Duration>,
+        longest_silence: Duration,
+    ) -> Self {
         let response = &record.response.seen;
         let omission = turn.map(|turn| {
             // What is slow on this route by its nature held nobody up.
             let slow = response.answered().quantile(0.9).unwrap_or_default();
-            Omission { turn, usual: turn.max(slow) * 2 }
+            let usual = turn.max(slow) * 2;
+            // What took longer than nobody was answered is slow beside others that were.
+            Omission { turn, usual, longest: longest_silence + usual / 2 }
         });
         let (corrected, filled) = omission.and_then(|omission| omission.fill(response)).unzip();
         Self { name, record: Cow::Borrowed(record), corrected, filled: filled.unwrap_or(0) }

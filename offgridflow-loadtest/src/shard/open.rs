@@ -12,10 +12,10 @@ use crate::{
     executor::{OnCap, Overload},
     op::{Marks, Op},
     pacer::Pacer,
-    recorder::{Unbegun, Why},
     route::RouteId,
     schedule::ArrivalProcess,
     span::due,
+    unbegun::{Unbegun, Why},
     workload::Workload,
 };
 
