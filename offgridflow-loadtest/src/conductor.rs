@@ -4,21 +4,23 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    time::{Instant, MissedTickBehavior, interval, timeout},
+    time::{Instant, MissedTickBehavior, interval},
 };
 
 use crate::{
     audience::Audience,
     clock::ClockSource,
-    evidence::{Fault, Stuck},
     generator::{Calibration, Generator, MachineUse, ShardUse},
+    losses::{Fault, Stuck},
     opening::OPENERS,
     outcome::TargetError,
     plan::Plan,
     pulse::Pulse,
     recorder::{Recorder, Tally, WindowRecord},
+    rendezvous::{collect, first_ready, unless_stopped},
     report::{Ending, Measured, Report},
     shard::{GRACE, WINDOW},
+    silence::Silence,
     span::{Span, due},
     stop::StopHandle,
     warm_up::Steadiness,
@@ -31,7 +33,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
 const LEAD: Duration = Duration::from_millis(20);
 /// Below, the p95 of a window is its longest.
 const SHOWN_P95: u64 = 20;
-const TICK: Duration = Duration::from_millis(100);
+pub(crate) const TICK: Duration = Duration::from_millis(100);
 
 pub(crate) type Readies = Vec<oneshot::Receiver<Result<(), TargetError>>>;
 pub(crate) type Results = Vec<oneshot::Receiver<ShardUse>>;
@@ -57,6 +59,7 @@ pub(crate) struct Conductor {
     shown: Duration,      // up to where windows were told
     tally: Tally,         // of all windows that came
     heard: Vec<Heard>,    // by shard
+    paused: Duration,     // this thread, which only waits, at the longest
 }
 
 /// What the conductor knows of a shard.
@@ -66,6 +69,7 @@ struct Heard {
     beats: u64,      // of its pulse, at the last tick
     silent: u32,     // ticks without one
     over: bool,      // it came to its end
+    silence: Silence,
 }
 
 impl Conductor {
@@ -89,6 +93,7 @@ impl Conductor {
             calibration,
             window: WindowRecord::default(),
             parts: 0,
+            paused: Duration::ZERO,
             shown: Duration::ZERO,
         }
     }
@@ -122,6 +127,7 @@ impl Conductor {
         if self.plan.clock == ClockSource::Monotonic {
             // Workers that rest beyond the end of the plan are done before it.
             let planned = if self.stop.ends() { Duration::ZERO } else { self.plan.executor.duration() };
+            generator.longest_pause = Some(self.paused);
             generator = generator.with_shards(&shards).with_machine(machine, elapsed.max(planned));
         }
         if shards.len() == self.plan.shards {
@@ -153,12 +159,16 @@ impl Conductor {
         let mut deadline = origin + self.plan.executor.duration() + self.plan.timeout * 3 + self.patience;
         let mut stopping = false;
         loop {
-            tokio::select! {
-                window = self.lines.windows.recv() => match window {
-                    Some(window) => self.take(window),
-                    None => break,
-                },
-                _ = ticks.tick() => {
+            let waits = Instant::now();
+            let heard = tokio::select! {
+                window = self.lines.windows.recv() => Some(window),
+                _ = ticks.tick() => None,
+            };
+            self.paused = self.paused.max(waits.elapsed().saturating_sub(TICK));
+            match heard {
+                Some(Some(window)) => self.take(window),
+                Some(None) => break,
+                None => {
                     if self.stop.is_stopped() && !stopping {
                         stopping = true;
                         deadline = deadline.min(Instant::now() + GRACE + self.patience);
@@ -222,7 +232,7 @@ impl Conductor {
         let over = window.index == WindowRecord::LAST;
         if let Some(heard) = self.heard.get_mut(window.shard) {
             let until = if over { heard.until } else { window_end(window.index) };
-            *heard = Heard { until, over, ..*heard };
+            *heard = Heard { until, over, silence: window.silence, ..*heard };
         }
         if over {
             return self.window.merge_counts(&window);
@@ -287,7 +297,7 @@ impl Conductor {
         let offered = match self.plan.executor.arrivals() {
             Some(arrivals) => {
                 let end = if is_partial { due(&**arrivals, elapsed) } else { arrivals.operations() };
-                let taken = tally.dispatched + tally.capped + tally.shed + tally.waiting;
+                let taken = tally.dispatched + tally.capped + tally.shed + tally.waiting + tally.unsent;
                 end.saturating_sub(due(&**arrivals, from)).max(taken)
             }
             None => tally.dispatched,
@@ -298,6 +308,7 @@ impl Conductor {
             ending,
             elapsed,
             measured_from: from.min(elapsed),
+            longest_silence: self.longest_silence(from, elapsed),
             offered,
             stuck,
             fault,
@@ -315,6 +326,7 @@ impl Conductor {
             ending,
             elapsed: Duration::ZERO,
             measured_from: Duration::ZERO,
+            longest_silence: Duration::ZERO,
             offered: 0,
             stuck: (0..stuck).map(|shard| Stuck { shard, since, until: since, in_flight: 0 }).collect(),
             fault: None,
@@ -323,6 +335,12 @@ impl Conductor {
             trend: None,
             unreachable,
         }
+    }
+
+    /// How long none of the shards was answered, in the measured part.
+    fn longest_silence(&self, from: Duration, elapsed: Duration) -> Duration {
+        let silences = self.heard.iter().map(|heard| heard.silence.until(elapsed, from));
+        silences.reduce(Silence::overlap).unwrap_or_default().length()
     }
 
     /// Until it is known, an automatic warm-up goes on.
@@ -346,48 +364,6 @@ impl Conductor {
             .saturating_mul(u32::try_from(rounds).unwrap_or(u32::MAX))
             .saturating_add(self.patience)
     }
-}
-
-/// Waits for `future` at most `longest`, and not on after a stop.
-async fn unless_stopped<T>(
-    stop: &StopHandle,
-    future: impl Future<Output = T>,
-    longest: Duration,
-) -> Option<T> {
-    tokio::pin!(future);
-    let begun = Instant::now();
-    loop {
-        match timeout(TICK, &mut future).await {
-            Ok(value) => return Some(value),
-            Err(_) if stop.is_stopped() || begun.elapsed() > longest => return None,
-            Err(_) => {}
-        }
-    }
-}
-
-/// What each shard that came back has used.
-async fn collect(results: Results) -> Vec<ShardUse> {
-    let mut used = Vec::new();
-    for result in results {
-        if let Ok(Ok(shard)) = timeout(TICK, result).await {
-            used.push(shard);
-        }
-    }
-    used
-}
-
-/// Waits for all; good if at least one shard opened a session.
-async fn first_ready(readies: Readies) -> Result<(), TargetError> {
-    let mut result = Ok(());
-    let mut any = false;
-    for ready in readies {
-        match ready.await {
-            Ok(Ok(())) => any = true,
-            Ok(Err(error)) => result = Err(error),
-            Err(_) => {}
-        }
-    }
-    if any { Ok(()) } else { result }
 }
 
 fn window_end(index: u64) -> Duration {

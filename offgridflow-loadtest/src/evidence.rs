@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::{
     generator::Generator,
+    losses::{Fault, Stuck},
     report::{
         text::{operations, short},
         width::fit,
@@ -15,38 +16,21 @@ use crate::{
 const MAX_THROTTLED: f64 = 0.02;
 /// The share of a core from which on a closed loop's rate is its own.
 const SATURATED: f64 = 0.95;
+/// The shortest standstill of the whole process that is told from a scheduler's slices.
+const MIN_PAUSE: Duration = Duration::from_millis(100);
 /// How far the books may be apart.
 const MAX_RESIDUAL: f64 = 0.05;
 
 /// How much of what a panic said goes into the cause, in columns.
 const SAID: usize = 120;
 
-/// A shard that did not come back.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Stuck {
-    pub(crate) shard: usize,
-    /// When its thread last ran the engine.
-    pub(crate) since: Duration,
-    /// The end of the last window that came from it.
-    pub(crate) until: Duration,
-    /// By `since`.
-    pub(crate) in_flight: u64,
-}
-
-/// A task of the engine that panicked.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Fault {
-    pub(crate) shard: usize,
-    /// When its thread last ran the engine.
-    pub(crate) at: Duration,
-    pub(crate) said: String,
-}
-
 /// The facts a verdict rests on.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Evidence {
     /// A closed loop: no schedule that lag could be measured against.
     pub(crate) closed: bool,
+    /// How long it took.
+    pub(crate) length: Duration,
     /// Somebody ended it early.
     pub(crate) interrupted: bool,
     /// Operations the plan wanted by the time the run ended; in a closed loop, those begun.
@@ -77,6 +61,7 @@ pub(crate) struct Evidence {
     pub(crate) in_time: Option<u64>,
     pub(crate) lag_p95: Option<Duration>,
     pub(crate) lag_p99: Option<Duration>,
+    /// Of all operations, at least: the lag's is of all too.
     pub(crate) p95: Option<Duration>,
     pub(crate) generator: Generator,
     pub(crate) stuck: Vec<Stuck>,
@@ -96,7 +81,7 @@ impl Evidence {
     pub(crate) fn judge(&self) -> Verdict {
         let limit = self.limit();
         let down = matches!(limit, Limit::TargetDown(_));
-        let generator = self.generator();
+        let generator = self.generator(down);
         let behind = matches!(limit, Limit::TargetBound(_));
         let validity = generator.unwrap_or_else(|| match down {
             true => Validity::Valid,
@@ -105,24 +90,30 @@ impl Evidence {
         Verdict { validity, limit }
     }
 
-    fn generator(&self) -> Option<Validity> {
+    /// What makes some times longer, or a rate lower, does not bring a target down: beside that it is no reason.
+    fn generator(&self, down: bool) -> Option<Validity> {
         let found = self
             .failed()
             .or_else(|| self.stuck())
             .or_else(|| self.lagging())
             .or_else(|| self.unsent())
             .or_else(|| self.throttled())
-            .or_else(|| self.inflated())
-            .or_else(|| self.saturated());
-        found.map(|cause| Validity::GeneratorBound(cause + &self.nothing_succeeded()))
+            .or_else(|| self.inflated().filter(|_| !down))
+            .or_else(|| self.saturated().filter(|_| !down));
+        found.map(|cause| Validity::GeneratorBound(cause + &self.failures_too()))
     }
 
     /// What the generator's fault must not hide.
-    fn nothing_succeeded(&self) -> String {
-        if self.ok > 0 || self.ended() == 0 {
+    fn failures_too(&self) -> String {
+        let (ended, mostly) = (self.ended(), self.mostly());
+        let failed = ended.saturating_sub(self.ok);
+        if ended == 0 || below(failed, ended, 10) {
             return String::new();
         }
-        format!("; and none of {} succeeded{}", operations(self.ended()), self.mostly())
+        if self.ok == 0 {
+            return format!("; and none of {} succeeded{mostly}", operations(ended));
+        }
+        format!("; and {failed} of {} failed{mostly}", operations(ended))
     }
 
     /// Begun, and not cut short by the run, which would say nothing of the target.
@@ -212,7 +203,7 @@ impl Evidence {
         ))
     }
 
-    /// What probably kept the generator from its schedule.
+    /// What probably kept the generator from its schedule: of what could have, the first that accounts for the lag.
     fn because(&self) -> String {
         let above = |share: Option<f64>, limit: f64| share.filter(|&share| share > limit).map(percent);
         let used = &self.generator;
@@ -221,7 +212,23 @@ impl Evidence {
                 "the CPU quota of its control group kept it from running {share} of the time; raise the quota"
             );
         }
-        if let Some(share) = above(used.waited_share, 0.1) {
+        let waited = self.length.mul_f64(used.waited_share.unwrap_or_default().clamp(0.0, 1.0));
+        let paused = used.longest_pause.unwrap_or_default();
+        if paused >= MIN_PAUSE && paused > waited {
+            return format!(
+                "the whole process stood still for at least {}: it was stopped, or the machine was",
+                short(paused)
+            );
+        }
+        if self.panicked > 0 && !below(self.panicked, self.ended(), 50) {
+            return format!(
+                "the workload panicked in {}, and what its panic hook does (a backtrace, by default) holds the thread",
+                operations(self.panicked)
+            );
+        }
+        // A lag beyond all the waiting there was had another reason.
+        let explains = self.lag_p99.is_none_or(|lag| lag <= waited);
+        if let Some(share) = above(used.waited_share, 0.1).filter(|_| explains) {
             return format!(
                 "it was ready to run but without a core {share} of the time; other work shares its cores"
             );

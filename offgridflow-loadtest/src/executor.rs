@@ -17,7 +17,8 @@ pub enum Executor {
     /// public service do; the only kind that shows what a stall costs them.
     Open(Arc<dyn ArrivalProcess>),
     /// Closed loop: so many workers, each waiting for its answer before it goes on. What a fixed pool of
-    /// workers does; a slow target is asked less.
+    /// workers does; a slow target is asked less, for which response times are corrected
+    /// ([`Correction`](crate::Correction)).
     Closed(Closed),
 }
 

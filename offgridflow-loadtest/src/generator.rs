@@ -56,6 +56,13 @@ pub struct Generator {
     pub throttled_share: Option<f64>,
     /// The share of all cores' time that the host took away.
     pub stolen_share: Option<f64>,
+    /// How long the whole process stood still at the longest, seen by a thread that has nothing else to do: stopped by a signal, suspended
+    /// with its machine, or without any core.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "longest_pause_ns", default, with = "crate::report::opt_nanos")
+    )]
+    pub longest_pause: Option<Duration>,
     /// By how much the generator raised the 95th percentile of the response time on the way out, by measurement: that of
     /// `done − intended` less that of `done − dispatched`.
     #[cfg_attr(feature = "serde", serde(rename = "inflation_p95_ns", with = "crate::report::opt_nanos"))]

@@ -24,8 +24,8 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    pub(crate) fn count(&mut self, error: &TargetError, route: RouteId) {
-        self.add(&error.kind, route, 1, &error.message);
+    pub(crate) fn count(&mut self, error: &TargetError, route: RouteId, n: u64) {
+        self.add(&error.kind, route, n, &error.message);
     }
 
     pub(crate) fn merge(&mut self, other: &Self) {
@@ -64,7 +64,7 @@ mod tests {
         let mut ledger = Ledger::default();
         for n in 0..10_000 {
             let error = TargetError::answered(FailKind::Check(format!("check {n}").into()), "no");
-            ledger.count(&error, RouteId::UNNAMED);
+            ledger.count(&error, RouteId::UNNAMED, 1);
         }
         assert_eq!(ledger.lines().len(), MAX_LINES);
         assert_eq!(ledger.lines().iter().map(|line| line.count).sum::<u64>(), 10_000);

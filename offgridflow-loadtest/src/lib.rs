@@ -4,8 +4,9 @@
 //!   exact integral of a [`Rate`], and [`Replay`] from the times of a log; any split over shards is the same schedule.
 //! - **Latency starts where a user's would**: at the intended start, not at the moment the tool found time to
 //!   send. [`OpTimes`] keeps the parts apart: the generator's own lag, waiting for a connection, the target.
-//! - **Nothing is invented and nothing is dropped.** What was never answered counts in every percentile as
-//!   slower than all answers ([`Distribution`]), and no samples are synthesised.
+//! - **Nothing is dropped.** What was never answered counts in every percentile as slower than all answers
+//!   ([`Distribution`]). Samples are synthesised in one place, and said to be: what workers of a closed loop did not ask while
+//!   a slow answer held them up ([`Correction`]).
 //! - **The run itself is judged first.** A [`Verdict`] says whether the numbers are the target's; thresholds of
 //!   a run that is not valid, was interrupted, or is empty cannot pass.
 //!
@@ -56,6 +57,7 @@ mod generator;
 mod guard;
 mod histogram;
 mod ledger;
+mod losses;
 mod op;
 mod opening;
 mod outcome;
@@ -65,6 +67,7 @@ mod preflight;
 mod pulse;
 mod rate;
 mod recorder;
+mod rendezvous;
 mod replay;
 mod report;
 mod reporter;
@@ -78,6 +81,7 @@ mod scenario;
 mod schedule;
 mod settings;
 mod shard;
+mod silence;
 mod soundness;
 mod span;
 mod stats;
@@ -89,6 +93,7 @@ mod sys;
 #[cfg(feature = "http")]
 mod target;
 mod threshold;
+mod unbegun;
 mod units;
 mod verdict;
 mod warm_up;
@@ -116,7 +121,7 @@ pub use {
     preflight::Check,
     rate::Rate,
     replay::{Entry, Fields, LogFormat, RefusedLine, Replay, ReplayBuilder, ReplayError, ReplaySummary},
-    report::{Ending, ErrorLine, Report, Row, SCHEMA, Summary, ThresholdResult, ThresholdStatus},
+    report::{Correction, Ending, ErrorLine, Report, Row, SCHEMA, Summary, ThresholdResult, ThresholdStatus},
     reporter::{ProgressLines, Reporter, progress_line},
     rng::OpRng,
     route::{MAX_ROUTES, RouteId},

@@ -8,7 +8,9 @@ use crate::{
     ledger::Ledger,
     outcome::{FailKind, Outcome, TargetError},
     route::{MAX_ROUTES, RouteId},
+    silence::Silence,
     span::Span,
+    unbegun::{Unbegun, Why},
 };
 
 /// Counts and latencies of one route.
@@ -49,7 +51,8 @@ pub(crate) struct WindowRecord {
     pub(crate) ok: u64,
     pub(crate) failed: u64,
     pub(crate) in_flight: u64,
-    tenths: [Tenth; 10], // of the window, by when an answer came
+    tenths: [Tenth; 10],         // of the window, by when an answer came
+    pub(crate) silence: Silence, // of the shard so far
     /// The same in full, for the report. [`merge`](Self::merge) leaves it alone.
     pub(crate) tally: Tally,
 }
@@ -143,7 +146,8 @@ pub(crate) struct Tally {
     pub(crate) dispatched: u64,
     pub(crate) capped: u64,
     pub(crate) shed: u64,
-    pub(crate) waiting: u64, // due, and without a turn when the run ended
+    pub(crate) waiting: u64, // due, and held by the cap when the run ended
+    pub(crate) unsent: u64,  // due, and not sent when the run ended, by the generator's fault
     pub(crate) cut: u64,     // begun, and in flight when the run ended
     pub(crate) local: u64,   // failures of this machine, not the target's
     pub(crate) broke: u64,   // failed without an answer but in time: no time-out, no backlog
@@ -183,6 +187,7 @@ impl Tally {
         self.capped += other.capped;
         self.shed += other.shed;
         self.waiting += other.waiting;
+        self.unsent += other.unsent;
         self.cut += other.cut;
         self.local += other.local;
         self.broke += other.broke;
@@ -202,7 +207,8 @@ impl Tally {
         self.first_byte.clear();
         self.undelayed.clear();
         self.past_end.clear();
-        (self.dispatched, self.capped, self.shed, self.waiting, self.cut) = (0, 0, 0, 0, 0);
+        (self.dispatched, self.capped, self.shed, self.cut) = (0, 0, 0, 0);
+        (self.waiting, self.unsent) = (0, 0);
         (self.local, self.broke, self.late, self.held, self.busy_ns) = (0, 0, 0, 0, 0);
         (self.ledger, self.warm, self.last_done) = Default::default();
     }
@@ -218,12 +224,13 @@ pub(crate) fn slack(planned: Duration) -> Duration {
 pub(crate) struct Recorder {
     pub(crate) span: Span,
     deadline: Option<Duration>,
+    silence: Silence,
     window: WindowRecord,
 }
 
 impl Recorder {
     pub(crate) fn new(span: Span, deadline: Option<Duration>) -> Self {
-        Self { span, deadline, window: WindowRecord::default() }
+        Self { span, deadline, silence: Silence::default(), window: WindowRecord::default() }
     }
 
     /// Counts one operation that waits for the cap.
@@ -238,6 +245,9 @@ impl Recorder {
         let tally = &mut self.window.tally;
         tally.last_done = tally.last_done.max(times.done);
         tally.busy_ns += times.done.saturating_sub(begun.began).as_nanos();
+        if answered {
+            self.silence.answer(times.done, self.span.from());
+        }
         self.window.lag.record(times.dispatch_lag());
         let block = self.span.block(begun.index, times.intended);
         // Windows of the measured part hold measured operations only, so that they sum to the report.
@@ -247,7 +257,7 @@ impl Recorder {
                 self.window.answer(times.done, times.response());
             }
         }
-        let Some(block) = block else { return self.record_warm(outcome) };
+        let Some(block) = block else { return self.record_warm(outcome, 1) };
         let tally = &mut self.window.tally;
         tally.dispatched += 1;
         tally.cut += u64::from(outcome.is_cut());
@@ -274,30 +284,27 @@ impl Recorder {
                 record.service.record_unanswered(block, times.service());
             }
         }
-        self.count(begun.route, outcome, begun.bytes);
+        self.count(begun.route, outcome, begun.bytes, 1);
     }
 
-    /// Counts one operation that was not begun, `lateness` after its intended start.
-    pub(crate) fn record_refused(
-        &mut self,
-        route: RouteId,
-        index: u64,
-        intended: Duration,
-        lateness: Duration,
-        error: TargetError,
-    ) {
+    /// Counts what was not begun.
+    pub(crate) fn record_unbegun(&mut self, unbegun: &Unbegun) {
+        let Unbegun { route, index, intended, lateness, count, why } = *unbegun;
         let block = self.span.block(index, intended);
         if block.is_some() || intended + lateness < self.span.first_window() {
-            self.window.response.record_unanswered(lateness);
+            self.window.response.record_n_unanswered(lateness, count);
         }
-        let Some(block) = block else { return self.record_warm(&error.into()) };
-        self.window.tally.route(route.index()).response.record_unanswered(block, lateness);
-        match error.kind {
-            FailKind::Shed => self.window.tally.shed += 1,
-            FailKind::Stopped => self.window.tally.waiting += 1,
-            _ => self.window.tally.capped += 1,
-        }
-        self.count(route, &error.into(), 0);
+        let lost = why.error().into();
+        let Some(block) = block else { return self.record_warm(&lost, count) };
+        let tally = &mut self.window.tally;
+        tally.route(route.index()).response.record_n_unanswered(block, lateness, count);
+        *match why {
+            Why::Cap => &mut tally.capped,
+            Why::Shed => &mut tally.shed,
+            Why::Waiting => &mut tally.waiting,
+            Why::Unsent => &mut tally.unsent,
+        } += count;
+        self.count(route, &lost, 0, count);
     }
 
     /// The generator's own part in an operation that was shed.
@@ -317,7 +324,7 @@ impl Recorder {
         in_flight: u64,
     ) -> WindowRecord {
         let window = std::mem::replace(&mut self.window, next);
-        WindowRecord { shard, index, in_flight, ..window }
+        WindowRecord { shard, index, in_flight, silence: self.silence, ..window }
     }
 
     /// Counts `n` operations that had begun by `at` on a shard that was not heard of again: nobody knows how they ended.
@@ -329,14 +336,11 @@ impl Recorder {
         };
         let lost: Outcome =
             TargetError::unanswered(FailKind::Stopped, "in flight on a shard that got stuck").into();
-        let route = RouteId::UNNAMED;
-        for _ in 0..n {
-            let tally = &mut self.window.tally;
-            tally.dispatched += 1;
-            tally.cut += 1;
-            tally.route(route.index()).response.record_unanswered(block, Duration::ZERO);
-            self.count(route, &lost, 0);
-        }
+        let (route, tally) = (RouteId::UNNAMED, &mut self.window.tally);
+        tally.dispatched += n;
+        tally.cut += n;
+        tally.route(route.index()).response.record_n_unanswered(block, Duration::ZERO, n);
+        self.count(route, &lost, 0, n);
     }
 
     /// What was recorded since the last window.
@@ -354,31 +358,31 @@ impl Recorder {
         }
     }
 
-    fn record_warm(&mut self, outcome: &Outcome) {
-        self.window.tally.warm.operations += 1;
+    fn record_warm(&mut self, outcome: &Outcome, n: u64) {
+        self.window.tally.warm.operations += n;
         if outcome.is_ok() {
-            self.window.ok += 1;
+            self.window.ok += n;
         } else {
-            self.window.tally.warm.failed += 1;
-            self.window.failed += 1;
+            self.window.tally.warm.failed += n;
+            self.window.failed += n;
         }
     }
 
-    fn count(&mut self, route: RouteId, outcome: &Outcome, received: u64) {
+    fn count(&mut self, route: RouteId, outcome: &Outcome, received: u64, n: u64) {
         let WindowRecord { ok, failed, tally, .. } = &mut self.window;
         let record = tally.route(route.index());
         match outcome {
             Outcome::Ok { bytes } => {
-                record.ok += 1;
+                record.ok += n;
                 record.bytes += bytes;
-                *ok += 1;
+                *ok += n;
             }
             Outcome::Failed(error) => {
-                record.failed += 1;
+                record.failed += n;
                 record.bytes += received;
-                *failed += 1;
-                tally.local += u64::from(matches!(error.kind, FailKind::Local(_)));
-                tally.ledger.count(error, route);
+                *failed += n;
+                tally.local += if matches!(error.kind, FailKind::Local(_)) { n } else { 0 };
+                tally.ledger.count(error, route, n);
             }
         }
     }

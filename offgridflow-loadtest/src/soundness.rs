@@ -38,7 +38,7 @@ impl Beforehand<'_> {
     fn empty_limit(&self, threshold: &Threshold) -> Option<String> {
         let comparison = threshold.comparison;
         let (always, why) = match (threshold.metric, threshold.limit) {
-            (Metric::FailureRatio | Metric::AchievedRate, Limit::Percent(limit)) => {
+            (Metric::FailureRatio | Metric::AchievedRate | Metric::LateRatio, Limit::Percent(limit)) => {
                 (decided(comparison, limit, 0.0, Some(100.0)), "it is a share, from 0% to 100%".into())
             }
             (Metric::Failures | Metric::Answered, Limit::Count(limit)) => {
@@ -57,7 +57,13 @@ impl Beforehand<'_> {
             _ => return None,
         };
         let verdict = if always? { "no run could break this" } else { "no run could meet this" };
-        Some(format!("{verdict}: {why}"))
+        let remedy = match threshold.metric {
+            Metric::FailureRatio if always == Some(true) => {
+                "; to judge no failures, set failure_threshold to 100% (`--failure-threshold 100%`)"
+            }
+            _ => "",
+        };
+        Some(format!("{verdict}: {why}{remedy}"))
     }
 }
 
@@ -100,7 +106,7 @@ mod tests {
     fn what_no_run_could_decide_is_refused_with_its_reason() {
         for (text, why) in [
             ("failure_ratio <= 200%", "break this: it is a share"),
-            ("failure_ratio <= 100%", "break"),
+            ("failure_ratio <= 100%", "set failure_threshold to 100% (`--failure-threshold 100%`)"),
             ("failure_ratio < 0%", "meet"),
             ("failure_ratio{GET /a} > 100%", "meet"),
             ("achieved_rate >= 0%", "break"),

@@ -93,3 +93,17 @@ async fn the_windows_of_a_shard_that_got_stuck_are_in_the_report() {
     assert_eq!((&*report.errors[0].cause, report.errors[0].count), ("stopped", 1), "{report}");
     assert_eq!(report.thresholds[0].status, ThresholdStatus::NotJudged);
 }
+
+/// The operation that is due as a second ends may be the one that blocks: what came before is told first.
+#[tokio::test]
+async fn an_operation_that_blocks_as_a_window_ends_does_not_take_it_along() {
+    let stops = |op: Op, door: Arc<Door>| async move {
+        if op.index() == 200 {
+            door.hold();
+        }
+    };
+    let report = report(Rate::constant(200.0, ms(1_500)), ms(250), 1, stops).await;
+    let cause = report.verdict.cause().unwrap_or_default();
+    assert!(cause.contains("its figures end at 1.00s, 1 operation in flight"), "{cause}");
+    assert_eq!((report.total.ok, report.total.failed), (200, 1), "{report}");
+}

@@ -13,7 +13,8 @@ use crate::{
 /// p95(response) < 100ms            p50, p99.9, mean, max, min of: response, service,
 /// max(service){GET /slow} <= 2s        dispatch_lag, admission_wait, first_byte
 /// failure_ratio < 1%               share of operations that failed
-/// achieved_rate >= 99%             answered in time, as a share of what was offered (open loop)
+/// achieved_rate >= 99%             answered by the end of the schedule, as a share of what was offered (open loop)
+/// late_ratio <= 1%                 share of operations answered after their deadline, or never
 /// failures < 10                    how many failed
 /// answered >= 1000                 how many were answered
 /// ```
@@ -43,6 +44,7 @@ pub(crate) enum Metric {
     Time(Statistic, Series),
     FailureRatio,
     AchievedRate,
+    LateRatio,
     Failures,
     Answered,
 }
@@ -89,9 +91,10 @@ const SERIES: [(&str, Series); 5] = [
     ("admission_wait", Series::AdmissionWait),
     ("first_byte", Series::FirstByte),
 ];
-const PLAIN: [(&str, Metric); 4] = [
+const PLAIN: [(&str, Metric); 5] = [
     ("failure_ratio", Metric::FailureRatio),
     ("achieved_rate", Metric::AchievedRate),
+    ("late_ratio", Metric::LateRatio),
     ("failures", Metric::Failures),
     ("answered", Metric::Answered),
 ];
@@ -220,7 +223,7 @@ fn parse_series(text: &str) -> Result<Series, String> {
 fn parse_limit(metric: Metric, text: &str) -> Result<Limit, String> {
     match metric {
         Metric::Time(..) => parse_duration(text).map(Limit::Time),
-        Metric::FailureRatio | Metric::AchievedRate => {
+        Metric::FailureRatio | Metric::AchievedRate | Metric::LateRatio => {
             let text = text.trim();
             parse_percent(text.strip_suffix("of offered").unwrap_or(text)).map(Limit::Percent)
         }

@@ -149,7 +149,7 @@ fn a_log_that_cannot_be_written_exits_4_and_the_rest_is_written() {
 fn wrong_usage_exits_2_in_a_sentence() {
     let folder = tempfile::tempdir().expect("folder");
     let missing = folder.path().join("none/run.json");
-    let cases: [(&[&str], &str); 24] = [
+    let cases: [(&[&str], &str); 28] = [
         (&["run"], "SCENARIO"),
         (&["run", "http://127.0.0.1:99999"], "the port is not a number"),
         (&["run", "http://127.0.0.1:http/"], "the port is not a number"),
@@ -177,6 +177,10 @@ fn wrong_usage_exits_2_in_a_sentence() {
         (&["run", "http://127.0.0.1:1", "-c", "some"], "write a whole number from 0 up"),
         (&["run", "http://127.0.0.1:1", "--seed", "-1"], "write a whole number from 0 up"),
         (&["run", "http://127.0.0.1:1", "-r", "9", "--gamma", "x"], "write a number"),
+        (&["run", "http://127.0.0.1:1", "-r", "9", "--gamma", "1e-300"], "not 1e-300; 1 is Poisson"),
+        (&["run", "http://127.0.0.1:1", "--poisson"], "--poisson: is about arrivals at a rate: add --rate"),
+        (&["run", "http://127.0.0.1:1", "--gamma", "2"], "--gamma: is about arrivals at a rate: add --rate"),
+        (&["run", "http://127.0.0.1:1", "-t", "failure_ratio <= 100%"], "(`--failure-threshold 100%`)"),
         (&["run", "missing.toml", "--seed", "3"], "cannot read missing.toml"),
         (&["run", "missing.toml"], "cannot read missing.toml"),
         (&["run", "http://127.0.0.1:1", "--json", missing.to_str().expect("text")], "--json: cannot write"),
@@ -206,6 +210,13 @@ fn a_plan_beyond_the_machine_exits_4() {
     }
     let (code, _, err) = run(&["preflight", "http://127.0.0.1:1", "-r", "5000000", "--shards", "1"]);
     assert!(code == 4 && err.contains("operations a second: this plan needs 5000000"), "{code} {err}");
+    let (code, _, err) = run(&["run", &server.url(), "-r", "5000000", "--for", "1s", "--shards", "1", "-q"]);
+    assert!(code == 4 && err.contains("operations a second: this plan needs 5000000"), "{code} {err}");
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).to_string();
+    let (code, out, err) = run(&["preflight", &server.url(), "-r", "10", "--shards", &cores]);
+    let doubtful = out.lines().any(|line| line.starts_with('!'));
+    assert!(code == 0 && out.contains("can carry it") != doubtful, "{out}{err}");
+    assert_eq!(out.contains("what is marked with ! will probably show"), doubtful, "{out}");
     let (code, _, err) = run(&["preflight", "http://no-such-host.invalid", "-r", "10", "--timeout", "5s"]);
     assert!(code == 4 && err.contains("no-such-host.invalid"), "{code} {err}");
     let (code, out, err) = run(&["preflight", "http://127.0.0.1:1", "-r", "10"]); // nobody listens there
@@ -246,6 +257,38 @@ fn a_report_goes_to_standard_output_by_its_usual_name() {
 #[test]
 #[cfg(target_os = "linux")]
 fn an_interrupt_exits_130_with_a_partial_report() {
+    // Twice at once, as `timeout -s INT` does: to the process and to its group; and a terminal that is closed.
+    for script in ["kill -INT $0; kill -INT $0", "kill -HUP $0"] {
+        interrupted_by(script);
+    }
+}
+
+/// What was started to outlive its terminal does.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_hangup_that_is_ignored_ends_nothing() {
+    let server = Server::start();
+    let binary = env!("CARGO_BIN_EXE_offgridflow-loadtest");
+    let script = format!("trap '' HUP; exec {binary} run {} -r 200 -d 2s -q", server.url());
+    let child = Command::new("sh").args(["-c", &script]).stdout(std::process::Stdio::piped()).spawn();
+    let child = child.expect("starts");
+    while server.requests() < 20 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(
+        Command::new("sh")
+            .args(["-c", "kill -HUP $0", &child.id().to_string()])
+            .status()
+            .expect("kill")
+            .success()
+    );
+    let out = child.wait_with_output().expect("ends");
+    let out = String::from_utf8_lossy(&out.stdout);
+    assert!(out.contains("400 begun") && !out.contains("interrupted after"), "{out}");
+}
+
+#[cfg(target_os = "linux")]
+fn interrupted_by(script: &str) {
     let server = Server::start();
     let folder = tempfile::tempdir().expect("folder");
     let json = folder.path().join("run.json");
@@ -268,8 +311,7 @@ fn an_interrupt_exits_130_with_a_partial_report() {
     while server.requests() < 20 {
         std::thread::sleep(Duration::from_millis(5));
     }
-    // Twice at once, as `timeout -s INT` does: to the process and to its group.
-    let (script, pid) = ("kill -INT $0; kill -INT $0", child.id().to_string());
+    let pid = child.id().to_string();
     assert!(Command::new("sh").args(["-c", script, &pid]).status().expect("kill").success());
     let output = child.wait_with_output().expect("ends");
     let out = String::from_utf8_lossy(&output.stdout);
@@ -306,4 +348,32 @@ fn a_report_goes_into_what_is_no_file_and_does_not_take_its_place() {
     assert!(code == 4 && err.contains("cannot write") && err.contains("space"), "{code} {err}");
     assert!(json.is_symlink(), "it is there still");
     assert_eq!(fs::read_dir(folder.path()).expect("folder").count(), 1, "no partial file stays");
+}
+
+/// Stopped for a second of three, by a signal as a shell's job control sends it.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_generator_that_was_stopped_is_not_called_short_of_cores() {
+    let server = Server::start();
+    let paused = || {
+        let before = server.requests();
+        let mut command = command(&["run", &server.url(), "-r", "200", "-d", "3s", "-q"]);
+        let child = command.stdout(std::process::Stdio::piped()).spawn().expect("starts");
+        while server.requests() < before + 100 {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let (script, pid) = ("kill -STOP $0; sleep 1; kill -CONT $0", child.id().to_string());
+        assert!(Command::new("sh").args(["-c", script, &pid]).status().expect("kill").success());
+        let output = child.wait_with_output().expect("ends");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    // A machine on which it waits longer than that for a core says so instead.
+    let mut said: Vec<String> = Vec::new();
+    while said.len() < 4
+        && !said.iter().any(|out| out.contains("the whole process stood still for at least "))
+    {
+        said.push(paused());
+        assert!(said[said.len() - 1].contains("verdict: GeneratorBound"), "{said:?}");
+    }
+    assert!(said.len() < 4, "{said:?}");
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use offgridflow_loadtest::{LoadTest, OnCap, Overload, Rate, Report, workload_fn};
+use offgridflow_loadtest::{LoadTest, OnCap, Overload, Rate, Report, ThresholdStatus, workload_fn};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -35,4 +35,39 @@ async fn what_is_late_is_run_all_the_same_if_the_plan_says_so() {
     assert!(report.late > 1_900, "{report}");
     assert!(report.held > 1_900, "{report}");
     assert_eq!(report.verdict.name(), "CapBound", "{report}");
+}
+
+/// 400 operations: half take 50 ms, every tenth is never answered, and the deadline is 10 ms.
+fn slow_half() -> LoadTest<impl offgridflow_loadtest::Workload> {
+    let work = workload_fn(|op| async move {
+        match op.index() % 10 {
+            9 => std::future::pending().await,
+            n if n % 2 == 0 => tokio::time::sleep(MS * 50).await,
+            _ => {}
+        }
+    });
+    let test = LoadTest::new(work).rate(Rate::constant(200.0, MS * 2_000)).timeout(MS * 500);
+    test.default_failure_gate(false).deadline(MS * 10, Overload::Queue)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_is_judged_by_what_missed_it() {
+    let test = slow_half().threshold("late_ratio <= 60%").threshold("late_ratio < 60%");
+    let report = test.run_here().await.expect("runs");
+    assert_eq!((report.late, report.total.failed), (200, 40), "{report}");
+    let [met, broken] = &report.thresholds[..] else { panic!("{report}") };
+    assert_eq!((met.status, broken.status), (ThresholdStatus::Met, ThresholdStatus::Broken), "{report}");
+    assert_eq!((&*met.measured, report.exit_code()), ("60.000%", 1), "{report}");
+    let text = report.to_string();
+    assert!(text.contains("10.0ms: 200 answered after it, 40 never answered: late_ratio 60.000%"), "{text}");
+    assert!(text.contains("90.00% by the end of the schedule") && !text.contains("in time"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_that_nothing_judges_is_noted() {
+    let report = slow_half().run_here().await.expect("runs");
+    let said = "60.0 % of operations were answered after their deadline of 10.0ms, or never, and no threshold judges that: `late_ratio <= 1%` would";
+    assert!(report.notes.iter().any(|note| note == said), "{report}");
+    let without = LoadTest::new(workload_fn(|_| async {})).threshold("late_ratio <= 1%").validate();
+    assert!(without.expect_err("refused").hint.contains("late_ratio needs a deadline"));
 }

@@ -339,3 +339,42 @@ async fn a_reporter_that_panics_is_dropped_and_the_run_goes_on() {
     let notes: Vec<_> = report.notes.iter().filter(|note| note.contains("panicked")).collect();
     assert_eq!(notes, ["a reporter panicked and was told no more: no terminal"], "{report}");
 }
+
+/// Each operation holds the thread for 8 ms, four times what the rate leaves it: a part of the plan is never sent before it is given up.
+#[tokio::test(start_paused = true)]
+async fn what_the_generator_never_sent_is_in_the_books() {
+    let test =
+        LoadTest::new(workload_fn(|_| tokio::time::advance(ms(8)))).rate(rate(500.0, 3)).timeout(ms(1_000));
+    let report = test.run_here().await.expect("runs");
+    assert_eq!((report.offered, report.total.ok + report.total.failed), (1_500, 1_500), "{report}");
+    assert_eq!(report.dispatched + report.unsent, 1_500, "{report}");
+    assert!((200..600).contains(&report.unsent), "some nine seconds at 125 a second: {report}");
+    let stopped = report.errors.iter().find(|line| line.cause == "stopped").expect("in the ledger");
+    assert_eq!(
+        (stopped.count, &*stopped.message),
+        (report.unsent, "never sent: the generator was still behind when the run ended")
+    );
+    assert!(
+        matches!(report.total.response.p95, Quantile::AtLeast(_)),
+        "slower than all that was sent: {report}"
+    );
+    assert_eq!((report.verdict.name(), report.exit_code()), ("GeneratorBound", 3), "{report}");
+    let text = report.to_string();
+    assert!(text.contains(&format!("{} never sent", report.unsent)), "{text}");
+}
+
+/// From a third of the run on nobody is there; some lag on the way does not hide that.
+#[tokio::test(start_paused = true)]
+async fn a_target_that_dies_is_down_though_the_generator_was_a_little_late() {
+    let work = workload_fn(|op| async move {
+        if op.index() % 5 == 0 {
+            tokio::time::advance(ms(8)).await; // lag for those behind it
+        }
+        if op.index() < 500 { Ok(()) } else { Err(TargetError::unanswered(FailKind::Connect, "refused")) }
+    });
+    let test = LoadTest::new(work).rate(rate(300.0, 5)).threshold("p95(response) < 1s");
+    let report = test.run_here().await.expect("runs");
+    let lag = report.dispatch_lag.p95.value().expect("measured");
+    assert!(lag > ms(2) && report.dispatch_lag.p99.value() < Some(ms(10)), "{report}");
+    assert_eq!((report.verdict.name(), report.exit_code()), ("TargetDown", 1), "{report}");
+}

@@ -26,7 +26,7 @@ const EXIT_CODES: &str = "Exit codes: 0 passed, 1 threshold broken or target dow
 pub(super) enum Command {
     /// Run a scenario, or a URL with flags, and report.
     Run(Run),
-    /// Show the plan and check that this machine can carry it, without sending anything.
+    /// Show the plan and check that this machine can carry it, without any load: one connection to the target is opened and closed.
     Preflight(Subject),
 }
 
@@ -55,7 +55,7 @@ pub(super) struct Subject {
     /// A scenario file (SCENARIO.toml), or a URL that begins with http://
     #[arg(value_name = "SCENARIO|URL")]
     what: String,
-    /// Operations a second (open loop). Without it, workers ask one after the other (closed loop).
+    /// Operations a second (open loop). Without it, workers ask one after the other (closed loop), and what they leave out while they wait is estimated.
     #[arg(long, short, value_name = "PER_SECOND", value_parser = parse_rate, allow_negative_numbers = true)]
     rate: Option<f64>,
     /// Ask what this log holds, when it holds it, in place of --rate and --for.
@@ -100,7 +100,7 @@ pub(super) struct Subject {
     /// Give an operation up after this long [default: 10s]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, allow_hyphen_values = true)]
     timeout: Option<Duration>,
-    /// Count an operation as late that is answered later than this after its intended start.
+    /// Count an operation in `late_ratio` that is answered later than this after its intended start.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, allow_hyphen_values = true, requires = "open")]
     deadline: Option<Duration>,
     /// Do not run an operation whose deadline has passed before it could begin.
@@ -110,13 +110,12 @@ pub(super) struct Subject {
     #[arg(long, value_name = "DURATION|auto")]
     warm_up: Option<WarmUp>,
     /// Random (Poisson) arrivals in place of even ones.
-    #[arg(long, requires = "rate")]
+    #[arg(long)]
     poisson: bool,
     /// Random arrivals of this shape: 1 is Poisson, below 1 in bursts, above more regular.
     #[arg(
         long,
         value_name = "SHAPE",
-        requires = "rate",
         conflicts_with = "poisson",
         value_parser = parse_number,
         allow_negative_numbers = true
@@ -140,9 +139,12 @@ pub(super) struct Subject {
     /// Header, as `name: value`; repeatable.
     #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
     headers: Vec<String>,
-    /// Body of every request.
+    /// Body of every request, as it stands here (no `@file`; a scenario's route has room for longer ones).
     #[arg(long)]
     body: Option<String>,
+    /// The share of operations that may fail; 100% judges no failures [default: 1%]
+    #[arg(long, value_name = "SHARE", value_parser = parse_share)]
+    failure_threshold: Option<f64>,
     /// A condition such as `p95(response) < 100ms`; repeatable, also added to a scenario's.
     #[arg(long = "threshold", short = 't', value_name = "CONDITION")]
     thresholds: Vec<String>,
@@ -197,12 +199,16 @@ impl Subject {
             || self.shards.is_some()
             || self.method.is_some()
             || self.body.is_some()
+            || self.failure_threshold.is_some()
+            || self.poisson
+            || self.gamma.is_some()
             || self.spin
             || !self.headers.is_empty()
     }
 
     fn quick(&self) -> Result<LoadTest<HttpTarget>, ConfigError> {
         self.replays()?;
+        self.arrives_at_random()?;
         let settings = self.settings();
         settings.validate()?;
         let (seed, replay) = (self.seed.unwrap_or(0), self.replay()?);
@@ -246,6 +252,19 @@ impl Subject {
         }
     }
 
+    /// Refuses random arrivals where no rate says how many.
+    fn arrives_at_random(&self) -> Result<(), ConfigError> {
+        let said = [(self.poisson, "--poisson"), (self.gamma.is_some(), "--gamma")];
+        match said.into_iter().find(|&(said, _)| said && self.rate.is_none()) {
+            Some((_, flag)) => {
+                let hint =
+                    "is about arrivals at a rate: add --rate; workers and a log have times of their own";
+                Err(ConfigError::new(flag, hint))
+            }
+            None => Ok(()),
+        }
+    }
+
     fn settings(&self) -> Settings {
         let default = Settings::default();
         Settings {
@@ -257,7 +276,7 @@ impl Subject {
             think_time: self.think_time.unwrap_or(default.think_time),
             timeout: self.timeout.unwrap_or(default.timeout),
             expected_latency: self.expected_latency.unwrap_or(default.expected_latency),
-            ..default
+            failure_threshold: self.failure_threshold.or(default.failure_threshold),
         }
     }
 

@@ -63,9 +63,13 @@ fn preflight(test: &LoadTest<HttpTarget>) -> Result<ExitCode, Failure> {
         error => set_up(error),
     })?;
     checks.iter().try_for_each(|check| say(&format_args!("{check}\n")))?;
-    say(&"preflight   this machine can carry it\n")?;
+    let worrying = checks.iter().any(|check| check.worrying);
+    say(&if worrying { DOUBTFUL } else { "preflight   this machine can carry it\n" })?;
     Ok(ExitCode::SUCCESS)
 }
+
+const DOUBTFUL: &str =
+    "preflight   nothing rules it out, but what is marked with ! will probably show in the numbers\n";
 
 /// What should be known of the plan, to standard error.
 fn remark(plan: &Plan) {
@@ -97,9 +101,14 @@ fn execute(run: &Run) -> Result<ExitCode, Failure> {
     let unsaid = if takes_stdout { tell(&report) } else { say(&report) };
     let unsaid = unsaid.err().map(|failure| failure.message);
     let failures = [unlogged, unwritten, unsaid];
-    failures.iter().flatten().for_each(|message| eprintln!("error: {message}"));
+    failures.iter().flatten().for_each(|message| complain(&format_args!("error: {message}")));
     let failed = failures.iter().any(Option::is_some);
     Ok(ExitCode::from(if failed { report.exit_code().max(SET_UP) } else { report.exit_code() }))
+}
+
+/// A line on standard error, which may be a terminal that was closed.
+fn complain(message: &dyn Display) {
+    let _ = writeln!(io::stderr(), "{message}");
 }
 
 /// Two writers of one file would spoil each other's, and a log is a file's.
@@ -181,8 +190,8 @@ const SAME_SIGNAL: Duration = Duration::from_millis(500);
 
 async fn listen(stop: StopHandle) {
     interrupt().await;
-    eprintln!("interrupted: finishing what is in flight, again to quit at once");
     stop.stop();
+    complain(&"interrupted: finishing what is in flight, again to quit at once");
     tokio::time::sleep(SAME_SIGNAL).await;
     interrupt().await;
     std::process::exit(INTERRUPTED.into());
@@ -196,10 +205,31 @@ async fn interrupt() {
     else {
         return std::future::pending().await;
     };
+    // Whoever was started to outlive its terminal (nohup) does.
+    let mut hangup = if ignores_hangup() { None } else { signal(SignalKind::hangup()).ok() };
+    let hung_up = async {
+        match &mut hangup {
+            Some(hangup) => drop(hangup.recv().await),
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        () = hung_up => {}
     }
+}
+
+/// Whether the process was started with SIGHUP ignored, or this system does not tell.
+#[cfg(unix)]
+fn ignores_hangup() -> bool {
+    static AT_START: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    *AT_START.get_or_init(|| {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        let mask = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        mask.is_none_or(|mask| mask & 1 == 1)
+    })
 }
 
 #[cfg(not(unix))]

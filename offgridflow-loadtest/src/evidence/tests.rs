@@ -27,7 +27,7 @@ fn name(change: impl FnOnce(&mut Evidence)) -> (&'static str, String) {
 fn every_reason_has_its_verdict_and_its_cause() {
     let ms = Duration::from_millis;
     type Case = (&'static str, &'static str, fn(&mut Evidence));
-    let cases: [Case; 29] = [
+    let cases: [Case; 32] = [
         ("Valid", "", |_| {}),
         ("GeneratorBound", "panicked on shard 1 after 2.00s: out of step; the run ends there", |e| {
             e.stuck = vec![Stuck::default()];
@@ -43,6 +43,16 @@ fn every_reason_has_its_verdict_and_its_cause() {
         ("GeneratorBound", "quota", |e| e.generator.throttled_share = Some(0.03)),
         ("GeneratorBound", "lag p95 3.00ms is more than a tenth of the response time's p95 of 5.00ms", |e| {
             e.lag_p95 = Some(Duration::from_millis(3));
+        }),
+        ("TargetDown", "4870 of 10000 operations were answered", |e| {
+            (e.lag_p95, e.ok, e.answered) = (Some(Duration::from_millis(3)), 4_870, 4_870);
+        }),
+        ("GeneratorBound", "; and 5130 of 10000 operations failed, mostly: connect", |e| {
+            (e.lag_p99, e.ok, e.answered) = (Some(Duration::from_millis(11)), 4_870, 4_870);
+            e.commonest = Some("connect".into());
+        }),
+        ("GeneratorBound", "; and 4000 of 10000 operations failed", |e| {
+            (e.lag_p95, e.ok, e.answered) = (Some(Duration::from_millis(3)), 6_000, 6_000);
         }),
         ("GeneratorBound", "alone", |e| e.blamed = Some("p99(response) < 1ms".into())),
         ("CapBound", "cap on operations", |e| (e.dispatched, e.capped) = (9_900, 100)),
@@ -111,6 +121,31 @@ fn every_reason_has_its_verdict_and_its_cause() {
         "Valid",
         "two milliseconds are a coarse timer's own, and guesses decide nothing"
     );
+}
+
+/// A reason is one only if it can account for the lag that there was.
+#[test]
+fn the_cause_is_what_can_explain_the_lag() {
+    let ms = Duration::from_millis;
+    let cause = |lag: Duration, change: &dyn Fn(&mut Evidence)| {
+        name(|e| {
+            (e.lag_p99, e.length) = (Some(lag), Duration::from_secs(5));
+            e.generator.waited_share = Some(0.102); // half a second of five
+            change(e);
+        })
+        .1
+    };
+    let waited = cause(ms(300), &|_| {});
+    assert!(waited.contains("without a core 10.2 % of the time"), "{waited}");
+    let stopped = cause(ms(900), &|e| e.generator.longest_pause = Some(Duration::from_secs(1)));
+    assert!(stopped.contains("the whole process stood still for at least 1.00s"), "{stopped}");
+    let starved = cause(ms(300), &|e| e.generator.longest_pause = Some(ms(120)));
+    assert!(starved.contains("without a core"), "mostly it waited: {starved}");
+    let unexplained = cause(ms(600), &|_| {});
+    assert!(unexplained.contains("blocks or computes"), "{unexplained}");
+    let panicking = cause(ms(600), &|e| (e.panicked, e.ok, e.answered) = (10_000, 0, 0));
+    assert!(panicking.contains("the workload panicked in 10000 operations"), "{panicking}");
+    assert!(panicking.contains("panic hook") && !panicking.contains("other work"), "{panicking}");
 }
 
 #[test]

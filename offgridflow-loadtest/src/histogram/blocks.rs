@@ -44,8 +44,8 @@ impl Blocks {
         block.count += 1;
     }
 
-    pub(crate) fn record_unanswered(&mut self, block: usize) {
-        self.block(block).count += 1;
+    pub(crate) fn record_n_unanswered(&mut self, block: usize, n: u64) {
+        self.block(block).count += n;
     }
 
     pub(crate) fn merge(&mut self, other: &Self) {

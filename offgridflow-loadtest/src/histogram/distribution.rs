@@ -40,6 +40,14 @@ pub enum Quantile {
 }
 
 impl Quantile {
+    /// The measured value, or the bound.
+    pub(crate) fn least(self) -> Option<Duration> {
+        match self {
+            Self::Value(time) | Self::AtLeast(time) => Some(time),
+            Self::Needs(_) => None,
+        }
+    }
+
     /// The measured value, if there is one.
     #[must_use]
     pub fn value(self) -> Option<Duration> {
@@ -75,7 +83,11 @@ impl Distribution {
 
     /// One given up after `waited`.
     pub fn record_unanswered(&mut self, waited: Duration) {
-        self.unanswered.get_or_insert_default().record(waited);
+        self.record_n_unanswered(waited, 1);
+    }
+
+    pub(crate) fn record_n_unanswered(&mut self, waited: Duration, n: u64) {
+        self.unanswered.get_or_insert_default().record_n(waited, n);
     }
 
     pub(crate) fn record_either(&mut self, answered: bool, latency: Duration) {
@@ -84,6 +96,11 @@ impl Distribution {
         } else {
             self.record_unanswered(latency);
         }
+    }
+
+    /// Of these answered ones and those given up.
+    pub(super) fn of(answered: Latencies, given_up: Option<Latencies>) -> Self {
+        Self { answered, unanswered: given_up.map(Box::new) }
     }
 
     /// Adds all of `other`.

@@ -9,7 +9,7 @@ use super::{
 };
 
 /// 1 024 steps an octave: three digits.
-const SCALE: Scale = Scale::new(10);
+pub(super) const SCALE: Scale = Scale::new(10);
 const HIGHEST_NS: u64 = 3_600_000_000_000;
 
 /// A mergeable histogram of latencies up to 1 h, exact to three digits; minimum, maximum and mean are exact.

@@ -28,7 +28,8 @@ const MAX_UNIT: f64 = 1e6;
 /// Writes each window's response times as an `HdrHistogram` log (V2, compressed), for the tools and libraries that
 /// read it: the lines without a tag sum to the run's answered operations, those tagged `unanswered` to what was
 /// waited for in vain. Values are nanoseconds; the plain-text maximum of a line is milliseconds, as usual.
-/// Windows of the warm-up are not written.
+/// Windows of the warm-up are not written. Times of a closed loop are as measured, without what its workers left out
+/// ([`Correction`](crate::Correction)); the interval by which that can be filled in is a comment at the end.
 pub struct HdrLog<W> {
     out: Option<W>,
     lines: Vec<u8>,
@@ -86,7 +87,15 @@ impl<W: Write + Send> Reporter for HdrLog<W> {
         self.write();
     }
 
-    fn on_end(&mut self, _: &Report) -> Result<(), ReportError> {
+    fn on_end(&mut self, report: &Report) -> Result<(), ReportError> {
+        if let Some(correction) = report.correction {
+            let interval = correction.interval.as_nanos();
+            let said = format!(
+                "#[Closed loop, not corrected for coordinated omission. Expected interval: {interval} ns]\n"
+            );
+            self.lines.extend(said.into_bytes());
+            self.write();
+        }
         match self.failed.take() {
             None => Ok(()),
             Some(error) => Err(ReportError { reporter: "HdrHistogram log", source: error.into() }),

@@ -7,9 +7,10 @@ mod latencies;
 #[cfg(feature = "hlog")]
 pub(crate) mod log;
 mod observed;
+mod omission;
 mod scale;
 
-pub(crate) use {blocks::BLOCKS, observed::Observed};
+pub(crate) use {blocks::BLOCKS, observed::Observed, omission::Omission};
 pub use {
     distribution::{Distribution, Quantile, min_samples},
     latencies::Latencies,

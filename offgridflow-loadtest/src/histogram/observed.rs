@@ -23,8 +23,12 @@ impl Observed {
     }
 
     pub(crate) fn record_unanswered(&mut self, block: usize, waited: Duration) {
-        self.seen.record_unanswered(waited);
-        self.blocks.record_unanswered(block);
+        self.record_n_unanswered(block, waited, 1);
+    }
+
+    pub(crate) fn record_n_unanswered(&mut self, block: usize, waited: Duration, n: u64) {
+        self.seen.record_n_unanswered(waited, n);
+        self.blocks.record_n_unanswered(block, n);
     }
 
     pub(crate) fn merge(&mut self, other: &Self) {
@@ -41,13 +45,13 @@ impl Observed {
     /// The 95 % confidence interval of a quantile, or what it would take.
     pub(crate) fn interval(&self, q: f64) -> Interval {
         let Some(Quantile::Value(at)) = self.seen.empirical(q) else {
-            return Interval::Refused { needs: None };
+            return Interval::NONE;
         };
         let body = self.seen.empirical(0.5).and_then(Quantile::value).unwrap_or(at);
         match quantile_band(q, &self.blocks.tallies(q, at), &self.blocks.tallies(0.5, body)) {
             Ok(band) => self.within(at, &band),
             Err(BandRefusal { why: BandReason::FarThreshold, .. }) => self.within_bucket(q, at),
-            Err(refusal) => Interval::Refused { needs: refusal.needs },
+            Err(BandRefusal { why, needs, .. }) => Interval::Refused { why: Some(why), needs },
         }
     }
 
@@ -60,7 +64,7 @@ impl Observed {
                 let high = high.and_then(Quantile::value).map(|high| high.max(at));
                 Interval::Stated { low: low.min(at), high }
             }
-            None => Interval::Refused { needs: None },
+            None => Interval::NONE,
         }
     }
 
@@ -68,7 +72,7 @@ impl Observed {
     fn within_bucket(&self, q: f64, at: Duration) -> Interval {
         let answered = self.seen.answered();
         let ends = self.blocks.bucket_of_all(q, at).zip(answered.min().zip(answered.max()));
-        ends.map_or(Interval::Refused { needs: None }, |((low, high), (min, max))| Interval::Stated {
+        ends.map_or(Interval::NONE, |((low, high), (min, max))| Interval::Stated {
             low: low.max(min).min(at),
             high: Some(high.min(max).max(at)),
         })
@@ -98,7 +102,16 @@ pub enum Interval {
     /// This run cannot carry one: too few operations, or they depend too much on one another (a single freeze
     /// is one episode, however many operations it held up).
     Refused {
-        /// About how many operations it would take, where that can be told.
+        /// What is missing; `None` where the percentile itself is no value, or a closed loop's correction moved it.
+        #[cfg_attr(feature = "serde", serde(default))]
+        why: Option<BandReason>,
+        /// How many operations it would take at least, by an estimate from this run. Where operations depend on one another for too long,
+        /// no number of them can be promised to do: a run as long as that may ask for more.
         needs: Option<u64>,
     },
+}
+
+impl Interval {
+    /// Refused, and more operations would not help.
+    pub(crate) const NONE: Self = Self::Refused { why: None, needs: None };
 }

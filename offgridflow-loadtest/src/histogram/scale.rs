@@ -36,6 +36,14 @@ impl Scale {
         (step << octave) + ((1 << octave) - 1)
     }
 
+    /// The lowest value of a counter.
+    pub(crate) const fn lowest(self, index: usize) -> u64 {
+        match index.checked_sub(1) {
+            Some(before) => self.highest(before) + 1,
+            None => 0,
+        }
+    }
+
     /// How far a value is shifted until it fits the steps.
     const fn octave(self, value: u64) -> u32 {
         (u64::BITS - value.leading_zeros()).saturating_sub(self.bits + 1)
@@ -54,8 +62,8 @@ mod tests {
             for index in 0..scale.counters(1 << 45) {
                 let highest = scale.highest(index);
                 assert_eq!(
-                    (scale.index(lowest), scale.index(highest)),
-                    (index, index),
+                    (scale.index(lowest), scale.index(highest), scale.lowest(index)),
+                    (index, index, lowest),
                     "{lowest}..={highest}"
                 );
                 assert!(highest - lowest <= lowest >> bits, "{lowest}..={highest}");

@@ -148,6 +148,10 @@ fn fraction_of(digits: &str, places: usize) -> Option<i64> {
 }
 
 fn wrong(text: &str) -> String {
+    let separated = text.split_once([';', '\t', '|']).is_some_and(|(first, _)| parse(first).is_ok());
+    if separated {
+        return format!("`{}` is not separated by commas, which CSV is here: convert it", short(text));
+    }
     format!(
         "`{}` is not a timestamp: RFC 3339 such as 2000-10-10T13:55:36Z, or seconds since 1970",
         short(text)
@@ -155,7 +159,13 @@ fn wrong(text: &str) -> String {
 }
 
 fn out_of_range(text: &str) -> String {
-    format!("`{}` is not between the years 1678 and 2261", short(text))
+    let digits = text.bytes().filter(u8::is_ascii_digit).count();
+    let hint = if text.bytes().all(|byte| byte.is_ascii_digit()) && digits > 15 {
+        ": whole numbers are seconds or milliseconds since 1970; divide microseconds and nanoseconds"
+    } else {
+        ""
+    };
+    format!("`{}` is not between the years 1678 and 2261{hint}", short(text))
 }
 
 /// The beginning of a text from a log, for a message on one line.
@@ -207,6 +217,9 @@ mod tests {
             ("1.2.3", "is not a timestamp"),
             (".", "is not a timestamp"),
             ("99999999999999999", "1678"),
+            ("1700000000000000", "are seconds or milliseconds since 1970; divide microseconds"),
+            ("1700000000.000;GET;/a", "is not separated by commas"),
+            ("1700000000\tGET\t/a", "is not separated by commas"),
             ("1000-01-01T00:00:00Z", "1678"),
             ("9999-12-31T23:59:59Z", "1678"),
         ] {

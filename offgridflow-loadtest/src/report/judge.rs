@@ -3,17 +3,22 @@
 use std::time::Duration;
 
 use super::{
-    Ending, ErrorLine, Report, Row, SCHEMA, ThresholdResult, ThresholdStatus, notes::notes, text, width::fit,
+    Ending, ErrorLine, Report, SCHEMA,
+    gates::{Facts, Finding, ratio, result},
+    notes::notes,
+    seen::{Seen, turn},
+    width::fit,
 };
 use crate::{
-    evidence::{Evidence, Fault, Stuck},
+    evidence::Evidence,
     generator::Generator,
-    histogram::{Distribution, Observed, Quantile, as_f64, min_samples, to_count},
+    histogram::{Distribution, Quantile, as_f64, min_samples, to_count},
+    losses::{Fault, Stuck},
     outcome::FailKind,
     plan::Plan,
     recorder::{RouteRecord, Tally, slack},
     route::{RouteId, RouteTable},
-    threshold::{Limit, Metric, Series, Statistic, Threshold},
+    threshold::Threshold,
     window::per_sec,
 };
 
@@ -24,6 +29,7 @@ pub(crate) struct Measured {
     pub(crate) ending: Ending,
     pub(crate) elapsed: Duration,
     pub(crate) measured_from: Duration,
+    pub(crate) longest_silence: Duration,
     pub(crate) offered: u64,
     pub(crate) stuck: Vec<Stuck>,
     pub(crate) fault: Option<Fault>,
@@ -34,39 +40,32 @@ pub(crate) struct Measured {
     pub(crate) unreachable: Option<String>,
 }
 
-/// What a threshold says about the numbers.
-enum Finding {
-    Met(String),
-    Broken(String),
-    /// Broken, but not without the generator's own lag.
-    BrokenByLag(String),
-    TooFew {
-        have: u64,
-        need: u64,
-    },
-}
-
 impl Measured {
     /// Judges the run. Verdict first: thresholds of an invalid or interrupted run are not judged.
     pub(crate) fn report(mut self, plan: &Plan, names: &RouteTable) -> Report {
         (self.generator.inflation_p95, self.generator.unseen_p95) = self.inflation().unzip();
-        let routes = self.routes(names);
         let mut total = RouteRecord::default();
-        routes.iter().for_each(|(_, record)| total.merge(record));
-        let in_time = self.in_time(plan, &total);
+        self.tally.routes().for_each(|(_, record)| total.merge(record));
+        let turn = turn(plan, &total);
+        let routes: Vec<_> = self
+            .tally
+            .routes()
+            .map(|(index, record)| Seen::new(names.name(index), record, turn, self.longest_silence))
+            .collect();
+        let total = Seen::all(&routes, total);
+        let in_time = self.in_time(plan, &total.record);
         let facts = Facts { measured: &self, total: &total, routes: &routes, in_time };
         let findings: Vec<_> =
             plan.thresholds.iter().map(|threshold| (threshold, facts.check(threshold))).collect();
-        let evidence = self.evidence(plan, &total, in_time, &findings);
+        let evidence = self.evidence(plan, &total.record, in_time, &findings);
         let verdict = evidence.judge();
         let judged =
             self.ending == Ending::Completed && verdict.is_valid() || self.ending == Ending::NotStarted;
         let thresholds =
             findings.into_iter().map(|(threshold, finding)| result(threshold, finding, judged)).collect();
         let window = plan.executor.duration().min(self.elapsed).saturating_sub(self.measured_from);
-        let named = routes.iter().any(|(name, _)| &**name != UNNAMED);
-        let rows =
-            routes.iter().filter(|_| named).map(|(name, record)| self.row(name, record, window)).collect();
+        let named = routes.iter().any(|seen| &*seen.name != UNNAMED);
+        let correction = total.correction(turn, self.longest_silence);
         Report {
             schema: SCHEMA.into(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -81,13 +80,14 @@ impl Measured {
             offered: self.offered,
             dispatched: self.tally.dispatched,
             shed: self.tally.shed,
+            unsent: self.tally.unsent,
             late: self.tally.late,
             held: self.tally.held,
             achieved_share: in_time
                 .filter(|_| self.offered > 0)
                 .map(|count| as_f64(count) / as_f64(self.offered)),
-            total: self.row("", &total, window),
-            routes: rows,
+            total: total.row(window),
+            routes: routes.iter().filter(|_| named).map(|seen| seen.row(window)).collect(),
             dispatch_lag: (&self.tally.lag).into(),
             admission_wait: (&self.tally.wait).into(),
             first_byte: (&self.tally.first_byte).into(),
@@ -100,13 +100,10 @@ impl Measured {
             shards: u64::try_from(plan.shards).unwrap_or(u64::MAX),
             seed: plan.seed,
             generator: self.generator,
+            correction,
             trend: self.trend,
-            notes: notes(&self, plan),
+            notes: notes(&self, plan, &total, correction),
         }
-    }
-
-    fn routes<'a>(&'a self, names: &RouteTable) -> Vec<(std::sync::Arc<str>, &'a RouteRecord)> {
-        self.tally.routes().map(|(index, record)| (names.name(index), record)).collect()
     }
 
     /// Answered no later than the fastest response and 1 % of the plan after its end.
@@ -119,6 +116,11 @@ impl Measured {
         let slack = fastest + slack(plan.executor.duration());
         let late = &self.tally.past_end;
         Some(total.response.seen.answered().count() - (late.count() - late.count_up_to(slack)))
+    }
+
+    /// The percentage of operations that were answered after their deadline, or never.
+    pub(super) fn missed_deadline(&self, total: &RouteRecord) -> Option<f64> {
+        ratio(self.tally.late + total.response.seen.unanswered(), total.ok + total.failed)
     }
 
     /// What the generator's lag added to the 95th percentile: on the way out, by measurement, and on the way back at most,
@@ -159,6 +161,7 @@ impl Measured {
         });
         Evidence {
             generator: self.generator,
+            length: self.elapsed,
             closed: plan.executor.arrivals().is_none(),
             interrupted: self.ending == Ending::Interrupted,
             panicked: self.panicked(),
@@ -166,7 +169,7 @@ impl Measured {
             blamed: findings.iter().find_map(|(threshold, finding)| {
                 matches!(finding, Finding::BrokenByLag(_)).then(|| threshold.to_string())
             }),
-            p95: total.response.seen.answered().quantile(0.95),
+            p95: total.response.seen.empirical(0.95).and_then(Quantile::least),
             shed: self.tally.shed,
             local: self.tally.local,
             offered: if self.ending == Ending::Completed { self.offered } else { self.tally.dispatched },
@@ -213,20 +216,6 @@ impl Measured {
         lines.map(|line| line.count).sum()
     }
 
-    fn row(&self, name: &str, record: &RouteRecord, window: Duration) -> Row {
-        let answered = record.response.seen.answered().count();
-        Row {
-            route: name.to_owned(),
-            ok: record.ok,
-            failed: record.failed,
-            answered,
-            bytes: record.bytes,
-            rate_per_sec: per_sec(record.within, window),
-            response: (&record.response).into(),
-            service: (&record.service).into(),
-        }
-    }
-
     fn errors(&self, names: &RouteTable) -> Vec<ErrorLine> {
         let mut lines = self.tally.ledger.lines().to_vec();
         lines.sort_by_key(|line| std::cmp::Reverse(line.count));
@@ -246,134 +235,3 @@ impl Measured {
 /// How much of what a failure said goes into a verdict's cause, in columns.
 const SAID: usize = 120;
 const UNNAMED: &str = "unnamed";
-
-struct Facts<'a> {
-    measured: &'a Measured,
-    total: &'a RouteRecord,
-    routes: &'a [(std::sync::Arc<str>, &'a RouteRecord)],
-    in_time: Option<u64>,
-}
-
-impl Facts<'_> {
-    fn check(&self, threshold: &Threshold) -> Finding {
-        let Some(record) = self.record(threshold) else {
-            return Finding::Broken("no operation on this route".into());
-        };
-        match (threshold.metric, threshold.limit) {
-            (Metric::Time(statistic, series), Limit::Time(limit)) => {
-                let finding = times(threshold, statistic, self.series(record, series), limit);
-                self.excuse(finding, threshold, statistic, limit)
-            }
-            (Metric::FailureRatio, Limit::Percent(limit)) => {
-                percent(threshold, ratio(record.failed, record.ok + record.failed), limit)
-            }
-            (Metric::AchievedRate, Limit::Percent(limit)) => {
-                percent(threshold, self.in_time.and_then(|count| ratio(count, self.measured.offered)), limit)
-            }
-            (Metric::Failures, Limit::Count(limit)) => count(threshold, record.failed, limit),
-            (Metric::Answered, Limit::Count(limit)) => {
-                count(threshold, record.response.seen.answered().count(), limit)
-            }
-            _ => Finding::Broken("the limit does not fit the metric".into()),
-        }
-    }
-
-    /// Whether a response time was too long only because the generator sent late.
-    fn excuse(
-        &self,
-        finding: Finding,
-        threshold: &Threshold,
-        statistic: Statistic,
-        limit: Duration,
-    ) -> Finding {
-        let (Finding::Broken(measured), Statistic::Quantile(thousandths)) = (&finding, statistic) else {
-            return finding;
-        };
-        let response = threshold.metric == Metric::Time(statistic, Series::Response);
-        if !response || threshold.route.is_some() || !threshold.comparison.is_upper() {
-            return finding;
-        }
-        let q = f64::from(thousandths) / 100_000.0;
-        let without = self.measured.tally.undelayed.quantile(q);
-        let unanswered = self.total.response.seen.unanswered() > 0;
-        match without {
-            Some(without) if !unanswered && threshold.comparison.holds(without, limit) => {
-                Finding::BrokenByLag(measured.clone())
-            }
-            _ => finding,
-        }
-    }
-
-    fn record(&self, threshold: &Threshold) -> Option<&RouteRecord> {
-        match &threshold.route {
-            None => Some(self.total),
-            Some(route) => self.routes.iter().find(|(name, _)| **name == **route).map(|(_, record)| *record),
-        }
-    }
-
-    fn series<'a>(&'a self, record: &'a RouteRecord, series: Series) -> &'a Observed {
-        match series {
-            Series::Response => &record.response,
-            Series::Service => &record.service,
-            Series::DispatchLag => &self.measured.tally.lag,
-            Series::AdmissionWait => &self.measured.tally.wait,
-            Series::FirstByte => &self.measured.tally.first_byte,
-        }
-    }
-}
-
-fn times(threshold: &Threshold, statistic: Statistic, observed: &Observed, limit: Duration) -> Finding {
-    let seen = &observed.seen;
-    let measured = match statistic {
-        Statistic::Quantile(thousandths) => {
-            let q = f64::from(thousandths) / 100_000.0;
-            let (have, need) = (seen.count(), min_samples(q));
-            if have > 0 && have < need {
-                return Finding::TooFew { have, need };
-            }
-            seen.empirical(q)
-        }
-        Statistic::Mean => seen.mean(),
-        Statistic::Max => seen.max(),
-        Statistic::Min => seen.answered().min().map(Quantile::Value),
-    };
-    let holds = match measured {
-        None => return Finding::Broken("no data".into()),
-        Some(Quantile::Value(value)) => threshold.comparison.holds(value, limit),
-        // A bound proves that something was slow, never that it was fast.
-        Some(Quantile::AtLeast(value)) => {
-            !threshold.comparison.is_upper() && threshold.comparison.holds(value, limit)
-        }
-        Some(Quantile::Needs(need)) => return Finding::TooFew { have: seen.count(), need },
-    };
-    finding(holds, measured.map_or_else(String::new, text::quantile))
-}
-
-fn percent(threshold: &Threshold, measured: Option<f64>, limit: f64) -> Finding {
-    let Some(measured) = measured else { return Finding::Broken("no data".into()) };
-    finding(threshold.comparison.holds(measured, limit), format!("{measured:.3}%"))
-}
-
-fn count(threshold: &Threshold, measured: u64, limit: u64) -> Finding {
-    finding(threshold.comparison.holds(measured, limit), measured.to_string())
-}
-
-fn ratio(part: u64, whole: u64) -> Option<f64> {
-    (whole > 0).then(|| as_f64(part) * 100.0 / as_f64(whole))
-}
-
-fn finding(holds: bool, measured: String) -> Finding {
-    if holds { Finding::Met(measured) } else { Finding::Broken(measured) }
-}
-
-fn result(threshold: &Threshold, finding: Finding, judged: bool) -> ThresholdResult {
-    let (status, measured) = match finding {
-        Finding::Met(measured) => (ThresholdStatus::Met, measured),
-        Finding::Broken(measured) | Finding::BrokenByLag(measured) => (ThresholdStatus::Broken, measured),
-        Finding::TooFew { have, need } => {
-            (ThresholdStatus::NotJudged, format!("{have} of the {need} operations it needs"))
-        }
-    };
-    let status = if judged { status } else { ThresholdStatus::NotJudged };
-    ThresholdResult { threshold: threshold.to_string(), status, measured }
-}

@@ -1,9 +1,11 @@
 //! The result of a run, for people and programs.
 
+mod gates;
 mod judge;
 #[cfg(feature = "serde")]
 pub(crate) mod nanos;
 mod notes;
+mod seen;
 #[cfg(feature = "serde")]
 pub(crate) use nanos::optional as opt_nanos;
 pub(crate) mod text;
@@ -16,7 +18,7 @@ pub(crate) use judge::Measured;
 use crate::{
     clock::ClockSource,
     generator::Generator,
-    histogram::{Interval, Observed, Quantile},
+    histogram::{Interval, Quantile},
     verdict::{Limit, Verdict},
     window::per_sec,
 };
@@ -58,6 +60,9 @@ pub struct Report {
     pub dispatched: u64,
     /// How many were shed: not begun, because their deadline had passed.
     pub shed: u64,
+    /// How many were due and never sent, because the generator was still behind when the run ended.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub unsent: u64,
     /// How many were answered after their deadline.
     pub late: u64,
     /// How many waited for the cap on operations in flight ([`OnCap::Queue`](crate::OnCap)).
@@ -95,10 +100,34 @@ pub struct Report {
     pub seed: u64,
     /// How the generator itself fared.
     pub generator: Generator,
+    /// Closed loop: what was filled into the response times, of all routes.
+    pub correction: Option<Correction>,
     /// Whether the response times still rose or fell in the measured part; `None` if that cannot be told.
     pub trend: Option<bool>,
     /// What else to know.
     pub notes: Vec<String>,
+}
+
+/// What workers of a closed loop did not ask while they waited for a slow answer, as filled into the response times: percentiles, mean,
+/// count and thresholds of [`Row::response`]. Service times, counts of operations, windows and the `HdrHistogram` log are as measured.
+///
+/// An answer that took two [`interval`](Self::interval)s and twice what nine of ten answers on its route took, but not longer than the
+/// [`longest_silence`](Self::longest_silence), beside which others were answered, held its worker up. The worker would
+/// have asked again an interval later, and another one, and so on, all waiting for the same end: for an answer of 2 s and an interval of
+/// 50 ms, response times of 1.95 s, 1.90 s, … 50 ms (Gil Tene's correction for coordinated omission, as in `HdrHistogram`). An open loop asks
+/// on, and measures this instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct Correction {
+    /// How long a worker usually takes from one operation to the next: the median service time and the think time.
+    #[cfg_attr(feature = "serde", serde(rename = "interval_ns", with = "nanos"))]
+    pub interval: Duration,
+    /// How many response times were filled in. With none, the response times are as measured.
+    pub filled: u64,
+    /// The longest stretch in which nobody was answered. With several shards, at least that long: where the longest of each overlap.
+    #[cfg_attr(feature = "serde", serde(rename = "longest_silence_ns", with = "nanos"))]
+    pub longest_silence: Duration,
 }
 
 /// How a run ended.
@@ -132,7 +161,7 @@ pub struct Row {
     /// Answers a second in the [measured window](Report::measured_window): those that came in it, by its length. What was still
     /// answered after the end of the plan is in [`answered`](Self::answered) only.
     pub rate_per_sec: f64,
-    /// What a user would have waited: done − intended.
+    /// What a user would have waited: done − intended; in a closed loop with what its workers left out, see [`Correction`].
     pub response: Summary,
     /// What the target took: done − admitted.
     pub service: Summary,
@@ -192,32 +221,6 @@ pub struct Intervals {
     pub p99: Interval,
     /// Of the 99.9th percentile.
     pub p999: Interval,
-}
-
-impl From<&Observed> for Summary {
-    fn from(observed: &Observed) -> Self {
-        let seen = &observed.seen;
-        let interval = |q| observed.interval(q);
-        Self {
-            count: seen.count(),
-            unanswered: seen.unanswered(),
-            min: seen.answered().min(),
-            mean: seen.mean(),
-            max: seen.max(),
-            p50: seen.quantile(0.5),
-            p90: seen.quantile(0.9),
-            p95: seen.quantile(0.95),
-            p99: seen.quantile(0.99),
-            p999: seen.quantile(0.999),
-            intervals: Intervals {
-                p50: interval(0.5),
-                p90: interval(0.9),
-                p95: interval(0.95),
-                p99: interval(0.99),
-                p999: interval(0.999),
-            },
-        }
-    }
 }
 
 /// One line of the error ledger.

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use super::{
-    Measured,
+    Correction, Measured,
+    seen::Seen,
     text::{operations, short},
 };
 use crate::{
     histogram::{as_f64, min_samples},
     outcome::FailKind,
     plan::Plan,
+    threshold::Metric,
     verdict::{MAX_INFLATION, NEGLIGIBLE_LAG},
     warm_up::WarmUp,
 };
@@ -18,6 +20,8 @@ use crate::{
 const NOTABLE_STEAL: f64 = 0.02;
 /// One failure in so many operations is worth a note.
 const NOTABLE_FAILURES: u64 = 100;
+/// The percentage of missed deadlines that is worth a note.
+const NOTABLE_LATE: f64 = 1.0;
 /// The inflation of p95 from which on it is worth a note.
 const NOTABLE_INFLATION: Duration = Duration::from_micros(100);
 
@@ -80,7 +84,35 @@ fn panics(measured: &Measured) -> Option<String> {
     Some(format!("the workload panicked in {count}, a fault of its own: {}", first.message))
 }
 
-pub(super) fn notes(measured: &Measured, plan: &Plan) -> Vec<String> {
+/// What the workers of a closed loop left out.
+fn omitted(Correction { interval, filled, longest_silence }: Correction) -> String {
+    format!(
+        "workers held up by slow answers left out {}, one every {} each, which are filled into the response times; nobody was answered for {} at the longest; a rate of its own (`--rate`) asks on and measures this",
+        operations(filled),
+        short(interval),
+        short(longest_silence)
+    )
+}
+
+/// A deadline that is missed, and that nothing judges.
+fn missed(measured: &Measured, plan: &Plan, total: &Seen<'_>) -> Option<String> {
+    let (deadline, _) = plan.deadline?;
+    let share = measured.missed_deadline(&total.record).filter(|&share| share >= NOTABLE_LATE)?;
+    let is_judged = plan.thresholds.iter().any(|threshold| threshold.metric == Metric::LateRatio);
+    (!is_judged).then(|| {
+        format!(
+            "{share:.1} % of operations were answered after their deadline of {}, or never, and no threshold judges that: `late_ratio <= 1%` would",
+            short(deadline)
+        )
+    })
+}
+
+pub(super) fn notes(
+    measured: &Measured,
+    plan: &Plan,
+    total: &Seen<'_>,
+    correction: Option<Correction>,
+) -> Vec<String> {
     let (recorder, generator) = (&measured.tally, &measured.generator);
     let mut notes = plan.notes.clone();
     if recorder.held > 0 {
@@ -90,6 +122,8 @@ pub(super) fn notes(measured: &Measured, plan: &Plan) -> Vec<String> {
             plan.max_in_flight
         ));
     }
+    notes.extend(correction.filter(|_| total.is_raised()).map(omitted));
+    notes.extend(missed(measured, plan, total));
     notes.extend(own_part(measured));
     notes.extend(failures(measured));
     notes.extend(panics(measured));

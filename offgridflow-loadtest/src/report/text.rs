@@ -4,9 +4,13 @@ use std::{fmt, time::Duration};
 
 use super::{
     Ending, Intervals, Report, Row, Summary, ThresholdStatus,
+    gates::ratio,
     width::{column, fit, one_line, width as columns_of},
 };
-use crate::histogram::{Interval, Quantile};
+use crate::{
+    histogram::{Interval, Quantile},
+    stats::BandReason,
+};
 
 /// How many lines of the error ledger are shown; JSON has all.
 const ERRORS_SHOWN: usize = 10;
@@ -49,7 +53,7 @@ fn head(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if let Some(share) = report.achieved_share {
         writeln!(
             f,
-            "rate        offered {:.1}/s, answered {:.1}/s over {}, {:.2}% in time{drained}",
+            "rate        offered {:.1}/s, answered {:.1}/s over {}, {:.2}% by the end of the schedule{drained}",
             report.offered_per_sec(),
             total.rate_per_sec,
             short(report.measured_window()),
@@ -72,23 +76,28 @@ fn head(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             short(report.measured_from)
         )?;
     }
+    let unsent = if report.unsent > 0 { format!(", {} never sent", report.unsent) } else { String::new() };
+    let unanswered = (total.ok + total.failed).saturating_sub(total.answered);
     let failed = total.failure_ratio().map_or(String::new(), |ratio| format!(" ({:.3}%)", ratio * 100.0));
     writeln!(
         f,
-        "operations  {} begun, {} ok, {} failed{failed}, {} unanswered, {} received",
+        "operations  {} begun{unsent}, {} ok, {} failed{failed}, {} unanswered, {} received",
         report.dispatched,
         total.ok,
         total.failed,
-        total.response.unanswered,
+        unanswered,
         bytes(total.bytes)
     )?;
     if let Some(deadline) = report.deadline {
+        let all = total.ok + total.failed;
+        let missed =
+            ratio(report.late + unanswered, all).map_or_else(|| "-".into(), |share| format!("{share:.3}%"));
+        let shed = if report.shed > 0 { format!(" ({} of them shed)", report.shed) } else { String::new() };
         writeln!(
             f,
-            "deadline    {}: {} answered after it, {} shed",
+            "deadline    {}: {} answered after it, {unanswered} never answered{shed}: late_ratio {missed}",
             short(deadline),
             report.late,
-            report.shed
         )?;
     }
     Ok(())
@@ -150,14 +159,30 @@ fn intervals(f: &mut fmt::Formatter<'_>, width: usize, of: &Intervals) -> fmt::R
         f,
         "{:<width$} {:>9} {:>9} {:>9} {:>9} {:>9}",
         "       to", "", high[0], high[1], high[2], high[3]
-    )
+    )?;
+    for (word, sentence) in [UNSTEADY, ONE_SPELL] {
+        if low.iter().any(|low| low == word) {
+            writeln!(f, "  {word}: {sentence}")?;
+        }
+    }
+    Ok(())
 }
+
+/// Why there is no interval, where no count of operations would be a promise: in a column, and in a sentence.
+const UNSTEADY: (&str, &str) = (
+    "unsteady",
+    "parts of the run resemble their neighbours (drift, queues, a busy machine); a longer run may tell",
+);
+const ONE_SPELL: (&str, &str) =
+    ("one spell", "a single stretch holds most of that tail; whether it comes again, one run cannot tell");
 
 fn lower(interval: Interval) -> String {
     match interval {
         Interval::Stated { low, .. } => short(low),
-        Interval::Refused { needs: Some(need) } => format!("n≥{}", thousands(need)),
-        Interval::Refused { needs: None } => "-".into(),
+        Interval::Refused { why: Some(BandReason::Correlated), .. } => UNSTEADY.0.into(),
+        Interval::Refused { why: Some(BandReason::OneEpisode), .. } => ONE_SPELL.0.into(),
+        Interval::Refused { needs: Some(need), .. } => format!("n≥{}", thousands(need)),
+        Interval::Refused { needs: None, .. } => "-".into(),
     }
 }
 
@@ -287,5 +312,15 @@ mod tests {
             assert_eq!(short(Duration::from_nanos(ns)), text);
         }
         assert_eq!(short(Duration::from_secs(90)), "90.0s");
+    }
+
+    /// A count of operations would be no promise there: a run as long as that asks for more.
+    #[test]
+    fn an_interval_that_no_count_would_give_says_why_there_is_none() {
+        let refused = |why, needs| Interval::Refused { why: Some(why), needs: Some(needs) };
+        assert_eq!(lower(refused(BandReason::Correlated, 47_000)), "unsteady");
+        assert_eq!(lower(refused(BandReason::OneEpisode, 47_000)), "one spell");
+        assert_eq!(lower(refused(BandReason::ThinTail, 26_000)), "n≥26k");
+        assert_eq!(lower(Interval::NONE), "-");
     }
 }

@@ -19,11 +19,13 @@ use crate::{
     error::Error,
     generator::Calibration,
     guard::caught,
+    histogram::as_f64,
     outcome::{FailKind, TargetError},
     plan::Plan,
     preflight::Check,
     report::Report,
     route::RouteTable,
+    shard::as_u64,
     stop::StopOnDrop,
     workload::Workload,
 };
@@ -55,7 +57,8 @@ impl<W: Workload> LoadTest<W> {
     /// executor, whose own clock and load do not matter.
     ///
     /// # Errors
-    /// [`Error`]: a plan that cannot be run, a machine that cannot carry it, no threads. Whatever the
+    /// [`Error`]: a plan that cannot be run, a machine that cannot carry it (limits on descriptors and ports; above 20 000/s a thread also a rate
+    /// of more than twice what it could send, timed for at most 300 ms unless [`calibrate`](Self::calibrate) is off), no threads. Whatever the
     /// target does is a report, not an error.
     ///
     /// # Cancel safety
@@ -77,7 +80,8 @@ impl<W: Workload> LoadTest<W> {
     }
 
     /// Runs it as one shard on the calling thread and runtime. Under tokio's paused clock the whole run takes
-    /// virtual time: minutes of load in milliseconds, for tests of a workload or a claim.
+    /// virtual time: minutes of load in milliseconds, for tests of a workload or a claim. Tokio's clock ticks in milliseconds there: an
+    /// operation begins up to one late, which is dispatch lag (1.3 ms in the middle at 300/s), and sleeps are rounded up. Counts are exact.
     ///
     /// # Errors
     /// As [`run`](Self::run).
@@ -102,6 +106,11 @@ impl<W: Workload> LoadTest<W> {
         start: impl Fn(Start<W>) -> Result<(), Error>,
     ) -> Result<Report, Error> {
         plan.notes = worries(&plan)?;
+        if self.calibrate && is_fast(&plan) {
+            let capacity = Capacity::measure(Arc::clone(&self.workload)).await.map_err(Error::Start)?;
+            let check = capacity.map(|capacity| capacity.check(&plan)).transpose()?.flatten();
+            plan.notes.extend(check.filter(|check| check.worrying).map(|check| check.finding));
+        }
         let mut audience = Audience::new(std::mem::take(&mut self.reporters));
         #[cfg(feature = "tracing")]
         tracing::info!(target = %plan.target, load = %plan.load(), shards = plan.shards, "load test starts");
@@ -123,6 +132,15 @@ impl<W: Workload> LoadTest<W> {
         conductor.tell(&mut report);
         Ok(report)
     }
+}
+
+/// Arrivals a second a thread up to which nobody has to be asked whether it can send them: if not, lag will tell.
+const SURE_RATE: f64 = 20_000.0;
+
+/// Whether the rate may be beyond what this machine can send at all. Never in virtual time, nor for workers, who take what they get.
+fn is_fast(plan: &Plan) -> bool {
+    let peak = plan.executor.arrivals().map_or(0.0, |arrivals| arrivals.peak_rate());
+    plan.clock == ClockSource::Monotonic && peak > SURE_RATE * as_f64(as_u64(plan.shards))
 }
 
 /// What this machine's limits give cause to note; nothing in virtual time, which does not depend on it.

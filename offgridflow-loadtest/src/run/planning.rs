@@ -180,6 +180,10 @@ impl<W: Workload> LoadTest<W> {
                 "achieved_rate needs an open loop: a closed loop offers no rate",
             ));
         }
+        if self.deadline.is_none() && thresholds.iter().any(|threshold| threshold.metric == Metric::LateRatio)
+        {
+            return Err(ConfigError::new("thresholds", "late_ratio needs a deadline to be late for"));
+        }
         let (routes, operations) = (self.workload.routes(), self.measured_operations());
         let known = Beforehand { routes: &routes, operations };
         thresholds.iter().try_for_each(|threshold| known.check(threshold))?;

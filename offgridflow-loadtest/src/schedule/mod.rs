@@ -126,7 +126,8 @@ impl Schedule {
         if SHAPES.contains(&shape) {
             return Self::random(rate, seed, Gap::Gamma(shape));
         }
-        let hint = format!("must be a number from 0.01 to 1000, not {shape}; 1 is Poisson, less is burstier");
+        let hint =
+            format!("must be a number from 0.01 to 1000, not {shape:e}; 1 is Poisson, less is burstier");
         Self::refused(rate, ConfigError::new("shape", hint))
     }
 

@@ -94,10 +94,11 @@ pub(crate) async fn run_shard<W: Workload>(
     ready.send(opened).ok()?;
     let origin = (*start.wait_for(Option::is_some).await.ok()?)?;
     wait_for_start(origin, plan.clock).await;
-    let shard = Rc::new(Shard::new(workload, plan, origin, idle, stop, pulse));
+    let outbox = Outbox { windows: windows.clone(), spares, measure_from };
+    let shard = Rc::new(Shard::new(workload, plan, origin, idle, stop, pulse, outbox));
     let mut used = ShardUse::begin();
     let keeper = shard.start(Rc::clone(&shard).keep_alarms());
-    let ticker = shard.start(Rc::clone(&shard).tick(windows.clone(), spares, measure_from));
+    let ticker = shard.start(Rc::clone(&shard).tick());
     let tasks = match shard.plan.executor.clone() {
         Executor::Open(arrivals) => shard.drive_open(&*arrivals).await,
         Executor::Closed(closed) => shard.start_workers(&closed),
@@ -135,9 +136,11 @@ struct Shard<W: Workload> {
     stop: StopHandle,
     pulse: Arc<Pulse>,
     recorder: RefCell<Recorder>,
-    idle: RefCell<Vec<W::Session>>, // opened, not yet in a slot
-    slots: RefCell<Vec<Rc<Slot>>>,  // all of them, at most `cap`
-    free: RefCell<Vec<Rc<Slot>>>,   // those without work
+    outbox: RefCell<Option<Outbox>>, // until the run ends, so that the conductor is not waiting for more
+    window: Cell<u32>,               // the one that is recorded, from 1
+    idle: RefCell<Vec<W::Session>>,  // opened, not yet in a slot
+    slots: RefCell<Vec<Rc<Slot>>>,   // all of them, at most `cap`
+    free: RefCell<Vec<Rc<Slot>>>,    // those without work
     freed: Bell,
     unbegun: Arc<Marks>, // of operations that are only asked for their route
     in_flight: Cell<u64>,
@@ -151,6 +154,13 @@ struct Shard<W: Workload> {
     occupied: Cell<u128>, // running × time, in nanoseconds, up to `changed`
 }
 
+/// Where windows go, and what comes back.
+struct Outbox {
+    windows: mpsc::Sender<WindowRecord>,
+    spares: mpsc::Receiver<WindowRecord>,
+    measure_from: watch::Receiver<Option<Duration>>,
+}
+
 type Tasks = Vec<JoinHandle<()>>;
 
 impl<W: Workload> Shard<W> {
@@ -161,8 +171,11 @@ impl<W: Workload> Shard<W> {
         idle: Vec<W::Session>,
         stop: StopHandle,
         pulse: Arc<Pulse>,
+        outbox: Outbox,
     ) -> Self {
         Self {
+            outbox: RefCell::new(Some(outbox)),
+            window: Cell::new(1),
             planned: plan.executor.duration(),
             clock: RunClock::starting_at(origin),
             recorder: RefCell::new(plan.recorder()),
@@ -261,26 +274,35 @@ impl<W: Workload> Shard<W> {
         }
     }
 
-    /// Sends a window a second, and wakes whoever waits when the run is stopped.
-    async fn tick(
-        self: Rc<Self>,
-        windows: mpsc::Sender<WindowRecord>,
-        mut spares: mpsc::Receiver<WindowRecord>,
-        measure_from: watch::Receiver<Option<Duration>>,
-    ) {
-        for index in 1_u32.. {
-            self.rest_until(WINDOW * index).await;
+    /// Sees to it that windows are sent where no operation begins, and wakes whoever waits when the run is stopped.
+    async fn tick(self: Rc<Self>) {
+        loop {
+            self.rest_until(self.window_end()).await;
             if self.is_over() {
                 self.freed.ring();
+                self.outbox.take();
                 return;
             }
-            self.begin_measuring(*measure_from.borrow());
+            self.turn_windows(self.clock.now());
+        }
+    }
+
+    /// Sends the windows that are over by `now`. Before an operation, which may never give its thread back.
+    fn turn_windows(&self, now: Duration) {
+        while now >= self.window_end() && !self.is_over() {
+            let Some(outbox) = &mut *self.outbox.borrow_mut() else { return };
+            let index = self.window.replace(self.window.get() + 1);
+            self.begin_measuring(*outbox.measure_from.borrow());
             // Where nobody has room for it, the window goes on.
-            if let Ok(place) = windows.try_reserve() {
-                let spare = spares.try_recv().unwrap_or_default();
+            if let Ok(place) = outbox.windows.try_reserve() {
+                let spare = outbox.spares.try_recv().unwrap_or_default();
                 place.send(self.swap_window(spare, index.into()));
             }
         }
+    }
+
+    fn window_end(&self) -> Duration {
+        WINDOW.saturating_mul(self.window.get())
     }
 
     /// Ends an automatic warm-up, once the conductor has said when.

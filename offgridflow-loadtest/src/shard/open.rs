@@ -11,12 +11,16 @@ use super::{BURST, Job, Order, Shard, Slot, Tasks, as_u64};
 use crate::{
     executor::{OnCap, Overload},
     op::{Marks, Op},
-    outcome::{FailKind, TargetError},
     pacer::Pacer,
     route::RouteId,
     schedule::ArrivalProcess,
+    span::due,
+    unbegun::{Unbegun, Why},
     workload::Workload,
 };
+
+/// How many operations that were never begun are told apart at the end of a run.
+const MOST_ABANDONED: u64 = 1 << 21;
 
 impl<W: Workload> Shard<W> {
     /// Hands every arrival of this shard to a slot at its time.
@@ -26,6 +30,7 @@ impl<W: Workload> Shard<W> {
         let (mut index, mut burst, mut held_until) = (as_u64(self.plan.index), 0, Duration::ZERO);
         while let Some(intended) = arrivals.intended(index) {
             if !self.wait_for_arrival(&mut pacer, intended, &mut burst).await {
+                self.abandon(arrivals, index, held_until);
                 break;
             }
             // What fell due while the cap held the pacer waited for the cap, not for the pacer.
@@ -42,7 +47,7 @@ impl<W: Workload> Shard<W> {
                     }
                     let held_since = Some(held_since.unwrap_or_else(|| self.clock.now()));
                     let Some(slot) = self.wait_for_slot().await else {
-                        self.abandon(arrivals, index);
+                        self.abandon(arrivals, index, Duration::MAX);
                         break;
                     };
                     held_until = self.clock.now();
@@ -62,19 +67,29 @@ impl<W: Workload> Shard<W> {
         tasks
     }
 
-    /// Counts what was due and held by the cap when the run ended: it was offered, and nobody got an answer.
-    fn abandon(&self, arrivals: &dyn ArrivalProcess, mut index: u64) {
+    /// Counts what was due and not begun when the run ended: it was offered, and nobody got an answer. What was due before `held_until`
+    /// waited for the cap, the rest for the generator.
+    fn abandon(&self, arrivals: &dyn ArrivalProcess, mut index: u64, held_until: Duration) {
         let now = self.clock.now();
-        let was_due = |intended: Duration| {
-            let stopped = self.stop.asked_at().is_some_and(|asked| self.clock.instant(intended) > asked);
-            intended <= now && !stopped
-        };
-        while let Some(intended) = arrivals.intended(index).filter(|&intended| was_due(intended)) {
-            let error =
-                TargetError::unanswered(FailKind::Stopped, "still waiting for its turn when the run ended");
+        let until = self.stop.asked_at().map_or(now, |asked| self.clock.since_start(asked).min(now));
+        let all = due(arrivals, until.saturating_add(Duration::from_nanos(1))).saturating_sub(index);
+        // Beyond what can be gone through one by one, neighbours are counted together, as late as the last of them.
+        let count = (all / as_u64(self.plan.shards)).div_ceil(MOST_ABANDONED).max(1);
+        let step = count * as_u64(self.plan.shards);
+        let end = index + all;
+        while index < end {
+            let count = count.min((end - index).div_ceil(as_u64(self.plan.shards)));
+            let last = index + (count - 1) * as_u64(self.plan.shards);
+            let (Some(intended), Some(last)) = (arrivals.intended(index), arrivals.intended(last)) else {
+                return;
+            };
+            let why = if intended < held_until { Why::Waiting } else { Why::Unsent };
             let job = Job { index, intended, held_since: None };
-            self.count_refused(job, now - intended, error);
-            index += as_u64(self.plan.shards);
+            let route = if count == 1 { self.route_of(job) } else { RouteId::UNNAMED };
+            let lateness = now.saturating_sub(last);
+            let unbegun = Unbegun { route, index, intended, lateness, count, why };
+            self.recorder.borrow_mut().record_unbegun(&unbegun);
+            index += step;
         }
     }
 
@@ -122,15 +137,14 @@ impl<W: Workload> Shard<W> {
 
     /// Counts what found the cap reached.
     fn refuse(&self, job: Job) {
-        let lateness = self.clock.now().saturating_sub(job.intended);
-        let error = TargetError::unanswered(FailKind::Cap, "as many operations as allowed were in flight");
-        self.count_refused(job, lateness, error);
+        self.count_unbegun(job, self.clock.now().saturating_sub(job.intended), Why::Cap);
     }
 
     /// Counts, on its route, an operation that is not begun.
-    fn count_refused(&self, job: Job, lateness: Duration, error: TargetError) {
-        let route = self.route_of(job);
-        self.recorder.borrow_mut().record_refused(route, job.index, job.intended, lateness, error);
+    fn count_unbegun(&self, job: Job, lateness: Duration, why: Why) {
+        let Job { index, intended, .. } = job;
+        let unbegun = Unbegun { route: self.route_of(job), index, intended, lateness, count: 1, why };
+        self.recorder.borrow_mut().record_unbegun(&unbegun);
     }
 
     /// The route of an operation that is not begun, where the workload knows it.
@@ -154,10 +168,9 @@ impl<W: Workload> Shard<W> {
         if lateness <= deadline {
             return false;
         }
-        let error = TargetError::unanswered(FailKind::Shed, "its deadline had passed before it could begin");
         let lag = job.held_since.unwrap_or(now).saturating_sub(job.intended);
         self.recorder.borrow_mut().record_lag(job.index, job.intended, lag);
-        self.count_refused(job, lateness, error);
+        self.count_unbegun(job, lateness, Why::Shed);
         true
     }
 

@@ -16,6 +16,7 @@ impl<W: Workload> Shard<W> {
     /// Runs an operation on a session, opened where needed, and counts it. The answer is how late it began by the generator's fault.
     pub(super) async fn operate(&self, session: &mut Option<W::Session>, job: Job, slot: &Slot) -> Duration {
         let began = self.clock.now();
+        self.turn_windows(began);
         let dispatched = job.held_since.unwrap_or(began);
         slot.running.set(Some(Running { job, dispatched, began }));
         self.occupy(began, 1);

@@ -254,7 +254,10 @@ mod tests {
     #[test]
     fn a_refusal_says_what_it_would_take() {
         let refusal = BandRefusal { why: BandReason::ThinTail, needs: Some(60_000) };
-        assert_eq!(refusal.to_string(), "too few independent operations in the tail; about 60000 would do");
+        assert_eq!(
+            refusal.to_string(),
+            "too few independent operations in the tail; at least 60000 are needed"
+        );
         assert!((relaxations_per_block(0.122) - 5.0).abs() < 0.1);
     }
 

@@ -4,6 +4,7 @@ use std::fmt;
 
 /// Why no interval is stated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum BandReason {
     /// Fewer than sixteen blocks with ten operations each.
@@ -25,7 +26,7 @@ pub enum BandReason {
 pub struct BandRefusal {
     /// What is missing.
     pub why: BandReason,
-    /// Operations that a run would need in all, by the best estimate from this one: an order of magnitude, not
+    /// Operations that a run would need in all, and at least, by the best estimate from this one: an order of magnitude, not
     /// a promise. `None` where more would not help.
     pub needs: Option<u64>,
 }
@@ -39,7 +40,7 @@ impl fmt::Display for BandRefusal {
             BandReason::OneEpisode => "one episode carries the tail",
             BandReason::FarThreshold => "no threshold near the quantile",
         })?;
-        self.needs.map_or(Ok(()), |needs| write!(f, "; about {needs} would do"))
+        self.needs.map_or(Ok(()), |needs| write!(f, "; at least {needs} are needed"))
     }
 }
 
