@@ -48,7 +48,7 @@ fn main() {
     }
     let quiet: usize = (first..first + 3 * seeds).map(quiet).sum();
     println!("Quiet\tcaptures {quiet}\tof {} half hours", 3 * seeds);
-    let families: Vec<&Family> = Family::all().iter().filter(|family| !family.truth.leaks()).collect();
+    let families: Vec<&Family> = Family::all().iter().filter(|family| family.truth.is_quiet()).collect();
     let alarms: usize = families.iter().map(|family| alarms(family, first, months * 1_440)).sum();
     println!("Months\tfalse leaks {alarms}\tof {} instance-months", months * families.len() as u64);
 }
