@@ -179,6 +179,12 @@ impl MemoryWatch {
         (state.reading, state.limit)
     }
 
+    /// What the allocator said last, if it can be asked.
+    #[cfg(feature = "profiler")]
+    pub(crate) fn newest_of_allocator(&self) -> Option<AllocatorStats> {
+        self.shared.state().heap.newest
+    }
+
     /// The readings, in bytes in use.
     #[must_use]
     pub fn series(&self) -> Series {
