@@ -83,12 +83,14 @@ fn as_it_came(pointer: *mut u8, layout: Layout) -> Layout {
 fn hold(pointer: *mut u8, size: usize, rate: f64) -> bool {
     let (frames, depth) = stack();
     let site = site::of(&frames[..depth]);
+    let chance = estimate::chance(size, rate);
+    site::count(site, size, chance);
     let held = live::insert(Live { address: pointer.addr(), size, site, born: clock::now_ms() });
     if held {
         SAMPLES.fetch_add(1, Relaxed);
-        site::count(site, size, estimate::chance(size, rate));
     } else {
         DROPPED.fetch_add(1, Relaxed);
+        site::lose(site, size, chance);
     }
     held
 }
@@ -232,5 +234,29 @@ impl<A: GlobalAlloc> Tracked<A> {
             }
         }
         moved
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::heap::snapshot::HeapSnapshot;
+
+    /// Objects of one page have their places side by side, of which there are 64.
+    #[test]
+    fn what_found_no_room_widens_the_interval_upwards() {
+        const OBJECTS: usize = 200;
+        let address = |index: usize| std::ptr::without_provenance_mut::<u8>((3 << 50) | index);
+        let held = (0..OBJECTS).filter(|index| hold(address(*index), 1_000, 1.0)).count();
+        assert!(held < OBJECTS, "{held}");
+        let snapshot = HeapSnapshot::take(1, samples(), dropped());
+        let site = snapshot.sites.iter().find(|site| site.samples == held as u64).unwrap();
+        let (in_use, allocated) = (site.in_use.bytes, site.allocated.bytes);
+        assert_eq!((in_use.value, in_use.low, in_use.high), (held as f64 * 1e3, held as f64 * 1e3, 2e5));
+        assert_eq!(allocated.value, 2e5, "what was allocated is counted all the same");
+        assert_eq!(snapshot.in_use.bytes.high, 2e5);
+        let words = snapshot.to_profile().comments.join("; ");
+        assert!(words.contains("136 dropped") && words.contains("may be in use beside"), "{words}");
+        (0..OBJECTS).for_each(|index| drop(live::remove(address(index).addr())));
     }
 }
