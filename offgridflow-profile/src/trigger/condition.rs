@@ -40,7 +40,8 @@ impl Trigger {
         Self { watch, lasting, cooldown: COOLDOWN }
     }
 
-    /// Windows of half an hour agree that memory leaks: see [`LeakAlarm`](crate::LeakAlarm), whose rate of false alarms this has.
+    /// Three windows of half an hour or more agree that memory leaks, and it has grown by 32 MiB in them: see [`LeakAlarm`](crate::LeakAlarm), whose
+    /// rate of false alarms this has. Growth of what the allocator keeps, while what it has handed out stands still, does not fire it.
     pub fn leak() -> Self {
         Self::leak_within(Duration::from_secs(1_800), TrendOptions::default())
     }
