@@ -271,7 +271,7 @@ proptest! {
 fn a_folder_that_cannot_be_made_is_said_so() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
-    std::fs::write(&file, "mine").unwrap();
+    fs::write(&file, "mine").unwrap();
     let refused = Ring::dir(file.join("below"), 1 << 20, Duration::from_secs(60)).err().unwrap();
     assert!(refused.to_string().starts_with("cannot write "), "{refused}");
 }
