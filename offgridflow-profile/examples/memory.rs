@@ -5,8 +5,9 @@ use std::time::Duration;
 use offgridflow_profile::{MemoryWatch, TrendOptions};
 
 fn main() -> Result<(), offgridflow_profile::ProfileError> {
-    // Judged after 6 s here, so that the example ends; the default of 10 min is what production wants.
-    let trend = TrendOptions { min_window: Duration::from_secs(6), ..TrendOptions::default() };
+    // Judged after 6 s here, so that the example ends; the defaults of 10 and 30 min are what production wants.
+    let window = Duration::from_secs(6);
+    let trend = TrendOptions { min_window: window, leak_window: window, ..TrendOptions::default() };
     let watch = MemoryWatch::builder().interval(Duration::from_millis(50)).trend(trend).start()?;
     let mut kept: Vec<Vec<u8>> = Vec::new();
     for second in 1..=8 {

@@ -37,6 +37,14 @@ pub enum ProfileError {
         /// What would make sense.
         hint: &'static str,
     },
+    /// What was asked for is empty.
+    #[error("there is nothing {what}; {hint}")]
+    Nothing {
+        /// What for.
+        what: &'static str,
+        /// When there would be something.
+        hint: &'static str,
+    },
     /// Nothing is being profiled that could be drained.
     #[error("no CPU profile is being taken: call `start` first")]
     NotStarted,

@@ -126,7 +126,7 @@ pub use trigger::{
 #[cfg(feature = "families")]
 #[cfg_attr(docsrs, doc(cfg(feature = "families")))]
 pub mod families {
-    pub use crate::trend::{Family, Truth, five_rises, plain_mann_kendall};
+    pub use crate::trend::{Family, Stream, Truth, five_rises, plain_mann_kendall};
 }
 #[cfg(feature = "memory")]
 #[cfg_attr(docsrs, doc(cfg(feature = "memory")))]

@@ -91,19 +91,23 @@ impl MemoryWatchBuilder {
         self
     }
 
-    /// What the program's allocator says of itself. Default: glibc's `mallinfo2`, where that is the program's allocator. For another one, with
-    /// the crate `tikv_jemalloc_ctl`:
+    /// What the program's allocator says of itself. Default: glibc's `mallinfo2`, or with the feature `jemalloc` that one's statistics, whichever is the
+    /// program's allocator. For another one:
     ///
-    /// ```ignore
-    /// MemoryWatch::builder().allocator(|| {
-    ///     epoch::advance().ok()?;
-    ///     let bytes = |read: jemalloc::Result<usize>| read.ok().map(|bytes| bytes as u64);
-    ///     let allocated_bytes = bytes(stats::allocated::read())?;
-    ///     let held_bytes = bytes(stats::resident::read());
-    ///     let free_bytes = held_bytes.map(|held| held.saturating_sub(allocated_bytes));
-    ///     Some(AllocatorStats { name: "jemalloc", allocated_bytes, free_bytes, held_bytes })
-    /// })
     /// ```
+    /// # use offgridflow_profile::{AllocatorStats, MemoryWatch};
+    /// # struct Counted { bytes: u64 }
+    /// # fn counted() -> Option<Counted> { Some(Counted { bytes: 7 }) }
+    /// let watch = MemoryWatch::builder().allocator(|| {
+    ///     let allocated_bytes = counted()?.bytes; // what it has handed out
+    ///     Some(AllocatorStats { name: "mine", allocated_bytes, free_bytes: None, held_bytes: None })
+    /// });
+    /// # let watch = watch.start()?;
+    /// assert_eq!(watch.status().allocator.unwrap().allocated_bytes, 7);
+    /// # Ok::<(), offgridflow_profile::ProfileError>(())
+    /// ```
+    ///
+    /// mimalloc's C interface does not tell what it has handed out: count in a wrapper around it.
     ///
     /// It is asked every ten seconds, and more rarely where an answer takes longer than a millisecond: glibc walks its lists of free memory
     /// with each arena locked.
@@ -177,6 +181,12 @@ impl MemoryWatch {
     pub fn newest(&self) -> (MemoryReading, Option<Limit>) {
         let state = self.shared.state();
         (state.reading, state.limit)
+    }
+
+    /// What the allocator said last, if it can be asked.
+    #[cfg(feature = "profiler")]
+    pub(crate) fn newest_of_allocator(&self) -> Option<AllocatorStats> {
+        self.shared.state().heap.newest
     }
 
     /// The readings, in bytes in use.

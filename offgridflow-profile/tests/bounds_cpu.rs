@@ -1,11 +1,13 @@
 //! What a CPU profile leaves behind in memory (promise P7): a process of its own, since memory is counted over all of it.
-#![cfg(all(feature = "cpu-pprof", feature = "memory", target_os = "linux", target_env = "gnu"))]
+#![cfg(all(feature = "cpu-pprof", feature = "profiler", target_os = "linux", target_env = "gnu"))]
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use offgridflow_profile::{CpuProfiler, CpuSpec, MemoryWatch, PprofCpu, Profile};
+use offgridflow_profile::{
+    Cpu, CpuProfiler, CpuSpec, MemorySource, MemoryWatch, PprofCpu, ProcSource, Profile, Profiler,
+};
 
 const MIB: u64 = 1 << 20;
 
@@ -52,4 +54,34 @@ fn p7_a_cpu_profile_leaves_no_more_than_32_mib_and_a_second_one_no_more() {
     let index = allocated().saturating_sub(held);
     println!("P7 control: an index of the debug information keeps {index}");
     assert!(index > MIB, "{index}");
+}
+
+/// Private memory of this process that is resident.
+fn in_use() -> u64 {
+    ProcSource::new().read().unwrap().in_use_bytes()
+}
+
+/// What reading symbols and unwind tables took is given back to the system, not only to the allocator.
+#[test]
+fn p7_after_a_cpu_profile_no_more_than_32_mib_stay_with_the_process() {
+    let before = in_use();
+    drop(profile_of_work());
+    let after = in_use().saturating_sub(before);
+    println!("P7 cpu footprint after one profile={after}");
+    assert!(after <= 32 * MIB, "{after}");
+}
+
+#[test]
+fn p7_a_profiler_that_always_samples_stays_within_40_mib() {
+    let before = in_use();
+    let window = Duration::from_millis(200);
+    let profiler = Profiler::builder().cpu(Cpu::always().window(window)).start().unwrap();
+    let taken = || profiler.ring().windows().iter().filter(|window| window.what == "cpu").count();
+    let mut product = 1;
+    while taken() < 3 {
+        product ^= black_box(multiply(100_000));
+    }
+    let after = in_use().saturating_sub(before);
+    println!("P7 always footprint={after} {product}");
+    assert!(after <= 40 * MIB, "{after}");
 }

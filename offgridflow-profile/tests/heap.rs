@@ -179,3 +179,77 @@ fn a_second_rate_is_refused() {
     assert!(matches!(SampledHeap::start(0), Err(ProfileError::Setting { .. })));
     assert_eq!(heap().caps().rate_bytes, RATE);
 }
+
+/// Bytes of this process in memory.
+#[cfg(target_os = "linux")]
+fn resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
+}
+
+/// `calloc` takes fresh pages from the system, which are zero until they are touched: so must a sampled object be.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_large_zeroed_object_is_not_touched_when_it_is_sampled() {
+    let _alone = ALONE.lock();
+    let heap = heap();
+    let (before, samples) = (resident_bytes(), heap.snapshot().unwrap().samples);
+    let zeroed = black_box(vec![0_u8; 1 << 30]);
+    let grew = resident_bytes().saturating_sub(before);
+    assert!(grew < 64 << 20, "{grew} bytes of a GiB that nobody has touched");
+    assert!(heap.snapshot().unwrap().samples > samples, "it is sampled all the same");
+    assert!(zeroed.iter().step_by(1 << 24).all(|byte| *byte == 0));
+}
+
+/// The system moves whole pages (`mremap`): nothing is copied, so nothing is touched, and both sizes are never there at once.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_large_object_keeps_its_pages_when_it_grows() {
+    let _alone = ALONE.lock();
+    let _heap = heap();
+    #[inline(never)]
+    fn large() -> Vec<u8> {
+        black_box(vec![7_u8; 256 << 20])
+    }
+    let faults = || {
+        let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+        stat.rsplit(')').next().unwrap().split_whitespace().nth(7).unwrap().parse::<u64>().unwrap()
+    };
+    let mut grown = large();
+    let before = faults();
+    grown.reserve_exact(256 << 20);
+    let took = faults() - before;
+    assert!(took < 100, "{took} page faults: 64 and more are a copy, in the largest pages there are");
+    assert!(grown.len() == 256 << 20 && grown.iter().step_by(1 << 20).all(|byte| *byte == 7));
+    grown.shrink_to(1 << 20);
+    grown.truncate(1 << 20);
+    grown.shrink_to_fit();
+    assert!(grown.iter().all(|byte| *byte == 7));
+}
+
+/// Objects that grow and shrink across the size from which on they are not aligned keep their contents, and their samples end with them.
+#[test]
+fn objects_of_all_sizes_are_resized_and_end() {
+    let _alone = ALONE.lock();
+    let _heap = heap();
+    #[inline(never)]
+    fn resized(round: u16) -> Vec<u8> {
+        let filling = round.to_le_bytes()[0];
+        let mut bytes = black_box(vec![filling; 1_000 + 977 * usize::from(round % 90)]);
+        for size in [70_000, 30_000, 200_000, 65_536, 65_535, 1_000_000, 5_000, 66_000] {
+            let kept = bytes.len().min(size);
+            bytes.resize(size, filling);
+            bytes.shrink_to_fit();
+            assert!(bytes[..kept].iter().all(|byte| *byte == filling));
+        }
+        black_box(bytes)
+    }
+    let name = "objects_of_all_sizes_are_resized_and_end::resized";
+    let kept: Vec<Vec<u8>> = (0..400).map(resized).collect();
+    let (in_use, _) = bytes_below(name);
+    let truth = 400.0 * 66_000.0;
+    assert!((in_use / truth - 1.0).abs() < 0.1, "{in_use} of {truth}");
+    drop(kept);
+    assert!(bytes_below(name).0 < 1.0, "{}", bytes_below(name).0);
+}

@@ -155,10 +155,14 @@ async fn what_is_not_there_is_said_in_a_sentence() {
         ("/incidents/../../etc/passwd", StatusCode::NOT_FOUND, "no such incident"),
         ("/windows?profile=cpu", StatusCode::NOT_FOUND, "no window"),
         ("/diff", StatusCode::NOT_FOUND, "`.cpu(Cpu::always())`"),
-        ("/profile?seconds=0", StatusCode::BAD_REQUEST, "\"seconds\" lies between 1 and 120"),
-        ("/profile?seconds=100000", StatusCode::BAD_REQUEST, "\"seconds\" lies between 1 and 120"),
-        ("/profile?seconds=99999999999999999999", StatusCode::BAD_REQUEST, "must be a positive integer"),
-        ("/profile?seconds=-1", StatusCode::BAD_REQUEST, "must be a positive integer"),
+        (
+            "/goroutine?seconds=0",
+            StatusCode::BAD_REQUEST,
+            "seconds=0: a whole number from 1 to 120 is wanted",
+        ),
+        ("/profile?seconds=100000", StatusCode::BAD_REQUEST, "a whole number from 1 to 120 is wanted"),
+        ("/profile?seconds=99999999999999999999", StatusCode::BAD_REQUEST, "a whole number is wanted"),
+        ("/profile?seconds=-1", StatusCode::BAD_REQUEST, "seconds=-1: a whole number is wanted, 0 or more"),
         ("/profile?second=1", StatusCode::BAD_REQUEST, "unknown parameter \"second\""),
         ("/profile?seconds=1&hz=100000", StatusCode::BAD_REQUEST, "hz = 100000"),
         (
@@ -166,7 +170,7 @@ async fn what_is_not_there_is_said_in_a_sentence() {
             StatusCode::BAD_REQUEST,
             "seconds and debug params are incompatible",
         ),
-        ("/goroutine?debug=x", StatusCode::BAD_REQUEST, "\"debug\""),
+        ("/goroutine?debug=x", StatusCode::BAD_REQUEST, "debug=x: a whole number is wanted"),
         ("/flamegraph?profile=nothing", StatusCode::BAD_REQUEST, "one of cpu, heap"),
     ] {
         let answer = ask(&service, address).await;
@@ -182,7 +186,7 @@ async fn what_is_not_there_is_said_in_a_sentence() {
     let posted = send(&service, Request::post("/profile").body(Full::default()).unwrap()).await;
     assert_eq!(
         (posted.status(), posted.headers()["allow"].as_bytes()),
-        (StatusCode::METHOD_NOT_ALLOWED, &b"GET"[..])
+        (StatusCode::METHOD_NOT_ALLOWED, &b"GET, HEAD"[..])
     );
     let foreign = Arc::new(Told { foreign: true, ..Told::default() });
     let (_profiler, service) = served(&foreign);
@@ -193,6 +197,56 @@ async fn what_is_not_there_is_said_in_a_sentence() {
     assert_eq!(status, StatusCode::NOT_IMPLEMENTED);
     assert!(words.contains("Cpu::on_demand()"), "{words}");
     assert!(bare.service(Access::open()).captures(0).build().is_err());
+}
+
+/// Go takes its 30 s for 0; here the longest that is allowed is shorter.
+#[tokio::test]
+async fn a_profile_of_no_seconds_takes_the_default() {
+    let (profiler, _) = served(&Arc::default());
+    let service = profiler.service(Access::open()).longest(Duration::from_secs(1)).build().unwrap();
+    assert_eq!(ask(&service, "/profile?seconds=0").await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_head_is_answered_at_once_and_takes_no_capture() {
+    let engine = Arc::<Told>::default();
+    let (_profiler, service) = served(&engine);
+    for (address, status) in [
+        ("/", StatusCode::OK),
+        ("/health", StatusCode::OK),
+        ("/profile?seconds=100", StatusCode::OK),
+        ("/goroutine?seconds=100", StatusCode::OK),
+        ("/nothing", StatusCode::NOT_FOUND),
+    ] {
+        let answer = send(&service, Request::head(address).body(Full::default()).unwrap()).await;
+        assert_eq!(answer.status(), status, "{address}");
+        assert_eq!(body(answer).await.is_empty(), status == StatusCode::OK, "{address}");
+    }
+    assert_eq!(engine.started.load(SeqCst), 0);
+}
+
+/// A rate that no capture could have is the request's fault, whether another one is under way or not.
+#[tokio::test]
+async fn a_rate_of_nothing_is_refused_even_during_a_capture() {
+    let engine = Arc::<Told>::default();
+    let (_profiler, service) = served(&engine);
+    let first = tokio::spawn(ask(&service, "/profile?seconds=100"));
+    while engine.started.load(SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(ask(&service, "/profile?seconds=1").await.status(), StatusCode::TOO_MANY_REQUESTS);
+    let (status, words) = said(ask(&service, "/profile?seconds=1&hz=0").await).await;
+    assert_eq!((status, words.contains("hz = 0")), (StatusCode::BAD_REQUEST, true), "{words}");
+    first.abort();
+}
+
+#[cfg(feature = "flamegraph")]
+#[tokio::test]
+async fn a_flame_graph_of_nothing_is_not_found() {
+    let (_profiler, service) = served(&Arc::default());
+    let (status, words) = said(ask(&service, "/flamegraph?profile=mutex").await).await;
+    assert_eq!(status, StatusCode::NOT_FOUND, "{words}");
+    assert_eq!(words.trim(), "there is nothing to draw: no stack was sampled; ask while there is work");
 }
 
 #[tokio::test]

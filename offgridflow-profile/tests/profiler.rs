@@ -167,6 +167,11 @@ fn a_sink_that_cannot_write_is_counted_and_the_incident_is_kept_in_memory() {
     let incident = until("an incident", || profiler.incidents().pop());
     assert!(profiler.incident_page(&incident.id).is_some());
     assert_eq!(profiler.stats().not_kept, 1);
+    let why = profiler.sink_failure().unwrap();
+    assert!(
+        why.starts_with(&incident.id) && why.contains("cannot write") && why.contains("No such file"),
+        "{why}"
+    );
 }
 
 #[test]

@@ -266,3 +266,12 @@ proptest! {
         let _ = Profile::from_pprof(&message);
     }
 }
+
+#[test]
+fn a_folder_that_cannot_be_made_is_said_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "mine").unwrap();
+    let refused = Ring::dir(file.join("below"), 1 << 20, Duration::from_secs(60)).err().unwrap();
+    assert!(refused.to_string().starts_with("cannot write "), "{refused}");
+}

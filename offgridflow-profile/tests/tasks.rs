@@ -186,3 +186,33 @@ fn waits_for_locks_are_told_apart() {
     assert!(all.contains(&"table".to_owned()) && all.contains(&"answer".to_owned()), "{all:?}");
     assert_eq!((waited("table").kind, waited("answer").kind), (WaitKind::Lock, WaitKind::Other));
 }
+
+/// What hangs has no end that could be counted: it is what one looks for.
+#[test]
+fn waits_under_way_are_in_the_profiles() {
+    let lock = std::sync::Mutex::new(7);
+    let held = lock.lock().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let _waiting = wait_site!(lock "hangs");
+            drop(lock.lock());
+        });
+        let of = |profile: &offgridflow_profile::Profile| {
+            let hangs = |stack: &&offgridflow_profile::Stack| stack.frames[0].function == "hangs";
+            profile.stacks.iter().find(hangs).map(|stack| (stack.values[0], stack.values[1]))
+        };
+        let began = std::time::Instant::now();
+        let seen = loop {
+            match of(&lock_profile()) {
+                Some((1, nanos)) if nanos >= 20_000_000 => break nanos,
+                _ if began.elapsed() > Duration::from_secs(20) => panic!("{:?}", lock_profile()),
+                _ => std::thread::yield_now(),
+            }
+        };
+        assert!(seen <= i64::try_from(began.elapsed().as_nanos()).unwrap() + 1_000_000_000, "{seen}");
+        assert!(wait_profile().comments.iter().any(|words| words.starts_with("hangs: 1 under way, ")));
+        drop(held);
+    });
+    assert_eq!((waited("hangs").waiting, waited("hangs").under_way), (0, Duration::ZERO));
+    assert!(waited("hangs").waited >= Duration::from_millis(20));
+}

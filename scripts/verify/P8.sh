@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # P8: incidents whose cause is known, replayed through the trigger engine in virtual time (quick: 20 seeds a kind, full: 100): caught
-# within two windows, named right; quiet half hours: no capture; the leak alarm over months of quiet half hours. Live: a leak, a CPU
+# within two windows (a leak: after growth passes 5 % of the limit), named right; quiet half hours: no capture; the leak alarm over months of quiet half hours. Live: a leak, a CPU
 # regression and a pile-up of tasks in the example server, each caught, named and shown in a page (full: three runs).
 # Control: naming from what was captured after the trigger alone.
 source "$(dirname "$0")/../common.sh"

@@ -13,6 +13,7 @@ use super::pprof_profile::{Sampled, Taken, profile};
 use super::usage::cpu_time;
 use super::{CpuCaps, CpuProfiler, CpuSpec};
 use crate::deadline::Deadline;
+use crate::sys::glibc::trim;
 use crate::{Profile, ProfileError};
 
 pub(super) const ENGINE: &str = "pprof (setitimer, framehop)";
@@ -27,7 +28,8 @@ const MAX_HZ: u32 = 250;
 ///
 /// The engine counts samples by the functions on their stack, so a frame's address, and its line with the feature `lines`, are where its function
 /// begins; functions that were inlined are not told apart. Names are looked up when a profile is drained, in symbol tables; at
-/// most 4 MiB of them are kept for the next one.
+/// most 4 MiB of them are kept for the next one. What else it took is given back to the system (`malloc_trim`, some milliseconds) at a start and a
+/// drain, and once a minute between windows.
 #[must_use = "what it samples is thrown away when this is dropped: drain it before"]
 pub struct PprofCpu {
     running: Mutex<Option<Running>>,
@@ -40,6 +42,8 @@ struct Running {
     guard_began: Instant,
     began: (SystemTime, Instant),
     cpu_before: Option<Duration>,
+    /// When free memory was last given back.
+    trimmed: Instant,
     /// What was seen before this window.
     before: Seen,
 }
@@ -47,6 +51,8 @@ struct Running {
 /// How often a stack was seen, by thread and addresses.
 type Seen = HashMap<(String, Vec<usize>), i64>;
 
+/// Between two windows of one run, how long what looking up names took may stay with the process.
+const TRIM_EVERY: Duration = Duration::from_secs(60);
 /// How long the crate's table is used.
 const GUARD_LASTS: Duration = Duration::from_secs(3_600);
 /// Stacks that it takes without fail; it has room for four times as many.
@@ -185,6 +191,7 @@ impl CpuProfiler for PprofCpu {
             guard_began: now,
             began: (SystemTime::now(), now),
             cpu_before: cpu_time(),
+            trimmed: now,
             before: Seen::new(),
         };
         *self.running() = Some(running);
@@ -196,6 +203,7 @@ impl CpuProfiler for PprofCpu {
         let window = running.window();
         drop(running); // before names are looked up, which is not to be sampled
         let profile = window.map(|(sampled, taken)| profile(&sampled, &taken));
+        trim();
         *TAKEN.lock().unwrap_or_else(PoisonError::into_inner) = None;
         profile
     }
@@ -214,10 +222,20 @@ impl CpuProfiler for PprofCpu {
             return Ok(profile);
         }
         let window = running.window();
+        let trims = running.trimmed.elapsed() >= TRIM_EVERY;
+        if trims {
+            running.trimmed = Instant::now();
+        }
         drop(held);
         *TAKEN.lock().unwrap_or_else(PoisonError::into_inner) = Some(Capture::begin(spec));
         match window {
-            Ok((sampled, taken)) => Ok(profile(&sampled, &taken)),
+            Ok((sampled, taken)) => {
+                let profile = profile(&sampled, &taken);
+                if trims {
+                    trim();
+                }
+                Ok(profile)
+            }
             Err(error) => {
                 self.discard();
                 Err(error)
@@ -248,6 +266,7 @@ fn guard(hz: u32) -> Result<ProfilerGuard<'static>, ProfileError> {
     let hz = i32::try_from(hz).unwrap_or(99);
     let guard = ProfilerGuardBuilder::default().frequency(hz).build().map_err(engine);
     backtrace::clear_symbol_cache();
+    trim(); // of that debug information, which may be tens of megabytes
     guard
 }
 

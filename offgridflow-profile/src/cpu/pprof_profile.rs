@@ -40,7 +40,10 @@ pub(super) fn profile(sampled: &[Sampled], taken: &Taken) -> Profile {
     let stacks: Vec<Stack> = sampled.iter().map(|sampled| stack(sampled, &symbols, period)).collect();
     Profile {
         kinds: vec![ValueKind::new("samples", "count"), ValueKind::new("cpu", "nanoseconds")],
-        comments: comments(sampled, &stacks, taken),
+        comments: comments(sampled, &stacks, taken)
+            .into_iter()
+            .chain(symbols::without_names(&stacks))
+            .collect(),
         stacks,
         began: taken.began,
         duration: taken.duration,

@@ -57,19 +57,21 @@ pub(super) fn insert(live: Live) -> bool {
     true
 }
 
-/// Lets go of the object at an address, which only its owner asks; false when it was never held.
-pub(super) fn remove(address: usize) -> bool {
+/// Lets go of the object at an address, which only its owner asks; `None` when it was never held.
+pub(super) fn remove(address: usize) -> Option<Live> {
     for slot in probes(address) {
         match slot.address.load(Acquire) {
-            FREE => return false,
+            FREE => return None,
             held if held == address => {
+                let (size, site) = (slot.size.load(Relaxed), slot.site.load(Relaxed));
+                let live = Live { address, size, site, born: slot.born.load(Relaxed) };
                 slot.address.store(GONE, Release);
-                return true;
+                return Some(live);
             }
             _ => {}
         }
     }
-    false
+    None
 }
 
 /// The objects in use. One that comes or goes meanwhile may be missing.
@@ -92,8 +94,8 @@ mod tests {
         assert!((0..1_000).all(|index| insert(live(index))));
         let found: Vec<Live> = all().filter(|one| one.site == 7).collect();
         assert_eq!(found.len(), 1_000);
-        assert!((0..1_000).all(|index| remove(live(index).address)));
-        assert!(!remove(live(3).address));
+        assert!((0..1_000).all(|index| remove(live(index).address) == Some(live(index))));
+        assert_eq!(remove(live(3).address), None);
         assert_eq!(all().filter(|one| one.site == 7).count(), 0);
     }
 
@@ -102,6 +104,6 @@ mod tests {
         let same = |index: usize| Live { address: (1 << 60) | index, size: 1, site: 8, born: 1 }; // one page: one place
         let held = (0..200).take_while(|index| insert(same(*index))).count();
         assert!(held <= PROBES, "{held}");
-        (0..held).for_each(|index| assert!(remove(same(index).address)));
+        (0..held).for_each(|index| assert_eq!(remove(same(index).address), Some(same(index))));
     }
 }

@@ -19,6 +19,7 @@ struct Site {
     samples: AtomicU64,
     objects: [AtomicU64; 3], // the bits of value, variance and heaviest
     bytes: [AtomicU64; 3],
+    lost: [AtomicU64; 2], // the bits of objects and bytes that samples without room stood for
 }
 
 #[expect(clippy::declare_interior_mutable_const, reason = "the start of each element of an array")]
@@ -33,6 +34,7 @@ const EMPTY: Site = Site {
     samples: ZERO,
     objects: [ZERO; 3],
     bytes: [ZERO; 3],
+    lost: [ZERO; 2],
 };
 /// All zero: pages that were never used cost nothing.
 static TABLE: [Site; SITES] = [EMPTY; SITES];
@@ -80,6 +82,14 @@ pub(super) fn count(site: u32, size: usize, p: f64) {
     add(&site.bytes, size as f64, p);
 }
 
+/// Counts that such a sample found no room: its object may be in use without being held.
+#[expect(clippy::cast_precision_loss, reason = "memory below 2^53 bytes is exact")]
+pub(super) fn lose(site: u32, size: usize, p: f64) {
+    let [objects, bytes] = &TABLE[site as usize % SITES].lost;
+    update(objects, |held| held + 1.0 / p);
+    update(bytes, |held| held + size as f64 / p);
+}
+
 fn add(sums: &[AtomicU64; 3], each: f64, p: f64) {
     let [value, variance, heaviest] = Sums::terms(each, p);
     update(&sums[0], |held| held + value);
@@ -113,6 +123,8 @@ pub(super) struct Counted {
     pub(super) frames: Vec<usize>,
     pub(super) objects: Sums,
     pub(super) bytes: Sums,
+    /// Objects and bytes that may be in use beside those that are held.
+    pub(super) lost: [f64; 2],
 }
 
 /// Sites at which something was sampled.
@@ -124,6 +136,7 @@ pub(super) fn all() -> impl Iterator<Item = Counted> {
             frames: site.frames[..depth].iter().map(|frame| frame.load(Relaxed)).collect(),
             objects: site.sums(&site.objects),
             bytes: site.sums(&site.bytes),
+            lost: [0, 1].map(|of: usize| f64::from_bits(site.lost[of].load(Relaxed))),
         }
     })
 }

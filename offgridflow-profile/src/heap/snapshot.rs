@@ -36,7 +36,7 @@ pub struct HeapSite {
     pub frames: Vec<Frame>,
     /// What was allocated here since the start.
     pub allocated: Held,
-    /// What of it is in use.
+    /// What of it is in use. Samples that found no room may be of objects that are: the upper end holds them.
     pub in_use: Held,
     /// Bytes in use by age, as [`AGES`] says: a leak grows old.
     pub bytes_by_age: [f64; AGES.len() + 1],
@@ -58,7 +58,7 @@ pub struct HeapSnapshot {
     pub in_use: Held,
     /// Samples taken since the start.
     pub samples: u64,
-    /// Samples that found no room; their objects are missing.
+    /// Samples that found no room; their objects are missing among those in use, of whose upper ends they are a part.
     pub dropped: u64,
     /// Samples whose stack was deeper than 32 frames; their outermost are left out.
     pub truncated: u64,
@@ -81,6 +81,8 @@ impl HeapSnapshot {
         let site = |same: Vec<&(Vec<Frame>, Counted)>| {
             let (mut held, mut allocated) = (Use::default(), (Sums::default(), Sums::default()));
             for (_, counted) in &same {
+                held.lose(counted.lost);
+                whole.lose(counted.lost);
                 allocated = (allocated.0.with(counted.objects), allocated.1.with(counted.bytes));
                 for live in by_site.get(&counted.index).map_or(&[][..], Vec::as_slice) {
                     held.add(live, rate);
@@ -131,18 +133,22 @@ impl HeapSnapshot {
             ("inuse_objects", "count"),
             ("inuse_space", "bytes"),
         ];
+        let stacks: Vec<Stack> = self.sites.iter().map(stack).collect();
         Profile {
             kinds: kinds.iter().map(|(name, unit)| ValueKind::new(name, unit)).collect(),
-            stacks: self.sites.iter().map(stack).collect(),
             began: self.taken,
             duration: Duration::ZERO,
             period: self.rate_bytes as i64,
             period_kind: ValueKind::new("space", "bytes"),
-            comments: vec![
+            comments: [
                 format!("{} samples, one in {} bytes on average", self.samples, self.rate_bytes),
-                format!("{} dropped: they found no room", self.dropped),
+                format!("{} dropped: they found no room; what they stood for may be in use beside what is shown, and is in the upper ends", self.dropped),
                 format!("{} truncated at {} frames", self.truncated, site::DEPTH),
-            ],
+            ]
+            .into_iter()
+            .chain(symbols::without_names(&stacks))
+            .collect(),
+            stacks,
             mappings: self.mappings.clone(),
         }
     }
@@ -168,9 +174,15 @@ struct Use {
     objects: Sums,
     bytes: Sums,
     by_age: [f64; AGES.len() + 1],
+    lost: [f64; 2],
 }
 
 impl Use {
+    /// Objects and bytes that may be in use, and whose samples found no room.
+    fn lose(&mut self, lost: [f64; 2]) {
+        self.lost = [self.lost[0] + lost[0], self.lost[1] + lost[1]];
+    }
+
     #[expect(clippy::cast_precision_loss, reason = "memory below 2^53 bytes is exact")]
     fn add(&mut self, live: &Live, rate: f64) {
         let p = chance(live.size, rate);
@@ -182,6 +194,9 @@ impl Use {
     }
 
     fn estimate(&self) -> Held {
-        Held { objects: self.objects.estimate(), bytes: self.bytes.estimate() }
+        let (mut objects, mut bytes) = (self.objects.estimate(), self.bytes.estimate());
+        objects.high += self.lost[0];
+        bytes.high += self.lost[1];
+        Held { objects, bytes }
     }
 }

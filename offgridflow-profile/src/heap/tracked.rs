@@ -7,9 +7,12 @@ use super::live::{self, Live};
 use super::site::{self, DEPTH};
 use super::{clock, estimate, local};
 
-/// Sampled objects lie at multiples of this, which hardly any other does: freeing asks the table for those alone, and pays a
+/// Sampled objects below [`LARGE`] lie at multiples of this, which hardly any other does: freeing asks the table for those alone, and pays a
 /// comparison for all others.
 const MARK: usize = 4_096;
+/// Objects of so many bytes are asked for by their size alone, and lie where they would without sampling: fresh pages stay untouched until they
+/// are used, and growing moves pages, not bytes. What it costs to free or to fill them is more than a look into the table.
+const LARGE: usize = 64 << 10;
 /// Samples that found no room in the table.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 /// Samples taken.
@@ -61,13 +64,35 @@ pub(super) fn samples() -> u64 {
 }
 
 /// The layout of a sampled object; `None` where it would be too large to be one.
-fn marked(layout: Layout) -> Option<Layout> {
-    layout.align_to(MARK).ok()
+fn sampled_layout(layout: Layout) -> Option<Layout> {
+    if layout.size() >= LARGE { Some(layout) } else { layout.align_to(MARK).ok() }
 }
 
 #[inline]
-fn may_be_sampled(pointer: *mut u8) -> bool {
-    pointer.addr().is_multiple_of(MARK)
+fn may_be_sampled(pointer: *mut u8, size: usize) -> bool {
+    pointer.addr().is_multiple_of(MARK) || size >= LARGE
+}
+
+/// Ends a sample, if it was one, and says with which layout the object came.
+#[cold]
+fn as_it_came(pointer: *mut u8, layout: Layout) -> Layout {
+    live::remove(pointer.addr()).and_then(|_| sampled_layout(layout)).unwrap_or(layout)
+}
+
+/// Holds an object as a sample of this place; false when there is no room for it.
+fn hold(pointer: *mut u8, size: usize, rate: f64) -> bool {
+    let (frames, depth) = stack();
+    let site = site::of(&frames[..depth]);
+    let chance = estimate::chance(size, rate);
+    site::count(site, size, chance);
+    let held = live::insert(Live { address: pointer.addr(), size, site, born: clock::now_ms() });
+    if held {
+        SAMPLES.fetch_add(1, Relaxed);
+    } else {
+        DROPPED.fetch_add(1, Relaxed);
+        site::lose(site, size, chance);
+    }
+    held
 }
 
 impl<A: GlobalAlloc> Tracked<A> {
@@ -81,23 +106,17 @@ impl<A: GlobalAlloc> Tracked<A> {
     }
 
     fn take(&self, layout: Layout, rate: f64, allocate: impl FnOnce(Layout) -> *mut u8) -> Option<*mut u8> {
-        let marked = marked(layout)?;
-        let pointer = allocate(marked);
+        let sampled = sampled_layout(layout)?;
+        let pointer = allocate(sampled);
         if pointer.is_null() {
             return None; // the caller tries without a mark
         }
-        let (frames, depth) = stack();
-        let site = site::of(&frames[..depth]);
-        let held = Live { address: pointer.addr(), size: layout.size(), site, born: clock::now_ms() };
-        if !live::insert(held) {
-            DROPPED.fetch_add(1, Relaxed);
-            // SAFETY: it comes from the inner allocator with this layout, and nobody else has it.
-            unsafe { self.inner.dealloc(pointer, marked) };
-            return None;
+        if hold(pointer, layout.size(), rate) || sampled == layout {
+            return Some(pointer);
         }
-        SAMPLES.fetch_add(1, Relaxed);
-        site::count(site, layout.size(), estimate::chance(layout.size(), rate));
-        Some(pointer)
+        // SAFETY: it comes from the inner allocator with this layout, and nobody else has it.
+        unsafe { self.inner.dealloc(pointer, sampled) };
+        None
     }
 }
 
@@ -116,8 +135,8 @@ pub(super) fn stack() -> ([usize; DEPTH], usize) {
     (frames, depth)
 }
 
-// SAFETY: every pointer comes from the inner allocator, with the layout that was asked for or, when sampled, with one of the same size
-// and a stricter alignment; the table says which, so that each goes back with the layout it came with. Nothing here unwinds.
+// SAFETY: every pointer comes from the inner allocator, with the layout that was asked for or, when sampled and small, with one of the same
+// size and a stricter alignment; the table says which, so that each goes back with the layout it came with. Nothing here unwinds.
 unsafe impl<A: GlobalAlloc> GlobalAlloc for Tracked<A> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -137,7 +156,8 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Tracked<A> {
 
     #[inline]
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        let as_it_came = if may_be_sampled(pointer) { as_it_came(pointer, layout) } else { layout };
+        let as_it_came =
+            if may_be_sampled(pointer, layout.size()) { as_it_came(pointer, layout) } else { layout };
         // SAFETY: the pointer is the caller's to free, and this is the layout it was allocated with.
         unsafe { self.inner.dealloc(pointer, as_it_came) };
     }
@@ -145,46 +165,98 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Tracked<A> {
     /// As a new object of `new_size` bytes and the end of the old one, which is how its bytes are counted.
     #[inline]
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        if !local::counts(new_size) && !may_be_sampled(pointer) {
+        if !local::counts(new_size) && !may_be_sampled(pointer, layout.size()) {
             // SAFETY: the caller's own contract; the pointer came with this very layout.
             return unsafe { self.inner.realloc(pointer, layout, new_size) };
         }
         // SAFETY: the caller vouches that `new_size`, rounded up to the alignment, is a valid size.
         let new = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
         // SAFETY: the caller's own contract.
-        unsafe { self.moved(pointer, layout, new) }
+        unsafe { self.resized(pointer, layout, new) }
     }
 }
 
-/// Ends a sample, if it was one, and says with which layout the object came.
-#[cold]
-fn as_it_came(pointer: *mut u8, layout: Layout) -> Layout {
-    if live::remove(pointer.addr()) { marked(layout).unwrap_or(layout) } else { layout }
-}
-
 impl<A: GlobalAlloc> Tracked<A> {
-    /// Moves an object that is sampled, or is going to be. Its bytes have been counted.
+    /// Resizes an object that may be sampled, or is going to be. Its bytes have been counted.
     ///
     /// # Safety
     /// As for [`GlobalAlloc::realloc`].
     #[cold]
-    unsafe fn moved(&self, pointer: *mut u8, layout: Layout, new: Layout) -> *mut u8 {
-        // SAFETY: a layout of the new size, which the caller vouches is not zero.
-        let take = |rate| self.take(new, rate, |marked| unsafe { self.inner.alloc(marked) });
-        let sampled = local::due(new.size(), take).flatten();
-        if sampled.is_none() && !may_be_sampled(pointer) {
+    unsafe fn resized(&self, pointer: *mut u8, layout: Layout, new: Layout) -> *mut u8 {
+        let may_be = may_be_sampled(pointer, layout.size());
+        let held = if may_be { live::remove(pointer.addr()) } else { None };
+        let came = held.and_then(|_| sampled_layout(layout)).unwrap_or(layout);
+        let resized = if came == layout && new.size() >= LARGE {
             // SAFETY: the caller's own contract; the pointer came with this very layout.
-            return unsafe { self.inner.realloc(pointer, layout, new.size()) };
+            unsafe { self.in_place(pointer, layout, new) }
+        } else {
+            // SAFETY: the caller's own contract; the pointer came with the layout `came`.
+            unsafe { self.moved(pointer, came, new) }
+        };
+        if let Some(held) = held.filter(|_| resized.is_null()) {
+            live::insert(held); // it stays where it was
+        }
+        resized
+    }
+
+    /// By the inner allocator, which grows a large object without touching it.
+    ///
+    /// # Safety
+    /// As for [`GlobalAlloc::realloc`], of a pointer that came with `layout`.
+    unsafe fn in_place(&self, pointer: *mut u8, layout: Layout, new: Layout) -> *mut u8 {
+        // SAFETY: the caller's own contract.
+        let resized = unsafe { self.inner.realloc(pointer, layout, new.size()) };
+        if !resized.is_null() {
+            let _ = local::due(new.size(), |rate| hold(resized, new.size(), rate));
+        }
+        resized
+    }
+
+    /// To another place, where it lies as it has to: sampled or not.
+    ///
+    /// # Safety
+    /// As for [`GlobalAlloc::realloc`], of a pointer that came with the layout `came`, of the old size.
+    unsafe fn moved(&self, pointer: *mut u8, came: Layout, new: Layout) -> *mut u8 {
+        // SAFETY: a layout of the new size, which the caller vouches is not zero.
+        let take = |rate| self.take(new, rate, |sampled| unsafe { self.inner.alloc(sampled) });
+        let sampled = local::due(new.size(), take).flatten();
+        if sampled.is_none() && came.align() == new.align() {
+            // SAFETY: the caller's own contract; the alignment stays as it is.
+            return unsafe { self.inner.realloc(pointer, came, new.size()) };
         }
         // SAFETY: the new size is not zero.
         let moved = sampled.unwrap_or_else(|| unsafe { self.inner.alloc(new) });
         if !moved.is_null() {
             // SAFETY: both are at least as long as the shorter, and apart; the old one is the caller's to free.
             unsafe {
-                std::ptr::copy_nonoverlapping(pointer, moved, layout.size().min(new.size()));
-                self.dealloc(pointer, layout);
+                std::ptr::copy_nonoverlapping(pointer, moved, came.size().min(new.size()));
+                self.inner.dealloc(pointer, came);
             }
         }
         moved
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::heap::snapshot::HeapSnapshot;
+
+    /// Objects of one page have their places side by side, of which there are 64.
+    #[test]
+    fn what_found_no_room_widens_the_interval_upwards() {
+        const OBJECTS: usize = 200;
+        let address = |index: usize| std::ptr::without_provenance_mut::<u8>((3 << 50) | index);
+        let held = (0..OBJECTS).filter(|index| hold(address(*index), 1_000, 1.0)).count();
+        assert!(held < OBJECTS, "{held}");
+        let snapshot = HeapSnapshot::take(1, samples(), dropped());
+        let site = snapshot.sites.iter().find(|site| site.samples == held as u64).unwrap();
+        let (in_use, allocated) = (site.in_use.bytes, site.allocated.bytes);
+        assert_eq!((in_use.value, in_use.low, in_use.high), (held as f64 * 1e3, held as f64 * 1e3, 2e5));
+        assert_eq!(allocated.value, 2e5, "what was allocated is counted all the same");
+        assert_eq!(snapshot.in_use.bytes.high, 2e5);
+        let words = snapshot.to_profile().comments.join("; ");
+        assert!(words.contains("136 dropped") && words.contains("may be in use beside"), "{words}");
+        assert_eq!((0..OBJECTS).filter_map(|index| live::remove(address(index).addr())).count(), held);
     }
 }

@@ -49,6 +49,7 @@ impl From<ProfileError> for Refusal {
             ProfileError::Setting { .. } => StatusCode::BAD_REQUEST,
             ProfileError::Conflict { .. } => StatusCode::CONFLICT,
             ProfileError::Unsupported { .. } => StatusCode::NOT_IMPLEMENTED,
+            ProfileError::Nothing { .. } => StatusCode::NOT_FOUND,
             ProfileError::Ended => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };

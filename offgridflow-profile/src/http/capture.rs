@@ -14,7 +14,7 @@ use crate::{CpuSpec, Profile, ProfileError};
 const SECONDS: Duration = Duration::from_secs(30);
 
 impl Shared {
-    /// `profile?seconds=&hz=`.
+    /// `profile?seconds=&hz=`. For 0 seconds the default is taken, as Go does.
     pub(super) async fn profile(&self, query: Option<&str>) -> Result<Answer, Refusal> {
         let query = Query::read(query, &["seconds", "hz", "debug"])?;
         let body = self.cpu(&query, |profile| Ok(profile.to_pprof())).await?;
@@ -41,7 +41,8 @@ impl Shared {
         query: &Query,
         render: impl FnOnce(Profile) -> Result<Vec<u8>, ProfileError> + Send + 'static,
     ) -> Result<Vec<u8>, Refusal> {
-        let expected = query.seconds("seconds", self.longest)?.unwrap_or(SECONDS.min(self.longest));
+        let expected =
+            query.seconds_or_default("seconds", self.longest)?.unwrap_or(SECONDS.min(self.longest));
         let spec = CpuSpec { hz: query.number("hz")?.unwrap_or(CpuSpec::default().hz), expected };
         let desk = self.profiler.parts().cpu.as_ref().ok_or(ProfileError::Unsupported {
             what: "CPU profiling in this program",
@@ -66,9 +67,9 @@ fn draw(profile: &Profile, name: &str) -> Result<Vec<u8>, ProfileError> {
     let index = profile.kinds.iter().position(|one| one.name == kind).unwrap_or(0);
     let title = profile.comments.last().cloned().unwrap_or_else(|| name.to_owned());
     if profile.to_folded(index).is_empty() {
-        return Err(ProfileError::Unsupported {
-            what: "a flame graph of nothing",
-            hint: "nothing was sampled: ask while there is work",
+        return Err(ProfileError::Nothing {
+            what: "to draw: no stack was sampled",
+            hint: "ask while there is work",
         });
     }
     profile.to_svg(index, &title)

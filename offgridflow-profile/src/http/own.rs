@@ -156,6 +156,7 @@ struct Health<'a> {
     stats: ProfilerStats,
     ring: RingStats,
     cpu_failure: Option<String>,
+    sink_failure: Option<String>,
     incidents: Vec<IncidentSummary>,
 }
 
@@ -178,6 +179,7 @@ fn health(shared: &Shared, query: Option<&str>) -> Result<Answer, Refusal> {
         stats: profiler.stats(),
         ring: profiler.ring().stats(),
         cpu_failure: profiler.cpu_failure(),
+        sink_failure: profiler.sink_failure(),
         incidents: profiler.incidents(),
     })
 }

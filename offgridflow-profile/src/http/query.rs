@@ -33,7 +33,7 @@ impl Query {
         let read = |value: &str| {
             value
                 .parse()
-                .map_err(|_| Refusal::bad(format!("invalid value for {key:?} - must be a positive integer")))
+                .map_err(|_| Refusal::bad(format!("{key}={value}: a whole number is wanted, 0 or more")))
         };
         self.get(key).map(read).transpose()
     }
@@ -42,8 +42,14 @@ impl Query {
     pub(super) fn seconds(&self, key: &str, most: Duration) -> Result<Option<Duration>, Refusal> {
         let Some(seconds) = self.number::<u64>(key)? else { return Ok(None) };
         if seconds == 0 || seconds > most.as_secs() {
-            return Err(Refusal::bad(format!("{key:?} lies between 1 and {}", most.as_secs())));
+            let most = most.as_secs();
+            return Err(Refusal::bad(format!("{key}={seconds}: a whole number from 1 to {most} is wanted")));
         }
         Ok(Some(Duration::from_secs(seconds)))
+    }
+
+    /// The same, with 0 as none: Go's `profile` takes its default for that.
+    pub(super) fn seconds_or_default(&self, key: &str, most: Duration) -> Result<Option<Duration>, Refusal> {
+        if self.get(key) == Some("0") { Ok(None) } else { self.seconds(key, most) }
     }
 }

@@ -12,7 +12,7 @@ use http_body::Body;
 use http_body_util::{BodyExt, Full, Limited};
 use tokio::sync::{Semaphore, oneshot};
 
-use super::answer::{Answer, Refusal};
+use super::answer::{Answer, Refusal, whole};
 use super::{Access, index, instant, own, symbol};
 use crate::profiler::Desk;
 use crate::{ProfileError, Profiler};
@@ -139,12 +139,23 @@ impl Shared {
             let body = Limited::new(body, BODY).collect().await.map_err(refuse)?.to_bytes();
             return symbol::show(self, &String::from_utf8_lossy(&body)).await;
         }
-        if parts.method != Method::GET {
-            let mut refused =
-                Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "profiles are asked for by GET").into_answer();
-            refused.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static("GET"));
-            return Ok(refused);
+        match parts.method {
+            Method::GET => self.get(name, query).await,
+            // What an answer would be, without waiting for it: no capture is taken to be thrown away.
+            Method::HEAD if takes_long(name, query) => {
+                Ok(whole(StatusCode::OK, "application/octet-stream", ""))
+            }
+            Method::HEAD => Ok(self.get(name, query).await?.map(|_| Full::default())),
+            _ => {
+                let words = "profiles are asked for by GET";
+                let mut refused = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, words).into_answer();
+                refused.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static("GET, HEAD"));
+                Ok(refused)
+            }
         }
+    }
+
+    async fn get(&self, name: &str, query: Option<&str>) -> Result<Answer, Refusal> {
         match name {
             "" => index::show(self, query),
             "profile" => self.profile(query).await,
@@ -177,6 +188,13 @@ impl Shared {
     pub(super) fn place(&self, waits: Duration) -> Result<tokio::sync::SemaphorePermit<'_>, Refusal> {
         self.waiting.try_acquire().map_err(|_| Refusal::busy(waits))
     }
+}
+
+/// Whether an answer waits for time to pass.
+fn takes_long(name: &str, query: Option<&str>) -> bool {
+    matches!(name, "profile" | "flamegraph")
+        || matches!(name, "heap" | "allocs" | "goroutine" | "block" | "mutex" | "threadcreate")
+            && query.is_some_and(|query| query.contains("seconds="))
 }
 
 const TRACE: &str = "there is no execution trace: no hook sees every poll of a task. `goroutine?debug=2` shows tasks by place with \

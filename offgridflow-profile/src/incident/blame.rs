@@ -8,6 +8,8 @@ use crate::binomial::two_sided;
 use crate::trend::Bytes;
 use crate::{Frame, Place, Profile, Stack};
 
+/// What the profiler's own work is put down to: it is shown, and never blamed.
+pub(super) const OWN: &str = "the profiler itself";
 /// Suspects named of one kind of evidence.
 const EACH: usize = 5;
 
@@ -125,6 +127,7 @@ fn busier(before: Option<&Profile>, after: &Profile) -> Vec<Suspect> {
 }
 
 fn rank(what: &str, mut changes: Vec<(String, f64)>, words: impl Fn(&str, f64) -> String) -> Vec<Suspect> {
+    changes.retain(|(name, _)| name != OWN);
     changes.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     let all: f64 = changes.iter().map(|(_, more)| more).sum();
     let suspect = |(name, more): (String, f64)| Suspect {
@@ -153,7 +156,24 @@ fn blamed<'a>(profile: &Profile, stack: &'a Stack) -> &'a str {
     if profile.period_kind.name == "goroutine" {
         return stack.frames.last().map_or("", |frame| frame.function.as_str());
     }
-    called(&stack.frames)
+    if is_own(&stack.frames) { OWN } else { called(&stack.frames) }
+}
+
+/// Whether this crate is at work. A task or a wait that it wraps is the program's: those modules alone call it.
+fn is_own(frames: &[Frame]) -> bool {
+    let own = |path: &str| {
+        let module = path.strip_prefix("offgridflow_profile::");
+        module.is_some_and(|module| !module.starts_with("tasks::"))
+    };
+    frames.iter().any(|frame| own(path(&frame.function)))
+}
+
+/// A function without what stands before its path where it is one of an implementation.
+fn path(function: &str) -> &str {
+    function
+        .trim_start_matches(['<', '&', '(', '*', '['])
+        .trim_start_matches("mut ")
+        .trim_start_matches("dyn ")
 }
 
 /// The innermost function that is neither the language's nor a well-known library's: who called `memcpy`, or grew the map.
@@ -188,11 +208,7 @@ fn is_library(function: &str) -> bool {
         "tracing",
         "__rustc",
     ];
-    let path = function
-        .trim_start_matches(['<', '&', '(', '*', '['])
-        .trim_start_matches("mut ")
-        .trim_start_matches("dyn ");
-    match path.split_once("::") {
+    match path(function).split_once("::") {
         Some((name, _)) => CRATES.contains(&name),
         None => !function.is_empty() && is_foreign(function), // a place's name, or a function of C
     }
@@ -289,6 +305,30 @@ mod tests {
             ("shop::receipts::keep", "40.0 MiB more in use")
         );
         assert!((found[0].share - 40.0 / 42.0).abs() < 1e-9);
+    }
+
+    /// What the capture itself needs grows while it is taken, and an application's tasks run within this crate's wrappers.
+    #[test]
+    fn the_profiler_is_not_blamed_for_its_own_work() {
+        let heap = ("inuse_space", "bytes");
+        let own: &[&str] = &[
+            "alloc::vec::Vec<T>::push",
+            "object::read::elf::symbols",
+            "offgridflow_profile::symbols::elf::read",
+            "offgridflow_profile::profiler::watcher::run",
+        ];
+        let served: &[&str] =
+            &["<offgridflow_profile::http::service::ProfileService as tower_service::Service<R>>::call"];
+        let task: &[&str] = &[
+            "shop::receipts::keep",
+            "<offgridflow_profile::tasks::future::Profiled<F> as core::future::future::Future>::poll",
+            "tokio::runtime::run",
+        ];
+        let after = profile(heap, 0, &[(own, 60 << 20), (served, 9 << 20), (task, 40 << 20)]);
+        let found = suspects("leak", None, &[evidence("heap", None, after.clone())]);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!((found[0].name.as_str(), found[0].share), ("shop::receipts::keep", 1.0));
+        assert_eq!(by_function(&after, |_| true)[OWN], 69 << 20, "it is shown all the same");
     }
 
     #[test]

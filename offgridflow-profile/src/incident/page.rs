@@ -3,7 +3,7 @@
 use std::fmt::{Display, Write};
 use std::time::UNIX_EPOCH;
 
-use super::blame::by_function;
+use super::blame::{OWN, by_function};
 use super::{Evidence, Incident, svg};
 use crate::Counting;
 use crate::trend::{Bytes, Rate, Spoken};
@@ -123,9 +123,14 @@ impl Page {
                 (name, was, value)
             })
             .collect();
+        // What is not there says nothing; nor, where it is asked what grew, what stayed as it was.
+        rows.retain(|(_, was, is)| if what == "heap" { was != is } else { (*was, *is) != (0, 0) });
         rows.sort_by(|a, b| (b.2 - b.1).cmp(&(a.2 - a.1)).then_with(|| a.0.cmp(&b.0)));
+        let own = rows.iter().position(|(name, ..)| name == OWN).map(|own| rows.remove(own));
+        rows.truncate(ROWS);
+        rows.extend(own);
         self.put(format_args!("<h2>{title}</h2>{}<table><tr><th></th><th class=\"n\">before</th><th class=\"n\">after</th><th class=\"n\">change</th></tr>", when(before.as_ref(), after)));
-        for (name, was, is) in rows.iter().take(ROWS) {
+        for (name, was, is) in &rows {
             self.put(format_args!(
                 "<tr><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}{}</td></tr>",
                 text(name),
@@ -334,6 +339,28 @@ mod tests {
         for never in ["<script", "http://", "https://", "<link", "<img", "url("] {
             assert!(!page.contains(never), "{never}");
         }
+    }
+
+    #[test]
+    fn the_profiler_has_one_line_at_the_end_and_what_is_nothing_has_none() {
+        let stack = |function: &str, bytes| Stack {
+            frames: vec![Frame::named(function)],
+            values: vec![bytes],
+            labels: vec![],
+        };
+        let mut after = heap(41 << 20);
+        after.stacks.push(stack("offgridflow_profile::symbols::read", 90 << 20));
+        after.stacks.push(stack("offgridflow_profile::ring::store::push", 1 << 20));
+        after.stacks.push(stack("shop::gone", 0));
+        after.stacks.push(stack("shop::stays", 5 << 20));
+        let mut before = heap(1 << 20);
+        before.stacks.push(stack("shop::stays", 5 << 20));
+        let evidence = Evidence { what: "heap".to_owned(), before: Some(before), after: Some(after) };
+        let page = Incident { evidence: vec![evidence], ..incident() }.to_html();
+        assert!(!page.contains("shop::gone") && !page.contains("shop::stays"), "{page}");
+        assert_eq!(page.matches("the profiler itself").count(), 1);
+        assert!(page.find("+91.0 MiB") > page.find("+40.0 MiB"), "{page}");
+        assert!(!page.contains("offgridflow_profile::"));
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub trait IncidentSink: fmt::Debug + Send + Sync {
     /// Keeps an incident.
     ///
     /// # Errors
-    /// When it could not be kept. The profiler counts that and goes on; it is not asked again for this incident.
+    /// When it could not be kept. The profiler counts that, keeps the reason ([`Profiler::sink_failure`](crate::Profiler::sink_failure)) and goes on; it is not asked again for this incident.
     fn put(&self, incident: &Incident) -> Result<(), ProfileError>;
 }
 

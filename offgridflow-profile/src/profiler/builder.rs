@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::caps::{Caps, Support};
-use super::cpu_desk::{CpuDesk, Keep};
+use super::cpu_desk::{CpuDesk, Keep, check_rate};
 use super::parts::{Counts, HeapSource, Parts};
 use super::watcher::{Pace, Watcher};
 use super::{LatencyFeed, Profiler};
@@ -213,6 +213,7 @@ impl ProfilerBuilder {
             latency,
             task_trends: Mutex::default(),
             counts: Counts::default(),
+            sink_failure: Mutex::default(),
             panicked: Mutex::default(),
         };
         parts.caps = caps(&parts, &self.heap_how);
@@ -272,11 +273,7 @@ fn built_in() -> Option<Arc<dyn CpuProfiler>> {
 }
 
 fn start_cpu(cpu: &Cpu, engine: Arc<dyn CpuProfiler>, ring: &Arc<Ring>) -> Result<CpuDesk, ProfileError> {
-    let most = engine.caps().max_hz;
-    if !(1..=most).contains(&cpu.hz) {
-        let hint = "must be above 0 and at most what the engine keeps: 250 with `pprof`";
-        return Err(ProfileError::Setting { setting: "hz", value: cpu.hz.to_string(), hint });
-    }
+    check_rate(cpu.hz, engine.caps().max_hz)?;
     let ring = Arc::clone(ring);
     let keep: Keep = Box::new(move |profile| drop(ring.push("cpu", profile)));
     let spec = CpuSpec { hz: cpu.hz, expected: cpu.window };

@@ -46,6 +46,7 @@ impl Capture {
             evidence.push(Evidence { what: "cpu".to_owned(), before: self.cpu_before(), after: Some(after) });
         }
         self.parts.keep(&self.incident(evidence, notes));
+        crate::sys::glibc::trim(); // of what reading symbols and drawing the page took
     }
 
     fn incident(&self, evidence: Vec<Evidence>, notes: Vec<String>) -> Incident {

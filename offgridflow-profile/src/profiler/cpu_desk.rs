@@ -95,7 +95,8 @@ impl CpuDesk {
     /// dropped before.
     ///
     /// # Errors
-    /// [`ProfileError::Busy`] while another one is under way, [`ProfileError::Conflict`] in a forked child, [`ProfileError::Ended`] once the desk
+    /// [`ProfileError::Setting`] for a rate that the engine does not keep, whether it is free or not; [`ProfileError::Busy`] while another one is under way,
+    /// [`ProfileError::Conflict`] in a forked child, [`ProfileError::Ended`] once the desk
     /// stops.
     pub(crate) fn order(
         &self,
@@ -103,6 +104,7 @@ impl CpuDesk {
         reply: impl FnOnce(Result<Profile, ProfileError>) + Send + 'static,
     ) -> Result<Ticket, ProfileError> {
         here(self.pid)?; // in a child the lock may be held by a thread that is not there
+        check_rate(spec.hz, self.caps().max_hz)?;
         let mut state = self.shared.state();
         if state.stop {
             return Err(ProfileError::Ended);
@@ -148,6 +150,19 @@ impl CpuDesk {
     pub(super) fn failure(&self) -> Option<String> {
         self.shared.state().failure.clone()
     }
+}
+
+/// # Errors
+/// [`ProfileError::Setting`] for a rate of nothing, or one that is not kept.
+pub(super) fn check_rate(hz: u32, most: u32) -> Result<(), ProfileError> {
+    if (1..=most).contains(&hz) {
+        return Ok(());
+    }
+    Err(ProfileError::setting(
+        "hz",
+        hz,
+        "must be above 0 and at most what the engine keeps: 250 with `pprof`",
+    ))
 }
 
 impl Drop for CpuDesk {
@@ -224,9 +239,7 @@ impl Worker {
         });
         self.count(&replied);
         self.shared.state().taken = None; // whoever has the answer may ask again
-        if self.windows.is_none() {
-            crate::sys::glibc::trim(); // once a capture, not once a window
-        }
+        crate::sys::glibc::trim(); // of what the answer took: once a capture, not once a window
     }
 
     /// A window ends early when a capture is ordered; what it has seen is kept.
@@ -374,6 +387,17 @@ mod tests {
         };
         assert!(replies.recv().unwrap().is_ok());
         drop(again);
+    }
+
+    #[test]
+    fn a_rate_that_makes_no_sense_is_said_even_while_another_capture_is_under_way() {
+        let desk = CpuDesk::start(Arc::<Counting>::default() as _, None).unwrap();
+        let ticket = desk.order(spec(HOUR), |_| {}).unwrap();
+        for hz in [0, 1_001] {
+            let refused = desk.order(CpuSpec { hz, ..spec(HOUR) }, |_| {}).err().unwrap();
+            assert!(matches!(refused, ProfileError::Setting { setting: "hz", .. }), "{refused}");
+        }
+        drop(ticket);
     }
 
     #[test]

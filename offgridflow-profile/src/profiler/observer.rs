@@ -36,6 +36,10 @@ impl Observer {
         let mut seen = Observation::new(at);
         seen.memory_bytes = Some(reading.in_use_bytes());
         seen.limit_bytes = limit.map(|limit| limit.bytes);
+        if let Some(stats) = self.memory.newest_of_allocator() {
+            seen.allocated_bytes = Some(stats.allocated_bytes);
+            seen.held_bytes = stats.held_bytes;
+        }
         seen.cpu_cores = cpu_time().and_then(|used| cores(&mut self.cpu, at, used));
         seen.cpu_waited = cpu_waited().and_then(|waited| cores(&mut self.starved, at, waited));
         seen.pressure = self.proc.pressure().map(|pressure| pressure.some.share_10s);
@@ -96,6 +100,7 @@ mod tests {
             file: "pool.rs",
             line: 1,
             waiting,
+            under_way: Duration::ZERO,
             waits,
             waited,
             longest,

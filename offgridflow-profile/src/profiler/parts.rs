@@ -67,6 +67,7 @@ pub(crate) struct Parts {
     pub(super) latency: LatencyFeed,
     pub(super) task_trends: Mutex<TaskTrends>,
     pub(super) counts: Counts,
+    pub(super) sink_failure: Mutex<Option<String>>, // why the newest incident that a sink could not keep was not
     pub(super) panicked: Mutex<Option<(&'static str, String)>>, // by which thread, and what it said
     pub(super) caps: Caps,
 }
@@ -112,7 +113,7 @@ pub struct ProfilerStats {
     pub captures: u64,
     /// Captures that were due while two others were still under way or waiting.
     pub missed: u64,
-    /// Incidents that a sink could not keep.
+    /// Incidents that a sink could not keep. Why: [`Profiler::sink_failure`].
     pub not_kept: u64,
     /// Windows that could not be taken, or not put into the ring.
     pub not_pushed: u64,
@@ -200,6 +201,12 @@ impl Profiler {
         self.parts().cpu.as_ref()?.failure()
     }
 
+    /// Why the newest of the incidents that [`ProfilerStats::not_kept`] counts was not kept, with its id; `None` where each was.
+    #[must_use]
+    pub fn sink_failure(&self) -> Option<String> {
+        self.parts().sink_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Whether the tasks of the places with the most of them pile up; a count every ten seconds, of an hour and a half at most. Costs
     /// about a millisecond a place.
     #[must_use]
@@ -222,6 +229,12 @@ impl Profiler {
     }
 }
 
+/// An error and what caused it, in one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |words, cause| format!("{words}: {cause}"))
+}
+
 impl Parts {
     pub(super) fn engine(&self) -> MutexGuard<'_, TriggerEngine> {
         self.engine.lock().unwrap_or_else(PoisonError::into_inner)
@@ -241,8 +254,10 @@ impl Parts {
             suspects: incident.suspects.clone(),
         };
         for sink in &self.sinks {
-            if sink.put(incident).is_err() {
+            if let Err(error) = sink.put(incident) {
                 self.counts.not_kept.fetch_add(1, Relaxed);
+                let words = format!("{}: {}", incident.id, with_causes(&error));
+                *self.sink_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(words);
             }
         }
         let page = incident.to_html().into();

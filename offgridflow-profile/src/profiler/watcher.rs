@@ -141,7 +141,11 @@ impl Watch {
             if let Some(heap) = self.parts.heap.clone() {
                 let parts = Arc::clone(&self.parts);
                 // While a capture is under way there is no room, nor need: it takes a snapshot itself.
-                let _ = self.captures.put(move || parts.guarded(CAPTURES, || parts.push("heap", heap())));
+                let window = move || {
+                    parts.guarded(CAPTURES, || parts.push("heap", heap()));
+                    crate::sys::glibc::trim(); // of what reading symbols took
+                };
+                let _ = self.captures.put(window);
             }
         }
     }

@@ -99,7 +99,8 @@ impl Ring {
         check(most_bytes, oldest)?;
         let folder = path.as_ref().to_owned();
         let failed = |source| ProfileError::Read { path: folder.display().to_string(), source };
-        fs::create_dir_all(&folder).map_err(failed)?;
+        let not_made = |source| ProfileError::Write { path: folder.display().to_string(), source };
+        fs::create_dir_all(&folder).map_err(not_made)?;
         let mut windows: Vec<Held> = Vec::new();
         for entry in fs::read_dir(&folder).map_err(failed)?.flatten() {
             let path = entry.path();

@@ -23,8 +23,13 @@ const PROBE: usize = 40 << 20;
 
 /// The allocator that this program's objects come from, where this crate can read it.
 pub(crate) fn program_allocator() -> Option<AllocatorSource> {
-    let source: AllocatorSource = Arc::new(crate::sys::glibc::allocator);
-    is_the_program_s(&source).then_some(source)
+    let known: &[fn() -> Option<AllocatorStats>] = &[
+        crate::sys::glibc::allocator,
+        #[cfg(feature = "jemalloc")]
+        super::jemalloc::allocator,
+    ];
+    let mut sources = known.iter().map(|read| Arc::new(*read) as AllocatorSource);
+    sources.find(is_the_program_s)
 }
 
 /// Whether what this program allocates shows in an allocator's figures. Under another global allocator glibc's says little.

@@ -2,6 +2,8 @@
 
 mod allocator;
 mod cgroup;
+#[cfg(feature = "jemalloc")]
+mod jemalloc;
 mod pressure;
 mod procfs;
 #[cfg(feature = "sysinfo")]

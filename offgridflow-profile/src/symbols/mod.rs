@@ -10,9 +10,28 @@ mod maps;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::{Frame, Mapping};
+use crate::{Frame, Mapping, Stack};
 use cache::{Key, Place};
 use maps::Mapped;
+
+/// A remark on a profile whose program has no names, and what would give it some; none where most of its frames have one.
+pub(crate) fn without_names(stacks: &[Stack]) -> Option<String> {
+    let program = std::env::current_exe().ok()?;
+    remark_on(stacks, program.file_name()?.to_str()?)
+}
+
+fn remark_on(stacks: &[Stack], program: &str) -> Option<String> {
+    let place_in_file = format!("{program}+0x");
+    let frames = || stacks.iter().flat_map(|stack| &stack.frames);
+    let nameless = frames().filter(|frame| frame.function.starts_with(&place_in_file)).count();
+    (nameless * 2 > frames().count()).then(|| {
+        format!(
+            "names: {nameless} of {} frames are places in {program} without a name: it is stripped; keep its symbol table (`strip = \"debuginfo\"` in \
+             the profile of Cargo.toml), or give the unstripped file to the reader, which finds it by its build id",
+            frames().count()
+        )
+    })
+}
 
 /// How exact the addresses are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

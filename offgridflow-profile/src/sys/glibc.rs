@@ -1,11 +1,12 @@
 #![expect(unsafe_code, reason = "what the allocator holds is C's to say")]
 
+#[cfg(feature = "memory")]
 use crate::AllocatorStats;
 
 /// What glibc's allocator holds; `None` under another C library, or one older than 2.33.
 ///
 /// Takes the lock of each arena in turn: microseconds, with a hundred threads some hundred.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[cfg(all(feature = "memory", target_os = "linux", target_env = "gnu"))]
 pub(crate) fn allocator() -> Option<AllocatorStats> {
     // SAFETY: a look-up of a name that ends with a zero.
     let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"mallinfo2".as_ptr()) };
@@ -26,19 +27,22 @@ pub(crate) fn allocator() -> Option<AllocatorStats> {
 }
 
 /// It is glibc's alone.
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+#[cfg(all(feature = "memory", not(all(target_os = "linux", target_env = "gnu"))))]
 pub(crate) fn allocator() -> Option<AllocatorStats> {
     None
 }
 
 /// Gives whole pages of free memory back to the system: what a capture needed would else stay with the process. Locks one arena after the
 /// other, for a few milliseconds where much is free.
-#[cfg(all(feature = "profiler", target_os = "linux", target_env = "gnu"))]
+#[cfg(all(any(feature = "profiler", feature = "cpu-pprof"), target_os = "linux", target_env = "gnu"))]
 pub(crate) fn trim() {
     // SAFETY: it takes the allocator's own locks, and frees nothing that is in use.
     unsafe { libc::malloc_trim(0) };
 }
 
 /// It is glibc's alone.
-#[cfg(all(feature = "profiler", not(all(target_os = "linux", target_env = "gnu"))))]
+#[cfg(all(
+    any(feature = "profiler", feature = "cpu-pprof"),
+    not(all(target_os = "linux", target_env = "gnu"))
+))]
 pub(crate) fn trim() {}

@@ -46,27 +46,33 @@ fn stacks(site: &TaskSite, waits: Vec<(Frame, u64)>) -> Vec<Stack> {
     stacks
 }
 
-/// The waits that ended as a profile of `contentions` and `delay`, which is what Go's `block` profile is.
+/// The waits as a profile of `contentions` and `delay`, which is what Go's `block` profile is; those under way count with what they have lasted so
+/// far, so that what hangs shows, and a comment says how much that is.
 #[must_use]
 pub fn wait_profile() -> Profile {
     of_waits(|_| true)
 }
 
-/// Those that were for a lock, as Go's `mutex` profile; each is put down to who waited, where Go puts it down to who held the lock.
+/// Those that are for a lock, as Go's `mutex` profile; each is put down to who waited, where Go puts it down to who held the lock.
 #[must_use]
 pub fn lock_profile() -> Profile {
     of_waits(|site| site.kind == WaitKind::Lock)
 }
 
 fn of_waits(which: impl Fn(&Waited) -> bool) -> Profile {
-    let stack = |site: Waited| Stack {
+    let nanos = |time: Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
+    let stack = |site: &Waited| Stack {
         frames: vec![frame(site.name, site.file, site.line)],
-        values: vec![count(site.waits), i64::try_from(site.waited.as_nanos()).unwrap_or(i64::MAX)],
+        values: vec![count(site.waits + site.waiting), nanos(site.waited + site.under_way)],
         labels: Vec::new(),
     };
+    let under_way =
+        |site: &Waited| format!("{}: {} under way, {:.1?} so far", site.name, site.waiting, site.under_way);
     let kinds = vec![ValueKind::new("contentions", "count"), ValueKind::new("delay", "nanoseconds")];
-    let stacks = waits().into_iter().filter(which).map(stack).collect();
-    of_now(kinds, ValueKind::new("contentions", "count"), stacks)
+    let sites: Vec<Waited> = waits().into_iter().filter(which).collect();
+    let comments = sites.iter().filter(|site| site.waiting > 0).map(under_way).collect();
+    let stacks = sites.iter().map(stack).collect();
+    Profile { comments, ..of_now(kinds, ValueKind::new("contentions", "count"), stacks) }
 }
 
 fn count(count: u64) -> i64 {

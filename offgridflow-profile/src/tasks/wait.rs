@@ -1,5 +1,5 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::awaiting::{self, Pair};
@@ -14,6 +14,7 @@ pub struct WaitSite {
     line: u32,
     known: AtomicBool,
     waiting: AtomicU64,
+    began: AtomicU64, // the instants at which the waits under way began, added up: nanoseconds since the first of all, modulo 2^64
     waits: AtomicU64,
     nanos: AtomicU64,
     longest: AtomicU64,
@@ -43,6 +44,8 @@ pub struct Waited {
     pub line: u32,
     /// Waits under way.
     pub waiting: u64,
+    /// How long those have lasted so far, together.
+    pub under_way: Duration,
     /// Waits that ended.
     pub waits: u64,
     /// How long those took together.
@@ -64,6 +67,7 @@ impl WaitSite {
             line,
             known: AtomicBool::new(false),
             waiting: AtomicU64::new(0),
+            began: AtomicU64::new(0),
             waits: AtomicU64::new(0),
             nanos: AtomicU64::new(0),
             longest: AtomicU64::new(0),
@@ -75,22 +79,36 @@ impl WaitSite {
         if !self.known.swap(true, Relaxed) {
             SITES.lock().unwrap_or_else(PoisonError::into_inner).push(self);
         }
+        let began = Instant::now();
         self.waiting.fetch_add(1, Relaxed);
-        WaitGuard { site: self, task: awaiting::enter(self), began: Instant::now() }
+        self.began.fetch_add(since_first(began), Relaxed);
+        WaitGuard { site: self, task: awaiting::enter(self), began }
     }
 
+    /// All at one moment, or nearly: waits begin and end meanwhile.
     pub(super) fn read(&self) -> Waited {
+        let (waiting, began) = (self.waiting.load(Relaxed), self.began.load(Relaxed));
+        let under_way = since_first(Instant::now()).wrapping_mul(waiting).wrapping_sub(began);
+        // Less than nothing, modulo 2^64: one was counted and its beginning was not, or the other way round.
+        let under_way = if under_way > u64::MAX / 2 { 0 } else { under_way };
         Waited {
             name: self.name,
             kind: self.kind,
             file: self.file,
             line: self.line,
-            waiting: self.waiting.load(Relaxed),
+            waiting,
+            under_way: Duration::from_nanos(under_way),
             waits: self.waits.load(Relaxed),
             waited: Duration::from_nanos(self.nanos.load(Relaxed)),
             longest: Duration::from_nanos(self.longest.load(Relaxed)),
         }
     }
+}
+
+/// Nanoseconds from the first wait of all to an instant.
+fn since_first(instant: Instant) -> u64 {
+    static FIRST: OnceLock<Instant> = OnceLock::new();
+    nanos(instant.saturating_duration_since(*FIRST.get_or_init(Instant::now)))
 }
 
 /// A wait under way.
@@ -109,6 +127,7 @@ impl Drop for WaitGuard {
             task.leave();
         }
         self.site.waiting.fetch_sub(1, Relaxed);
+        self.site.began.fetch_sub(since_first(self.began), Relaxed);
         self.site.waits.fetch_add(1, Relaxed);
         self.site.nanos.fetch_add(took, Relaxed);
         self.site.longest.fetch_max(took, Relaxed);
@@ -178,11 +197,12 @@ macro_rules! wait_site {
     }};
 }
 
-/// Every place that waited, those that waited longest first.
+/// Every place that waited, or waits, those that waited longest first.
 #[must_use]
 pub fn waits() -> Vec<Waited> {
     let mut sites: Vec<Waited> =
         SITES.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|site| site.read()).collect();
-    sites.sort_by(|a, b| b.waited.cmp(&a.waited).then_with(|| a.name.cmp(b.name)));
+    let all = |site: &Waited| site.waited + site.under_way;
+    sites.sort_by(|a, b| all(b).cmp(&all(a)).then_with(|| a.name.cmp(b.name)));
     sites
 }

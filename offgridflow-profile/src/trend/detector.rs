@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use super::rises::Rises;
 use super::{Sample, Series, TrendOptions, Verdict};
 
 /// Judges readings as they come.
@@ -11,18 +12,31 @@ pub trait TrendDetector: Send {
     fn verdict(&self) -> Verdict;
 }
 
-/// Judges the newest readings that a bounded [`Series`] holds.
-#[derive(Debug, Clone, Default)]
+/// Judges the newest readings that a bounded [`Series`] holds, and remembers how far memory rose before and came back: of a cycle
+/// that is longer than the series, only the first rise can look like a leak.
+#[derive(Debug, Clone)]
 pub struct WindowDetector {
     series: Series,
     options: TrendOptions,
+    rises: Rises,
 }
+
+impl Default for WindowDetector {
+    fn default() -> Self {
+        Self::new(Series::default(), TrendOptions::default())
+    }
+}
+
+/// Of the shortest window, the part whose lowest reading counts as the level of memory.
+const PART: u32 = 16;
 
 impl WindowDetector {
     /// A detector over the newest readings that `series` keeps.
     #[must_use]
     pub fn new(series: Series, options: TrendOptions) -> Self {
-        Self { series, options }
+        let mut rises = Rises::new(options.min_window / PART);
+        series.iter().for_each(|sample| rises.push(sample));
+        Self { series, options, rises }
     }
 
     /// The readings held.
@@ -39,10 +53,11 @@ impl WindowDetector {
 
 impl TrendDetector for WindowDetector {
     fn push(&mut self, at: Duration, bytes: u64) {
+        self.rises.push(Sample { at, bytes });
         self.series.push(Sample { at, bytes });
     }
 
     fn verdict(&self) -> Verdict {
-        self.series.verdict(&self.options)
+        self.rises.known_again(self.series.span(), self.series.verdict(&self.options))
     }
 }

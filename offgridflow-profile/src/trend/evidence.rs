@@ -1,17 +1,26 @@
 use std::time::Duration;
 
+use super::fall;
 use super::floor::{Beneath, Floor};
 use super::mann_kendall::mann_kendall;
 use super::spoken::{Bytes, Rate, Spoken};
+use super::steadiness::Steadiness;
 use super::steps::{Step, median, remove_steps, segments};
 use super::theil_sen::{SlopeInterval, median_slope, slope_interval};
+use super::wandering::{differences, long_run_variance, p_of_drift};
 use super::{Point, Series, Shape, TrendOptions, Verdict};
-use crate::normal::upper_tail;
 
 /// Rank autocorrelation of the detrended floor from which a series may be one that merely wanders.
 const WANDERING: f64 = 0.5;
+/// Part of the chance of an error that is spent on growth which no line fits.
+const STEADY: f64 = 0.25;
+const FLAT: SlopeInterval = SlopeInterval { estimate: 0.0, low: 0.0, high: 0.0 };
 /// A leak's second half grows at least this share as fast as the whole; a warm-up's does not.
 const LASTING: f64 = 0.4;
+/// Growth that falls back by this share of itself is a cycle's.
+const GIVEN_BACK: f64 = 0.6;
+/// Windows as long as this one that would show three cycles, where this one holds a part of one or of two.
+const THREE_CYCLES: u32 = 3;
 /// Confidence of the interval that is shown.
 const CONFIDENCE: f64 = 0.99;
 
@@ -27,28 +36,37 @@ pub(super) struct Evidence {
     second_half: f64, // bytes per second
     lasts: bool,
     warms_up: bool,
+    fell: f64,  // bytes, the deepest fall
+    range: f64, // bytes, from the lowest level to the highest
 }
 
 impl Evidence {
+    /// Of a floor over `span`. Growth is called a leak once it has been watched for `leak_window`.
     pub(super) fn of(floor: Floor, span: Duration, material: f64) -> Self {
-        let Floor { mut points, beneath, inflation } = floor;
+        let Floor { mut points, beneath, inflation, fell } = floor;
+        let range = fall::range(&points);
         let steps = remove_steps(&mut points, material);
+        let down: f64 = steps.iter().map(|step| (-step.bytes).max(0.0)).sum();
         let segments = segments(&points, &steps);
         let test = mann_kendall(&segments, inflation);
-        let wanders = test.dependence >= WANDERING;
         let choices = (1 + steps.len()) as f64; // where to cut was chosen by the same noise
-        let flat = SlopeInterval { estimate: 0.0, low: 0.0, high: 0.0 };
-        let slope = slope_interval(&segments, test.variance, CONFIDENCE).unwrap_or(flat);
+        let wander = if test.dependence >= WANDERING { p_of_drift(&points) } else { 0.0 };
+        let line = slope_interval(&segments, test.variance, CONFIDENCE).unwrap_or(FLAT);
+        let steady = Steadiness::of(&points, CONFIDENCE);
+        let (by_line, steadily) = (test.p_growth.max(wander) / (1.0 - STEADY), steady.p / STEADY);
+        // A course that no line fits makes the line's interval useless.
+        let slope = if steadily < by_line.min(1.0 - CONFIDENCE) { steady.slope } else { line };
         Self {
             span,
             material,
-            p: (if wanders { test.p_growth.max(p_of_drift(&points)) } else { test.p_growth } * choices)
-                .min(1.0),
+            p: (by_line.min(steadily) * choices).min(1.0),
             effective_n: test.effective_n,
             slope,
             second_half: median_slope(&points[points.len() / 2..]).unwrap_or(0.0),
             lasts: lasts(&points, slope.estimate, inflation),
             warms_up: warms_up(&points, material),
+            fell: fell.max(down),
+            range,
             steps,
             beneath,
         }
@@ -58,14 +76,18 @@ impl Evidence {
         slope * self.span.as_secs_f64()
     }
 
-    fn shape(&self, alpha: f64) -> Shape {
+    fn shape(&self, series: &Series, options: &TrendOptions) -> Shape {
         if self.warms_up {
             return Shape::WarmUp;
         }
-        let grows =
-            self.p < alpha && self.slope.low > 0.0 && self.growth(self.slope.estimate) >= self.material;
+        let grows = self.p < options.alpha
+            && self.slope.low > 0.0
+            && self.growth(self.slope.estimate) >= self.material;
+        if grows && self.gives_back() {
+            return Shape::Unknown { needs: self.span.saturating_mul(THREE_CYCLES - 1) };
+        }
         if grows && self.lasts {
-            return Shape::Leak;
+            return self.leak_or_wait(series, options);
         }
         let at_most = self.growth(self.slope.high);
         match () {
@@ -75,6 +97,19 @@ impl Evidence {
             () if self.steps.is_empty() && at_most < self.allowance() && !grows => Shape::Stable,
             () => Shape::Unknown { needs: self.span },
         }
+    }
+
+    /// What a cycle's rise looks like too is not called a leak before it has been watched for long enough, unless the limit will not wait.
+    fn leak_or_wait(&self, series: &Series, options: &TrendOptions) -> Shape {
+        let nearly = options.leak_window - options.leak_window / 20; // readings do not come to the second
+        let needs = nearly.saturating_sub(series.covers());
+        let waits = self.time_to_limit(series, options).is_none_or(|(soonest, _)| soonest > needs);
+        if waits && !needs.is_zero() { Shape::Unknown { needs } } else { Shape::Leak }
+    }
+
+    /// Whether what grew came back: what is seen may be a part of a cycle.
+    fn gives_back(&self) -> bool {
+        self.fell >= GIVEN_BACK * self.growth(self.slope.estimate).min(self.range)
     }
 
     /// Growth that may hide in the interval before "stable" is said: twice what matters. Beside steps, also a tenth of them.
@@ -87,7 +122,7 @@ impl Evidence {
     }
 
     pub(super) fn verdict(self, series: &Series, options: &TrendOptions) -> Verdict {
-        let shape = self.shape(options.alpha);
+        let shape = self.shape(series, options);
         let time_to_limit = (shape == Shape::Leak).then(|| self.time_to_limit(series, options)).flatten();
         let why = self.sentence(shape, time_to_limit);
         Verdict {
@@ -137,27 +172,16 @@ impl Evidence {
                 )
             }
             Shape::Unknown { needs } => {
-                format!(
-                    "unknown (needs {} more): between {} and {} over {over}, {sure}",
-                    Spoken(needs),
-                    Rate(low),
-                    Rate(high)
-                )
+                let fell = if self.gives_back() && self.fell >= self.material {
+                    format!(", fell back by {}: this may be part of a cycle", Bytes(self.fell))
+                } else {
+                    String::new()
+                };
+                let range = format!("between {} and {}", Rate(low), Rate(high));
+                format!("unknown (needs {} more): {range} over {over}, {sure}{steps}{fell}", Spoken(needs))
             }
         }
     }
-}
-
-/// Chance that a series which only wanders gets from its first eighth to its last as far as this one: the long-run variance of
-/// the differences (Newey & West, *Econometrica* 55, 1987) bounds how far a random walk gets.
-/// Only asked of series whose points resemble their neighbours ([`WANDERING`]): it costs power where noise is independent.
-fn p_of_drift(floor: &[Point]) -> f64 {
-    let eighth = (floor.len() / 8).max(1);
-    let end = |points: &[Point]| median(points.iter().map(|point| point.bytes).collect());
-    let growth = end(&floor[floor.len() - eighth..]) - end(&floor[..eighth]);
-    let differences: Vec<f64> = floor.windows(2).map(|pair| pair[1].bytes - pair[0].bytes).collect();
-    let wander = (long_run_variance(&differences) * (floor.len() - eighth) as f64).sqrt();
-    if growth > 0.0 { upper_tail(growth / wander) } else { 1.0 }
 }
 
 /// Whether the second half may well grow at [`LASTING`] of the whole's pace: the upper end of its 90 % interval does.
@@ -174,19 +198,6 @@ fn warms_up(floor: &[Point], material: f64) -> bool {
     let level = |from: usize| median(floor[from..from + eighth].iter().map(|point| point.bytes).collect());
     let (start, middle, end) = (level(0), level((n - eighth) / 2), level(n - eighth));
     let (first, second) = (middle - start, end - middle);
-    let differences: Vec<f64> = floor[n / 2..].windows(2).map(|pair| pair[1].bytes - pair[0].bytes).collect();
-    let wander = (long_run_variance(&differences) * n as f64 / 2.0).sqrt();
+    let wander = (long_run_variance(&differences(&floor[n / 2..])) * n as f64 / 2.0).sqrt();
     first >= material && second < LASTING * first && first > 4.0 * wander
-}
-
-fn long_run_variance(differences: &[f64]) -> f64 {
-    let n = differences.len();
-    let mean = differences.iter().sum::<f64>() / n as f64;
-    let covariance = |lag: usize| {
-        let pairs = differences.iter().zip(&differences[lag..]);
-        pairs.map(|(a, b)| (a - mean) * (b - mean)).sum::<f64>() / n as f64
-    };
-    let reach = n / 4;
-    let weighted = (1..=reach).map(|lag| 2.0 * (1.0 - lag as f64 / (reach + 1) as f64) * covariance(lag));
-    (covariance(0) + weighted.sum::<f64>()).max(0.0)
 }

@@ -2,6 +2,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::Point;
+use super::fall::{at_the_ends, deepest};
 use super::sawtooth::bottoms;
 use super::season::Season;
 use super::spoken::Spoken;
@@ -16,6 +17,8 @@ pub(super) struct Floor {
     pub(super) beneath: Beneath,
     /// What the variance of a test on these points grows by, at least 1.
     pub(super) inflation: f64,
+    /// How far memory fell, other than by the pattern that was seen through, bytes.
+    pub(super) fell: f64,
 }
 
 /// What moved above the floor, and had to be seen through.
@@ -42,16 +45,19 @@ impl Floor {
     pub(super) fn of(points: &[Point]) -> Self {
         if let Some(points) = bottoms(points) {
             let beneath = Beneath::Sawtooth { cycles: points.len() };
-            return Self { points, beneath, inflation: 1.0 };
+            return Self { fell: deepest(&points), points, beneath, inflation: 1.0 };
         }
         if let Some(season) = Season::of(points) {
             return Self {
                 points: floor_series(&season.removed_from(points)),
                 beneath: Beneath::Season { seconds: season.seconds() },
                 inflation: season.inflation(),
+                fell: 0.0, // each period comes back, and its like is compared with its like
             };
         }
-        Self { points: floor_series(points), beneath: Beneath::Noise, inflation: 1.0 }
+        let floor = floor_series(points);
+        let fell = deepest(&floor).max(at_the_ends(points, BLOCKS));
+        Self { points: floor, beneath: Beneath::Noise, inflation: 1.0, fell }
     }
 }
 

@@ -69,6 +69,12 @@ impl Series {
         ends.map_or(Duration::ZERO, |(oldest, newest)| newest.at - oldest.at)
     }
 
+    /// Time that the readings stand for: each its share, the newest one as well.
+    pub(super) fn covers(&self) -> Duration {
+        let gaps = u32::try_from(self.len().saturating_sub(1)).unwrap_or(u32::MAX);
+        self.span() + self.span().checked_div(gaps).unwrap_or(Duration::ZERO)
+    }
+
     /// The newest reading.
     #[must_use]
     pub fn last(&self) -> Option<Sample> {

@@ -1,5 +1,6 @@
 use super::Point;
 use super::theil_sen::median_slope_within;
+use super::wandering::differences;
 
 /// A jump between two neighbouring points that ordinary noise does not explain.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -40,12 +41,21 @@ pub(super) fn segments<'a>(points: &'a [Point], steps: &[Step]) -> Vec<&'a [Poin
 
 /// Where the first point behind each jump is. A jump that takes two points is one jump.
 fn jumps(points: &[Point], material: f64) -> Vec<usize> {
-    let differences: Vec<f64> = points.windows(2).map(|pair| pair[1].bytes - pair[0].bytes).collect();
+    let differences = differences(points);
     let centre = median(differences.clone());
-    let spread =
-        MAD_TO_SD * median(differences.iter().map(|difference| (difference - centre).abs()).collect());
+    let spread = robust_spread(&differences, centre);
     let limit = (OUTLYING * spread).max(material);
     (1..points.len()).filter(|behind| (differences[behind - 1] - centre).abs() > limit).collect()
+}
+
+/// The robust spread of what neighbouring levels differ by.
+pub(super) fn spread_of_differences(levels: &[f64]) -> f64 {
+    let differences: Vec<f64> = levels.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    robust_spread(&differences, median(differences.clone()))
+}
+
+fn robust_spread(values: &[f64], centre: f64) -> f64 {
+    MAD_TO_SD * median(values.iter().map(|value| (value - centre).abs()).collect())
 }
 
 fn split<'a>(points: &'a [Point], behind: &[usize]) -> Vec<&'a [Point]> {

@@ -15,6 +15,9 @@ pub struct TrendOptions {
     pub alpha: f64,
     /// Shortest window that is judged. Default: 10 min.
     pub min_window: Duration,
+    /// Shortest window in which growth is called a leak: what rises for less may be part of a cycle, which a collector, a compaction or a cache that fills
+    /// has. Where the limit would be reached sooner, growth is called a leak at once. Default: 30 min.
+    pub leak_window: Duration,
     /// Growth over the window below this does not matter. Default: 1 MiB, and at least 1 % of what is in use.
     pub material_bytes: u64,
     /// What memory must not exceed; with it, the verdict has a time to the limit. Default: none.
@@ -23,7 +26,13 @@ pub struct TrendOptions {
 
 impl Default for TrendOptions {
     fn default() -> Self {
-        Self { alpha: 0.01, min_window: Duration::from_secs(600), material_bytes: 1 << 20, limit_bytes: None }
+        Self {
+            alpha: 0.01,
+            min_window: Duration::from_secs(600),
+            leak_window: Duration::from_secs(1_800),
+            material_bytes: 1 << 20,
+            limit_bytes: None,
+        }
     }
 }
 

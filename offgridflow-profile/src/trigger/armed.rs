@@ -15,6 +15,7 @@ pub(super) struct Armed {
     rests_until: Option<Duration>,
     withheld_now: bool,
     seen: Option<String>,
+    looked: bool,
     fired: u64,
     withheld: u64,
 }
@@ -28,6 +29,7 @@ impl Armed {
             rests_until: None,
             withheld_now: false,
             seen: None,
+            looked: false,
             fired: 0,
             withheld: 0,
         }
@@ -40,6 +42,7 @@ impl Armed {
         budget: &mut Budget,
     ) -> Option<Fired> {
         let level = self.level(seen);
+        self.looked = true;
         self.seen = level.as_ref().map(|level| level.seen.clone());
         let level = self.held(seen, level)?;
         let held = self.hold.goes_on(seen);
@@ -98,7 +101,9 @@ impl Armed {
     pub(super) fn explain(&self, now: Duration, spent: bool) -> Explanation {
         Explanation {
             trigger: self.trigger.to_string(),
-            seen: self.seen.clone().unwrap_or_else(|| "what it watches is not known".to_owned()),
+            seen: self.seen.clone().unwrap_or_else(|| {
+                if self.looked { "what it watches is not known" } else { "nothing seen yet" }.to_owned()
+            }),
             state: self.state(now, spent),
             fired: self.fired,
             withheld: self.withheld,
@@ -107,7 +112,7 @@ impl Armed {
 
     fn state(&self, now: Duration, spent: bool) -> TriggerState {
         match (&self.seen, self.rest(now), self.hold.by(now)) {
-            (None, _, _) => TriggerState::Blind,
+            (None, _, _) if self.looked => TriggerState::Blind,
             (_, Some(left), _) => TriggerState::Rests { left },
             (_, _, Some(held)) if spent && held >= self.trigger.lasting => TriggerState::OutOfBudget,
             (_, _, Some(since)) => TriggerState::Holds { since },

@@ -40,7 +40,8 @@ impl Trigger {
         Self { watch, lasting, cooldown: COOLDOWN }
     }
 
-    /// Windows of half an hour agree that memory leaks: see [`LeakAlarm`](crate::LeakAlarm), whose rate of false alarms this has.
+    /// Three windows of half an hour or more agree that memory leaks, and it has grown by 32 MiB in them: see [`LeakAlarm`](crate::LeakAlarm), whose
+    /// rate of false alarms this has. Growth of what the allocator keeps, while what it has handed out stands still, does not fire it.
     pub fn leak() -> Self {
         Self::leak_within(Duration::from_secs(1_800), TrendOptions::default())
     }
@@ -55,6 +56,7 @@ impl Trigger {
     /// It is asked again and again, so each answer must be surer than a single verdict's: its chance to call a leak what is none is 10⁻⁴.
     pub fn time_to_limit(less_than: Duration) -> Self {
         let options = TrendOptions { alpha: 1e-4, ..TrendOptions::default() };
+        let options = TrendOptions { leak_window: options.min_window, ..options };
         Self::on(Watch::TimeToLimit { less_than, options }, Duration::from_secs(120))
     }
 
@@ -137,7 +139,7 @@ impl std::fmt::Display for Trigger {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.watch {
             Watch::Leak { window, .. } => {
-                write!(f, "leak in two windows of {} s or more", window.as_secs_f64())?;
+                write!(f, "leak in three windows of {} s or more", window.as_secs_f64())?;
             }
             Watch::TimeToLimit { less_than, .. } => {
                 write!(f, "time to the memory limit below {} s", less_than.as_secs_f64())?;

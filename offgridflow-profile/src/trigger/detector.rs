@@ -12,17 +12,18 @@ const JUDGE_EVERY: Duration = Duration::from_secs(10);
 /// Judges memory over many observations, for the conditions that rest on its trend.
 #[derive(Debug)]
 pub(super) enum Detector {
-    Leak(Box<LeakAlarm>),
+    Leak(Box<Leaking>),
     Limit(Box<Nearing>),
 }
+
+/// Answers of the allocator that are kept: the newest three hours of one each ten seconds.
+const ALLOCATOR_READINGS: usize = 1_080;
 
 impl Detector {
     /// What the condition needs, if it is one on memory.
     pub(super) fn of(watch: &Watch) -> Option<Self> {
         match watch {
-            Watch::Leak { window, options } => {
-                Some(Self::Leak(Box::new(LeakAlarm::new(*window, options.clone()))))
-            }
+            Watch::Leak { window, options } => Some(Self::Leak(Box::new(Leaking::new(*window, options)))),
             Watch::TimeToLimit { less_than, options } => {
                 Some(Self::Limit(Box::new(Nearing::new(*less_than, options.clone()))))
             }
@@ -33,18 +34,63 @@ impl Detector {
     pub(super) fn level(&mut self, seen: &Observation) -> Option<Level> {
         let bytes = seen.memory_bytes?;
         match self {
-            Self::Leak(alarm) => Some(leak(alarm, seen, bytes)),
+            Self::Leak(leaking) => Some(leaking.level(seen, bytes)),
             Self::Limit(nearing) => nearing.level(seen, bytes),
         }
     }
 }
 
-fn leak(alarm: &mut LeakAlarm, seen: &Observation, bytes: u64) -> Level {
-    alarm.set_limit(seen.limit_bytes);
-    let raised = alarm.push(seen.at, bytes);
-    let words = alarm.last().map_or("no whole window yet".to_owned(), ToString::to_string);
-    let verdict = raised.map(|alarm| alarm.verdict);
-    Level { verdict: verdict.clone(), ..Level::of(verdict.is_some(), words) }
+/// Windows that agree, and whether it is the program that grows.
+#[derive(Debug)]
+pub(super) struct Leaking {
+    alarm: LeakAlarm,
+    allocated: WindowDetector,
+    held: WindowDetector,
+    /// What the alarm's window said in the end, where it was no leak of the program's.
+    retained: Option<String>,
+}
+
+impl Leaking {
+    fn new(window: Duration, options: &TrendOptions) -> Self {
+        let detector = || WindowDetector::new(Series::with_capacity(ALLOCATOR_READINGS), options.clone());
+        Self {
+            alarm: LeakAlarm::new(window, options.clone()),
+            allocated: detector(),
+            held: detector(),
+            retained: None,
+        }
+    }
+
+    fn level(&mut self, seen: &Observation, bytes: u64) -> Level {
+        self.listen(seen);
+        self.alarm.set_limit(seen.limit_bytes);
+        let windows = self.alarm.last().cloned();
+        let raised = self.alarm.push(seen.at, bytes).map(|alarm| self.explained(alarm.verdict));
+        if self.alarm.last() != windows.as_ref() {
+            self.retained = None;
+        }
+        if let Some(verdict) = raised.as_ref().filter(|verdict| verdict.shape == Shape::Retention) {
+            self.retained = Some(verdict.why.clone());
+        }
+        let words = self.retained.clone().or_else(|| self.alarm.last().map(ToString::to_string));
+        let verdict = raised.filter(|verdict| verdict.shape == Shape::Leak);
+        let words = words.unwrap_or_else(|| "no whole window yet".to_owned());
+        Level { verdict: verdict.clone(), ..Level::of(verdict.is_some(), words) }
+    }
+
+    /// What the allocator says, as often as it is asked.
+    fn listen(&mut self, seen: &Observation) {
+        let Some(allocated) = seen.allocated_bytes else { return };
+        let newest = self.allocated.series().last().map(|sample| sample.at);
+        if newest.is_none_or(|newest| seen.at >= newest.saturating_add(JUDGE_EVERY)) {
+            self.allocated.push(seen.at, allocated);
+            self.held.push(seen.at, seen.held_bytes.unwrap_or(allocated));
+        }
+    }
+
+    fn explained(&self, verdict: Verdict) -> Verdict {
+        verdict.explained(&self.allocated.verdict(), &self.held.verdict())
+    }
 }
 
 /// Memory on its way to its limit.

@@ -17,6 +17,10 @@ pub struct Observation {
     pub memory_bytes: Option<u64>,
     /// What it must not exceed, bytes.
     pub limit_bytes: Option<u64>,
+    /// What the program's allocator has handed out, bytes, and what it holds: a leak of the program's grows the first, retention the second alone.
+    pub allocated_bytes: Option<u64>,
+    /// What the allocator has taken from the system, bytes.
+    pub held_bytes: Option<u64>,
     /// Cores in use since the observation before: CPU time by time.
     pub cpu_cores: Option<f64>,
     /// Cores that threads of the process could have used and were not given, since the observation before: time in which they waited to
