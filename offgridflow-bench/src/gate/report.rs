@@ -81,6 +81,12 @@ pub struct GateReport {
     /// Whether the head holds changes that are not committed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dirty: bool,
+    /// What kind of machine it was.
+    #[serde(default)]
+    pub machine: String,
+    /// When, in seconds since 1970.
+    #[serde(default)]
+    pub at: u64,
     /// Whether base against base differed: then nothing is red.
     pub environment_suspect: bool,
     /// The benchmarks, by name.
@@ -253,6 +259,8 @@ mod tests {
             head: "h".repeat(40),
             rule,
             dirty: false,
+            machine: String::new(),
+            at: 0,
             environment_suspect: false,
             benches: vec![bench],
             notes: Vec::new(),

@@ -256,6 +256,8 @@ fn begun(start: Start, dirty: bool, notes: Vec<String>) -> GateReport {
         head: start.head,
         rule: start.rule,
         dirty,
+        machine: crate::origin::machine(),
+        at: crate::origin::now(),
         environment_suspect: false,
         benches: Vec::new(),
         notes,

@@ -311,6 +311,8 @@ mod tests {
             head: "b".to_owned(),
             rule: Rule::default(),
             dirty: false,
+            machine: String::new(),
+            at: 0,
             environment_suspect: false,
             benches: names.into_iter().map(judged).collect(),
             notes: Vec::new(),
