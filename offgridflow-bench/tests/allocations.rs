@@ -11,7 +11,7 @@ use offgridflow_bench::allocations::{Counting, FILE};
 static ALLOCATOR: Counting = Counting::system();
 
 const BLOCKS: u64 = 10_000;
-const BYTES: u64 = 48;
+const BYTES: usize = 48;
 
 #[test]
 #[ignore = "a part of the test below"]
@@ -20,7 +20,7 @@ fn asks_for_none() {}
 #[test]
 #[ignore = "a part of the test below"]
 fn asks_for_many() {
-    (0..BLOCKS).for_each(|_| drop(black_box(Box::new([0_u8; BYTES as usize]))));
+    (0..BLOCKS).for_each(|_| drop(black_box(Box::new([0_u8; BYTES]))));
 }
 
 /// What the part `name` of this program leaves in a file of `length` bytes.
@@ -40,6 +40,7 @@ fn each_request_is_counted_and_none_where_nobody_asks() {
     let [none, many] = ["asks_for_none", "asks_for_many"].map(|name| counted(folder.path(), name, 16));
     let (calls, bytes) = (many[0] - none[0], many[1] - none[1]);
     assert!((BLOCKS..BLOCKS + 50).contains(&calls), "{calls}: beside some of the harness's own");
-    assert!((BLOCKS * BYTES..BLOCKS * BYTES + 50_000).contains(&bytes), "{bytes}");
+    let wanted = BLOCKS * BYTES as u64;
+    assert!((wanted..wanted + 50_000).contains(&bytes), "{bytes}");
     assert_eq!(counted(folder.path(), "asks_for_many", 8), [0], "a file that is too short is left alone");
 }

@@ -184,7 +184,9 @@ impl BenchServiceBuilder {
             _ if !(self.busy_share > 0.0 && self.busy_share <= 1.0) => {
                 refuse("busy_share", "lies above 0 and up to 1")
             }
-            _ if self.back_off.above.is_nan() || self.back_off.above <= 0.0 => refuse("back_off_above", "lies above 0"),
+            _ if self.back_off.above.is_nan() || self.back_off.above <= 0.0 => {
+                refuse("back_off_above", "lies above 0")
+            }
             _ if !(0.0..10.0).contains(&self.slowdown) => refuse("slowdown", "lies between 0 and 10"),
             _ => Ok(()),
         }
