@@ -84,3 +84,15 @@ fn figures_that_are_too_old_for_the_revision_fail_the_check() {
     project.write("bench.toml", SETTINGS);
     assert_eq!(project.run(&["docs", "--check"]).0, 0, "without a limit no figure is too old");
 }
+
+/// The page of this repository itself. The control is above: an edited one fails.
+#[test]
+fn the_page_of_this_repository_says_what_its_records_say() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    if !root.join("bench-records.jsonl").exists() {
+        return; // packaged alone, the crate comes without them
+    }
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_offgridflow-bench"));
+    let said = project::told(&command.current_dir(root).args(["docs", "--check"]).output().unwrap());
+    assert_eq!(said, (0, String::new()));
+}
