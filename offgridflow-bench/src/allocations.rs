@@ -128,6 +128,7 @@ fn page() -> Option<&'static Page> {
 }
 
 /// What a file of counts holds: requests, and the bytes that they asked for. `None` when it is too short.
+#[cfg(feature = "gate")]
 pub(crate) fn read(bytes: &[u8]) -> Option<(u64, u64)> {
     let number = |at: usize| Some(u64::from_ne_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
     Some((number(0)?, number(8)?))
