@@ -4,7 +4,7 @@
 # cut short goes on there.
 # Usage: scripts/verify/B-walk.sh [SECONDS A COMMIT, 150] [COMMITS, 10]
 #   OFFGRIDFLOW_BENCH names a command that is built already, WALK_HEAD the commit to begin at (HEAD), WALK_COUNTERS how many atomic
-#   counters are planted (1: about 5 ns).
+#   counters are planted (1: about 5 ns), WALK_NOTE a sentence about how that went.
 
 # shellcheck disable=SC2016 # Markdown
 source "$(dirname "$0")/../common.sh"
@@ -88,11 +88,12 @@ red=0
 for commit in "${chosen[@]}"; do [ "$(cat "$kept/$commit.status")" != 1 ] || red=$((red + 1)); done
 {
   printf '# The gate walks over this repository\n\n'
-  printf '`scripts/verify/B-walk.sh %s %s` wrote this page: the gate on commits of this repository, %s s of measuring each, other work on the same\nmachine (%s, %s processors), on %s, from %s.\n\n' \
+  printf '`scripts/verify/B-walk.sh %s %s` wrote this page: the gate on commits of this repository, %s s of measuring each, beside whatever else ran on\n%s (%s processors), on %s, from %s.\n\n' \
     "$seconds" "$commits" "$seconds" "$(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1)" "$(nproc)" "$(date -u +%F)" "${head:0:12}"
   printf '## A commit of documentation\n\n%s benchmarks are identical; nothing is run.\n\n' "$(count documentation identical)"
   says documentation "--base HEAD~1 -- -p benches --bench cache"
   printf '## A slow-down of about 5 %% in the hit path\n\n%s atomic counter(s) ahead of every `peek`.\n\n' "$counters"
+  [ -z "${WALK_NOTE:-}" ] || printf '%s\n\n' "$WALK_NOTE"
   says planted "--base HEAD~1 --filter '$hit' -- -p benches --bench cache"
   printf '## %s commits that meant no slow-down\n\nThe newest that change sources of crates which `benches` measures, each against its parent, in the programs that use what it changes. Red: %s.\n\n' "${#chosen[@]}" "$red"
   printf '| commit | subject | identical | no regression | improved | undecided | regressed | exit | seconds |\n|---|---|---|---|---|---|---|---|---|\n'
@@ -102,7 +103,7 @@ for commit in "${chosen[@]}"; do [ "$(cat "$kept/$commit.status")" != 1 ] || red
       "$(($(count "$commit" undecided) + $(count "$commit" layout-sensitive)))" "$(count "$commit" regressed)" \
       "$(cat "$kept/$commit.status")" "$(cat "$kept/$commit.seconds")"
   done
-  printf '\nSeconds hold the builds. What is undecided had too few rounds in its share of the budget.\n'
+  printf '\nSeconds hold the builds. What is identical was told by comparing programs, without a run; only the others say something of noise. What is undecided had too few\nrounds in its share of the budget: pilots of many benchmarks take most of it.\n'
   for commit in "${chosen[@]}"; do
     [ "$(count "$commit" regressed)" -eq 0 ] || printf '\nRed in `%s`:\n\n| benchmark | verdict | ratio | 95 %% interval | rounds | p | note |\n|---|---|---|---|---|---|---|\n%s\n' "${commit:0:12}" "$(rows "$commit" regressed)"
   done
