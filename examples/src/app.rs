@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use offgridflow_bench::service::{BenchService, Objective, ProbeError, ProbeReport, probe_fn};
+use offgridflow_bench::service::{BenchService, Objective, ProbeReport, cache_probe, sql_probe};
 use offgridflow_profile::{LatencyFeed, MemoryStatus, ProfileError, ProfileService, Profiler};
 use offgridflow_query::{PoolStatus, StatementStats, WriterStats};
 use serde::Serialize;
@@ -81,7 +81,7 @@ impl App {
         let say = |sentence: String| tracing::info!("{sentence}");
         let store = Arc::new(Store::open(&config.database_url, config.database_patience(), say).await?);
         let ledger = Arc::new(Ledger::open(store, config.redis_url.as_deref())?);
-        let probes = probes(&ledger)?;
+        let probes = probes(&ledger, Duration::from_secs(config.probe_secs))?;
         let profiler = profiler::start(&config)?;
         let profiles = profiler.service(profile_access(config.api_keys.clone())).build()?;
         let (latency, faults) = (profiler.latency(), config.faults.then(Faults::default));
@@ -117,6 +117,12 @@ impl App {
     #[must_use]
     pub fn latency(&self) -> &LatencyFeed {
         &self.latency
+    }
+
+    /// What the probes found, in Prometheus' text format.
+    #[must_use]
+    pub fn probe_metrics(&self) -> String {
+        offgridflow_bench::service::prometheus(&self.probes.snapshot())
     }
 
     /// What can be made to go wrong, where that is allowed.
@@ -161,18 +167,22 @@ impl App {
     }
 }
 
-/// A look into the cache and a word with the database, every ten seconds.
-fn probes(ledger: &Arc<Ledger>) -> Result<BenchService, offgridflow_bench::service::ConfigError> {
+/// A look into the cache and a word with the database, now and then.
+fn probes(
+    ledger: &Arc<Ledger>,
+    interval: Duration,
+) -> Result<BenchService, offgridflow_bench::service::ConfigError> {
     let (cached, database) = (Arc::clone(ledger), Arc::clone(ledger));
-    let lookup = probe_fn("cached factor", move || {
+    let lookup = cache_probe("cached factor", move || {
         let ledger = Arc::clone(&cached);
-        async move { ledger.factor("", "electricity").await.map(drop).map_err(ProbeError::new) }
+        async move { ledger.factor("", "electricity").await }
     });
-    let ping = probe_fn("database ping", move || {
+    let ping = sql_probe("database ping", move || {
         let ledger = Arc::clone(&database);
-        async move { ledger.store().ping().await.map_err(ProbeError::new) }
+        async move { ledger.store().ping().await.map(|()| 1) }
     });
     BenchService::builder()
+        .interval(interval)
         .probe(lookup, Objective::p95(Duration::from_millis(2)))
         .probe(ping, Objective::p95(Duration::from_millis(50)))
         .start()

@@ -43,6 +43,9 @@ pub struct Config {
     /// Cores in use above which a capture is taken. Default: 80 % of those there are.
     #[arg(long, env = "OFFGRIDFLOW_BUSY_CORES")]
     pub busy_cores: Option<f64>,
+    /// Seconds between two runs of a probe.
+    #[arg(long, env = "OFFGRIDFLOW_PROBE_SECS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    pub probe_secs: u64,
     /// Let `POST /debug/faults/…` make things go wrong, to see them caught.
     #[arg(long, env = "OFFGRIDFLOW_FAULTS")]
     pub faults: bool,

@@ -368,6 +368,8 @@ async fn the_server_says_how_it_does() {
     }
     let metrics = offgridflow::http_client::get(&server.base, "/metrics", &[]).await.unwrap();
     let metrics = String::from_utf8(metrics.body.to_vec()).unwrap();
+    let of_probe = "offgridflow_bench_probe_verdict{probe=\"database ping\",verdict=\"not-enough-data\"} 1";
+    assert!(metrics.lines().any(|line| line == of_probe), "{metrics}");
     assert!(
         metrics.contains("http_route=\"/api/v1/activities\"") && !metrics.contains("/debug/pprof/heap"),
         "{metrics}"

@@ -43,6 +43,15 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The index of a history cannot be made or read.
+    #[error("the index {} cannot be used", path.display())]
+    Index {
+        /// The database.
+        path: PathBuf,
+        /// What it said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The folder holds no recorded benchmark.
     #[error("{} holds no benchmark recorded as `{baseline}`; run `cargo bench -- --save-baseline {baseline}`", path.display())]
     Empty {

@@ -28,17 +28,26 @@
 //! Two recordings made at different times differ by whatever else changed on the machine; no statistic over them can tell
 //! that from a change of the code, and [`Report`] says so. Within one process, samples are alike for reasons that a new
 //! process would not share. To write benchmarks, use criterion; this crate reads what it leaves behind.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)] // the counting allocator argues its exceptions
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "allocations")]
+#[cfg_attr(docsrs, doc(cfg(feature = "allocations")))]
+pub mod allocations;
 mod compare;
 mod criterion_io;
+#[cfg(feature = "gate")]
+#[cfg_attr(docsrs, doc(cfg(feature = "gate")))]
+pub mod document;
 mod error;
 #[cfg(feature = "gate")]
 #[cfg_attr(docsrs, doc(cfg(feature = "gate")))]
 pub mod gate;
 pub mod history;
 mod measurement;
+#[cfg(feature = "gate")]
+#[cfg_attr(docsrs, doc(cfg(feature = "gate")))]
+pub mod origin;
 pub mod selftest;
 #[cfg(feature = "service")]
 #[cfg_attr(docsrs, doc(cfg(feature = "service")))]

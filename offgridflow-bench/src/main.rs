@@ -42,6 +42,8 @@ enum Command {
     History(command::history::History),
     /// Accept a slow-down that is meant.
     Bless(command::history::Bless),
+    Docs(command::document::Docs),
+    Record(command::document::RecordArguments),
     /// Compare two recordings of criterion.
     ///
     /// Exit status: 0 nothing slower, 1 something slower, 2 usage, 3 undecided, 4 nothing to compare or a benchmark missing.
@@ -74,6 +76,8 @@ fn main() -> ExitCode {
             Ok(command::gate::recompute(&report, html.as_deref(), history.as_deref()))
         }
         Command::History(which) => command::history::run(&which),
+        Command::Docs(docs) => Ok(command::document::docs(&docs)),
+        Command::Record(record) => Ok(command::document::record(&record)),
         Command::Bless(blessing) => command::history::bless(blessing),
         Command::Compare { base, new, dir, base_dir, threshold, json } => {
             compare_recordings(base, new, dir, base_dir, threshold, json)

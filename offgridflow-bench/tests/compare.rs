@@ -124,13 +124,17 @@ fn samples_that_are_no_durations_are_refused() {
     }
 }
 
-/// A recording made by criterion 0.8.2 itself.
+/// Recordings made by criterion 0.5.1, 0.6.0, 0.7.0 and 0.8.2 themselves.
 #[test]
-fn what_criterion_writes_is_read() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/criterion-0.8");
-    let measurements = CriterionDir::new(folder, "new").measurements().unwrap();
-    let names: Vec<_> = measurements.iter().map(|measurement| measurement.name.as_str()).collect();
-    assert_eq!(names, ["golden/sum/1000", "golden/sum/2000"]);
-    assert!(measurements.iter().all(|measurement| measurement.samples.len() == 10));
-    assert!(measurements[1].samples[0] > measurements[0].samples[0], "twice the work takes longer");
+fn what_each_criterion_writes_is_read() {
+    for version in ["0.5", "0.6", "0.7", "0.8"] {
+        let folder =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(format!("criterion-{version}"));
+        let measurements = CriterionDir::new(folder, "new").measurements().unwrap();
+        let names: Vec<_> = measurements.iter().map(|measurement| measurement.name.as_str()).collect();
+        assert_eq!(names, ["golden/sum/1000", "golden/sum/2000"], "{version}");
+        assert!(measurements.iter().all(|measurement| measurement.samples.len() == 10), "{version}");
+        let fastest = |nth: usize| measurements[nth].samples.iter().copied().fold(f64::INFINITY, f64::min);
+        assert!(fastest(1) > fastest(0), "{version}: twice the work takes longer");
+    }
 }

@@ -63,12 +63,27 @@ fn b5_a_comment_is_identical_and_nothing_is_run() {
     assert!(side("base") != side("head"));
 }
 
+/// How often it errs on one's own machine, in a minute. The control is in the words: criterion's rule on the same rounds.
+#[test]
+fn the_tool_tells_its_own_error_rates_on_the_users_benchmarks() {
+    let project = Tiny::new("(\"a\", 100.0)");
+    let (code, text) = project.run(&["selftest", "here", "--rounds", "12", "--seed", "1"]);
+    for words in ["measured=red-suites-", "+5 % seen", "critcmp at 5 %", "measured=suites-wrong-0.0"] {
+        assert!(text.contains(words), "{code} {text}");
+    }
+    let (code, text) = project.run(&["selftest", "here", "--filter", "nosuch"]);
+    assert!(code == 3 && text.contains("no benchmark got ten rounds"), "{code} {text}");
+}
+
 #[test]
 fn b6_a_slow_down_is_red_and_its_report_is_recomputed() {
     let project = Tiny::new("(\"slow\", 100.0), (\"same \\\"x\\\"/%\", 50.0), (\"fast\", 80.0)");
     project.commit("", "(\"slow\", 110.0), (\"same \\\"x\\\"/%\", 50.0), (\"fast\", 60.0)");
-    let (code, text) = project.gate(&[]);
+    let (code, text) = project.gate(&["--allocations"]);
     assert_eq!(code, 1, "{text}");
+    assert!(text.contains("| confirmed: allocations 10 → 11 (80 → 88 bytes);"), "{text}");
+    assert!(text.contains("| allocations 8 → 6 (64 → 48 bytes);"), "{text}");
+    assert!(text.contains("not decided; about "), "the time to go is told: {text}");
     for row in ["speed: slow | regressed", "speed: fast | improved", "speed: same \"x\"/% | no-regression"] {
         assert!(text.contains(row), "{text}");
     }

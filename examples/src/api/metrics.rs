@@ -32,8 +32,8 @@ pub(super) async fn show(State(app): State<Arc<App>>) -> Response {
     match HANDLE.get() {
         Some(handle) => {
             handle.run_upkeep();
-            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render())
-                .into_response()
+            let text = handle.render() + &app.probe_metrics();
+            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
         }
         None => (StatusCode::NOT_FOUND, "metrics are not collected in this process\n").into_response(),
     }

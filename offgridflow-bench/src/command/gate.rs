@@ -43,6 +43,9 @@ pub(crate) struct GateArguments {
     /// Count instructions beside time, under valgrind: they grade a verdict and do not make one.
     #[arg(long)]
     instructions: bool,
+    /// Count allocations beside time, of programs whose allocator is `offgridflow_bench::allocations::Counting`: they grade, too.
+    #[arg(long)]
+    allocations: bool,
     /// Longest a benchmark process may take, in seconds. Default: 60.
     #[arg(long)]
     process_limit: Option<u64>,
@@ -139,7 +142,7 @@ pub(crate) fn watched(gate: &Gate) -> Result<GateReport, GateError> {
 }
 
 /// The file named, which has to be there, or `bench.toml`, which need not.
-fn settings(named: Option<&Path>) -> Result<Settings, GateError> {
+pub(super) fn settings(named: Option<&Path>) -> Result<Settings, GateError> {
     match (Settings::read(named.unwrap_or(Path::new("bench.toml")))?, named) {
         (Some(settings), _) => Ok(settings),
         (None, None) => Ok(Settings::default()),
@@ -197,6 +200,7 @@ fn gate(arguments: GateArguments, settings: &Settings) -> Result<Gate, GateError
         stamps: [settings.stamps(), &arguments.stamps].concat(),
         layouts: arguments.layouts.or(settings.layouts()).unwrap_or(usual.layouts).max(1),
         instructions: arguments.instructions,
+        allocations: arguments.allocations,
         resume: arguments.resume,
         ..usual
     })
@@ -219,7 +223,7 @@ fn failed(path: &Path, error: std::io::Error) -> GateError {
     GateError::Setup(format!("cannot write {}: {error}", path.display()))
 }
 
-fn write(text: &str, path: &Path) -> Result<(), GateError> {
+pub(super) fn write(text: &str, path: &Path) -> Result<(), GateError> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(|error| failed(path, error))?;
     }

@@ -26,6 +26,16 @@ pub(crate) enum History {
         json: bool,
     },
     Confirm(super::confirm::Confirm),
+    /// Makes a SQLite database of the history, table `records`, to ask it questions; the lines stay the truth.
+    #[cfg(feature = "history")]
+    Index {
+        /// The history, JSON lines.
+        #[arg(long, default_value = "bench-history.jsonl")]
+        file: PathBuf,
+        /// The database.
+        #[arg(long, default_value = "target/offgridflow-bench/history.sqlite")]
+        database: PathBuf,
+    },
 }
 
 /// Where a history stands.
@@ -101,6 +111,8 @@ pub(crate) fn run(which: &History) -> Result<ExitCode, Error> {
     let (files, json) = match which {
         History::Findings { files, json } => (files, json),
         History::Confirm(confirm) => return super::confirm::run(confirm),
+        #[cfg(feature = "history")]
+        History::Index { file, database } => return index(file, database),
     };
     let judged = files.judge(&HistoryOptions::default())?;
     if *json {
@@ -116,6 +128,22 @@ pub(crate) fn run(which: &History) -> Result<ExitCode, Error> {
     } else {
         0
     }))
+}
+
+#[cfg(feature = "history")]
+fn index(file: &Path, database: &Path) -> Result<ExitCode, Error> {
+    let failed = |source| Error::Write { path: database.to_owned(), source };
+    if let Some(folder) = database.parent() {
+        std::fs::create_dir_all(folder).map_err(failed)?;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    runtime.block_on(async {
+        let mut index = offgridflow_bench::history::Index::open(file, database).await?;
+        let word = if index.was_made() { "made of" } else { "is that of" };
+        let benches = index.newest().await?.len();
+        println!("{} {word} {}: {benches} benchmark(s)", database.display(), file.display());
+        Ok(ExitCode::SUCCESS)
+    })
 }
 
 fn print(judged: &JudgedHistory, file: &Path) {
@@ -165,7 +193,7 @@ fn order(records: &[Record]) -> Vec<String> {
     known
 }
 
-fn git(arguments: &[&str]) -> Vec<String> {
+pub(super) fn git(arguments: &[&str]) -> Vec<String> {
     let output = Command::new("git").args(arguments).output().ok().filter(|output| output.status.success());
     output.map_or(Vec::new(), |output| {
         String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()

@@ -15,6 +15,10 @@ pub(crate) enum Selftest {
     Aa(super::replay::Recorded),
     /// A slow-down put into such rounds: how often it is found, how soon, and how near its size is told.
     Power(super::replay::Recorded),
+    /// Such rounds by the gate's rule, criterion's own and critcmp at 5 %: wrong alarms, and slow-downs of 5 % seen.
+    Rivals(super::replay::Recorded),
+    /// All three in small, on rounds of your own benchmarks that are recorded now: how often it errs on this machine.
+    Here(super::replay::Here),
 }
 
 /// How much, and from which seed.
@@ -46,6 +50,8 @@ pub(crate) fn run(which: &Selftest) -> ExitCode {
         Selftest::History(size) => history(size),
         Selftest::Aa(recorded) => return super::replay::run(recorded, super::replay::aa),
         Selftest::Power(recorded) => return super::replay::run(recorded, super::replay::power),
+        Selftest::Rivals(recorded) => return super::replay::run(recorded, super::replay::rivals),
+        Selftest::Here(here) => return super::replay::here(here),
     };
     if passed { ExitCode::SUCCESS } else { ExitCode::from(1) }
 }

@@ -175,6 +175,38 @@ mod tests {
         }
     }
 
+    /// What criterion 0.5.1, 0.6.0, 0.7.0 and 0.8.2 themselves said of three benchmarks, of which a filter named one.
+    #[test]
+    fn what_each_criterion_says_is_read() {
+        let said: [&[u8]; 4] = [
+            include_bytes!("../../tests/data/criterion-0.5/protocol.bin"),
+            include_bytes!("../../tests/data/criterion-0.6/protocol.bin"),
+            include_bytes!("../../tests/data/criterion-0.7/protocol.bin"),
+            include_bytes!("../../tests/data/criterion-0.8/protocol.bin"),
+        ];
+        for (version, bytes) in (5..).zip(said) {
+            let (mut frames, mut told) = (Frames::default(), Vec::new());
+            frames.push(bytes);
+            while let Some(event) = frames.next().unwrap() {
+                match event {
+                    Event::Skipped(name) => told.push(format!("skipped {name}")),
+                    Event::Measured(Block { name, samples }) => {
+                        assert!(
+                            samples.len() == 10 && samples.iter().all(|sample| *sample > 100.0),
+                            "{samples:?}"
+                        );
+                        told.push(format!("measured {name}"));
+                    }
+                    Event::GroupDone => told.push("done".to_owned()),
+                    Event::Other => {}
+                }
+            }
+            let expected =
+                ["skipped golden/sum/1000", "measured golden/sum/2000", "done", "skipped 100 %/\"x\""];
+            assert_eq!(told[..4], expected, "criterion 0.{version}");
+        }
+    }
+
     #[test]
     fn what_is_not_criterion_is_said() {
         let heard = |bytes: &[u8]| {

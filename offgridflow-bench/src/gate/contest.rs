@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::build::Executable;
 use super::session::{Shape, Stage, Trouble};
-use super::{Cancel, GateError, Instructions, Round, Statistic};
+use super::{Allocations, Cancel, GateError, Instructions, Round, Statistic};
 use crate::stats::robust_spread;
 
 /// A block: 0.1 s of up to a hundred samples, each shorter than a scheduler's slice.
@@ -83,6 +83,15 @@ impl Contest {
         cancel: &Cancel,
     ) -> Result<Result<Instructions, String>, GateError> {
         super::witness::count(&self.base, &self.head, &self.bench, folder, cancel)
+    }
+
+    /// Requests for memory of an iteration on both sides; `Err` in words where they cannot be counted.
+    pub(crate) fn allocations(
+        &self,
+        folder: &Path,
+        cancel: &Cancel,
+    ) -> Result<Result<Allocations, String>, GateError> {
+        super::witness::count_allocations(&self.base, &self.head, &self.bench, folder, cancel)
     }
 
     /// Finds the block's shape and the statistic that varies least, base against base, before anything counts.

@@ -109,6 +109,23 @@ impl Evidence {
         self.slower.p().min(self.not_slower.p()).min(self.faster.p())
     }
 
+    /// About how many rounds more it takes to decide at `level`, should evidence grow as it did so far; never more than the rule allows.
+    pub(crate) fn rounds_left(&self, level: f64, rule: &Rule) -> usize {
+        let most = rule.rounds.saturating_sub(self.rounds());
+        if !rule.stop_early {
+            return most;
+        }
+        // How many times what was gained is needed.
+        let share = |p: f64, level: f64| if p < 1.0 { level.ln() / p.ln() } else { f64::INFINITY };
+        let needed = share(self.slower.p(), level)
+            .min(share(self.faster.p(), level))
+            .min(share(self.not_slower.p(), rule.miss));
+        let more = (needed - 1.0) * self.rounds() as f64;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to `most`")]
+        let more = if more.is_nan() { most } else { more.ceil().clamp(0.0, most as f64) as usize };
+        more
+    }
+
     /// Whether it looks faster by what matters: worth more rounds although no regression is already shown.
     fn looks_faster(&self) -> bool {
         hodges_lehmann(&self.values).is_some_and(|centre| centre < -self.slowdown.ln_1p())
@@ -213,6 +230,24 @@ mod tests {
         assert!((slow.estimate - 1.08).abs() < 0.01 && slow.low < slow.estimate && slow.estimate < slow.high);
         assert!(figures[0].detectable.is_none() && figures[3].detectable.unwrap() > 1.03);
         assert!(figures[0].p < 0.01 && figures[0].bh <= figures[0].by && figures[1].p > 0.5);
+    }
+
+    #[test]
+    fn how_long_it_takes_is_told_from_how_far_it_came() {
+        let rule = Rule::default();
+        let left = |rounds: usize| evidence(1.08, rounds, 0.01, 1).rounds_left(0.01, &rule);
+        assert_eq!(left(0), 150, "nothing is known yet");
+        let done = (1..60).find(|rounds| left(*rounds) == 0).unwrap();
+        assert!((8..25).contains(&done), "{done}");
+        let (early, late) = (left(done / 2), left(done - 2));
+        assert!((2..=2 * done).contains(&early) && (1..=6).contains(&late), "{early} {late} of {done}");
+        assert_eq!(
+            evidence(1.02, 140, 0.05, 4).rounds_left(0.01, &rule),
+            10,
+            "the rule's rounds are the end"
+        );
+        let all = Rule { stop_early: false, ..rule };
+        assert_eq!(evidence(1.08, 40, 0.01, 1).rounds_left(0.01, &all), 110);
     }
 
     #[test]

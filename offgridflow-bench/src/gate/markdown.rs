@@ -142,6 +142,8 @@ mod tests {
             head: "h".repeat(40),
             rule: Rule { slowdown: 0.07, ..Rule::default() },
             dirty: false,
+            machine: String::new(),
+            at: 0,
             environment_suspect: false,
             benches: (0..30).map(one).collect(),
             notes: vec!["a note".to_owned()],

@@ -31,4 +31,4 @@ pub use round::{Round, Statistic};
 pub use run::Gate;
 pub use session::Via;
 pub use settings::Settings;
-pub use witness::Instructions;
+pub use witness::{Allocations, Instructions};

@@ -1,6 +1,3 @@
-use std::fs;
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use super::{GateReport, Judged, Statistic, Verdict};
 use crate::history::Record;
 
@@ -16,11 +13,10 @@ impl GateReport {
         if self.environment_suspect || self.dirty {
             return Vec::new();
         }
-        let (machine, at) = (machine(), now());
-        self.benches.iter().filter_map(|one| self.record(one, &machine, at)).collect()
+        self.benches.iter().filter_map(|one| self.record(one)).collect()
     }
 
-    fn record(&self, one: &Judged, machine: &str, at: u64) -> Option<Record> {
+    fn record(&self, one: &Judged) -> Option<Record> {
         let (ln_ratio, spread) = match one.verdict {
             Verdict::Identical => (0.0, None),
             Verdict::Regressed
@@ -41,8 +37,8 @@ impl GateReport {
             ln_ratio,
             spread,
             nanoseconds: self.nanoseconds(one),
-            machine: machine.to_owned(),
-            at,
+            machine: self.machine.clone(),
+            at: self.at,
         })
     }
 
@@ -53,17 +49,4 @@ impl GateReport {
         let heads: Vec<f64> = rounds.map(|round| statistic.of(&round.head)).collect();
         Some(Statistic::Median.of(&heads)).filter(|median| median.is_finite())
     }
-}
-
-/// The kind of machine: architecture, processors and their model, nothing that tells one machine from its twin.
-fn machine() -> String {
-    let processors = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    let model = model.map_or("unknown", |(_, model)| model.trim());
-    format!("{} {processors} × {model}", std::env::consts::ARCH)
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

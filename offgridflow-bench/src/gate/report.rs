@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::judge::{Evidence, figures, null_alarms, verdicts};
 use super::round::base_first;
-use super::{Figures, GateError, Instructions, Round, Rule, Statistic, Verdict};
+use super::{Allocations, Figures, GateError, Instructions, Round, Rule, Statistic, Verdict};
 use crate::stats::hodges_lehmann;
 
 /// What the reader of a `report.json` should find in `schema`.
@@ -32,6 +32,9 @@ pub struct Judged {
     /// What an iteration executes, where that was counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instructions: Option<Instructions>,
+    /// What an iteration asks of the allocator, where that was counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allocations: Option<Allocations>,
     /// What went wrong, or what the reader should know.
     #[serde(default)]
     pub note: String,
@@ -58,6 +61,7 @@ impl Judged {
             allowed: None,
             layouts: 1,
             instructions: None,
+            allocations: None,
             note,
         }
     }
@@ -77,6 +81,12 @@ pub struct GateReport {
     /// Whether the head holds changes that are not committed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dirty: bool,
+    /// What kind of machine it was.
+    #[serde(default)]
+    pub machine: String,
+    /// When, in seconds since 1970.
+    #[serde(default)]
+    pub at: u64,
     /// Whether base against base differed: then nothing is red.
     pub environment_suspect: bool,
     /// The benchmarks, by name.
@@ -239,6 +249,7 @@ mod tests {
             allowed: None,
             layouts: 1,
             instructions: None,
+            allocations: None,
             note: String::new(),
         };
         let rule = Rule { seed: 9, ..Rule::default() };
@@ -248,6 +259,8 @@ mod tests {
             head: "h".repeat(40),
             rule,
             dirty: false,
+            machine: String::new(),
+            at: 0,
             environment_suspect: false,
             benches: vec![bench],
             notes: Vec::new(),

@@ -83,6 +83,7 @@ impl Measuring<'_> {
             if active.is_empty() {
                 break;
             }
+            let began = Instant::now();
             active.sort_by(|a, b| suite[*a].nearest().total_cmp(&suite[*b].nearest()));
             for nth in active.iter().copied() {
                 if self.is_spent() {
@@ -101,11 +102,22 @@ impl Measuring<'_> {
                     }
                 }
             }
-            let left = self.budget.saturating_sub(self.spent()).as_secs();
+            let expected = self.expected(&suite, &active, began.elapsed());
+            let left = self.budget.saturating_sub(self.spent());
             let (active, count) = (active.len(), contests.len());
-            progress(&format!("round {sweep}: {active} of {count} not decided; at most {left} s left"));
+            let (expected, left) = (expected.min(left).as_secs(), left.as_secs());
+            progress(&format!(
+                "round {sweep}: {active} of {count} not decided; about {expected} s to go, at most {left} s"
+            ));
         }
         Ok(())
+    }
+
+    /// About how long it takes until `active` are decided, when a sweep over them took `sweep`.
+    fn expected(&self, suite: &[Evidence], active: &[usize], sweep: Duration) -> Duration {
+        let level = self.rule.alpha / suite.len().max(1) as f64;
+        let rounds: usize = active.iter().map(|nth| suite[*nth].rounds_left(level, self.rule)).sum();
+        sweep.mul_f64(rounds as f64 / active.len().max(1) as f64)
     }
 
     /// One round; `None` when the benchmark broke, which it then is for good.

@@ -13,7 +13,7 @@ use super::session::Stage;
 use super::suite::Sorter;
 use super::weather::Weather;
 use super::witness::LONGEST;
-use super::{Cancel, GateError, GateReport, Instructions, Judged, Rule, SCHEMA, Verdict, Via};
+use super::{Allocations, Cancel, GateError, GateReport, Instructions, Judged, Rule, SCHEMA, Verdict, Via};
 
 /// What to compare and how. [`Gate::new`] has the defaults.
 #[derive(Debug, Clone)]
@@ -54,6 +54,8 @@ pub struct Gate {
     pub layouts: usize,
     /// Counts instructions beside time, under callgrind: they grade a verdict and do not make one.
     pub instructions: bool,
+    /// Counts allocations, too, of programs with a [counting allocator](crate::allocations).
+    pub allocations: bool,
     /// Goes on with a run of the same revisions that was cut short: its rounds and its seed are kept.
     pub resume: bool,
 }
@@ -81,6 +83,7 @@ impl Gate {
             stamps: Vec::new(),
             layouts: 1,
             instructions: false,
+            allocations: false,
             resume: false,
         }
     }
@@ -131,12 +134,8 @@ impl Gate {
         };
         measuring.pilot(&mut contests, &past, progress)?;
         measuring.rounds(&mut contests, past, &mut report, progress)?;
-        let counts = if self.instructions {
-            counted(&contests, &home, cancel, progress, &mut report.notes)?
-        } else {
-            BTreeMap::new()
-        };
-        conclude(contests, &counts, &mut report);
+        let witnesses = self.witnesses(&contests, &home, cancel, progress, &mut report.notes)?;
+        conclude(contests, &witnesses, &mut report);
         Ok(report)
     }
 
@@ -174,6 +173,44 @@ impl Gate {
             recipe.build(side, &home.join(side), cancel)
         };
         Ok((build(&sides.base, "base")?, build(&sides.head, "head")?))
+    }
+
+    /// What was asked to be counted, of each benchmark that can run; what could not be counted is in the notes.
+    fn witnesses(
+        &self,
+        contests: &[Contest],
+        home: &Path,
+        cancel: &Cancel,
+        progress: &mut dyn FnMut(&str),
+        notes: &mut Vec<String>,
+    ) -> Result<BTreeMap<String, Witnesses>, GateError> {
+        let (began, folder, mut all) = (Instant::now(), home.join("run"), BTreeMap::new());
+        let wanted = self.instructions || self.allocations;
+        for contest in contests.iter().filter(|contest| wanted && contest.can_run()) {
+            if began.elapsed() > LONGEST {
+                notes.push(format!(
+                    "{} and what follows were not counted: {LONGEST:?} were spent",
+                    contest.name
+                ));
+                break;
+            }
+            progress(&format!("counting: {}", contest.name));
+            let mut counted = Witnesses::default();
+            if self.allocations {
+                match contest.allocations(&folder, cancel)? {
+                    Ok(count) => counted.allocations = Some(count),
+                    Err(why) => notes.push(format!("{}: allocations were not counted: {why}", contest.name)),
+                }
+            }
+            if self.instructions {
+                match contest.instructions(&folder, cancel)? {
+                    Ok(count) => counted.instructions = Some(count),
+                    Err(why) => notes.push(format!("{}: instructions were not counted: {why}", contest.name)),
+                }
+            }
+            all.insert(contest.name.clone(), counted);
+        }
+        Ok(all)
     }
 
     fn unshuffled(&self, base: &Built, head: &Built) -> Option<String> {
@@ -219,6 +256,8 @@ fn begun(start: Start, dirty: bool, notes: Vec<String>) -> GateReport {
         head: start.head,
         rule: start.rule,
         dirty,
+        machine: crate::origin::machine(),
+        at: crate::origin::now(),
         environment_suspect: false,
         benches: Vec::new(),
         notes,
@@ -231,35 +270,20 @@ fn compilers(base: &Built, head: &Built) -> Option<String> {
         .then(|| format!("the sides want different compilers: {}, {}", base.compiler, head.compiler))
 }
 
-/// The instructions of each benchmark that can run; what could not be counted is in the notes.
-fn counted(
-    contests: &[Contest],
-    home: &Path,
-    cancel: &Cancel,
-    progress: &mut dyn FnMut(&str),
-    notes: &mut Vec<String>,
-) -> Result<BTreeMap<String, Instructions>, GateError> {
-    let (began, mut counts) = (Instant::now(), BTreeMap::new());
-    for contest in contests.iter().filter(|contest| contest.can_run()) {
-        if began.elapsed() > LONGEST {
-            notes.push(format!(
-                "instructions of {} and what follows were not counted: {LONGEST:?} were spent",
-                contest.name
-            ));
-            break;
-        }
-        progress(&format!("counting instructions: {}", contest.name));
-        match contest.instructions(&home.join("run"), cancel)? {
-            Ok(count) => drop(counts.insert(contest.name.clone(), count)),
-            Err(why) => notes.push(format!("{}: instructions were not counted: {why}", contest.name)),
-        }
-    }
-    Ok(counts)
+/// What was counted of a benchmark beside its time.
+#[derive(Debug, Clone, Copy, Default)]
+struct Witnesses {
+    instructions: Option<Instructions>,
+    allocations: Option<Allocations>,
 }
 
-fn conclude(contests: Vec<Contest>, counts: &BTreeMap<String, Instructions>, report: &mut GateReport) {
-    let with_count = |judged: Judged| Judged { instructions: counts.get(&judged.bench).copied(), ..judged };
-    report.benches.extend(contests.into_iter().map(conclusion).map(with_count));
+fn conclude(contests: Vec<Contest>, witnesses: &BTreeMap<String, Witnesses>, report: &mut GateReport) {
+    let with_counts = |judged: Judged| {
+        let Witnesses { instructions, allocations } =
+            witnesses.get(&judged.bench).copied().unwrap_or_default();
+        Judged { instructions, allocations, ..judged }
+    };
+    report.benches.extend(contests.into_iter().map(conclusion).map(with_counts));
     report.benches.sort_by(|a, b| a.bench.cmp(&b.bench));
     report.judge();
 }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::GateError;
+use crate::document::{Goals, Target, Trigger};
 
 /// What a file `bench.toml` says of the gate; what it leaves out has its default, and the command line goes before it.
 ///
@@ -27,6 +28,9 @@ use super::GateError;
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     table: GateTable,
+    document: DocumentTable,
+    targets: Vec<Target>,
+    triggers: Vec<Trigger>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -34,6 +38,20 @@ pub struct Settings {
 struct File {
     #[serde(default)]
     gate: GateTable,
+    #[serde(default)]
+    document: DocumentTable,
+    #[serde(default)]
+    target: Vec<Target>,
+    #[serde(default)]
+    trigger: Vec<Trigger>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+struct DocumentTable {
+    page: Option<PathBuf>,
+    records: Option<PathBuf>,
+    max_age_days: Option<Spanned<i64>>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -86,7 +104,8 @@ impl Settings {
             let field = text.lines().nth(line - 1).unwrap_or_default().trim();
             GateError::Usage(format!("{file}, line {line}: `{field}`: {}", error.message()))
         })?;
-        let settings = Self { table: parsed.gate };
+        let File { gate: table, document, target: targets, trigger: triggers } = parsed;
+        let settings = Self { table, document, targets, triggers };
         match settings.fault() {
             Some((span, what)) => {
                 Err(GateError::Usage(format!("{file}, line {}: {what}", line_of(text, &span))))
@@ -125,6 +144,40 @@ impl Settings {
             .or_else(|| table.process_limit.iter().find_map(|value| positive("process-limit", value)))
             .or_else(|| table.bench.iter().find_map(|bench| slowdown(&bench.slowdown)))
             .or_else(|| table.bench.iter().find_map(nameless))
+            .or_else(|| self.document.max_age_days.iter().find_map(|value| positive("max-age-days", value)))
+            .or_else(|| {
+                let said = |target: &Target| {
+                    Some((
+                        target.name.span(),
+                        format!("target `{}`: {}", target.name.get_ref(), target.fault()?),
+                    ))
+                };
+                self.targets.iter().find_map(said)
+            })
+    }
+
+    /// What is asked of figures.
+    #[must_use]
+    pub fn goals(&self) -> Goals<'_> {
+        Goals { targets: &self.targets, triggers: &self.triggers }
+    }
+
+    /// Where the page of measurements stands.
+    #[must_use]
+    pub fn page(&self) -> Option<&Path> {
+        self.document.page.as_deref()
+    }
+
+    /// Where its figures are kept.
+    #[must_use]
+    pub fn records(&self) -> Option<&Path> {
+        self.document.records.as_deref()
+    }
+
+    /// Days after which a figure is too old to be shown.
+    #[must_use]
+    pub fn max_age_days(&self) -> Option<u64> {
+        whole(self.document.max_age_days.as_ref())
     }
 
     /// Chance that identical programs are called regressed, in percent.

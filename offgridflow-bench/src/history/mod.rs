@@ -4,10 +4,15 @@
 //! them, [`findings`] names steps and drifts with an expected share of wrong ones, and a [`Blessing`] accepts one that is meant.
 
 mod findings;
+#[cfg(feature = "history")]
+mod index;
 mod record;
 mod series;
 
 pub use findings::{Finding, HistoryOptions, Movement, findings};
+#[cfg(feature = "history")]
+#[cfg_attr(docsrs, doc(cfg(feature = "history")))]
+pub use index::Index;
 #[cfg(feature = "gate")]
 pub(crate) use record::parse_lines;
 pub use record::{Blessing, Record, append_line, read_lines};

@@ -20,4 +20,4 @@ pub use rate::Rate;
 #[cfg(feature = "gate")]
 pub use replay::{Fault, Injection, Power, Replay};
 #[cfg(feature = "gate")]
-pub use rivals::{critcmp_shows, criterion_sees_a_change};
+pub use rivals::{Rival, RivalRates, critcmp_shows, criterion_sees_a_change};

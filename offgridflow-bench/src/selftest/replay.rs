@@ -1,5 +1,5 @@
 use super::mutants::t_of;
-use super::rivals::{critcmp_shows, criterion_sees_a_change};
+use super::rivals::{Rival, RivalRates, Seen};
 use super::{Dice, Rate};
 use crate::gate::{GateReport, Round, Statistic};
 use crate::stats::{Betting, Interval, Tail, hierarchical, hodges_lehmann};
@@ -20,8 +20,7 @@ struct Recorded {
     ln_ratios: Vec<f64>,         // head over base
     second_over_first: Vec<f64>, // the same rounds, by which ran first
     seconds_a_round: f64,
-    criterion: Rate, // comparisons of one process a side in which criterion sees a change
-    critcmp: Rate,
+    rivals: Vec<Seen>, // a round each
 }
 
 /// A slow-down that is put into recorded rounds, and what it has to be found within.
@@ -162,16 +161,20 @@ impl Replay {
         (!quiet.is_empty()).then_some(power)
     }
 
-    /// How often criterion's own rule, and critcmp at 5 %, see a change between the two processes of a round.
+    /// What `rival` says of the two processes of each round.
     #[must_use]
-    pub fn rivals(&self) -> (Rate, Rate) {
-        let sum = |rate: fn(&Recorded) -> Rate| {
-            self.benches.iter().map(rate).fold(Rate::default(), |sum, one| Rate {
-                events: sum.events + one.events,
-                trials: sum.trials + one.trials,
-            })
-        };
-        (sum(|one| one.criterion), sum(|one| one.critcmp))
+    pub fn rival(&self, rival: Rival) -> RivalRates {
+        let (mut rates, longest) = (RivalRates::default(), self.benches.iter().map(|one| one.rivals.len()));
+        for round in 0..longest.max().unwrap_or_default() {
+            let seen = self.benches.iter().filter_map(|one| one.rivals.get(round));
+            let seen: Vec<(bool, bool)> = seen.map(|seen| seen.of(rival)).collect();
+            for (same, slower) in &seen {
+                rates.wrong.count(*same);
+                rates.caught.count(*slower);
+            }
+            rates.suites.count(seen.iter().any(|(same, _)| *same));
+        }
+        rates
     }
 
     /// Robust spread of each benchmark's ln ratios.
@@ -247,11 +250,6 @@ impl Recorded {
 fn recorded(report: &GateReport, bench: &str, statistic: Statistic) -> Recorded {
     let rounds: Vec<_> = report.raw.iter().filter(|round| round.bench == bench && !round.control).collect();
     let ln = |round: &Round| round.ln_ratio(statistic);
-    let mut rivals = (Rate::default(), Rate::default());
-    for round in &rounds {
-        rivals.0.count(criterion_sees_a_change(&round.base, &round.head));
-        rivals.1.count(critcmp_shows(&round.base, &round.head));
-    }
     let took: u64 = rounds.iter().map(|round| round.took_ms).sum();
     Recorded {
         ln_ratios: rounds.iter().map(|round| ln(round)).collect(),
@@ -260,8 +258,7 @@ fn recorded(report: &GateReport, bench: &str, statistic: Statistic) -> Recorded 
             .map(|round| if round.base_first { ln(round) } else { -ln(round) })
             .collect(),
         seconds_a_round: took as f64 / 1_000.0 / rounds.len().max(1) as f64,
-        criterion: rivals.0,
-        critcmp: rivals.1,
+        rivals: rounds.iter().map(|round| Seen::between(&round.base, &round.head)).collect(),
     }
 }
 
@@ -314,6 +311,8 @@ mod tests {
             head: "b".to_owned(),
             rule: Rule::default(),
             dirty: false,
+            machine: String::new(),
+            at: 0,
             environment_suspect: false,
             benches: names.into_iter().map(judged).collect(),
             notes: Vec::new(),
@@ -331,8 +330,10 @@ mod tests {
             assert!(rate.at_least() > 0.01, "{}: {rate:?}", fault.name());
         }
         assert!(replay.sign_test() > 0.001 && replay.pooled_ln_ratio(0.05, 1).unwrap().estimate.abs() < 0.01);
-        let (criterion, critcmp) = replay.rivals();
-        assert!(criterion.share() > 0.3 && critcmp.trials == 300, "{criterion:?} {critcmp:?}");
+        let [criterion, critcmp] = [Rival::Criterion, Rival::Critcmp].map(|rival| replay.rival(rival));
+        assert!(criterion.wrong.share() > 0.3 && critcmp.wrong.trials == 300, "{criterion:?} {critcmp:?}");
+        assert!(criterion.suites.trials == 60 && criterion.suites.share() > criterion.wrong.share());
+        assert!(criterion.caught.share() > criterion.wrong.share(), "{criterion:?}");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
+use super::Rate;
+
 /// The verdict of criterion's own rule on one process a side, "regressed" or "improved": p < 5 %, and the 95 % interval of the change of the
 /// mean beyond 1 %. With Student's distribution in place of its bootstraps.
 ///
@@ -22,6 +24,51 @@ pub fn criterion_sees_a_change(base: &[f64], head: &[f64]) -> bool {
 pub fn critcmp_shows(base: &[f64], head: &[f64]) -> bool {
     let (before, now) = (mean_and_error(base).0, mean_and_error(head).0);
     before.max(now) / before.min(now) > 1.05
+}
+
+/// A rule that others judge by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rival {
+    /// [`criterion_sees_a_change`].
+    Criterion,
+    /// [`critcmp_shows`].
+    Critcmp,
+}
+
+/// How a rule does on rounds of identical programs, one process a side.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RivalRates {
+    /// Pairs in which it sees a change: always wrongly.
+    pub wrong: Rate,
+    /// Rounds of all benchmarks in which it sees one in any of them.
+    pub suites: Rate,
+    /// Pairs whose head was made 5 % slower in which it sees a change.
+    pub caught: Rate,
+}
+
+/// What the rules say of one pair of processes, as it is and with the head made slower.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen {
+    criterion: (bool, bool),
+    critcmp: (bool, bool),
+}
+
+/// By what the head is made slower.
+const SLOWER: f64 = 1.05;
+
+impl Seen {
+    pub(super) fn between(base: &[f64], head: &[f64]) -> Self {
+        let slower: Vec<f64> = head.iter().map(|sample| sample * SLOWER).collect();
+        let both = |rule: fn(&[f64], &[f64]) -> bool| (rule(base, head), rule(base, &slower));
+        Self { criterion: both(criterion_sees_a_change), critcmp: both(critcmp_shows) }
+    }
+
+    pub(super) fn of(&self, rival: Rival) -> (bool, bool) {
+        match rival {
+            Rival::Criterion => self.criterion,
+            Rival::Critcmp => self.critcmp,
+        }
+    }
 }
 
 /// Mean and its standard error.

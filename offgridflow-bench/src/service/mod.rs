@@ -8,6 +8,7 @@
 //! let lookup = probe_fn("lookup", || async { tokio::time::sleep(Duration::from_millis(3)).await; Ok(()) });
 //! let service = BenchService::builder()
 //!     .interval(Duration::from_secs(1))                                  // Default: 10 s.
+//!     .back_off_above(f64::INFINITY)                                     // Default: 2 tasks a processor.
 //!     .probe(lookup, Objective::p95(Duration::from_millis(5)))
 //!     .start()?;
 //! tokio::time::sleep(Duration::from_secs(30)).await;
@@ -18,15 +19,22 @@
 //! # Ok(()) }
 //! ```
 
+mod adapters;
+mod burn;
 mod deploy;
+mod load;
 mod objective;
 mod probe;
+mod prometheus;
 mod row;
 mod runner;
 mod window;
 
+pub use adapters::{cache_probe, http_probe, sql_probe};
+pub use burn::{BurnAlert, BurnRates};
 pub use deploy::{DeployVerdict, Reference};
 pub use objective::{Objective, SloVerdict};
 pub use probe::{Probe, ProbeError, probe_fn};
+pub use prometheus::prometheus;
 pub use row::ProbeReport;
 pub use runner::{BenchService, BenchServiceBuilder, ConfigError};

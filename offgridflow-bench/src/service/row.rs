@@ -4,10 +4,11 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::Instant;
 
+use super::burn::Budget;
 use super::deploy::{Comparison, DeployVerdict, Reference};
 use super::window::Window;
-use super::{Objective, Probe, ProbeError, SloVerdict};
-use crate::stats::least_samples;
+use super::{BurnRates, Objective, Probe, ProbeError, SloVerdict};
+use crate::stats::{least_samples, quantile_bounds};
 
 /// Runs kept a probe.
 const WINDOW_RUNS: usize = 4_096;
@@ -36,10 +37,16 @@ pub struct ProbeReport {
     pub p50: Option<Duration>,
     /// The objective's quantile in the window; `None` below the samples it needs, or when it is a failed run.
     pub at_quantile: Option<Duration>,
+    /// Where the quantile lies, at 95 % confidence; `None` below the samples that takes (72 for a p95), or where it reaches into failed runs.
+    pub interval: Option<[Duration; 2]>,
     /// What it should take.
     pub objective: Objective,
     /// What the window says of the objective.
     pub verdict: SloVerdict,
+    /// How fast the objective's budget of slow and failed runs is spent.
+    pub burn: BurnRates,
+    /// Rounds of all probes that came later because the machine was busy.
+    pub put_off: u64,
     /// What all runs of this build say against those of an earlier one.
     pub deploy: DeployVerdict,
 }
@@ -49,6 +56,7 @@ pub(super) struct Row {
     pub(super) probe: Arc<dyn Probe>,
     objective: Objective,
     window: Window,
+    budget: Budget,
     runs: u64,
     failures: u64,
     last_error: Option<String>,
@@ -64,6 +72,7 @@ impl Row {
             probe,
             objective,
             window: Window::new(WINDOW_RUNS, window),
+            budget: Budget::new(objective.quantile, Instant::now()),
             runs: 0,
             failures: 0,
             last_error: None,
@@ -81,7 +90,9 @@ impl Row {
     pub(super) fn record(&mut self, outcome: Result<Duration, ProbeError>) {
         self.runs += 1;
         let took = outcome.as_ref().ok().copied();
-        self.window.push(Instant::now(), took);
+        let now = Instant::now();
+        self.window.push(now, took);
+        self.budget.push(now, took.is_none_or(|took| took > self.objective.limit));
         self.of_build.push(took);
         if let Some(comparison) = &mut self.comparison {
             comparison.add(took);
@@ -92,8 +103,9 @@ impl Row {
         }
     }
 
-    pub(super) fn report(&mut self) -> ProbeReport {
-        self.window.forget_old(Instant::now());
+    pub(super) fn report(&mut self, put_off: u64) -> ProbeReport {
+        let now = Instant::now();
+        self.window.forget_old(now);
         let sorted = self.window.sorted();
         let enough = sorted.len() >= least_samples(self.objective.quantile, 0.95);
         ProbeReport {
@@ -104,8 +116,11 @@ impl Row {
             last_error: self.last_error.clone(),
             p50: at(&sorted, 0.5),
             at_quantile: enough.then(|| at(&sorted, self.objective.quantile)).flatten(),
+            interval: interval(&sorted, self.objective.quantile),
             objective: self.objective,
             verdict: self.objective.judge(&sorted),
+            burn: self.budget.rates(now),
+            put_off,
             deploy: self.comparison.as_ref().map_or(DeployVerdict::NoReference, Comparison::verdict),
         }
     }
@@ -116,4 +131,11 @@ fn at(sorted: &[Duration], share: f64) -> Option<Duration> {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a length")]
     let rank = (share * sorted.len() as f64).ceil() as usize;
     sorted.get(rank.saturating_sub(1)).copied().filter(|took| *took != Duration::MAX)
+}
+
+/// The samples that bound the quantile, each on its side with 97.5 % confidence.
+fn interval(sorted: &[Duration], quantile: f64) -> Option<[Duration; 2]> {
+    let bounds = quantile_bounds(sorted.len(), quantile, 0.975);
+    let (low, high) = (sorted[bounds.lower?], sorted[bounds.upper?]);
+    (high != Duration::MAX).then_some([low, high])
 }

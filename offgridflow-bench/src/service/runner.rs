@@ -1,5 +1,6 @@
 use std::collections::HashSet;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::deploy::{Comparison, DeployVerdict, Reference};
+use super::load::{self, BackOff};
 use super::row::{Entry, ProbeReport, Row};
 use super::{Objective, Probe, ProbeError};
 
@@ -46,6 +48,7 @@ pub struct BenchServiceBuilder {
     timeout: Duration,
     window: Duration,
     busy_share: f64,
+    back_off: BackOff,
     seed: u64,
 }
 
@@ -107,6 +110,18 @@ impl BenchServiceBuilder {
         self
     }
 
+    /// Load above which rounds become rarer, up to eight times. Default: 2, in tasks a processor; `f64::INFINITY`: never.
+    pub fn back_off_above(mut self, load: f64) -> Self {
+        self.back_off.above = load;
+        self
+    }
+
+    /// How busy the application is, asked before each round. Default: the tasks that ran or waited over the last minute, a processor (Linux).
+    pub fn load(mut self, load: impl Fn() -> f64 + Send + Sync + 'static) -> Self {
+        self.back_off.load = Box::new(load);
+        self
+    }
+
     /// Seed of the jitter. Default: 1.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
@@ -132,7 +147,7 @@ impl BenchServiceBuilder {
             Row::new(entry, self.window, comparison)
         });
         let rows = rows.collect();
-        let shared = Arc::new(Shared { rows: Mutex::new(rows) });
+        let shared = Arc::new(Shared { rows: Mutex::new(rows), put_off: AtomicU64::new(0) });
         let (stop, stopped) = watch::channel(false);
         let (publish, reports) = watch::channel(shared.reports());
         let runner = Runner {
@@ -140,6 +155,7 @@ impl BenchServiceBuilder {
             interval: self.interval,
             timeout: self.timeout,
             busy_share: self.busy_share,
+            back_off: self.back_off,
             rng: Pcg64::new(u128::from(self.seed), 1),
             publish,
         };
@@ -168,6 +184,9 @@ impl BenchServiceBuilder {
             _ if !(self.busy_share > 0.0 && self.busy_share <= 1.0) => {
                 refuse("busy_share", "lies above 0 and up to 1")
             }
+            _ if self.back_off.above.is_nan() || self.back_off.above <= 0.0 => {
+                refuse("back_off_above", "lies above 0")
+            }
             _ if !(0.0..10.0).contains(&self.slowdown) => refuse("slowdown", "lies between 0 and 10"),
             _ => Ok(()),
         }
@@ -194,6 +213,7 @@ impl BenchService {
             timeout: Duration::from_secs(5),
             window: Duration::from_secs(3_600),
             busy_share: 0.01,
+            back_off: BackOff::new(2.0, Box::new(load::machine)),
             seed: 1,
         }
     }
@@ -234,6 +254,7 @@ impl Drop for BenchService {
 
 struct Shared {
     rows: Mutex<Vec<Row>>,
+    put_off: AtomicU64,
 }
 
 impl fmt::Debug for Shared {
@@ -249,7 +270,8 @@ impl Shared {
 
     fn reports(&self) -> Vec<ProbeReport> {
         self.with_rows(|rows| {
-            let mut reports: Vec<ProbeReport> = rows.iter_mut().map(Row::report).collect();
+            let put_off = self.put_off.load(Ordering::Relaxed);
+            let mut reports: Vec<ProbeReport> = rows.iter_mut().map(|row| row.report(put_off)).collect();
             let slower = |report: &ProbeReport| matches!(report.deploy, DeployVerdict::Slower { .. });
             if rows.iter().zip(&reports).any(|(row, report)| row.is_control && slower(report)) {
                 for report in reports.iter_mut().filter(|report| slower(report)) {
@@ -266,6 +288,7 @@ struct Runner {
     interval: Duration,
     timeout: Duration,
     busy_share: f64,
+    back_off: BackOff,
     rng: Pcg64,
     publish: watch::Sender<Vec<ProbeReport>>,
 }
@@ -278,13 +301,15 @@ impl Runner {
         }
     }
 
-    /// Rounds of all probes for ever, the next as late as the interval or the busy share asks.
+    /// Rounds of all probes for ever, the next as late as the interval, the load or the busy share asks.
     async fn rounds(&mut self) {
         loop {
             let began = Instant::now();
             let busy = self.round().await;
             let _ = self.publish.send(self.shared.reports());
-            let pause = self.jittered_interval().max(busy.div_f64(self.busy_share));
+            let intervals = self.back_off.intervals();
+            self.shared.put_off.fetch_add(u64::from(intervals > 1), Ordering::Relaxed);
+            let pause = (self.jittered_interval() * intervals).max(busy.div_f64(self.busy_share));
             sleep_until(began + pause).await;
         }
     }

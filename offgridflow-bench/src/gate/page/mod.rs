@@ -135,6 +135,8 @@ mod tests {
             head: "h".repeat(40),
             rule: Rule::default(),
             dirty: false,
+            machine: String::new(),
+            at: 0,
             environment_suspect: false,
             benches: vec![judged, Judged::told("p/t: gone".to_owned(), Verdict::Missing, String::new())],
             notes: vec!["<note>".to_owned()],

@@ -46,6 +46,13 @@ fn samples(nanoseconds: f64) -> Vec<f64> {
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let filter = arguments.last().unwrap().as_str();
+    if let Ok(file) = std::env::var("OFFGRIDFLOW_BENCH_ALLOCATIONS") {
+        // One request of eight bytes for each ten nanoseconds, beside seven of the program's own.
+        let named = BENCHES.iter().find(|(name, _)| *name == filter);
+        let calls = 7 + named.map_or(0, |(_, nanoseconds)| *nanoseconds as u64 / 10);
+        std::fs::write(file, [calls.to_ne_bytes(), (8 * calls).to_ne_bytes()].concat()).unwrap();
+        return;
+    }
     let port: u16 = std::env::var("CARGO_CRITERION_PORT").unwrap().parse().unwrap();
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.read_exact(&mut [0; 18]).unwrap();

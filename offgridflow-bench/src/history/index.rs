@@ -1,0 +1,164 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteRow, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, Row, SqliteConnection};
+
+use super::Record;
+use super::record::parse_lines;
+use crate::Error;
+
+/// A history in SQLite, to ask it questions: one table, `records`, a row a line, `line` its number. The lines stay the truth; the index is made of
+/// them, and made anew whenever they are not those that it was made of, or it is spoilt.
+#[derive(Debug)]
+pub struct Index {
+    connection: SqliteConnection,
+    path: PathBuf,
+    made: bool,
+}
+
+const TABLES: [&str; 5] = [
+    "DROP TABLE IF EXISTS made_of",
+    "DROP TABLE IF EXISTS records",
+    "CREATE TABLE made_of (digest TEXT NOT NULL)",
+    "CREATE TABLE records (line INTEGER PRIMARY KEY, bench TEXT NOT NULL, \"commit\" TEXT NOT NULL, anchor TEXT NOT NULL, ln_ratio REAL NOT NULL, spread REAL, nanoseconds REAL, machine TEXT NOT NULL, at INTEGER NOT NULL)",
+    "CREATE INDEX records_by_bench ON records (bench, line)",
+];
+
+impl Index {
+    /// The index at `database` of the history at `history`.
+    ///
+    /// # Errors
+    /// The history cannot be read or is none; the database cannot be written.
+    ///
+    /// # Cancel safety
+    /// Dropped half-way, the index is as it was, or made anew the next time.
+    pub async fn open(history: &Path, database: &Path) -> Result<Self, Error> {
+        let text = match fs::read_to_string(history) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(source) => return Err(Error::Read { path: history.to_owned(), source }),
+        };
+        let records = parse_lines::<Record>(&text).map_err(|(line, source)| Error::Line {
+            path: history.to_owned(),
+            line,
+            source,
+        })?;
+        let digest = digest(&text);
+        match Self::of(database, &digest, &records).await {
+            Ok(index) => Ok(index),
+            Err(_) => {
+                // Spoilt, or no database: nothing in it is lost that the lines do not have.
+                let _ = fs::remove_file(database);
+                Self::of(database, &digest, &records).await.map_err(|source| failed(database, source))
+            }
+        }
+    }
+
+    /// Whether opening made it anew.
+    #[must_use]
+    pub fn was_made(&self) -> bool {
+        self.made
+    }
+
+    /// The records of one benchmark, in the order of their lines.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    ///
+    /// # Cancel safety
+    /// Nothing is changed.
+    pub async fn series(&mut self, bench: &str) -> Result<Vec<Record>, Error> {
+        let query = sqlx::query("SELECT * FROM records WHERE bench = ? ORDER BY line").bind(bench);
+        let rows = query.fetch_all(&mut self.connection).await;
+        rows.and_then(|rows| rows.iter().map(record).collect()).map_err(|source| failed(&self.path, source))
+    }
+
+    /// The last record of each benchmark, by name.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    ///
+    /// # Cancel safety
+    /// Nothing is changed.
+    pub async fn newest(&mut self) -> Result<Vec<Record>, Error> {
+        const NEWEST: &str = "SELECT * FROM records WHERE line IN (SELECT max(line) FROM records GROUP BY bench) ORDER BY bench";
+        let rows = sqlx::query(NEWEST).fetch_all(&mut self.connection).await;
+        rows.and_then(|rows| rows.iter().map(record).collect()).map_err(|source| failed(&self.path, source))
+    }
+
+    async fn of(database: &Path, digest: &str, records: &[Record]) -> Result<Self, sqlx::Error> {
+        let options = SqliteConnectOptions::new().filename(database).create_if_missing(true);
+        // What a lost power leaves half written is made anew.
+        let mut connection = options.synchronous(SqliteSynchronous::Off).connect().await?;
+        let made = !is_of(&mut connection, digest).await?;
+        if made {
+            make(&mut connection, digest, records).await?;
+        }
+        Ok(Self { connection, path: database.to_owned(), made })
+    }
+}
+
+async fn is_of(connection: &mut SqliteConnection, digest: &str) -> Result<bool, sqlx::Error> {
+    let tables = "SELECT count(*) FROM sqlite_master WHERE name IN ('made_of', 'records')";
+    let tables: i64 = sqlx::query_scalar(tables).fetch_one(&mut *connection).await?;
+    if tables != 2 {
+        return Ok(false);
+    }
+    let known: Option<String> =
+        sqlx::query_scalar("SELECT digest FROM made_of").fetch_optional(connection).await?;
+    Ok(known.as_deref() == Some(digest))
+}
+
+/// All of it in one transaction.
+async fn make(
+    connection: &mut SqliteConnection,
+    digest: &str,
+    records: &[Record],
+) -> Result<(), sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    for statement in TABLES {
+        sqlx::query(statement).execute(&mut *transaction).await?;
+    }
+    for (line, record) in (1_i64..).zip(records) {
+        sqlx::query("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")
+            .bind(line)
+            .bind(&record.bench)
+            .bind(&record.commit)
+            .bind(&record.anchor)
+            .bind(record.ln_ratio)
+            .bind(record.spread)
+            .bind(record.nanoseconds)
+            .bind(&record.machine)
+            .bind(i64::try_from(record.at).unwrap_or(i64::MAX))
+            .execute(&mut *transaction)
+            .await?;
+    }
+    sqlx::query("INSERT INTO made_of VALUES (?)").bind(digest).execute(&mut *transaction).await?;
+    transaction.commit().await
+}
+
+fn record(row: &SqliteRow) -> Result<Record, sqlx::Error> {
+    Ok(Record {
+        bench: row.try_get("bench")?,
+        commit: row.try_get("commit")?,
+        anchor: row.try_get("anchor")?,
+        ln_ratio: row.try_get("ln_ratio")?,
+        spread: row.try_get("spread")?,
+        nanoseconds: row.try_get("nanoseconds")?,
+        machine: row.try_get("machine")?,
+        at: row.try_get::<i64, _>("at")?.unsigned_abs(),
+    })
+}
+
+/// FNV-1a of the text, and its length.
+fn digest(text: &str) -> String {
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{hash:016x}-{}", text.len())
+}
+
+fn failed(path: &Path, source: sqlx::Error) -> Error {
+    Error::Index { path: path.to_owned(), source: Box::new(source) }
+}
