@@ -30,6 +30,7 @@ impl Dice {
     }
 }
 
+/// Ordered only by what is selected: the server does not tell a column that it sorts by from one that it answers.
 /// What a statement is made of, apart from values, case, comments and white space: few enough shapes that many come twice.
 fn statement(dice: &mut Dice) -> String {
     let condition = |dice: &mut Dice| match dice.below(6) {
@@ -42,8 +43,8 @@ fn statement(dice: &mut Dice) -> String {
     };
     let tail = match dice.below(3) {
         0 => String::new(),
-        1 => " ORDER BY b DESC".to_owned(),
-        _ => format!(" ORDER BY b LIMIT {}", dice.pick(&["1", "10"])),
+        1 => " ORDER BY a DESC".to_owned(),
+        _ => format!(" ORDER BY a LIMIT {}", dice.pick(&["1", "10"])),
     };
     let text = match dice.below(5) {
         0 => {

@@ -286,9 +286,9 @@ impl<'a> Lexer<'a> {
         if self.before == Before::Operand {
             return false;
         }
-        let rest = &self.sql[self.at + 1..];
-        let next = rest.iter().copied().find(|byte| !byte.is_ascii_whitespace()).unwrap_or(0);
-        next.is_ascii_digit()
+        let mut ahead = Lexer { sql: self.sql, at: self.at + 1, before: self.before };
+        ahead.skip_blank();
+        ahead.peek(0).is_ascii_digit()
     }
 
     fn number(&mut self) -> Token<'a> {
