@@ -92,7 +92,7 @@ pub use observe::{
     ObserverSnapshot, OverBudget, QueryBudget, QueryScope, RepeatedQuery, ScopeReport, StatementStats,
     normalize, write_set,
 };
-#[cfg(feature = "plans")]
+#[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
 pub use observe::{
     Detail, Explain, ExplainFor, Insight, NamedPool, Plan, PlanBudget, PlanDiff, PlanNode, PlanRegression,
     PlanShape, PlanStats, PlanWatcher, SlowLog, SlowStatement, Slower,

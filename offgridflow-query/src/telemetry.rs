@@ -114,7 +114,7 @@ pub(crate) fn operation(database: &'static str, summary: &str, failed: Option<&'
 }
 
 /// A statement has a new plan and is slower.
-#[cfg(feature = "plans")]
+#[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
 pub(crate) fn plan_regressed(statement: &str, times: f64) {
     #[cfg(feature = "metrics")]
     metrics::counter!("offgridflow_query_plan_regressions_total").increment(1);

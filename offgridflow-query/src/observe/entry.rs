@@ -4,17 +4,17 @@ use crate::error::Class;
 use crate::histogram::Histogram;
 use crate::observe::fingerprint::{Fingerprint, normalize};
 use crate::observe::stats::Reading;
-#[cfg(feature = "plans")]
+#[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
 use crate::observe::{
     plan::Plan,
     watch::{Call, Change, History, SlowStatement},
 };
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-#[cfg(feature = "plans")]
+#[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-#[cfg(feature = "plans")]
+#[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
 use std::time::SystemTime;
 
 /// Bytes of normal text kept a statement.
@@ -36,9 +36,9 @@ pub(super) struct Entry {
     split: OnceLock<Box<Split>>, // for statements that an executor watches
     usage: AtomicU64,            // calls, older ones less
     evicted: AtomicBool,
-    #[cfg(feature = "plans")]
+    #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
     wanted: AtomicBool, // its plan, of the next execution
-    #[cfg(feature = "plans")]
+    #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
     history: Mutex<History>,
 }
 
@@ -169,7 +169,7 @@ impl Entry {
     }
 }
 
-#[cfg(feature = "plans")]
+#[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
 impl Entry {
     fn history(&self) -> MutexGuard<'_, History> {
         self.history.lock().unwrap_or_else(PoisonError::into_inner)

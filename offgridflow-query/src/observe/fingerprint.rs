@@ -76,7 +76,7 @@ impl Default for Fnv {
     }
 }
 
-#[cfg(feature = "plans")]
+#[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
 impl Fnv {
     /// A text and its end.
     pub(super) fn text(&mut self, text: &str) {

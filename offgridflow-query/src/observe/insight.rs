@@ -33,7 +33,6 @@ pub struct Insight {
     /// Pools that were [added](Self::with_pool).
     pub pools: Vec<NamedPool>,
     /// Advice that was [added](Self::with_advice).
-    #[cfg(any(feature = "sqlite", feature = "postgres"))]
     pub advice: Vec<StatementAdvice>,
 }
 
@@ -62,7 +61,6 @@ pub struct NamedPool {
 }
 
 /// Advice for one statement.
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
 #[derive(Debug, Clone)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -99,7 +97,6 @@ impl Observer {
             slow: self.slow_statements(),
             plans: self.plan_stats(),
             pools: Vec::new(),
-            #[cfg(any(feature = "sqlite", feature = "postgres"))]
             advice: Vec::new(),
         }
     }
@@ -114,7 +111,6 @@ impl Insight {
     }
 
     /// Adds what an [`Advisor`](crate::Advisor) said of a statement.
-    #[cfg(any(feature = "sqlite", feature = "postgres"))]
     #[must_use]
     pub fn with_advice(
         mut self,
@@ -175,7 +171,6 @@ impl fmt::Display for Insight {
                 one.text, one.diff
             )?;
         }
-        #[cfg(any(feature = "sqlite", feature = "postgres"))]
         for one in &self.advice {
             writeln!(f, "\nadvice for {}\n  {}", one.text, one.advice)?;
         }

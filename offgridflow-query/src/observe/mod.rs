@@ -8,15 +8,15 @@ mod executor;
 mod findings;
 mod fingerprint;
 mod hints;
-#[cfg(feature = "plans")]
+#[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
 mod insight;
 #[cfg(feature = "layer")]
 mod layer;
 mod observation;
 mod observer;
-#[cfg(feature = "plans")]
+#[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
 mod page;
-#[cfg(feature = "plans")]
+#[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
 mod plan;
 mod scope;
 #[cfg(feature = "tower")]
@@ -24,7 +24,7 @@ mod service;
 mod stats;
 mod table;
 mod tables;
-#[cfg(feature = "plans")]
+#[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
 mod watch;
 
 #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
@@ -38,20 +38,20 @@ pub use fingerprint::{Fingerprint, normalize};
 pub use hints::{Hint, Hints};
 #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
 pub use insight::StatementAdvice;
-#[cfg(feature = "plans")]
+#[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
 pub use insight::{Detail, Insight, NamedPool};
 #[cfg(feature = "layer")]
 pub use layer::ObserverLayer;
 pub use observation::Observation;
 pub use observer::Observer;
-#[cfg(feature = "plans")]
+#[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
 pub use plan::{Plan, PlanDiff, PlanNode, PlanShape};
 pub use scope::{OverBudget, QueryBudget, QueryScope, RepeatedQuery, ScopeReport};
 #[cfg(feature = "tower")]
 pub use service::{QueryScopeLayer, QueryScopeService};
 pub use stats::{By, ErrorCount, ObserverReport, ObserverSnapshot, StatementStats};
 pub use tables::write_set;
-#[cfg(feature = "plans")]
+#[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
 pub use watch::{
     Explain, ExplainFor, PlanBudget, PlanRegression, PlanStats, PlanWatcher, SlowLog, SlowStatement, Slower,
 };

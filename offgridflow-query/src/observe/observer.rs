@@ -3,15 +3,15 @@
 use crate::error::Class;
 use crate::observe::entry::{End, Entry};
 use crate::observe::findings::Findings;
-#[cfg(feature = "plans")]
+#[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
 use crate::observe::fingerprint::Fingerprint;
 use crate::observe::observation::Observation;
 use crate::observe::scope::{self, Place};
 use crate::observe::stats::{By, ObserverReport, ObserverSnapshot, StatementStats};
 use crate::observe::table::Table;
-#[cfg(feature = "plans")]
+#[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
 use crate::observe::watch::{SlowLog, SlowRing, SlowStatement, Wanted, Watch};
-#[cfg(feature = "plans")]
+#[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
 use std::any::Any;
 use std::panic::Location;
 use std::sync::Arc;
@@ -50,17 +50,17 @@ pub(super) struct Inner {
     database: &'static str,
     table: Table,
     findings: Findings,
-    #[cfg(feature = "plans")]
+    #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
     pub(super) watch: Watch,
-    #[cfg(feature = "plans")]
+    #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
     slow: Option<SlowRing>,
 }
 
 impl Inner {
     pub(super) fn over(&self, entry: &Entry, end: End, took: Duration, at: Place) {
-        #[cfg(feature = "plans")]
+        #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
         self.look(entry, end, took, at);
-        #[cfg(not(feature = "plans"))]
+        #[cfg(not(all(feature = "plans", any(feature = "sqlite", feature = "postgres"))))]
         let _ = at;
         match entry.is_evicted() {
             false => entry.over(end, took),
@@ -70,7 +70,7 @@ impl Inner {
     }
 }
 
-#[cfg(feature = "plans")]
+#[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
 impl Inner {
     pub(super) fn entry_of(&self, statement: Fingerprint) -> Option<Arc<Entry>> {
         self.table.get(statement)
@@ -119,16 +119,16 @@ impl Observer {
             database,
             table: Table::new(statements),
             findings: Findings::default(),
-            #[cfg(feature = "plans")]
+            #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
             watch: Watch::default(),
-            #[cfg(feature = "plans")]
+            #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
             slow: None,
         };
         Self { inner: Arc::new(inner) }
     }
 
     /// The same settings, with nothing seen yet, and with a log of slow executions.
-    #[cfg(feature = "plans")]
+    #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
     #[must_use]
     pub fn with_slow_log(&self, log: SlowLog) -> Self {
         let inner = Inner {
@@ -142,7 +142,7 @@ impl Observer {
     }
 
     /// The latest slow executions, the latest first; none without a log.
-    #[cfg(feature = "plans")]
+    #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
     #[must_use]
     pub fn slow_statements(&self) -> Vec<SlowStatement> {
         self.inner.slow.as_ref().map(SlowRing::read).unwrap_or_default()
@@ -153,12 +153,12 @@ impl Observer {
     }
 
     /// The latest durations of a statement, the oldest first.
-    #[cfg(feature = "plans")]
+    #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
     pub(super) fn recent_ns(&self, statement: Fingerprint) -> Vec<u64> {
         self.inner.entry_of(statement).map(|entry| entry.recent_ns()).unwrap_or_default()
     }
 
-    #[cfg(feature = "plans")]
+    #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
     pub(super) fn inner(&self) -> &Arc<Inner> {
         &self.inner
     }
@@ -219,9 +219,9 @@ impl Observer {
     }
 
     fn observe(&self, entry: Arc<Entry>, sql: &str, at: Place) -> Observation {
-        #[cfg(feature = "plans")]
+        #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
         self.inner.want(&entry, sql, || None);
-        #[cfg(not(feature = "plans"))]
+        #[cfg(not(all(feature = "plans", any(feature = "sqlite", feature = "postgres"))))]
         let _ = sql;
         self.begin(entry, at)
     }
@@ -251,7 +251,7 @@ impl Observer {
         if let Some(scope) = scope {
             scope.note_all(entry.fingerprint, &entry.text, at);
         }
-        #[cfg(feature = "plans")]
+        #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
         self.inner.want(&entry, sql, || None);
         self.inner.over(&entry, End::Answered(entry.rows_of(answered, changed)), took, at);
     }
@@ -284,7 +284,7 @@ impl Observer {
     pub fn reset(&self) {
         self.inner.table.clear();
         self.inner.findings.clear();
-        #[cfg(feature = "plans")]
+        #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
         if let Some(slow) = &self.inner.slow {
             slow.clear();
         }

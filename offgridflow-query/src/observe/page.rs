@@ -20,7 +20,6 @@ pub(super) fn of(insight: &Insight) -> String {
         let head = format!("{:.1} times slower (p = {:.1e}): {}", one.slower.times, one.slower.p, one.text);
         (head, one.diff.to_string())
     });
-    #[cfg(any(feature = "sqlite", feature = "postgres"))]
     section(&mut page, "Advice", &insight.advice, |one| (one.text.clone(), one.advice.to_string()));
     section(&mut page, "Slow executions", &insight.slow, |one| {
         let took = u64::try_from(one.took.as_nanos()).unwrap_or(u64::MAX);

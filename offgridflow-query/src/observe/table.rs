@@ -73,7 +73,7 @@ impl Table {
         read(&self.entries).values().cloned().collect()
     }
 
-    #[cfg(feature = "plans")]
+    #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
     pub(super) fn get(&self, statement: Fingerprint) -> Option<Arc<Entry>> {
         read(&self.entries).get(&statement.as_u64()).cloned()
     }

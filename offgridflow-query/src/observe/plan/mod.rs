@@ -118,6 +118,7 @@ impl PlanNode {
     }
 
     /// The condition called so.
+    #[cfg(feature = "postgres")]
     pub(crate) fn condition(&self, name: &str) -> Option<&str> {
         self.conditions.iter().find(|(called, _)| called == name).map(|(_, text)| text.as_str())
     }

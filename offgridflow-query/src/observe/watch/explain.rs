@@ -5,7 +5,9 @@ use crate::error::{Cause, Class};
 use crate::gate::GateDatabase;
 use crate::observe::fingerprint::normalize;
 use crate::observe::plan::Plan;
-use sqlx::{Executor, Row as _};
+use sqlx::Executor;
+#[cfg(feature = "sqlite")]
+use sqlx::Row as _;
 use std::future::Future;
 
 /// For which values a plan is made.
