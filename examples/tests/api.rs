@@ -363,7 +363,7 @@ async fn the_server_says_how_it_does() {
     for path in ["", "/", "/cmdline", "/threadcreate", "/memory", "/windows", "/health"] {
         assert_eq!(server.get(&format!("/debug/pprof{path}")).await.0, StatusCode::OK, "{path}");
     }
-    for wrong in ["profile?seconds=0", "profile?seconds=100000", "profile?hz=100000", "profile?second=1"] {
+    for wrong in ["profile?seconds=-1", "profile?seconds=100000", "profile?hz=100000", "profile?second=1"] {
         assert_eq!(server.get(&format!("/debug/pprof/{wrong}")).await.0, StatusCode::BAD_REQUEST, "{wrong}");
     }
     let metrics = offgridflow::http_client::get(&server.base, "/metrics", &[]).await.unwrap();

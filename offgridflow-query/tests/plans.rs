@@ -85,7 +85,7 @@ async fn an_index_that_is_dropped_on_postgresql_is_told_within_thirty_executions
     );
     let regression = an_index_that_is_dropped_is_told!(gate, Observer::new("postgresql"));
     assert!(
-        regression.after.to_string().contains("Seq Scan on readings; Filter: (site = "),
+        regression.after.to_string().contains("Seq Scan on readings; Filter: (readings.site = "),
         "{}",
         regression.after
     );
@@ -135,9 +135,11 @@ async fn what_has_no_plan_is_refused_and_the_connection_is_whole() {
     run!(gate, ROWS, "INSERT INTO readings VALUES (1, 1, 1)");
     let mut conn = gate.acquire(Acquire::default()).await.unwrap();
     let long = format!("SELECT '{}' FROM readings -- {}", "x".repeat(1 << 20), "y".repeat(100));
-    let cases: [(&str, Result<(), Class>); 14] = [
+    let cases: [(&str, Result<(), Class>); 16] = [
         ("DROP TABLE readings", Err(Class::Schema)),
         ("SELECT 1; DELETE FROM readings", Err(Class::Schema)),
+        ("SELECT 1 --\r; COMMIT; DROP TABLE readings", Err(Class::Schema)),
+        ("SELECT 1 FROM readings --\r\n", Ok(())),
         ("(ANALYZE) DELETE FROM readings", Err(Class::Schema)),
         ("ANALYZE DELETE FROM readings", Err(Class::Schema)),
         ("", Err(Class::Schema)),
@@ -147,7 +149,7 @@ async fn what_has_no_plan_is_refused_and_the_connection_is_whole() {
         ("SELECT kwh FROM readings WHERE site = $1 AND kwh > $2;", Ok(())),
         ("DELETE FROM readings", Ok(())),
         ("INSERT INTO readings VALUES ($1, $2, $3) -- the last words", Ok(())),
-        ("SELECT $$;$$ FROM readings", Ok(())),
+        ("SELECT $$;$$ FROM readings", Err(Class::Schema)),
         ("WITH gone AS (DELETE FROM readings RETURNING id) SELECT count(*) FROM gone", Ok(())),
         (&long, Ok(())),
     ];
@@ -177,7 +179,13 @@ async fn sqlite_refuses_the_same_and_runs_nothing() {
     let (gate, _dir) = sqlite();
     run!(gate, ROWS, "INSERT INTO readings VALUES (1, 1, 1)");
     let mut conn = gate.acquire(Acquire::default()).await.unwrap();
-    for sql in ["DROP TABLE readings", "SELECT 1; DELETE FROM readings", "SELECT a FROM nowhere", "VACUUM"] {
+    for sql in [
+        "DROP TABLE readings",
+        "SELECT 1; DELETE FROM readings",
+        "SELECT a FROM nowhere",
+        "VACUUM",
+        "SELECT [a'b] FROM readings; DELETE FROM readings --'",
+    ] {
         let refused = Sqlite::explain(&mut conn, sql, None, ExplainFor::ItsValues).await;
         assert_eq!(refused.unwrap_err().class(), Class::Schema, "{sql}");
     }
@@ -280,4 +288,26 @@ async fn the_page_says_everything_and_believes_nobody() {
     let json = serde_json::to_value(&insight).unwrap();
     assert_eq!(json["findings"][0]["worst"]["times"], 20);
     assert_eq!(json["detailed"][0]["recent_ns"].as_array().unwrap().len(), 20);
+}
+
+#[tokio::test]
+async fn a_second_watcher_takes_the_place_of_the_first_and_no_output_shows_values() {
+    let (gate, _dir) = sqlite();
+    run!(gate, ROWS);
+    let observer = Observer::new("sqlite");
+    let mut watcher = observer.watch_plans(gate.clone(), PlanBudget::default());
+    let first = std::mem::replace(&mut watcher, observer.watch_plans(gate.clone(), PlanBudget::default()));
+    drop(first);
+    for _ in 0..20 {
+        let mut conn = gate.acquire(Acquire::default()).await.unwrap();
+        let asked = sqlx::query("SELECT kwh FROM readings WHERE site = 4711 /* hunter1 */ AND id > 0");
+        asked.fetch_all(observer.on(&mut *conn)).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    while observer.plan_stats().captured == 0 {
+        tokio::task::yield_now().await;
+    }
+    let insight = observer.insight();
+    let shown = format!("{observer:?} {insight:?} {insight} {}", insight.html());
+    assert!(!shown.contains("4711") && !shown.contains("hunter1"), "{shown}");
 }

@@ -10,7 +10,7 @@ use futures_core::Stream;
 use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
 use sqlx::error::BoxDynError;
-use sqlx::{Database, Either, Execute, Executor, SqlStr, Statement};
+use sqlx::{Database, Describe, Either, Execute, Executor, SqlStr, Statement};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::panic::Location;
@@ -191,6 +191,14 @@ where
         'c: 'e,
     {
         self.conn.prepare_with(sql, parameters)
+    }
+
+    /// For sqlx's macros, while they compile.
+    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<DB>, sqlx::Error>>
+    where
+        'c: 'e,
+    {
+        self.conn.describe(sql)
     }
 }
 

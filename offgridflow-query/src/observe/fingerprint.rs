@@ -4,7 +4,8 @@
 //! string, so the fingerprint of a text costs no allocation and always equals the hash of its normal form.
 //!
 //! Values are strings (also `E''`, `$tag$…$tag$`), numbers, placeholders (`?`, `?1`, `$1`, `:name`, `@name`) and TRUE,
-//! FALSE, NULL except behind IS and NOT. Comments nest, as in PostgreSQL. Quoted names keep their case.
+//! FALSE, NULL except behind IS and NOT. Comments nest, as in PostgreSQL. Quoted names keep their case; what stands in double quotes is a
+//! name, though SQLite takes one that it does not know for a text: write texts in single quotes.
 
 use std::fmt;
 
@@ -152,6 +153,7 @@ impl<'a> Lexer<'a> {
         let token = match first {
             b'\'' => self.string(false),
             b'"' | b'`' => self.quoted(first),
+            b'[' if self.is_bracketed_name() => self.quoted(b']'),
             b'$' => self.dollar(),
             b'?' | b':' | b'@' if self.is_placeholder(first) => self.placeholder(),
             b'0'..=b'9' => self.number(),
@@ -177,7 +179,7 @@ impl<'a> Lexer<'a> {
     fn skip_blank(&mut self) {
         loop {
             match (self.peek(0), self.peek(1)) {
-                (b'-', b'-') => self.skip_until(|byte| byte == b'\n'),
+                (b'-', b'-') => self.skip_until(|byte| matches!(byte, b'\n' | b'\r')), // as PostgreSQL
                 (b'/', b'*') => self.skip_comment(),
                 (byte, _) if byte.is_ascii_whitespace() || byte == 0x0b => self.at += 1,
                 (0, _) if self.at < self.sql.len() => self.at += 1, // a NUL
@@ -192,8 +194,9 @@ impl<'a> Lexer<'a> {
         }
     }
 
+    /// Comments nest in PostgreSQL; one that would never end so ends as in SQLite, at its first end.
     fn skip_comment(&mut self) {
-        let mut depth = 0usize;
+        let (start, mut depth) = (self.at, 0usize);
         while self.at < self.sql.len() {
             let step = match (self.peek(0), self.peek(1)) {
                 (b'/', b'*') => {
@@ -211,6 +214,8 @@ impl<'a> Lexer<'a> {
                 return;
             }
         }
+        let end = self.sql[start..].windows(2).position(|pair| pair == b"*/");
+        self.at = end.map_or(self.sql.len(), |end| start + end + 2);
     }
 
     /// A string from its opening quote; a doubled quote stays inside.
@@ -245,6 +250,13 @@ impl<'a> Lexer<'a> {
             }
         }
         Token::Quoted(&self.sql[start..self.at])
+    }
+
+    /// `[a name]` of SQLite, not `row[1]` or `ARRAY[a, b]` of PostgreSQL.
+    fn is_bracketed_name(&self) -> bool {
+        let before = self.at.checked_sub(1).map_or(b' ', |at| self.sql[at]);
+        let subscript = is_word(before) || matches!(before, b']' | b')' | b'"');
+        !subscript && is_word(self.peek(1)) && !self.peek(1).is_ascii_digit()
     }
 
     /// `$1`, or `$tag$ … $tag$`, or a lone dollar.

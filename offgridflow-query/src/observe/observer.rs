@@ -18,6 +18,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const DEFAULT_STATEMENTS: usize = 2_048;
+/// Longer texts are not asked for their plans.
+#[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
+const ASKED_BYTES: usize = 2 << 20;
 
 /// Counts and times statements by [`Fingerprint`].
 ///
@@ -99,7 +102,7 @@ impl Inner {
         sql: &str,
         values: impl FnOnce() -> Option<Box<dyn Any + Send>>,
     ) {
-        if self.watch.is_active() && entry.takes_want() {
+        if self.watch.is_active() && sql.len() <= ASKED_BYTES && entry.takes_want() {
             self.watch.want(Wanted { entry: Arc::clone(entry), sql: sql.into(), values: values() });
         }
     }

@@ -3,7 +3,8 @@
 use crate::observe::fingerprint::normalize;
 
 /// The tables that a statement writes to, each once, as they are written in it: with their schema where it is given, quoted where they are,
-/// else in lower case. Empty for a statement that only reads. For caches that are invalidated by table.
+/// else in lower case. Empty for a statement that only reads. For caches that are invalidated by table. TRUNCATE, COPY … FROM, SELECT … INTO and
+/// changes of the schema (ALTER, DROP, REFRESH) count as writes.
 ///
 /// It is what the text says: triggers, foreign keys that cascade and functions may write elsewhere.
 ///
@@ -19,11 +20,18 @@ pub fn write_set(sql: &str) -> Vec<String> {
     let words = words(&text);
     let mut tables: Vec<String> = Vec::new();
     for at in 0..words.len() {
-        if let Some(first) = target(&words, at) {
-            let table = qualified(&words[first..]);
+        let Some(mut first) = target(&words, at) else { continue };
+        // TRUNCATE and DROP name several.
+        loop {
+            let (table, len) = qualified(&words[first..]);
             if !table.is_empty() && !tables.contains(&table) {
                 tables.push(table);
             }
+            let lists = matches!(words[at], "truncate" | "drop");
+            if !lists || len == 0 || words.get(first + len) != Some(&",") {
+                break;
+            }
+            first += len + 1;
         }
     }
     tables
@@ -37,40 +45,65 @@ fn target(words: &[&str], at: usize) -> Option<usize> {
         ("insert", "or") => 4, // INSERT OR IGNORE INTO
         ("truncate", "table") => 2,
         ("truncate", _) => 1,
-        // Not ON CONFLICT DO UPDATE, FOR UPDATE, FOR NO KEY UPDATE, WHEN MATCHED THEN UPDATE.
-        ("update", _)
-            if at == 0
-                || !matches!(words[at - 1], "do" | "for" | "key" | "then" | "before" | "after" | "or") =>
+        // At the head of a statement; not ON CONFLICT DO UPDATE, FOR UPDATE, WHEN MATCHED THEN UPDATE, or a column called so.
+        ("update", _) if at == 0 || matches!(words[at - 1], "(" | ")" | ";") => match word(1) {
+            "or" => 3, // UPDATE OR IGNORE t
+            _ => 1,
+        },
+        ("copy", _)
+            if at == 0 && words.iter().find(|word| matches!(**word, "from" | "to")) == Some(&"from") =>
         {
-            match word(1) {
-                "or" => 3, // UPDATE OR IGNORE t
+            1
+        }
+        ("into", next)
+            if at > 0
+                && !matches!(
+                    words[at - 1],
+                    "insert" | "replace" | "merge" | "ignore" | "rollback" | "abort" | "fail"
+                ) =>
+        {
+            match next {
+                "temp" | "temporary" | "unlogged" | "table" => 2,
                 _ => 1,
             }
         }
+        ("drop" | "alter", "table") if at == 0 => 2,
+        ("refresh", "materialized") if at == 0 => 3 + usize::from(word(3) == "concurrently"),
         _ => return None,
     };
     let behind = behind + usize::from(word(behind) == "only");
+    let behind = behind + if word(behind) == "if" { 2 + usize::from(word(behind + 1) == "not") } else { 0 };
     (!word(behind).is_empty()).then_some(at + behind)
 }
 
-/// `a.b`, of the words `a`, `.` and `b`.
-fn qualified(words: &[&str]) -> String {
+/// `a.b`, of the words `a`, `.` and `b`, and how many words that are.
+fn qualified(words: &[&str]) -> (String, usize) {
     let is_name = |word: &str| {
-        word.starts_with(['"', '`'])
+        word.starts_with(['"', '`', '['])
             || word.starts_with(|first: char| first.is_alphanumeric() || first == '_')
     };
-    let mut name = String::new();
-    for pair in words.chunks(2) {
-        if !is_name(pair[0]) {
-            return String::new();
+    let (mut name, mut at) = (String::new(), 0);
+    while let Some(word) = words.get(at).filter(|word| is_name(word)) {
+        name.push_str(word);
+        at += 1;
+        // U&"a name"
+        if *word == "u"
+            && words.get(at) == Some(&"&")
+            && words.get(at + 1).is_some_and(|next| next.starts_with('"'))
+        {
+            name.push('&');
+            name.push_str(words[at + 1]);
+            at += 2;
         }
-        name.push_str(pair[0]);
-        match pair.get(1) {
-            Some(&".") => name.push('.'),
-            _ => return name,
+        match words.get(at) {
+            Some(&".") => {
+                name.push('.');
+                at += 1;
+            }
+            _ => return (name, at),
         }
     }
-    name
+    (String::new(), 0)
 }
 
 /// Words, quoted names and signs of a normal form.
@@ -79,6 +112,7 @@ fn words(text: &str) -> Vec<&str> {
     while let Some(first) = rest.chars().next() {
         let end = match first {
             '"' | '`' => quoted(rest, first),
+            '[' => quoted(rest, ']'),
             _ if first.is_alphanumeric() || first == '_' => rest
                 .find(|other: char| !(other.is_alphanumeric() || matches!(other, '_' | '$')))
                 .unwrap_or(rest.len()),
@@ -110,7 +144,17 @@ mod tests {
 
     #[test]
     fn written_tables_are_named_and_read_ones_are_not() {
-        let cases: [(&str, &[&str]); 14] = [
+        let cases: [(&str, &[&str]); 24] = [
+            ("TRUNCATE a, s.b", &["a", "s.b"]),
+            ("COPY a (id) FROM STDIN", &["a"]),
+            ("COPY a TO STDOUT", &[]),
+            ("SELECT * INTO TEMP a FROM b", &["a"]),
+            ("DROP TABLE IF EXISTS a, b", &["a", "b"]),
+            ("ALTER TABLE a ADD COLUMN n INT", &["a"]),
+            ("REFRESH MATERIALIZED VIEW CONCURRENTLY a", &["a"]),
+            ("INSERT INTO [a b] VALUES (1)", &["[a b]"]),
+            ("UPDATE U&\"d\" SET n = 1", &["u&\"d\""]),
+            ("SELECT update FROM t", &[]),
             ("SELECT * FROM a JOIN b ON a.id = b.id", &[]),
             ("SELECT id FROM jobs FOR UPDATE SKIP LOCKED", &[]),
             ("SELECT id FROM jobs FOR NO KEY UPDATE", &[]),

@@ -15,8 +15,11 @@ impl GateDatabase for Postgres {
             return driver_cause(error);
         };
         let class = class_of(error.code());
-        let message =
-            if class == Class::Data { redacted(error.message()) } else { error.message().to_owned() };
+        let message = if class == Class::Data || error.code() == SYNTAX {
+            redacted(error.message())
+        } else {
+            error.message().to_owned()
+        };
         let cause = Cause::new(class, message).with_code(error.code());
         match error.constraint() {
             Some(name) => cause.with_constraint(name),
@@ -47,6 +50,9 @@ pub(super) fn failed(error: &sqlx::Error) -> WriteError {
 pub(super) fn unbuildable(error: ConfigError) -> WriteError {
     WriteError::failed(Cause::new(Class::Schema, error.to_string()))
 }
+
+/// syntax_error, which quotes the text where it went wrong.
+const SYNTAX: &str = "42601";
 
 /// read_only_sql_transaction: the role or the database is set so, or the server is a standby.
 const READ_ONLY: &str = "25006";
@@ -91,11 +97,15 @@ fn class_of(code: &str) -> Class {
     }
 }
 
-/// Messages of class 22 quote the value at fault: what stands between double quotes goes.
+/// Messages of class 22 quote the value at fault, whose own quotes are not doubled: what stands between the first and the last goes.
 fn redacted(message: &str) -> String {
-    let parts: Vec<&str> = message.split('"').collect();
-    let hide = |(i, part): (usize, &&str)| if i % 2 == 1 { "…".to_owned() } else { (*part).to_owned() };
-    parts.iter().enumerate().map(hide).collect::<Vec<_>>().join("\"")
+    match (message.find('"'), message.rfind('"')) {
+        (Some(first), Some(last)) if first < last => {
+            format!("{}\"…\"{}", &message[..first], &message[last + 1..])
+        }
+        (Some(first), _) => format!("{}\"…", &message[..first]),
+        _ => message.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -107,6 +117,7 @@ mod tests {
         let text = r#"invalid input syntax for type numeric: "4111-1111""#;
         assert_eq!(redacted(text), r#"invalid input syntax for type numeric: "…""#);
         assert_eq!(redacted("division by zero"), "division by zero");
-        assert_eq!(redacted(r#"value "1 "" 2" is out of range"#), r#"value "…""…" is out of range"#);
+        assert_eq!(redacted(r#"value "1 " 2" is out of range"#), r#"value "…" is out of range"#);
+        assert_eq!(redacted(r#"invalid input: "{"card":"4111"}""#), r#"invalid input: "…""#);
     }
 }

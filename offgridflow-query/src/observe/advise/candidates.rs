@@ -7,6 +7,7 @@ use crate::observe::plan::PlanNode;
 /// An index that might help.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Candidate {
+    pub(super) schema: Option<String>,
     pub(super) table: String,
     pub(super) columns: Vec<String>,
 }
@@ -34,7 +35,7 @@ fn below(node: &PlanNode, sorted: &[String], found: &mut Vec<Candidate>) {
     };
     if let (true, Some(table)) = (node.operation.contains("Seq Scan"), &node.relation) {
         let compared = node.condition("Filter").map(comparisons).unwrap_or_default();
-        add(table, compared, sorted, found);
+        add(node.schema.as_deref(), table, compared, sorted, found);
     }
     for child in &node.children {
         below(child, &keys, found);
@@ -45,7 +46,13 @@ fn below(node: &PlanNode, sorted: &[String], found: &mut Vec<Candidate>) {
         {
             let columns =
                 condition.split([' ', '(', ')']).filter(|word| word.contains('.')).filter_map(column);
-            found.extend(columns.map(|column| Candidate { table: table.clone(), columns: vec![column] }));
+            for column in columns {
+                let candidate =
+                    Candidate { schema: child.schema.clone(), table: table.clone(), columns: vec![column] };
+                if !found.contains(&candidate) {
+                    found.push(candidate);
+                }
+            }
         }
     }
 }
@@ -69,7 +76,7 @@ pub(super) fn of_text(plan: &Plan, text: &str) -> Vec<Candidate> {
     let mut found = Vec::new();
     for name in tables {
         let table = table_called(name, text);
-        add(&table, comparisons(conditions), &sorted, &mut found);
+        add(None, &table, comparisons(conditions), &sorted, &mut found);
     }
     found
 }
@@ -96,8 +103,18 @@ fn table_called(name: &str, text: &str) -> String {
 }
 
 /// Equal ones first, then what the order wants, or one range.
-fn add(table: &str, (equal, range): Compared, sorted: &[String], found: &mut Vec<Candidate>) {
-    let candidate = |columns: Vec<String>| Candidate { table: table.to_owned(), columns };
+fn add(
+    schema: Option<&str>,
+    table: &str,
+    (equal, range): Compared,
+    sorted: &[String],
+    found: &mut Vec<Candidate>,
+) {
+    let candidate = |columns: Vec<String>| Candidate {
+        schema: schema.map(str::to_owned),
+        table: table.to_owned(),
+        columns,
+    };
     let with = |more: &[String]| {
         let mut columns = equal.clone();
         columns.extend(more.iter().filter(|column| !equal.contains(column)).cloned());
@@ -120,7 +137,8 @@ fn comparisons(condition: &str) -> Compared {
     }
     let words: Vec<&str> = condition.split(' ').collect();
     for pair in words.windows(3) {
-        let (Some(name), true) = (column(pair[0]), pair[2].contains('?')) else { continue };
+        let by_value = pair[2].contains('?') || pair[1] == "=" && pair[2].starts_with("any");
+        let (Some(name), true) = (column(pair[0]), by_value) else { continue };
         let list = match pair[1] {
             "=" | "in" => &mut equal,
             "<" | ">" | "<=" | ">=" | "between" => &mut range,

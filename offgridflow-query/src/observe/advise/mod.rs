@@ -142,7 +142,7 @@ pub trait TryIndex: Explain {
 /// #     WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
 /// #     INSERT INTO readings SELECT i, i % 1000, i FROM n").execute(&mut *conn).await?; drop(conn);
 /// let mut values = sqlx::sqlite::SqliteArguments::default();
-/// sqlx::Arguments::add(&mut values, 42)?;
+/// sqlx::Arguments::add(&mut values, 42).map_err(|error| error.to_string())?;
 /// let advice = Advisor::new(gate).advise("SELECT sum(kwh) FROM readings WHERE site = ?", Some(values)).await?;
 /// assert!(matches!(advice[0].verdict, IndexVerdict::Helps { .. }), "{advice:?}");
 /// assert_eq!(advice[0].statement, r#"CREATE INDEX ON "readings" ("site")"#.replace("INDEX ON", r#"INDEX "readings_site_idx" ON"#));
@@ -248,9 +248,19 @@ impl fmt::Display for IndexAdvice {
 /// How much cheaper a statement must be for an index to help.
 const AT_LEAST: f64 = 2.0;
 
-/// Table and columns, quoted: `"t" ("a", "b")`.
-fn target(table: &str, columns: &[String]) -> Result<String, Cause> {
+/// Table and columns, quoted: `"s"."t" ("a", "b")`.
+fn target(schema: Option<&str>, table: &str, columns: &[String]) -> Result<String, Cause> {
+    let refused = |error: crate::ConfigError| Cause::new(crate::Class::Schema, error.to_string());
+    let table = quoted_name(schema, table)?;
+    Ok(format!("{table} ({})", quoted_list(columns.iter().map(String::as_str)).map_err(refused)?))
+}
+
+/// `"s"."t"`, or `"t"`.
+fn quoted_name(schema: Option<&str>, table: &str) -> Result<String, Cause> {
     let refused = |error: crate::ConfigError| Cause::new(crate::Class::Schema, error.to_string());
     let table = Ident::new(table).map_err(refused)?;
-    Ok(format!("{table} ({})", quoted_list(columns.iter().map(String::as_str)).map_err(refused)?))
+    match schema {
+        Some(schema) => Ok(format!("{}.{table}", Ident::new(schema).map_err(refused)?)),
+        None => Ok(table.to_string()),
+    }
 }

@@ -2,7 +2,8 @@
 
 use super::candidates::{self, Candidate};
 use super::{
-    AT_LEAST, AdviceLimits, IdleIndex, IdleReason, IndexAdvice, IndexVerdict, TryIndex, WriteCost, target,
+    AT_LEAST, AdviceLimits, IdleIndex, IdleReason, IndexAdvice, IndexVerdict, TryIndex, WriteCost,
+    quoted_name, target,
 };
 use crate::backend::built;
 use crate::error::{Cause, Class};
@@ -18,19 +19,25 @@ const TRIAL: &str = "offgridflow_trial";
 const TABLE: &str = "SELECT pg_table_size(c.oid) AS bytes, \
      coalesce(s.n_tup_ins + s.n_tup_upd + s.n_tup_del, 0) AS written, \
      (SELECT count(*) FROM pg_index WHERE indrelid = c.oid) AS indices, \
-     EXISTS (SELECT 1 FROM pg_extension WHERE extname = 'hypopg') AS hypopg \
-     FROM pg_class c LEFT JOIN pg_stat_user_tables s ON s.relid = c.oid WHERE c.oid = to_regclass($1) AND c.relkind = 'r'";
+     EXISTS (SELECT 1 FROM pg_extension WHERE extname = 'hypopg') AS hypopg, c.relispartition AS part \
+     FROM pg_class c LEFT JOIN pg_stat_user_tables s ON s.relid = c.oid WHERE c.oid = to_regclass($1) AND c.relkind IN ('r', 'm')";
 
 /// Whether a valid index without a predicate begins with these columns already.
-const COVERED: &str = "SELECT EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = to_regclass($1) AND i.indisvalid AND i.indpred IS NULL \
+const COVERED: &str = "SELECT EXISTS (SELECT 1 FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam AND m.amname = 'btree' \
+     WHERE i.indrelid = to_regclass($1) AND i.indisvalid AND i.indpred IS NULL AND i.indnkeyatts >= cardinality($2::text[]) \
      AND (SELECT array_agg(a.attname::text ORDER BY k.at) FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k(number, at) \
      JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number WHERE k.at <= cardinality($2::text[])) = $2::text[])";
 
+/// One index covers another if it begins with the same columns, classes, collations and directions; of two alike the older one stays.
 const IDLE: &str = "SELECT s.relname::text AS on_table, s.indexrelname::text AS name, pg_relation_size(s.indexrelid) AS bytes, \
      (SELECT o.indexrelid::regclass::text FROM pg_index o WHERE o.indrelid = i.indrelid AND o.indexrelid <> i.indexrelid AND o.indisvalid \
-     AND o.indpred IS NULL AND i.indpred IS NULL AND i.indexprs IS NULL AND o.indexprs IS NULL AND o.indnatts > i.indnatts \
-     AND (o.indkey::int2[])[0:i.indnatts - 1] = (i.indkey::int2[])[0:i.indnatts - 1] \
-     AND (o.indclass::oid[])[0:i.indnkeyatts - 1] = (i.indclass::oid[])[0:i.indnkeyatts - 1] LIMIT 1) AS covered, s.idx_scan = 0 AS idle \
+     AND o.indpred IS NULL AND i.indpred IS NULL AND i.indexprs IS NULL AND o.indexprs IS NULL \
+     AND (o.indnkeyatts > i.indnkeyatts OR o.indnkeyatts = i.indnkeyatts AND o.indexrelid < i.indexrelid) AND i.indnatts = i.indnkeyatts \
+     AND (SELECT relam FROM pg_class WHERE oid = o.indexrelid) = (SELECT relam FROM pg_class WHERE oid = i.indexrelid) \
+     AND (o.indkey::int2[])[0:i.indnkeyatts - 1] = (i.indkey::int2[])[0:i.indnkeyatts - 1] \
+     AND (o.indclass::oid[])[0:i.indnkeyatts - 1] = (i.indclass::oid[])[0:i.indnkeyatts - 1] \
+     AND (o.indcollation::oid[])[0:i.indnkeyatts - 1] = (i.indcollation::oid[])[0:i.indnkeyatts - 1] \
+     AND (o.indoption::int2[])[0:i.indnkeyatts - 1] = (i.indoption::int2[])[0:i.indnkeyatts - 1] LIMIT 1) AS covered, s.idx_scan = 0 AS idle \
      FROM pg_stat_user_indexes s JOIN pg_index i USING (indexrelid) WHERE NOT i.indisunique AND NOT i.indisexclusion ORDER BY 1, 2";
 
 fn cause(error: sqlx::Error) -> Cause {
@@ -74,10 +81,8 @@ async fn consider(
     values: Option<PgArguments>,
     limits: &AdviceLimits,
 ) -> Result<Option<IndexAdvice>, Cause> {
-    let on = target(&candidate.table, &candidate.columns)?;
-    let name = crate::Ident::new(&candidate.table)
-        .map_err(|error| Cause::new(Class::Schema, error.to_string()))?
-        .to_string();
+    let (schema, table) = (candidate.schema.as_deref(), candidate.table.as_str());
+    let (on, name) = (target(schema, table, &candidate.columns)?, quoted_name(schema, table)?);
     let facts = sqlx::query(TABLE)
         .bind(name.clone())
         .persistent(false)
@@ -95,7 +100,11 @@ async fn consider(
     };
     let (bytes, writes) =
         (number("bytes")?, WriteCost { rows_written: number("written")?, indices: number("indices")? });
-    let verdict = if bytes <= limits.table_bytes {
+    let verdict = if facts.try_get("part").map_err(cause)? {
+        IndexVerdict::Inconclusive(
+            "it is part of a partitioned table; try the index on the table that it is part of".into(),
+        )
+    } else if bytes <= limits.table_bytes {
         build(conn, &on, before, sql, values, limits).await?
     } else if facts.try_get("hypopg").map_err(cause)? {
         suppose(conn, &on, before, sql, values).await?

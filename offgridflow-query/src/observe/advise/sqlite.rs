@@ -17,14 +17,17 @@ use std::time::{Duration, Instant};
 const TRIAL: &str = "offgridflow_trial";
 /// Executions with and without the index; the fastest counts, which noise can only make slower.
 const RUNS: usize = 5;
-/// What one of those may take before the statement counts as too slow to be run for a trial.
+/// Steps of SQLite's machine between two looks at the clock.
+const STEPS: i32 = 10_000;
+/// What those may take together before the statement counts as too slow to be run for a trial.
 const LONGEST: Duration = Duration::from_secs(1);
 
-const INDEXED: &str = "SELECT l.name, group_concat(i.name, char(31)) FROM pragma_index_list(?1) AS l, pragma_index_info(l.name) AS i \
-     WHERE NOT l.partial GROUP BY l.name";
+const INDEXED: &str = "SELECT l.name, (SELECT CASE WHEN count(i.name) = count(*) THEN group_concat(i.name, char(31)) END \
+     FROM pragma_index_info(l.name) AS i) FROM pragma_index_list(?1) AS l WHERE NOT l.partial";
 
-const INDICES: &str = "SELECT m.name, l.name, l.\"unique\", l.origin, (SELECT group_concat(coalesce(i.name, ''), char(31)) \
-     FROM pragma_index_info(l.name) AS i), l.partial FROM sqlite_schema AS m, pragma_index_list(m.name) AS l WHERE m.type = 'table' ORDER BY 1, 2";
+const INDICES: &str = "SELECT m.name, l.name, l.\"unique\", l.origin, (SELECT CASE WHEN count(i.name) = count(*) \
+     THEN group_concat(i.name || char(30) || i.coll || char(30) || i.\"desc\", char(31)) END FROM pragma_index_xinfo(l.name) AS i WHERE i.key), l.partial \
+     FROM sqlite_schema AS m, pragma_index_list(m.name) AS l WHERE m.type = 'table' ORDER BY 1, 2";
 
 fn cause(error: sqlx::Error) -> Cause {
     Sqlite::cause(&error)
@@ -48,7 +51,7 @@ impl TryIndex for Sqlite {
                 Some(why) => IndexVerdict::Inconclusive(why),
                 None => measured(conn, &candidate, sql, values.clone().unwrap_or_default()).await?,
             };
-            let on = target(&candidate.table, &candidate.columns)?;
+            let on = target(None, &candidate.table, &candidate.columns)?;
             let name = format!("{}_{}_idx", candidate.table, candidate.columns.join("_"));
             let name =
                 crate::Ident::new(&name).map_err(|error| Cause::new(Class::Schema, error.to_string()))?;
@@ -151,6 +154,7 @@ async fn measured(
     sql: &str,
     values: SqliteArguments,
 ) -> Result<IndexVerdict, Cause> {
+    crate::observe::watch::alone(sql)?; // several statements at once are not run for a trial
     let Some(before) = fastest(conn, sql, &values).await? else {
         return Ok(IndexVerdict::Inconclusive(format!("the statement takes longer than {LONGEST:?}")));
     };
@@ -169,7 +173,7 @@ async fn trial(
     values: &SqliteArguments,
     before: Duration,
 ) -> Result<IndexVerdict, Cause> {
-    let on = target(&candidate.table, &candidate.columns)?;
+    let on = target(None, &candidate.table, &candidate.columns)?;
     let began = Instant::now();
     conn.execute(sqlx::raw_sql(built(format!("CREATE INDEX {TRIAL} ON {on}")))).await.map_err(cause)?;
     let build = Some(began.elapsed());
@@ -184,21 +188,29 @@ async fn trial(
     Ok(IndexVerdict::Helps { before, after, build, bytes: None })
 }
 
-/// `None` if one execution takes too long.
+/// `None` if one execution takes too long: it is interrupted.
 async fn fastest(
     conn: &mut SqliteConnection,
     sql: &str,
     values: &SqliteArguments,
 ) -> Result<Option<Duration>, Cause> {
+    let began = Instant::now();
+    conn.lock_handle().await.map_err(cause)?.set_progress_handler(STEPS, move || began.elapsed() < LONGEST);
+    let timed = timed(conn, sql, values).await;
+    conn.lock_handle().await.map_err(cause)?.remove_progress_handler();
+    match timed {
+        Err(_) if began.elapsed() >= LONGEST => Ok(None),
+        timed => timed.map(Some),
+    }
+}
+
+async fn timed(conn: &mut SqliteConnection, sql: &str, values: &SqliteArguments) -> Result<Duration, Cause> {
     let mut best = Duration::MAX;
     for _ in 0..RUNS {
         let began = Instant::now();
         let asked = sqlx::query_with(built(sql.to_owned()), values.clone()).persistent(false);
         conn.fetch_all(asked).await.map_err(cause)?;
         best = best.min(began.elapsed());
-        if began.elapsed() > LONGEST {
-            return Ok(None);
-        }
     }
-    Ok(Some(best))
+    Ok(best)
 }

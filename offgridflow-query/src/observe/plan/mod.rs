@@ -31,6 +31,8 @@ pub struct Plan {
 pub struct PlanNode {
     /// What is done, in the database's words: `Seq Scan`, `Hash Join (Left)`; `SCAN`, `SEARCH`.
     pub operation: String,
+    /// The schema of the table (PostgreSQL).
+    pub schema: Option<String>,
     /// The table, or what SQLite calls it in this statement (its alias).
     pub relation: Option<String>,
     /// The index.

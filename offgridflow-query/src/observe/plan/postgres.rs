@@ -24,6 +24,8 @@ struct Node {
     parent: Option<String>,
     #[serde(rename = "Subplan Name")]
     subplan: Option<String>,
+    #[serde(rename = "Schema")]
+    schema: Option<String>,
     #[serde(rename = "Relation Name")]
     relation: Option<String>,
     #[serde(rename = "CTE Name")]
@@ -80,6 +82,7 @@ impl Node {
         let subplan = self.parent.filter(|parent| matches!(parent.as_str(), "SubPlan" | "InitPlan"));
         PlanNode {
             operation: operation(&self.kind, &words, subplan.and(self.subplan)),
+            schema: self.schema,
             relation: self.relation.or(self.cte).or(self.function),
             index: self.index,
             conditions: known.collect(),

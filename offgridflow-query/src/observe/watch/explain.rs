@@ -39,19 +39,20 @@ pub trait Explain: GateDatabase {
 const WITH_PLANS: [&str; 7] = ["select", "insert", "update", "delete", "with", "values", "merge"];
 
 /// The statement alone, without its final semicolon, if it has a plan.
-fn single(sql: &str) -> Result<&str, Cause> {
+pub(crate) fn single(sql: &str) -> Result<&str, Cause> {
     let refuse = |why: &str| Err(Cause::new(Class::Schema, why.to_owned()));
     let normal = normalize(sql);
     let first = normal.trim_start_matches('(').split([' ', '(']).next().unwrap_or_default();
     if !WITH_PLANS.contains(&first) {
         return refuse("only SELECT, INSERT, UPDATE, DELETE, MERGE and VALUES have a plan");
     }
-    // A semicolon within quotes is refused as well: better no plan than a second statement.
-    if normal.trim_end_matches(';').contains(';') {
-        return refuse("several statements at once have no plan");
+    // Where texts and comments end differs from one database to the next, so no semicolon is trusted, not even a quoted one: better no
+    // plan than a second statement.
+    let alone = sql.trim_end_matches(|last: char| last.is_whitespace() || last == ';');
+    if alone.contains(';') {
+        return refuse("a text with a semicolon in it may be several statements, which have no plan");
     }
-    // Behind a comment that ends the text, whatever follows would be part of it: the semicolon stays then.
-    Ok(sql.trim_end().trim_end_matches(';'))
+    Ok(alone)
 }
 
 #[cfg(feature = "postgres")]
@@ -97,8 +98,9 @@ mod postgres {
     ) -> Result<String, sqlx::Error> {
         match values {
             Some(values) => {
-                let asked = sqlx::query_with(built(format!("EXPLAIN (FORMAT JSON) {sql}\n")), values)
-                    .persistent(false);
+                let asked =
+                    sqlx::query_with(built(format!("EXPLAIN (FORMAT JSON, VERBOSE) {sql}\n")), values)
+                        .persistent(false);
                 text(&conn.fetch_one(asked).await?)
             }
             None => generic(conn, sql).await,
@@ -111,14 +113,17 @@ mod postgres {
         crate::observe::plan::postgres::parse(&json).map_err(unread)
     }
 
+    /// By the extended protocol, which takes one statement and no second.
+    fn asked(sql: &str) -> sqlx::query::Query<'_, Postgres, PgArguments> {
+        sqlx::query(built(format!("EXPLAIN (FORMAT JSON, VERBOSE) {sql}\n"))).persistent(false)
+    }
+
     /// A plan for any values, of what was prepared for it: as old as PostgreSQL 12. What is prepared is no part of a transaction, and in one
     /// that failed it cannot be let go: a leftover of an earlier question goes first.
     async fn generic(conn: &mut PgConnection, sql: &str) -> Result<String, sqlx::Error> {
         let places = super::places(sql);
         if places == 0 {
-            return text(
-                &conn.fetch_one(sqlx::raw_sql(built(format!("EXPLAIN (FORMAT JSON) {sql}\n")))).await?,
-            );
+            return text(&conn.fetch_one(asked(sql)).await?);
         }
         let left: i64 = sqlx::query_scalar("SELECT count(*) FROM pg_prepared_statements WHERE name = $1")
             .bind(STATEMENT)
@@ -129,9 +134,9 @@ mod postgres {
             conn.execute(sqlx::raw_sql(built(format!("DEALLOCATE {STATEMENT}")))).await?;
         }
         let nulls = vec!["NULL"; places].join(", ");
-        conn.execute(sqlx::raw_sql(built(format!("PREPARE {STATEMENT} AS {sql}\n")))).await?;
+        conn.execute(sqlx::query(built(format!("PREPARE {STATEMENT} AS {sql}\n"))).persistent(false)).await?;
         let asked = format!(
-            "SET LOCAL plan_cache_mode = force_generic_plan; EXPLAIN (FORMAT JSON) EXECUTE {STATEMENT} ({nulls})"
+            "SET LOCAL plan_cache_mode = force_generic_plan; EXPLAIN (FORMAT JSON, VERBOSE) EXECUTE {STATEMENT} ({nulls})"
         );
         let answer = conn.fetch_one(sqlx::raw_sql(built(asked))).await?;
         conn.execute(sqlx::raw_sql(built(format!(

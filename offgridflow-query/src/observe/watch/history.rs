@@ -3,10 +3,13 @@
 use super::ranks::{self, Slower};
 use crate::observe::plan::Plan;
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 
 /// Durations kept a statement.
 const RECENT: usize = 64;
+/// A longer text is not kept with its plan.
+const KEPT_BYTES: usize = 8 << 10;
 /// Durations before which a statement has nothing that is typical.
 const FEW: usize = 8;
 /// So many executions in a row beyond twice what is typical call for a look at the plan.
@@ -20,7 +23,7 @@ const LOOKS: [usize; 3] = [8, 16, 32];
 const P: f64 = 0.01;
 const TIMES: f64 = 2.0;
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct History {
     recent: VecDeque<u64>,
     typical: u64, // median of `recent`, 0 while it is short
@@ -30,6 +33,16 @@ pub(crate) struct History {
     plan: Option<Arc<Plan>>,
     sql: Option<Box<str>>, // as it was when the plan was captured
     suspect: Option<Suspect>,
+}
+
+/// Without the text, which may hold values.
+impl fmt::Debug for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("History")
+            .field("typical_ns", &self.typical)
+            .field("plan", &self.plan)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A plan of a new shape, until it is known whether it is slower.
@@ -129,7 +142,7 @@ impl History {
 
     /// A plan was captured just now, for this text.
     pub(crate) fn explained(&mut self, plan: Plan, sql: Box<str>) {
-        self.sql = Some(sql);
+        self.sql = Some(sql).filter(|sql| sql.len() <= KEPT_BYTES);
         let plan = Arc::new(plan);
         let known = self.plan.replace(Arc::clone(&plan));
         let Some(old) = known.filter(|known| known.shape != plan.shape) else { return };

@@ -10,6 +10,8 @@ mod watcher;
 pub use budget::PlanBudget;
 #[cfg(feature = "postgres")]
 pub(super) use explain::explain_here;
+#[cfg(feature = "sqlite")]
+pub(super) use explain::single as alone;
 pub use explain::{Explain, ExplainFor};
 pub(super) use history::{Call, Change, History};
 pub use ranks::Slower;

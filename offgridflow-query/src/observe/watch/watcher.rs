@@ -72,6 +72,7 @@ pub struct PlanStats {
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     active: AtomicBool,
+    watchers: AtomicU64, // made so far: the last one is in charge
     queue: Mutex<Option<mpsc::Sender<Wanted>>>,
     total_ns: AtomicU64, // of all statements since watching began
     captured: AtomicU64,
@@ -144,13 +145,16 @@ impl Watch {
 #[must_use = "dropped, it watches no more"]
 pub struct PlanWatcher {
     inner: Weak<Inner>,
+    number: u64,
     task: JoinHandle<()>,
 }
 
 impl Drop for PlanWatcher {
     fn drop(&mut self) {
         self.task.abort();
-        if let Some(inner) = self.inner.upgrade() {
+        if let Some(inner) = self.inner.upgrade()
+            && inner.watch.watchers.load(Relaxed) == self.number
+        {
             inner.watch.active.store(false, Relaxed);
             *inner.watch.queue.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
@@ -195,7 +199,7 @@ impl Observer {
         let watch = &self.inner().watch;
         *watch.queue.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
         watch.active.store(true, Relaxed);
-        PlanWatcher { inner, task }
+        PlanWatcher { inner, number: watch.watchers.fetch_add(1, Relaxed) + 1, task }
     }
 }
 
@@ -274,7 +278,7 @@ impl Observer {
         self.inner().entry_of(statement)?.plan()
     }
 
-    /// The text of a statement as it was when its plan was captured: what an [`Advisor`](crate::Advisor) takes. Whatever was written into it
+    /// The text of a statement, if it is no longer than 8 KiB, as it was when its plan was captured: what an [`Advisor`](crate::Advisor) takes. Whatever was written into it
     /// is in it, so it is not for logs.
     #[must_use]
     pub fn sql(&self, statement: Fingerprint) -> Option<String> {
