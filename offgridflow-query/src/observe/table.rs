@@ -3,6 +3,7 @@
 use crate::observe::entry::Entry;
 use crate::observe::fingerprint::Fingerprint;
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -39,7 +40,6 @@ impl Hasher for Spread {
 type Map<K> = HashMap<K, Arc<Entry>, BuildHasherDefault<Spread>>;
 
 /// Entries by fingerprint, and two short cuts to them: by the address of texts that live for ever, and by text.
-#[derive(Debug)]
 pub(super) struct Table {
     capacity: usize,
     entries: RwLock<Map<u64>>,
@@ -47,6 +47,17 @@ pub(super) struct Table {
     texts: RwLock<Map<Box<str>>>,
     other: RwLock<Arc<Entry>>,
     evicted: AtomicU64,
+}
+
+/// Without the texts, which may hold values.
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let statements = read(&self.entries).len();
+        f.debug_struct("Table")
+            .field("statements", &statements)
+            .field("capacity", &self.capacity)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Table {
