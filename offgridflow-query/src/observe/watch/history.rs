@@ -12,7 +12,7 @@ const RECENT: usize = 64;
 const KEPT_BYTES: usize = 8 << 10;
 /// Durations before which a statement has nothing that is typical.
 const FEW: usize = 8;
-/// So many executions in a row beyond twice what is typical call for a look at the plan.
+/// So many executions in a row beyond twice what is typical, or below half of it, call for a look at the plan.
 const STREAK: usize = 3;
 /// Executions between two looks.
 const PAUSE: u32 = 16;
@@ -26,8 +26,9 @@ const TIMES: f64 = 2.0;
 #[derive(Default)]
 pub(crate) struct History {
     recent: VecDeque<u64>,
-    typical: u64, // median of `recent`, 0 while it is short
-    streak: usize,
+    typical: u64,  // median of `recent`, 0 while it is short
+    streak: usize, // slow ones in a row
+    fast: usize,   // fast ones in a row
     notes: u64,
     pause: u32,
     plan: Option<Arc<Plan>>,
@@ -85,14 +86,16 @@ impl History {
 
     pub(crate) fn note(&mut self, took_ns: u64) -> Call {
         let is_slow = self.typical > 0 && took_ns > self.typical.saturating_mul(2);
+        let is_fast = took_ns.saturating_mul(2) < self.typical;
         self.streak = if is_slow { self.streak + 1 } else { 0 };
+        self.fast = if is_fast { self.fast + 1 } else { 0 };
         self.pause = self.pause.saturating_sub(1);
         self.remember(took_ns);
         if let Some(change) = self.judge(took_ns) {
             return Call::Regressed(Box::new(change));
         }
         let first = self.plan.is_none() && self.recent.len() >= FEW;
-        let suspicious = self.streak >= STREAK && self.suspect.is_none();
+        let suspicious = self.streak.max(self.fast) >= STREAK && self.suspect.is_none();
         if self.pause == 0 && (first || suspicious) {
             self.pause = PAUSE;
             return Call::Explain;
@@ -194,6 +197,14 @@ mod tests {
         let found = run(&mut history, noisy(900_000).take(30), "Seq Scan");
         assert!(found.is_some_and(|n| n <= 30), "{found:?}");
         assert_eq!(run(&mut history, noisy(900_000).take(500), "Seq Scan"), None, "once is enough");
+    }
+
+    #[test]
+    fn a_plan_that_became_faster_is_looked_at_and_is_no_regression() {
+        let mut history = History::default();
+        run(&mut history, noisy(900_000).take(100), "Seq Scan");
+        assert_eq!(run(&mut history, noisy(100_000).take(30), "Index Scan"), None);
+        assert_eq!(history.plan().map(|plan| plan.to_string()).as_deref(), Some("Index Scan"));
     }
 
     #[test]

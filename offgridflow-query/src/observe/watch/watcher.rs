@@ -162,7 +162,7 @@ impl Drop for PlanWatcher {
 }
 
 impl Observer {
-    /// From now on, asks `pool` for the plan of each statement once it has run eight times, and again when it takes more than twice its usual
+    /// From now on, asks `pool` for the plan of each statement once it has run eight times, and again when it takes more than twice or less than half its usual
     /// time three times in a row. A statement that has a new plan and is at least twice as slow (p < 0.01 by ranks) becomes a
     /// [`PlanRegression`].
     ///
