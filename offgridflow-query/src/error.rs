@@ -375,3 +375,14 @@ fn holders_text(holders: &[Holder]) -> String {
     }
     text
 }
+
+#[cfg(all(test, feature = "observe"))]
+mod tests {
+    use super::Class;
+
+    #[test]
+    fn every_class_stands_at_its_own_place() {
+        assert!(Class::ALL.into_iter().enumerate().all(|(place, class)| class as usize == place));
+        assert_eq!(Class::Other as usize + 1, Class::ALL.len(), "the last one");
+    }
+}

@@ -27,7 +27,6 @@ const LARGEST: u64 = (1 << (40 - 1 + SUB_BITS)) - 1;
 #[derive(Debug)]
 pub struct Histogram {
     octaves: [OnceLock<Box<[AtomicU64; SUB]>>; OCTAVES],
-    count: AtomicU64,
     sum: AtomicU64,
     max: AtomicU64,
 }
@@ -36,7 +35,6 @@ impl Default for Histogram {
     fn default() -> Self {
         Self {
             octaves: std::array::from_fn(|_| OnceLock::new()),
-            count: AtomicU64::new(0),
             sum: AtomicU64::new(0),
             max: AtomicU64::new(0),
         }
@@ -74,7 +72,6 @@ impl Histogram {
         let buckets =
             self.octaves[octave].get_or_init(|| Box::new(std::array::from_fn(|_| AtomicU64::new(0))));
         buckets[bucket].fetch_add(1, Ordering::Relaxed);
-        self.count.fetch_add(1, Ordering::Relaxed);
         self.sum.fetch_add(ns, Ordering::Relaxed);
         self.max.fetch_max(ns, Ordering::Relaxed);
     }
@@ -100,7 +97,6 @@ impl Histogram {
                 to.fetch_add(from.load(Ordering::Relaxed), Ordering::Relaxed);
             }
         }
-        self.count.fetch_add(other.count.load(Ordering::Relaxed), Ordering::Relaxed);
         self.sum.fetch_add(other.sum_ns(), Ordering::Relaxed);
         self.max.fetch_max(other.max.load(Ordering::Relaxed), Ordering::Relaxed);
     }

@@ -3,6 +3,9 @@
 //! `scripts/verify.sh query --only Q5` runs the ignored test, in the size of `VERIFY_SIZE`, and the same on bare sqlx.
 #![cfg(feature = "postgres")]
 
+mod dice;
+
+use dice::Dice;
 use offgridflow_query::sqlx::{self, Connection, PgConnection, Row};
 use offgridflow_query::{Acquire, ConnectionPool, GateConfig, Guard, PgGate, Tx};
 use std::future::Future;
@@ -21,19 +24,6 @@ const FUTURES: u64 = 125;
 const POLLS: u64 = 5;
 const MAX_OPEN: usize = 4;
 const INSERT: &str = "INSERT INTO dropped VALUES (1)";
-
-/// SplitMix64.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % limit
-    }
-}
 
 /// What came out, over all tasks.
 #[derive(Default)]

@@ -1,24 +1,16 @@
 //! Fingerprints against an independent normaliser: the identity that PostgreSQL's own parser gives a query (`compute_query_id`).
 #![cfg(all(feature = "postgres", feature = "observe"))]
 
+mod dice;
+
+use dice::Dice;
 use offgridflow_query::sqlx::{self, AssertSqlSafe, Connection, Executor, PgConnection};
 use offgridflow_query::{Fingerprint, normalize};
 use std::collections::BTreeMap;
 
-/// SplitMix64.
-struct Dice(u64);
-
 impl Dice {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((z ^ (z >> 31)) % limit as u64).unwrap()
-    }
-
     fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
-        from[self.below(from.len())]
+        from[usize::try_from(self.below(from.len() as u64)).unwrap()]
     }
 
     fn number(&mut self) -> String {

@@ -1,35 +1,16 @@
 //! Advice on indices: what helps is said to help, and does; what does not is not; where nobody can say, nobody says.
 #![cfg(all(feature = "postgres", feature = "sqlite", feature = "plans"))]
 
+mod servers;
+
 use offgridflow_query::{
-    Acquire, AdviceLimits, Advisor, ConnectionPool, GateConfig, IdleReason, IndexAdvice, IndexVerdict,
-    PgGate, SqliteGate,
+    Acquire, AdviceLimits, Advisor, ConnectionPool, IdleReason, IndexAdvice, IndexVerdict,
 };
+use servers::{postgres, run, sqlite};
 use sqlx::postgres::PgArguments;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Arguments, AssertSqlSafe, Executor};
 use std::time::{Duration, Instant};
-
-fn postgres(name: &str) -> (PgGate, testkit::Database) {
-    let database = testkit::postgres().create_database(name).unwrap();
-    (
-        PgGate::from_url(&database.url(), GateConfig { max_open: 3, ..GateConfig::default() }).unwrap(),
-        database,
-    )
-}
-
-fn sqlite() -> (SqliteGate, tempfile::TempDir) {
-    let dir = tempfile::tempdir().unwrap();
-    let url = format!("sqlite:{}", dir.path().join("indices.db").display());
-    (SqliteGate::from_url(&url, GateConfig::default()).unwrap(), dir)
-}
-
-macro_rules! run {
-    ($gate:expr, $sql:expr) => {{
-        let mut conn = $gate.acquire(Acquire::default()).await.unwrap();
-        conn.execute(AssertSqlSafe($sql)).await.unwrap();
-    }};
-}
 
 /// 50 000 readings of 1 000 sites; one in fifty is not "ok"; `at` rises.
 const POSTGRES: &str = "CREATE TABLE sites (id BIGINT PRIMARY KEY, name TEXT NOT NULL); \

@@ -1,36 +1,17 @@
 //! Plans are captured without touching anybody's statement, and one that became slower is told.
 #![cfg(all(feature = "postgres", feature = "sqlite", feature = "plans"))]
 
+mod servers;
+
 use offgridflow_query::{
     Acquire, Class, ConnectionPool, Explain, ExplainFor, GateConfig, Observer, PgGate, PlanBudget, SlowLog,
-    SqliteGate,
 };
+use servers::{postgres, run, sqlite};
 use sqlx::{AssertSqlSafe, Executor, Postgres, Sqlite};
 use std::time::Duration;
 
 const ROWS: &str = "CREATE TABLE readings (id INTEGER PRIMARY KEY, site INTEGER NOT NULL, kwh REAL NOT NULL)";
 const BY_SITE: &str = "SELECT count(*) FROM readings WHERE site = $1";
-
-fn postgres(name: &str) -> (PgGate, testkit::Database) {
-    let database = testkit::postgres().create_database(name).unwrap();
-    (
-        PgGate::from_url(&database.url(), GateConfig { max_open: 3, ..GateConfig::default() }).unwrap(),
-        database,
-    )
-}
-
-fn sqlite() -> (SqliteGate, tempfile::TempDir) {
-    let dir = tempfile::tempdir().unwrap();
-    let url = format!("sqlite:{}", dir.path().join("plans.db").display());
-    (SqliteGate::from_url(&url, GateConfig::default()).unwrap(), dir)
-}
-
-macro_rules! run {
-    ($gate:expr, $($sql:expr),+) => {{
-        let mut conn = $gate.acquire(Acquire::default()).await.unwrap();
-        $(conn.execute(AssertSqlSafe($sql)).await.unwrap();)+
-    }};
-}
 
 /// Asks by site so many times; how many executions went by until a regression was told.
 macro_rules! ask {

@@ -34,7 +34,7 @@ pub(super) struct Entry {
     errors: [AtomicU64; Class::ALL.len()],
     latency: Histogram,
     split: OnceLock<Box<Split>>, // for statements that an executor watches
-    usage: AtomicU64,            // calls, older ones less
+    forgotten: AtomicU64,        // calls that no longer count for its place
     evicted: AtomicBool,
     #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
     wanted: AtomicBool, // its plan, of the next execution
@@ -81,7 +81,6 @@ impl Entry {
 
     pub(super) fn over(&self, end: End, took: Duration) {
         self.calls.fetch_add(1, Relaxed);
-        self.usage.fetch_add(1, Relaxed);
         match end {
             End::Answered(rows) => self.rows.fetch_add(rows, Relaxed),
             End::Failed(class) => self.errors[class as usize].fetch_add(1, Relaxed),
@@ -109,12 +108,13 @@ impl Entry {
         if answered == 0 && !self.reads { changed } else { answered }
     }
 
+    /// Calls, older ones less.
     pub(super) fn usage(&self) -> u64 {
-        self.usage.load(Relaxed)
+        self.calls.load(Relaxed).saturating_sub(self.forgotten.load(Relaxed))
     }
 
     pub(super) fn age(&self) {
-        self.usage.fetch_sub(self.usage().div_ceil(2), Relaxed);
+        self.forgotten.fetch_add(self.usage().div_ceil(2), Relaxed);
     }
 
     pub(super) fn evict(&self) {
@@ -175,19 +175,18 @@ impl Entry {
         self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn typical(&self) -> Option<u64> {
-        self.history().typical()
-    }
-
-    /// One more duration; what changed, if it shows that something did.
-    pub(super) fn note(&self, took: Duration) -> Option<Box<Change>> {
-        match self.history().note(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX)) {
-            Call::Nothing => None,
+    /// One more execution: what was typical before it, and what changed, if it shows that something did.
+    pub(super) fn note(&self, end: End, took: Duration) -> (Option<u64>, Option<Box<Change>>) {
+        let mut history = self.history();
+        let typical = history.typical();
+        let End::Answered(_) = end else { return (typical, None) };
+        match history.note(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX)) {
+            Call::Nothing => (typical, None),
             Call::Explain => {
                 self.wanted.store(true, Relaxed);
-                None
+                (typical, None)
             }
-            Call::Regressed(change) => Some(change),
+            Call::Regressed(change) => (typical, Some(change)),
         }
     }
 

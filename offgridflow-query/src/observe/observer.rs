@@ -60,6 +60,18 @@ pub(super) struct Inner {
 }
 
 impl Inner {
+    fn new(database: &'static str, statements: usize) -> Self {
+        Self {
+            database,
+            table: Table::new(statements),
+            findings: Findings::default(),
+            #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
+            watch: Watch::default(),
+            #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
+            slow: None,
+        }
+    }
+
     pub(super) fn over(&self, entry: &Entry, end: End, took: Duration, at: Place) {
         #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
         self.look(entry, end, took, at);
@@ -85,12 +97,11 @@ impl Inner {
             return;
         }
         self.watch.took(took);
-        if let Some(slow) = self.slow.as_ref().filter(|slow| slow.log.is_slow(took, entry.typical())) {
+        let (typical, change) = entry.note(end, took);
+        if let Some(slow) = self.slow.as_ref().filter(|slow| slow.log.is_slow(took, typical)) {
             slow.push(entry.slow(end, took, at.to_string()));
         }
-        if let End::Answered(_) = end
-            && let Some(change) = entry.note(took)
-        {
+        if let Some(change) = change {
             self.watch.regressed(entry, *change);
         }
     }
@@ -118,29 +129,15 @@ impl Observer {
     /// An observer for `statements` statements, at least one.
     #[must_use]
     pub fn with_capacity(database: &'static str, statements: usize) -> Self {
-        let inner = Inner {
-            database,
-            table: Table::new(statements),
-            findings: Findings::default(),
-            #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
-            watch: Watch::default(),
-            #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
-            slow: None,
-        };
-        Self { inner: Arc::new(inner) }
+        Self { inner: Arc::new(Inner::new(database, statements)) }
     }
 
     /// The same settings, with nothing seen yet, and with a log of slow executions.
     #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
     #[must_use]
     pub fn with_slow_log(&self, log: SlowLog) -> Self {
-        let inner = Inner {
-            database: self.inner.database,
-            table: Table::new(self.inner.table.capacity()),
-            findings: Findings::default(),
-            watch: Watch::default(),
-            slow: Some(SlowRing::new(log)),
-        };
+        let slow = Some(SlowRing::new(log));
+        let inner = Inner { slow, ..Inner::new(self.inner.database, self.inner.table.capacity()) };
         Self { inner: Arc::new(inner) }
     }
 

@@ -10,7 +10,7 @@ use crate::error::{Cause, Class};
 use crate::gate::GateDatabase;
 use crate::observe::plan::Plan;
 use crate::observe::watch::{Explain, ExplainFor, explain_here};
-use sqlx::postgres::PgArguments;
+use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::{Executor, PgConnection, Postgres, Row as _};
 use std::time::Instant;
 
@@ -44,6 +44,10 @@ fn cause(error: sqlx::Error) -> Cause {
     Postgres::cause(&error)
 }
 
+fn bytes_of(row: &PgRow) -> Option<u64> {
+    u64::try_from(row.try_get::<i64, _>("bytes").ok()?).ok()
+}
+
 impl TryIndex for Postgres {
     async fn advise(
         conn: &mut PgConnection,
@@ -61,12 +65,12 @@ impl TryIndex for Postgres {
 
     async fn idle(conn: &mut PgConnection) -> Result<Vec<IdleIndex>, Cause> {
         let rows = conn.fetch_all(sqlx::query(IDLE).persistent(false)).await.map_err(cause)?;
-        let idle = |row: &sqlx::postgres::PgRow| -> Result<Option<IdleIndex>, sqlx::Error> {
+        let idle = |row: &PgRow| -> Result<Option<IdleIndex>, sqlx::Error> {
             let covered: Option<String> = row.try_get("covered")?;
             let never = row.try_get::<bool, _>("idle")?.then_some(IdleReason::NeverScanned);
             let Some(why) = covered.map(IdleReason::CoveredBy).or(never) else { return Ok(None) };
-            let bytes = u64::try_from(row.try_get::<i64, _>("bytes")?).ok();
-            Ok(Some(IdleIndex { table: row.try_get("on_table")?, index: row.try_get("name")?, why, bytes }))
+            let (table, index) = (row.try_get("on_table")?, row.try_get("name")?);
+            Ok(Some(IdleIndex { table, index, why, bytes: bytes_of(row) }))
         };
         rows.iter().filter_map(|row| idle(row).transpose()).collect::<Result<_, _>>().map_err(cause)
     }
@@ -158,8 +162,7 @@ async fn trial(
         return Ok(IndexVerdict::Inconclusive(why.into()));
     }
     let after = explain_here(conn, sql, values).await?;
-    let bytes = facts.try_get::<i64, _>("bytes").ok().and_then(|bytes| u64::try_from(bytes).ok());
-    Ok(verdict(before, &after, after.uses(TRIAL), Some(took), bytes))
+    Ok(verdict(before, &after, after.uses(TRIAL), Some(took), bytes_of(&facts)))
 }
 
 /// HypoPG's indices live in the session and survive a rollback: they are taken back whatever happens.
@@ -185,8 +188,7 @@ async fn suppose(
         .map_err(|error| Cause::new(Class::Connection, error.to_string()))?;
     let (made, after) = (made?, after?);
     let name: String = made.try_get("name").map_err(cause)?;
-    let bytes = made.try_get::<i64, _>("bytes").ok().and_then(|bytes| u64::try_from(bytes).ok());
-    Ok(verdict(before, &after, after.uses(&name), None, bytes))
+    Ok(verdict(before, &after, after.uses(&name), None, bytes_of(&made)))
 }
 
 fn verdict(

@@ -204,7 +204,7 @@ mod tests {
         let mut history = History::default();
         run(&mut history, noisy(900_000).take(100), "Seq Scan");
         assert_eq!(run(&mut history, noisy(100_000).take(30), "Index Scan"), None);
-        assert_eq!(history.plan().map(|plan| plan.to_string()).as_deref(), Some("Index Scan"));
+        assert_eq!(history.plan().map(ToString::to_string).as_deref(), Some("Index Scan"));
     }
 
     #[test]
