@@ -1,5 +1,8 @@
 //! Decimal numbers as text: what is one, and which are equal.
 
+/// PostgreSQL's `numeric` ends at 131 072 digits before the point, so that six are enough.
+const MAX_EXPONENT_DIGITS: usize = 6;
+
 /// Digits with an optional sign, point and exponent.
 pub(crate) fn is_decimal(text: &str) -> bool {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
@@ -10,7 +13,7 @@ pub(crate) fn is_decimal(text: &str) -> bool {
     let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
     let (whole, part) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let mantissa_fits = digits(whole) && digits(part) && !(whole.is_empty() && part.is_empty());
-    mantissa_fits && exponent.is_none_or(|e| digits(e) && (1..=4).contains(&e.len()))
+    mantissa_fits && exponent.is_none_or(|e| digits(e) && (1..=MAX_EXPONENT_DIGITS).contains(&e.len()))
 }
 
 /// Appends bytes that are equal exactly when two decimal numbers are (1.0 and 1.00, 1e2 and 100).
@@ -26,7 +29,7 @@ pub(crate) fn put_canonical(text: &str, out: &mut Vec<u8>) {
     let trailing = digits.iter().rev().take_while(|&&digit| digit == b'0').count();
     let significant = digits.get(leading..digits.len() - trailing.min(digits.len())).unwrap_or_default();
     // 0.d₁d₂… · 10^scale, with d₁ not zero
-    let exponent: i64 = exponent.parse().unwrap_or(0); // four digits at most
+    let exponent: i64 = exponent.parse().unwrap_or(0); // MAX_EXPONENT_DIGITS at most
     let scale = exponent + whole.len() as i64 - leading as i64;
     if significant.is_empty() {
         return out.push(0);
@@ -43,10 +46,10 @@ mod tests {
 
     #[test]
     fn decimals_are_told_from_other_text() {
-        for good in ["0", "-1", "+1.50", ".5", "5.", "1e10", "1.5E-3"] {
+        for good in ["0", "-1", "+1.50", ".5", "5.", "1e10", "1.5E-3", "1e-10000"] {
             assert!(is_decimal(good), "{good}");
         }
-        for bad in ["", ".", "-", "1,5", "0x10", "1e", "NaN", " 1", "1e99999"] {
+        for bad in ["", ".", "-", "1,5", "0x10", "1e", "NaN", " 1", "1e1000000"] {
             assert!(!is_decimal(bad), "{bad}");
         }
     }

@@ -21,7 +21,8 @@ pub(super) fn put(text: &str, out: &mut Vec<u8>) -> Option<()> {
     let leading = digits.iter().take_while(|&&digit| digit == 0).count();
     let before_point = i64::try_from(whole.len()).ok()? + exponent - i64::try_from(leading).ok()?;
     let (weight, groups) = groups(&digits[leading..], before_point)?;
-    let (count, weight) = (i16::try_from(groups.len()).ok()?, i16::try_from(weight).ok()?);
+    // `numeric_recv` reads the count without a sign: 131 072 digits before the point and 16 383 behind it fit.
+    let (count, weight) = (u16::try_from(groups.len()).ok()?, i16::try_from(weight).ok()?);
 
     out.extend(count.to_be_bytes());
     out.extend(weight.to_be_bytes());
@@ -76,7 +77,7 @@ mod tests {
     fn what_does_not_fit_leaves_no_trace() {
         let mut out = vec![7];
         assert_eq!(put(&format!("0.{}1", "0".repeat(20_000)), &mut out), None);
-        assert_eq!(put(&"9".repeat(200_000), &mut out), None);
+        assert_eq!(put(&"9".repeat(131_073), &mut out), None);
         assert_eq!(out, [7]);
     }
 }
