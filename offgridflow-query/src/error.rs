@@ -152,6 +152,17 @@ impl Cause {
         self
     }
 
+    /// The same of another class.
+    pub(crate) fn into_class(self, class: Class) -> Self {
+        Self { class, ..self }
+    }
+
+    /// Puts in front where it happened.
+    pub(crate) fn at(mut self, place: impl std::fmt::Display) -> Self {
+        self.message = format!("{place}: {}", self.message).into();
+        self
+    }
+
     /// Adds the constraint's name.
     #[must_use]
     pub fn with_constraint(mut self, name: impl Into<String>) -> Self {

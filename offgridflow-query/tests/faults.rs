@@ -2,7 +2,7 @@
 #![cfg(feature = "postgres")]
 
 use offgridflow_query::{
-    Acquire, BatchWriter, ConnectionPool, GateConfig, Outcome, PgGate, PoolError, Retry, Tx, Why, row,
+    Acquire, BatchWriter, ConnectionPool, GateConfig, Outcome, PgGate, Retry, Tx, Why, row,
 };
 use sqlx::Row as _;
 use std::collections::BTreeSet;
@@ -181,18 +181,4 @@ async fn blocked(watcher: &mut sqlx::PgConnection) {
     while sqlx::query(WAITING).fetch_one(&mut *watcher).await.unwrap().get::<i64, _>(0) == 0 {
         tokio::task::yield_now().await;
     }
-}
-
-#[tokio::test]
-async fn an_unreachable_server_is_a_connect_error_not_a_full_pool() {
-    let mut server = testkit::Postgres::start().unwrap();
-    let url = server.url();
-    server.kill();
-    let gate = PgGate::from_url(&url, config(2)).unwrap();
-    let ask = Acquire::default().within(Duration::from_millis(300));
-    let error = gate.acquire(ask).await.unwrap_err();
-    let PoolError::ConnectTimeout { obstacle: Some(cause), .. } = &error else { panic!("{error}") };
-    assert!(cause.message().contains("onnection refused"), "{error}");
-    assert!(error.to_string().contains(&server.addr().to_string()), "{error}");
-    assert_eq!(error.to_cause().class(), offgridflow_query::Class::Connection);
 }

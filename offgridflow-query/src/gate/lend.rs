@@ -153,7 +153,7 @@ impl<DB: GateDatabase> Lender<DB> {
             }
             Err(sqlx::Error::PoolClosed) => Err(PoolError::Closed),
             Err(sqlx::Error::PoolTimedOut) => Err(self.too_late(took)),
-            Err(error) => Err(PoolError::Connect(DB::cause(&error))),
+            Err(error) => Err(PoolError::Connect(DB::unreached(&self.pool, &error))),
         }
     }
 

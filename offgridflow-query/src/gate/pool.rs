@@ -35,6 +35,12 @@ pub trait GateDatabase: Tidy + Database<Arguments: Clone> {
         async { None }
     }
 
+    /// The error of an attempt to connect with the options of `pool`, in this crate's vocabulary.
+    fn unreached(pool: &Pool<Self>, error: &sqlx::Error) -> Cause {
+        let _ = pool;
+        Self::cause(error)
+    }
+
     /// A gate has opened a connection with the options of `pool`.
     fn opened(pool: &Pool<Self>) {
         let _ = pool;

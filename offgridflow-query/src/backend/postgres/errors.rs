@@ -35,6 +35,10 @@ impl GateDatabase for Postgres {
         reach::obstacle(&pool.connect_options()).await
     }
 
+    fn unreached(pool: &Pool<Self>, error: &sqlx::Error) -> Cause {
+        reach::unreached(&pool.connect_options(), error)
+    }
+
     fn opened(pool: &Pool<Self>) {
         let options = pool.connect_options();
         if reach::socket(&options).is_none() {

@@ -28,6 +28,8 @@ use sqlx::{PgConnection, Postgres};
 use std::str::FromStr;
 use transaction::Clean;
 
+const SCHEMES: [&str; 2] = ["postgres://", "postgresql://"];
+
 /// A [`Gate`] over PostgreSQL.
 pub type PgGate = Gate<Postgres>;
 
@@ -41,7 +43,9 @@ impl Gate<Postgres> {
     /// Outside a tokio runtime.
     pub fn from_url(url: &str, config: GateConfig) -> Result<Self, ConfigError> {
         let options = PgConnectOptions::from_str(url)
-            .map_err(|_| ConfigError::Address { why: "not a postgres:// address".into() })?;
+            .ok()
+            .filter(|_| SCHEMES.iter().any(|scheme| url.starts_with(scheme))) // which sqlx does not look at
+            .ok_or_else(|| ConfigError::Address { why: "not a postgres:// address".into() })?;
         Self::open(options, config)
     }
 }

@@ -16,11 +16,13 @@ use crate::turn::Turns;
 use crate::write::{Ending, WriteError, WritePlan, Wrote};
 use blocks::Blocks;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteQueryResult, SqliteSynchronous};
-use sqlx::{Executor, Row as _, Sqlite, SqliteConnection};
+use sqlx::{Executor, Pool, Row as _, Sqlite, SqliteConnection};
 use std::str::FromStr;
 use std::time::Duration;
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// SQLITE_CANTOPEN.
+const CANNOT_OPEN: &str = "14";
 /// SQLITE_CONSTRAINT_COMMITHOOK.
 const REFUSED_BY_HOOK: &str = "531";
 
@@ -66,6 +68,14 @@ impl GateDatabase for Sqlite {
         let Some(error) = error.as_database_error() else { return driver_cause(error) };
         let code: i32 = error.code().and_then(|code| code.parse().ok()).unwrap_or(1);
         Cause::new(class_of(code), error.message()).with_code(code.to_string())
+    }
+
+    fn unreached(pool: &Pool<Self>, error: &sqlx::Error) -> Cause {
+        let (cause, options) = (Self::cause(error), pool.connect_options());
+        let path = options.get_filename();
+        let missing = cause.code() == Some(CANNOT_OPEN) && !path.exists();
+        let cause = if missing { cause.into_class(Class::Schema) } else { cause }; // which waiting does not mend
+        cause.at(path.display())
     }
 }
 
