@@ -73,7 +73,16 @@ impl Histogram {
             self.octaves[octave].get_or_init(|| Box::new(std::array::from_fn(|_| AtomicU64::new(0))));
         buckets[bucket].fetch_add(1, Ordering::Relaxed);
         self.sum.fetch_add(ns, Ordering::Relaxed);
-        self.max.fetch_max(ns, Ordering::Relaxed);
+        if ns > self.max.load(Ordering::Relaxed) {
+            self.max.fetch_max(ns, Ordering::Relaxed);
+        } // a compare-and-swap that is seldom needed
+    }
+
+    /// Observations, at the cost of a look at every bucket.
+    #[cfg(feature = "observe")]
+    pub(crate) fn count(&self) -> u64 {
+        let buckets = self.octaves.iter().filter_map(OnceLock::get).flat_map(|octave| octave.iter());
+        buckets.map(|n| n.load(Ordering::Relaxed)).sum()
     }
 
     /// Sum of the observations, in nanoseconds.
@@ -133,8 +142,12 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
+    pub(crate) fn count(&self) -> u64 {
+        self.buckets.iter().map(|(_, n)| n).sum()
+    }
+
     pub(crate) fn figures(&self) -> HistogramSnapshot {
-        let count = self.buckets.iter().map(|(_, n)| n).sum();
+        let count = self.count();
         let quantile = |q: f64| quantile(&self.buckets, count, q).min(self.max_ns);
         HistogramSnapshot {
             count,

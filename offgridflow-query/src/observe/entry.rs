@@ -27,12 +27,11 @@ pub(super) struct Entry {
     pub(super) summary: String,
     #[cfg_attr(not(any(feature = "sqlite", feature = "postgres", feature = "layer")), expect(dead_code))]
     reads: bool,
-    calls: AtomicU64,
     cancelled: AtomicU64,
     rows: AtomicU64,
     retries: AtomicU64,
     errors: [AtomicU64; Class::ALL.len()],
-    latency: Histogram,
+    latency: Histogram,          // one observation a call
     split: OnceLock<Box<Split>>, // for statements that an executor watches
     forgotten: AtomicU64,        // calls that no longer count for its place
     evicted: AtomicBool,
@@ -80,12 +79,12 @@ impl Entry {
     }
 
     pub(super) fn over(&self, end: End, took: Duration) {
-        self.calls.fetch_add(1, Relaxed);
-        match end {
-            End::Answered(rows) => self.rows.fetch_add(rows, Relaxed),
-            End::Failed(class) => self.errors[class as usize].fetch_add(1, Relaxed),
-            End::Cancelled => self.cancelled.fetch_add(1, Relaxed),
+        let (counter, by) = match end {
+            End::Answered(rows) => (&self.rows, rows),
+            End::Failed(class) => (&self.errors[class as usize], 1),
+            End::Cancelled => (&self.cancelled, 1),
         };
+        counter.fetch_add(by, Relaxed);
         self.latency.record(took);
     }
 
@@ -110,7 +109,7 @@ impl Entry {
 
     /// Calls, older ones less.
     pub(super) fn usage(&self) -> u64 {
-        self.calls.load(Relaxed).saturating_sub(self.forgotten.load(Relaxed))
+        self.latency.count().saturating_sub(self.forgotten.load(Relaxed))
     }
 
     pub(super) fn age(&self) {
@@ -128,7 +127,6 @@ impl Entry {
     /// Adds what another entry counted.
     pub(super) fn absorb(&self, entry: &Self) {
         let add = |to: &AtomicU64, from: &AtomicU64| to.fetch_add(from.load(Relaxed), Relaxed);
-        add(&self.calls, &entry.calls);
         add(&self.cancelled, &entry.cancelled);
         add(&self.rows, &entry.rows);
         add(&self.retries, &entry.retries);
@@ -156,7 +154,6 @@ impl Entry {
         Reading {
             fingerprint: self.fingerprint,
             text: self.text.clone(),
-            calls: read(&self.calls),
             errors: std::array::from_fn(|class| read(&self.errors[class])),
             cancelled: read(&self.cancelled),
             rows: read(&self.rows),

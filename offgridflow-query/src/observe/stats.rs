@@ -55,12 +55,11 @@ impl ObserverSnapshot {
 pub(super) struct Reading {
     pub(super) fingerprint: Option<Fingerprint>,
     pub(super) text: String,
-    pub(super) calls: u64,
     pub(super) errors: [u64; Class::ALL.len()],
     pub(super) cancelled: u64,
     pub(super) rows: u64,
     pub(super) retries: u64,
-    pub(super) latency: Counts,
+    pub(super) latency: Counts, // one observation a call
     pub(super) waited: Counts,
     pub(super) first_row: Counts,
     pub(super) consumer: Counts,
@@ -72,7 +71,7 @@ impl Reading {
         StatementStats {
             fingerprint: self.fingerprint,
             text: self.text.clone(),
-            calls: self.calls,
+            calls: self.latency.count(),
             errors: self.errors.iter().sum(),
             by_class: classes.map(|(class, times)| ErrorCount { class, times }).collect(),
             cancelled: self.cancelled,
@@ -87,13 +86,12 @@ impl Reading {
 
     /// What came after `earlier`; everything, if the statement began anew in between.
     fn since(&self, earlier: &Self) -> Self {
-        if self.calls < earlier.calls {
+        if self.latency.count() < earlier.latency.count() {
             return self.clone();
         }
         Self {
             fingerprint: self.fingerprint,
             text: self.text.clone(),
-            calls: self.calls - earlier.calls,
             errors: std::array::from_fn(|class| self.errors[class].saturating_sub(earlier.errors[class])),
             cancelled: self.cancelled.saturating_sub(earlier.cancelled),
             rows: self.rows.saturating_sub(earlier.rows),
