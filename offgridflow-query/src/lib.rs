@@ -94,8 +94,8 @@ pub use observe::{
 };
 #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
 pub use observe::{
-    Detail, Explain, ExplainFor, Insight, NamedPool, Plan, PlanBudget, PlanDiff, PlanNode, PlanRegression,
-    PlanShape, PlanStats, PlanWatcher, SlowLog, SlowStatement, Slower,
+    Detail, Explain, ExplainFor, Insight, Measured, NamedPool, Plan, PlanBudget, PlanDiff, PlanNode,
+    PlanRegression, PlanShape, PlanStats, PlanWatcher, SlowLog, SlowStatement, Slower,
 };
 #[cfg(all(feature = "observe", any(feature = "sqlite", feature = "postgres")))]
 pub use observe::{IsConnection, Observed, Watched};

@@ -45,7 +45,7 @@ pub use layer::ObserverLayer;
 pub use observation::Observation;
 pub use observer::Observer;
 #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
-pub use plan::{Plan, PlanDiff, PlanNode, PlanShape};
+pub use plan::{Measured, Plan, PlanDiff, PlanNode, PlanShape};
 pub use scope::{OverBudget, QueryBudget, QueryScope, RepeatedQuery, ScopeReport};
 #[cfg(feature = "tower")]
 pub use service::{QueryScopeLayer, QueryScopeService};

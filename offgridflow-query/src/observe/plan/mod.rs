@@ -13,7 +13,7 @@ use std::fmt;
 
 /// How a database means to answer a statement.
 ///
-/// Displayed as an indented tree. Conditions are kept without their values.
+/// Displayed as an indented tree, with what was measured of each step. Conditions are kept without their values.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -43,8 +43,37 @@ pub struct PlanNode {
     pub rows: Option<f64>,
     /// Cost until the last row, in the planner's own unit (PostgreSQL).
     pub cost: Option<f64>,
+    /// What it took, where the plan was run ([`ExplainFor::ItsRun`](crate::ExplainFor::ItsRun)) and came to this step.
+    pub measured: Option<Measured>,
     /// Where the rows come from.
     pub children: Vec<PlanNode>,
+}
+
+/// What one step took in one run, those below it included (PostgreSQL's `EXPLAIN (ANALYZE, BUFFERS)`).
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Measured {
+    /// Milliseconds until the last row, of all loops.
+    pub ms: f64,
+    /// Rows of all loops. Compare with [`PlanNode::rows`] times `loops`: far apart, the planner knows its table badly.
+    pub rows: f64,
+    /// How often the step was begun.
+    pub loops: f64,
+    /// Pages that were in PostgreSQL's own memory.
+    pub pages_hit: u64,
+    /// Pages that it asked the system for.
+    pub pages_read: u64,
+}
+
+impl fmt::Display for Measured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ms, rows, loops, pages_hit, pages_read } = self;
+        write!(
+            f,
+            "[{ms:.3} ms, {rows:.0} rows, {loops:.0} loops, {pages_hit} pages in memory, {pages_read} read]"
+        )
+    }
 }
 
 /// The 64-bit identity of what a plan does. Stable between runs; a new version of a database may name its steps anew.
@@ -93,10 +122,14 @@ impl Plan {
         PlanDiff::new(self, later)
     }
 
-    /// One line a step, indented.
+    /// One line a step, indented, without what was measured.
     pub(crate) fn lines(&self) -> Vec<String> {
+        self.written(|node| node.to_string())
+    }
+
+    fn written(&self, line: impl Fn(&PlanNode) -> String) -> Vec<String> {
         let mut lines = Vec::new();
-        self.root.write(0, &mut lines);
+        self.root.write(0, &line, &mut lines);
         lines
     }
 }
@@ -112,10 +145,10 @@ impl PlanNode {
         hash.text(")");
     }
 
-    fn write(&self, depth: usize, lines: &mut Vec<String>) {
-        lines.push(format!("{}{self}", "  ".repeat(depth)));
+    fn write(&self, depth: usize, line: &impl Fn(&Self) -> String, lines: &mut Vec<String>) {
+        lines.push(format!("{}{}", "  ".repeat(depth), line(self)));
         for child in &self.children {
-            child.write(depth + 1, lines);
+            child.write(depth + 1, line, lines);
         }
     }
 
@@ -144,6 +177,10 @@ impl fmt::Display for PlanNode {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.lines().join("\n"))
+        let line = |node: &PlanNode| match node.measured {
+            Some(measured) => format!("{node} {measured}"),
+            None => node.to_string(),
+        };
+        f.write_str(&self.written(line).join("\n"))
     }
 }

@@ -1,6 +1,6 @@
 //! PostgreSQL's `EXPLAIN (FORMAT JSON)`.
 
-use super::{Plan, PlanNode};
+use super::{Measured, Plan, PlanNode};
 use crate::observe::fingerprint::normalize;
 use serde::Deserialize;
 
@@ -52,6 +52,16 @@ struct Node {
     rows: Option<f64>,
     #[serde(rename = "Total Cost")]
     cost: Option<f64>,
+    #[serde(rename = "Actual Total Time")]
+    actual_ms: Option<f64>, // a loop, as the rows
+    #[serde(rename = "Actual Rows")]
+    actual_rows: Option<f64>,
+    #[serde(rename = "Actual Loops")]
+    actual_loops: Option<f64>,
+    #[serde(rename = "Shared Hit Blocks", default)]
+    pages_hit: u64,
+    #[serde(rename = "Shared Read Blocks", default)]
+    pages_read: u64,
     #[serde(rename = "Plans", default)]
     children: Vec<Node>,
 }
@@ -63,7 +73,16 @@ pub(crate) fn parse(json: &str) -> Result<Plan, serde_json::Error> {
 }
 
 impl Node {
+    /// `None` for what was not run, and for a step that this run did not come to.
+    fn measured(&self) -> Option<Measured> {
+        let loops = self.actual_loops.filter(|&loops| loops > 0.0)?;
+        let ms = self.actual_ms.unwrap_or_default() * loops;
+        let rows = self.actual_rows.unwrap_or_default() * loops;
+        Some(Measured { ms, rows, loops, pages_hit: self.pages_hit, pages_read: self.pages_read })
+    }
+
     fn into_node(self) -> PlanNode {
+        let measured = self.measured();
         let texts = [
             ("Filter", self.filter),
             ("Index Cond", self.index_cond),
@@ -88,6 +107,7 @@ impl Node {
             conditions: known.collect(),
             rows: self.rows,
             cost: self.cost,
+            measured,
             children: self.children.into_iter().map(Self::into_node).collect(),
         }
     }
@@ -138,6 +158,18 @@ mod tests {
             "{diff}"
         );
         assert!(diff.contains("  Limit") && plan.diff(&plan).is_empty());
+    }
+
+    #[test]
+    fn what_was_measured_is_shown_and_changes_neither_shape_nor_lines() {
+        let run = SCAN.replace(
+            r#""Plan Rows": 3"#,
+            r#""Plan Rows": 3, "Actual Total Time": 0.5, "Actual Rows": 2, "Actual Loops": 4, "Shared Hit Blocks": 7, "Shared Read Blocks": 1"#,
+        );
+        let (plan, run) = (parse(SCAN).unwrap(), parse(&run).unwrap());
+        assert!(run.to_string().ends_with("[2.000 ms, 8 rows, 4 loops, 7 pages in memory, 1 read]"), "{run}");
+        assert_eq!((plan.shape, plan.lines()), (run.shape, run.lines()));
+        assert_eq!(run.root.measured, None, "a step that was not begun");
     }
 
     #[test]

@@ -11,11 +11,13 @@ pub struct PlanBudget {
     pub share: f64,
     /// Time that may be spent before that share counts, so that a young program has plans too. Default: 100 ms.
     pub advance: Duration,
+    /// Measures: runs each SELECT whose values are at hand once more, for 1 s at most (PostgreSQL's ANALYZE). Default: no.
+    pub analyze: bool,
 }
 
 impl Default for PlanBudget {
     fn default() -> Self {
-        Self { per_second: 1.0, share: 0.01, advance: Duration::from_millis(100) }
+        Self { per_second: 1.0, share: 0.01, advance: Duration::from_millis(100), analyze: false }
     }
 }
 

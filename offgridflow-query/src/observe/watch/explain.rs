@@ -3,6 +3,8 @@
 use crate::backend::built;
 use crate::error::{Cause, Class};
 use crate::gate::GateDatabase;
+#[cfg(feature = "postgres")]
+use crate::observe::entry::is_read;
 use crate::observe::fingerprint::normalize;
 use crate::observe::plan::Plan;
 use sqlx::Executor;
@@ -10,7 +12,7 @@ use sqlx::Executor;
 use sqlx::Row as _;
 use std::future::Future;
 
-/// For which values a plan is made.
+/// What a plan is made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum ExplainFor {
@@ -19,15 +21,20 @@ pub enum ExplainFor {
     ItsValues,
     /// Any values: PostgreSQL's generic plan. SQLite has only this.
     AnyValues,
+    /// One run: the statement, a SELECT, is executed once more with its values, and each step is [measured](crate::Measured)
+    /// (PostgreSQL's ANALYZE). What a function in it does outside the database is done once more as well. SQLite measures nothing.
+    ItsRun,
 }
 
 /// A database that can be asked for plans.
 pub trait Explain: GateDatabase {
-    /// Asks how `sql` would be answered, without running it, in a read-only transaction under time limits (100 ms for locks, 1 s in all).
+    /// Asks how `sql` would be answered, without running it unless asked to, in a read-only transaction under time limits (100 ms
+    /// for locks, 1 s in all).
     ///
     /// # Errors
-    /// [`Class::Schema`] for what has no plan (several statements at once, DDL); else the database's refusal. The connection is then in
-    /// no transaction, unless the class is [`Class::Connection`].
+    /// [`Class::Schema`] for what has no plan (several statements at once, DDL) and for what is not run (all but SELECT, and a SELECT
+    /// without the values it needs); else the database's refusal. The connection is then in no transaction, unless the class is
+    /// [`Class::Connection`].
     fn explain(
         conn: &mut Self::Connection,
         sql: &str,
@@ -64,12 +71,29 @@ impl Explain for sqlx::Postgres {
         what: ExplainFor,
     ) -> Result<Plan, Cause> {
         let sql = single(sql)?;
+        if what == ExplainFor::ItsRun {
+            runnable(sql, values.is_some())?;
+        }
         let begin = "BEGIN READ ONLY; SET LOCAL lock_timeout = '100ms'; SET LOCAL statement_timeout = '1s'";
         conn.execute(begin).await.map_err(|error| Self::cause(&error))?;
-        let values = values.filter(|_| what == ExplainFor::ItsValues);
-        let answer = postgres::ask(conn, sql, values).await;
+        let answer = match what {
+            ExplainFor::ItsValues => postgres::ask(conn, sql, values).await,
+            ExplainFor::AnyValues => postgres::ask(conn, sql, None).await,
+            ExplainFor::ItsRun => postgres::run(conn, sql, values.unwrap_or_default()).await,
+        };
         conn.execute("ROLLBACK").await.map_err(|error| Cause::new(Class::Connection, error.to_string()))?;
         postgres::read(answer)
+    }
+}
+
+/// What may be executed once more: a SELECT whose values are known.
+#[cfg(feature = "postgres")]
+fn runnable(sql: &str, has_values: bool) -> Result<(), Cause> {
+    let refuse = |why: &str| Err(Cause::new(Class::Schema, why.to_owned()));
+    match (is_read(&normalize(sql)), has_values || places(sql) == 0) {
+        (false, _) => refuse("only a SELECT is run to measure its plan"),
+        (_, false) => refuse("a plan is measured with the values of one execution, which are not at hand"),
+        (true, true) => Ok(()),
     }
 }
 
@@ -97,14 +121,29 @@ mod postgres {
         values: Option<PgArguments>,
     ) -> Result<String, sqlx::Error> {
         match values {
-            Some(values) => {
-                let asked =
-                    sqlx::query_with(built(format!("EXPLAIN (FORMAT JSON, VERBOSE) {sql}\n")), values)
-                        .persistent(false);
-                text(&conn.fetch_one(asked).await?)
-            }
+            Some(values) => with(conn, "FORMAT JSON, VERBOSE", sql, values).await,
             None => generic(conn, sql).await,
         }
+    }
+
+    /// Executes the statement, and measures it.
+    pub(super) async fn run(
+        conn: &mut PgConnection,
+        sql: &str,
+        values: PgArguments,
+    ) -> Result<String, sqlx::Error> {
+        with(conn, "FORMAT JSON, VERBOSE, ANALYZE, BUFFERS", sql, values).await
+    }
+
+    /// By the extended protocol, which takes one statement and no second.
+    async fn with(
+        conn: &mut PgConnection,
+        options: &str,
+        sql: &str,
+        values: PgArguments,
+    ) -> Result<String, sqlx::Error> {
+        let asked = sqlx::query_with(built(format!("EXPLAIN ({options}) {sql}\n")), values);
+        text(&conn.fetch_one(asked.persistent(false)).await?)
     }
 
     pub(super) fn read(answer: Result<String, sqlx::Error>) -> Result<Plan, Cause> {
@@ -113,17 +152,12 @@ mod postgres {
         crate::observe::plan::postgres::parse(&json).map_err(unread)
     }
 
-    /// By the extended protocol, which takes one statement and no second.
-    fn asked(sql: &str) -> sqlx::query::Query<'_, Postgres, PgArguments> {
-        sqlx::query(built(format!("EXPLAIN (FORMAT JSON, VERBOSE) {sql}\n"))).persistent(false)
-    }
-
     /// A plan for any values, of what was prepared for it: as old as PostgreSQL 12. What is prepared is no part of a transaction, and in one
     /// that failed it cannot be let go: a leftover of an earlier question goes first.
     async fn generic(conn: &mut PgConnection, sql: &str) -> Result<String, sqlx::Error> {
         let places = super::places(sql);
         if places == 0 {
-            return text(&conn.fetch_one(asked(sql)).await?);
+            return with(conn, "FORMAT JSON, VERBOSE", sql, PgArguments::default()).await;
         }
         let left: i64 = sqlx::query_scalar("SELECT count(*) FROM pg_prepared_statements WHERE name = $1")
             .bind(STATEMENT)

@@ -4,6 +4,7 @@ use super::budget::{PlanBudget, Purse};
 use super::explain::{Explain, ExplainFor};
 use super::history::Change;
 use super::ranks::Slower;
+use crate::error::{Cause, Class};
 use crate::observe::IsConnection;
 use crate::observe::entry::Entry;
 use crate::observe::fingerprint::Fingerprint;
@@ -166,8 +167,8 @@ impl Observer {
     /// time three times in a row. A statement that has a new plan and is at least twice as slow (p < 0.01 by ranks) becomes a
     /// [`PlanRegression`].
     ///
-    /// The question is asked on a connection of its own in the background lane, read-only, without running the statement, and within
-    /// `budget`. The values of one execution go with it where an [executor](Self::on) sees them; else PostgreSQL is asked for a plan for any
+    /// The question is asked on a connection of its own in the background lane, read-only, without running the statement (unless `budget`
+    /// says [`analyze`](PlanBudget::analyze)), and within `budget`. The values of one execution go with it where an [executor](Self::on) sees them; else PostgreSQL is asked for a plan for any
     /// values. A second watcher takes the place of the first.
     ///
     /// ```
@@ -220,7 +221,7 @@ where
         }
         let asked = Instant::now();
         let (entry, sql) = (Arc::clone(&wanted.entry), wanted.sql.clone());
-        let counter = match answer(&pool, wanted).await {
+        let counter = match answer(&pool, wanted, budget.analyze).await {
             Answer::Plan(plan) => {
                 entry.explained(*plan, sql);
                 &watch.captured
@@ -244,7 +245,7 @@ enum Answer {
     NoConnection,
 }
 
-async fn answer<P, C>(pool: &P, wanted: Wanted) -> Answer
+async fn answer<P, C>(pool: &P, wanted: Wanted, analyze: bool) -> Answer
 where
     P: ConnectionPool<Conn = C>,
     C: IsConnection,
@@ -255,20 +256,35 @@ where
     };
     guard.mark_broken(); // until it is outside its transaction again
     let values = wanted.values.and_then(|values| values.downcast().ok()).map(|values| *values);
-    let explaining = C::Database::explain(&mut guard, &wanted.sql, values, ExplainFor::ItsValues);
-    match timeout(PATIENCE, explaining).await {
+    match timeout(PATIENCE, ask::<C::Database>(&mut guard, &wanted.sql, values, analyze)).await {
         Ok(Ok(plan)) => {
             guard.mark_whole();
             Answer::Plan(Box::new(plan))
         }
         Ok(Err(cause)) => {
-            if cause.class() != crate::error::Class::Connection {
+            if cause.class() != Class::Connection {
                 guard.mark_whole();
             }
             Answer::Refused
         }
         Err(_) => Answer::Refused,
     }
+}
+
+/// Measured where that is wished and can be done, else only planned.
+async fn ask<DB: Explain>(
+    conn: &mut DB::Connection,
+    sql: &str,
+    values: Option<DB::Arguments>,
+    analyze: bool,
+) -> Result<Plan, Cause> {
+    if analyze {
+        match DB::explain(conn, sql, values.clone(), ExplainFor::ItsRun).await {
+            Err(cause) if cause.class() != Class::Connection => {} // no SELECT, or it takes longer than 1 s
+            told => return told,
+        }
+    }
+    DB::explain(conn, sql, values, ExplainFor::ItsValues).await
 }
 
 impl Observer {
