@@ -214,6 +214,51 @@ async fn nobody_waits_for_a_trial() {
 }
 
 #[tokio::test]
+async fn nobody_waits_for_a_trial_on_sqlite() {
+    let (gate, _dir) = sqlite();
+    run!(gate, SQLITE);
+    let (sql, values) = (CORPUS[0].sql, || Some(for_sqlite(Number(42))));
+    let why = |advice: Vec<IndexAdvice>| match &advice[0].verdict {
+        IndexVerdict::Inconclusive(why) => why.clone(),
+        other => panic!("{other:?}"),
+    };
+    let hasty = AdviceLimits { build: Duration::from_micros(1), ..AdviceLimits::default() };
+    let slow = Advisor::new(gate.clone()).within(hasty).advise(sql, values()).await.unwrap();
+    assert!(why(slow).contains("running the statement takes longer than 1"));
+
+    let mut writer = gate.acquire(Acquire::default()).await.unwrap();
+    writer.execute("BEGIN IMMEDIATE").await.unwrap();
+    let locked = Advisor::new(gate.clone()).advise(sql, values()).await.unwrap();
+    assert!(why(locked).contains("locked"));
+    writer.execute("ROLLBACK").await.unwrap();
+    drop(writer);
+    let advice = Advisor::new(gate.clone()).advise(sql, values()).await.unwrap();
+    assert!(helping(&advice).is_some(), "{advice:?}");
+    let mut conn = gate.acquire(Acquire::default()).await.unwrap();
+    let patience: i64 = sqlx::query_scalar("PRAGMA busy_timeout").fetch_one(&mut *conn).await.unwrap();
+    assert_eq!(patience, 5_000, "as it was");
+}
+
+#[tokio::test]
+async fn lists_and_quoted_names_are_advised_on_sqlite() {
+    let (gate, _dir) = sqlite();
+    run!(
+        gate,
+        "CREATE TABLE readings (id INTEGER PRIMARY KEY, \"measured at\" INTEGER, kwh REAL); \
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) \
+         INSERT INTO readings SELECT i, i % 5000, i FROM n"
+    );
+    for sql in [
+        "SELECT sum(kwh) FROM readings WHERE \"measured at\" IN (?, 7, 9)",
+        "SELECT sum(r.kwh) FROM readings AS r WHERE r.\"measured at\" = ?",
+    ] {
+        let advice = Advisor::new(gate.clone()).advise(sql, Some(for_sqlite(Number(42)))).await.unwrap();
+        let best = helping(&advice).unwrap_or_else(|| panic!("{sql}: {advice:?}"));
+        assert!(best.statement.ends_with("ON \"readings\" (\"measured at\")"), "{}", best.statement);
+    }
+}
+
+#[tokio::test]
 async fn indices_that_nobody_needs_are_named() {
     let (gate, _database) = postgres("idle");
     run!(gate, POSTGRES);

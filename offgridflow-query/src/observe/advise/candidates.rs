@@ -132,10 +132,10 @@ fn add(
 /// `(site = ?) and (t.kwh > ?)`: columns that are compared with a value. Where anything is joined by OR, nothing is sure.
 fn comparisons(condition: &str) -> Compared {
     let (mut equal, mut range) = (Vec::new(), Vec::new());
-    if condition.split(' ').any(|word| word == "or") {
+    let words = words(condition);
+    if words.contains(&"or") {
         return (equal, range);
     }
-    let words: Vec<&str> = condition.split(' ').collect();
     for pair in words.windows(3) {
         let by_value = pair[2].contains('?') || pair[1] == "=" && pair[2].starts_with("any");
         let (Some(name), true) = (column(pair[0]), by_value) else { continue };
@@ -149,6 +149,16 @@ fn comparisons(condition: &str) -> Compared {
         }
     }
     (equal, range)
+}
+
+/// Between blanks, but for those in a quoted name.
+fn words(text: &str) -> Vec<&str> {
+    let mut quoted = false;
+    let blank = |letter: char| {
+        quoted ^= letter == '"';
+        letter == ' ' && !quoted
+    };
+    text.split(blank).collect()
 }
 
 /// A column's name without what is around it: parentheses, a cast, its table.
@@ -174,7 +184,7 @@ mod tests {
 
     #[test]
     fn columns_that_are_compared_with_values_are_found() {
-        let cases: [(&str, &[&str], &[&str]); 8] = [
+        let cases: [(&str, &[&str], &[&str]); 10] = [
             ("(site = ?)", &["site"], &[]),
             ("((site = ?) and (kwh > ?))", &["site"], &["kwh"]),
             ("((r.site = ?) and (r.at >= ?) and (r.at < ?))", &["site"], &["at"]),
@@ -183,6 +193,12 @@ mod tests {
             ("(a = b)", &[], &[]),
             ("(lower(name) = ?)", &[], &[]),
             ("site = ? and \"At\" between ? and ?", &["site"], &["At"]),
+            (
+                "site in (?) and r.\"measured at\" > ? and \"a \"\"or\"\" b\" = ?",
+                &["site", "a \"or\" b"],
+                &["measured at"],
+            ),
+            ("\"true or false\" = ?", &["true or false"], &[]),
         ];
         for (condition, equal, range) in cases {
             assert_eq!(comparisons(condition), (list(equal), list(range)), "{condition}");

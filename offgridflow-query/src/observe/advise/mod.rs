@@ -23,7 +23,8 @@ pub struct AdviceLimits {
     /// Tables larger than this are not indexed for a trial: while an index is built, nobody writes. Default: 64 MiB. For a pool to a copy
     /// of the database that nobody else uses, `u64::MAX`.
     pub table_bytes: u64,
-    /// How long building may take. Default: 5 s.
+    /// How long building may take, and on SQLite, where a statement is run for its trial, running it five times. What takes longer is
+    /// interrupted. Default: 5 s.
     pub build: Duration,
     /// How long a lock is waited for. Default: 100 ms, and never more.
     pub lock: Duration,

@@ -19,8 +19,6 @@ const TRIAL: &str = "offgridflow_trial";
 const RUNS: usize = 5;
 /// Steps of SQLite's machine between two looks at the clock.
 const STEPS: i32 = 10_000;
-/// What those may take together before the statement counts as too slow to be run for a trial.
-const LONGEST: Duration = Duration::from_secs(1);
 
 const INDEXED: &str = "SELECT l.name, (SELECT CASE WHEN count(i.name) = count(*) THEN group_concat(i.name, char(31)) END \
      FROM pragma_index_info(l.name) AS i) FROM pragma_index_list(?1) AS l WHERE NOT l.partial";
@@ -49,7 +47,7 @@ impl TryIndex for Sqlite {
             }
             let verdict = match reason_not_to(conn, &text, sql, values.as_ref(), limits).await? {
                 Some(why) => IndexVerdict::Inconclusive(why),
-                None => measured(conn, &candidate, sql, values.clone().unwrap_or_default()).await?,
+                None => measured(conn, &candidate, sql, values.clone().unwrap_or_default(), limits).await?,
             };
             let on = target(None, &candidate.table, &candidate.columns)?;
             let name = format!("{}_{}_idx", candidate.table, candidate.columns.join("_"));
@@ -153,17 +151,36 @@ async fn measured(
     candidate: &Candidate,
     sql: &str,
     values: SqliteArguments,
+    limits: &AdviceLimits,
 ) -> Result<IndexVerdict, Cause> {
     crate::observe::watch::alone(sql)?; // several statements at once are not run for a trial
-    let Some(before) = fastest(conn, sql, &values).await? else {
-        return Ok(IndexVerdict::Inconclusive(format!("the statement takes longer than {LONGEST:?}")));
+    let Some(before) = within(conn, limits.build, async |conn| timed(conn, sql, &values).await).await? else {
+        return Ok(too_long("running the statement", limits));
     };
-    if let Err(busy) = conn.begin().await {
+    if let Err(busy) = begin(conn, limits.lock).await {
         return Ok(IndexVerdict::Inconclusive(busy.to_string()));
     }
-    let tried = trial(conn, candidate, sql, &values, before).await;
+    let tried = trial(conn, candidate, sql, &values, before, limits).await;
     conn.rollback().await.map_err(|error| Cause::new(Class::Connection, error.to_string()))?;
     tried
+}
+
+fn too_long(what: &str, limits: &AdviceLimits) -> IndexVerdict {
+    IndexVerdict::Inconclusive(format!("{what} takes longer than {:?}", limits.build))
+}
+
+/// Begins to write, or gives up after `patience`.
+async fn begin(conn: &mut SqliteConnection, patience: Duration) -> Result<(), Cause> {
+    let usual: i64 = sqlx::query_scalar("PRAGMA busy_timeout").fetch_one(&mut *conn).await.map_err(cause)?;
+    wait_for_locks(conn, patience.as_millis()).await?;
+    let begun = conn.begin().await;
+    wait_for_locks(conn, usual).await?;
+    begun
+}
+
+async fn wait_for_locks(conn: &mut SqliteConnection, ms: impl std::fmt::Display) -> Result<(), Cause> {
+    let asked = built(format!("PRAGMA busy_timeout = {ms}"));
+    conn.execute(sqlx::raw_sql(asked)).await.map(drop).map_err(cause)
 }
 
 async fn trial(
@@ -172,15 +189,20 @@ async fn trial(
     sql: &str,
     values: &SqliteArguments,
     before: Duration,
+    limits: &AdviceLimits,
 ) -> Result<IndexVerdict, Cause> {
     let on = target(None, &candidate.table, &candidate.columns)?;
-    let began = Instant::now();
-    conn.execute(sqlx::raw_sql(built(format!("CREATE INDEX {TRIAL} ON {on}")))).await.map_err(cause)?;
+    let (began, make) = (Instant::now(), built(format!("CREATE INDEX {TRIAL} ON {on}")));
+    let make = async |conn: &mut SqliteConnection| conn.execute(sqlx::raw_sql(make)).await.map_err(cause);
+    if within(conn, limits.build, make).await?.is_none() {
+        return Ok(too_long("building the index", limits));
+    }
     let build = Some(began.elapsed());
     if !Sqlite::explain(conn, sql, None, ExplainFor::AnyValues).await?.uses(TRIAL) {
         return Ok(IndexVerdict::NoHelp);
     }
-    let Some(after) = fastest(conn, sql, values).await? else { return Ok(IndexVerdict::NoHelp) };
+    let again = within(conn, limits.build, async |conn| timed(conn, sql, values).await).await?;
+    let Some(after) = again else { return Ok(IndexVerdict::NoHelp) };
     let (before, after) = (before.as_nanos() as f64, after.as_nanos() as f64);
     if before < after * AT_LEAST {
         return Ok(IndexVerdict::NoHelp);
@@ -188,19 +210,19 @@ async fn trial(
     Ok(IndexVerdict::Helps { before, after, build, bytes: None })
 }
 
-/// `None` if one execution takes too long: it is interrupted.
-async fn fastest(
+/// `None` if the work takes too long: it is interrupted.
+async fn within<T>(
     conn: &mut SqliteConnection,
-    sql: &str,
-    values: &SqliteArguments,
-) -> Result<Option<Duration>, Cause> {
+    longest: Duration,
+    work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, Cause>,
+) -> Result<Option<T>, Cause> {
     let began = Instant::now();
-    conn.lock_handle().await.map_err(cause)?.set_progress_handler(STEPS, move || began.elapsed() < LONGEST);
-    let timed = timed(conn, sql, values).await;
+    conn.lock_handle().await.map_err(cause)?.set_progress_handler(STEPS, move || began.elapsed() < longest);
+    let done = work(conn).await;
     conn.lock_handle().await.map_err(cause)?.remove_progress_handler();
-    match timed {
-        Err(_) if began.elapsed() >= LONGEST => Ok(None),
-        timed => timed.map(Some),
+    match done {
+        Err(_) if began.elapsed() >= longest => Ok(None),
+        done => done.map(Some),
     }
 }
 
