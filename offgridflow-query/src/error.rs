@@ -158,7 +158,7 @@ impl Cause {
     }
 
     /// Puts in front where it happened.
-    pub(crate) fn at(mut self, place: impl std::fmt::Display) -> Self {
+    pub(crate) fn at(mut self, place: impl fmt::Display) -> Self {
         self.message = format!("{place}: {}", self.message).into();
         self
     }

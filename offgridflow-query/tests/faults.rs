@@ -2,7 +2,7 @@
 #![cfg(feature = "postgres")]
 
 use offgridflow_query::{
-    Acquire, BatchWriter, ConnectionPool, GateConfig, Outcome, PgGate, Retry, Tx, Why, row,
+    Acquire, BatchWriter, ConnectionPool, GateConfig, Outcome, PgGate, PoolError, Retry, Tx, Why, row,
 };
 use sqlx::Row as _;
 use std::collections::BTreeSet;

@@ -1,9 +1,6 @@
 //! Where no connection can be had, the error says what stands in the way, and where.
 #![cfg(feature = "postgres")]
 
-mod common;
-
-use common::run;
 use offgridflow_query::{
     Acquire, Class, ConfigError, ConnectionPool, GateConfig, PgGate, PoolError, SqliteGate,
 };
@@ -33,9 +30,8 @@ async fn an_unreachable_server_is_a_connect_error_not_a_full_pool() {
 #[tokio::test]
 async fn a_full_server_says_that_it_is_full() {
     let database = testkit::postgres().create_database("full").unwrap();
-    let owner = common::gate(&database);
     let role = format!("guest_{}", std::process::id());
-    run(&owner, &format!("CREATE ROLE {role} LOGIN CONNECTION LIMIT 1")).await;
+    database.psql(&format!("CREATE ROLE {role} LOGIN CONNECTION LIMIT 1")).unwrap();
     let guests = gate(&database.url().replace("postgres@", &format!("{role}@")));
     let only = guests.acquire(Acquire::default()).await.unwrap();
     let error = told(&guests).await;
@@ -43,7 +39,7 @@ async fn a_full_server_says_that_it_is_full() {
     assert_eq!((cause.class(), cause.code()), (Class::Resource, Some("53300")), "{error}");
     drop(only);
     guests.close().await;
-    run(&owner, &format!("DROP ROLE {role}")).await;
+    database.psql(&format!("DROP ROLE {role}")).unwrap();
 }
 
 #[tokio::test]

@@ -318,3 +318,55 @@ async fn keys_that_only_the_server_calls_equal_keep_their_order() {
         assert_eq!(left, ["tag 1.0", "tag 2"]);
     }
 }
+
+// Decimal numbers at the limits of `numeric`.
+
+const LONGEST: Case<String> = Case {
+    table: "CREATE TABLE amounts (id INT8, amount NUMERIC)",
+    reset: "TRUNCATE amounts",
+    read: "SELECT md5(amount::text) FROM amounts ORDER BY 1",
+    shape: || Shape::new("amounts", [Column::new("id", Kind::Int8), Column::new("amount", Kind::Numeric)]),
+    put: |text, to| {
+        to.i64(1);
+        to.numeric(text);
+    },
+    key: |_| 1,
+};
+
+#[tokio::test]
+async fn the_longest_numbers_go_by_every_strategy() {
+    let database = testkit::postgres().create_database("numerics").unwrap();
+    let gate = gate(&database);
+    run(&gate, LONGEST.table).await;
+    let (whole, part) = ("9".repeat(131_072), "7".repeat(16_383));
+    let fits = [
+        "1e131071".to_owned(),
+        "1e-16383".to_owned(),
+        "-1E+10000".to_owned(),
+        whole.clone(),
+        format!("-{whole}.{part}"),
+        format!(".{part}"),
+    ];
+    for number in fits {
+        let what = format!("{number:.20}, {} characters", number.len());
+        let [copy, unnest] = by_both(&gate, number).await;
+        assert!(copy.is_ok(), "{what}: {copy:?}");
+        assert_eq!(copy, unnest, "{what}");
+        assert_eq!(texts(&gate, "SELECT count(*)::text FROM amounts").await, ["1"]);
+    }
+    for number in ["1e131072".to_owned(), format!("{whole}0"), "1e-16384".to_owned(), "-1e999999".to_owned()]
+    {
+        let what = format!("{number:.20}, {} characters", number.len());
+        let [copy, unnest] = by_both(&gate, number).await;
+        assert_eq!(copy, unnest, "{what}");
+    }
+}
+
+/// What COPY leaves, and what UNNEST.
+async fn by_both(gate: &PgGate, number: String) -> [Result<Vec<String>, Class>; 2] {
+    let rows = [number];
+    [
+        LONGEST.outcome(gate, &rows, &Conflict::Error, Way::Copy).await,
+        LONGEST.outcome(gate, &rows, &Conflict::Error, Way::Unnest).await,
+    ]
+}
