@@ -169,6 +169,25 @@ async fn rows_wait_for_a_standby_to_be_promoted() {
     assert_eq!((report.stats.committed, number(&standby, COUNT).await), (1, 1));
 }
 
+/// A transaction that began before the promotion stays read-only after it; a trigger stands for that moment.
+#[tokio::test]
+async fn rows_refused_by_a_transaction_older_than_the_promotion_are_tried_again() {
+    let database = testkit::postgres().create_database("promoted").unwrap();
+    let gate = gate(&database.url());
+    run(
+        &gate,
+        "CREATE TABLE readings (id INT8); CREATE TABLE seen (id INT8); CREATE SEQUENCE once; \
+         CREATE FUNCTION aged() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF nextval('once') = 1 THEN \
+         PERFORM set_config('transaction_read_only', 'on', true); INSERT INTO seen VALUES (1); END IF; RETURN NEW; END $$; \
+         CREATE TRIGGER aged BEFORE INSERT ON readings FOR EACH ROW EXECUTE FUNCTION aged()",
+    )
+    .await;
+    let writer = BatchWriter::<Reading>::builder(gate.clone()).start().unwrap();
+    writer.reserve().await.unwrap().push(Reading { id: 1 }).committed().await.unwrap();
+    let report = writer.close().await.unwrap();
+    assert_eq!((report.stats.committed, number(&gate, COUNT).await), (1, 1));
+}
+
 /// A crash forgets transaction ids that never reached the disk, and hands them out again.
 #[tokio::test]
 async fn a_server_that_crashed_does_not_vouch_for_ids_from_before() {

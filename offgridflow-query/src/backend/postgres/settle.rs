@@ -85,14 +85,19 @@ pub(super) async fn outcome(conn: &mut PgConnection, token: &TxToken) -> Result<
     })
 }
 
+/// Whether a refusal to write passes: the server is a standby, or was one when the transaction began and takes writes now.
+const PASSES: &str = "SELECT pg_is_in_recovery() OR NOT current_setting('transaction_read_only')::bool";
+
 /// A refusal to write, as it is; from a standby one that passes, for during a failover the address may lead to one that is
 /// about to be promoted. Its connection is given up, as the next one may lead elsewhere.
 pub(super) async fn unless_standby(conn: &mut PgConnection, refusal: WriteError) -> WriteError {
-    let answer = conn.fetch_one(sqlx::raw_sql("SELECT pg_is_in_recovery()")).await;
+    let answer = conn.fetch_one(sqlx::raw_sql(PASSES)).await;
     if !answer.and_then(|row| row.try_get(0)).unwrap_or(false) {
         return refusal;
     }
-    let cause =
-        Cause::new(Class::Connection, "the server is a standby, which takes no writes until it is promoted");
+    let cause = Cause::new(
+        Class::Connection,
+        "the server is a standby, or was one when the transaction began: it takes no writes until it is promoted",
+    );
     WriteError::failed(cause.with_code(refusal.cause().code().unwrap_or_default()))
 }
