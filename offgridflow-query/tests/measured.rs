@@ -1,15 +1,23 @@
 //! ANALYZE by explicit choice only, of SELECT only, with the values of one execution.
-#![cfg(all(feature = "postgres", feature = "plans", feature = "sqlite"))]
+#![cfg(all(feature = "postgres", feature = "plans"))]
 
-mod servers;
+use offgridflow_query::{
+    Acquire, Class, ConnectionPool, Explain, ExplainFor, GateConfig, Observer, PgGate, Plan, PlanBudget,
+};
+use sqlx::{Arguments as _, Postgres};
 
-use offgridflow_query::{Acquire, Class, ConnectionPool, Explain, ExplainFor, Observer, Plan, PlanBudget};
-use servers::{postgres, run};
-use sqlx::{Arguments as _, AssertSqlSafe, Executor, Postgres};
-
-const TABLE: &str = "CREATE TABLE readings (id INTEGER PRIMARY KEY, site INTEGER NOT NULL)";
-const ROWS: &str = "INSERT INTO readings SELECT n, n % 10 FROM generate_series(1, 1000) n";
+const READINGS: &str = "CREATE TABLE readings (id INTEGER PRIMARY KEY, site INTEGER NOT NULL); \
+     INSERT INTO readings SELECT n, n % 10 FROM generate_series(1, 1000) n";
 const BY_SITE: &str = "SELECT id FROM readings WHERE site = $1";
+
+fn readings(name: &str) -> (PgGate, testkit::Database) {
+    let database = testkit::postgres().create_database(name).unwrap();
+    database.psql(READINGS).unwrap();
+    (
+        PgGate::from_url(&database.url(), GateConfig { max_open: 3, ..GateConfig::default() }).unwrap(),
+        database,
+    )
+}
 
 fn values() -> sqlx::postgres::PgArguments {
     let mut values = sqlx::postgres::PgArguments::default();
@@ -19,9 +27,7 @@ fn values() -> sqlx::postgres::PgArguments {
 
 #[tokio::test]
 async fn a_select_is_run_once_more_and_each_step_measured() {
-    let (gate, _database) = postgres("measured");
-    run!(gate, TABLE);
-    run!(gate, ROWS);
+    let (gate, _database) = readings("measured");
     let mut conn = gate.acquire(Acquire::default()).await.unwrap();
     let plan = Postgres::explain(&mut conn, BY_SITE, Some(values()), ExplainFor::ItsRun).await.unwrap();
     let measured = plan.root.measured.expect("it was run");
@@ -33,22 +39,22 @@ async fn a_select_is_run_once_more_and_each_step_measured() {
 
 #[tokio::test]
 async fn nothing_but_a_select_with_its_values_is_run() {
-    let (gate, _database) = postgres("unmeasured");
-    run!(gate, TABLE);
-    run!(gate, ROWS);
-    run!(gate, "CREATE FUNCTION gone() RETURNS INT LANGUAGE sql AS 'DELETE FROM readings; SELECT 1'");
+    let (gate, database) = readings("unmeasured");
+    database
+        .psql("CREATE FUNCTION gone() RETURNS INT LANGUAGE sql AS 'DELETE FROM readings; SELECT 1'")
+        .unwrap();
     let mut conn = gate.acquire(Acquire::default()).await.unwrap();
     let class = |told: Result<Plan, offgridflow_query::Cause>| told.unwrap_err().class();
     for sql in [
         "DELETE FROM readings",
         "WITH gone AS (DELETE FROM readings RETURNING id) SELECT * FROM gone",
+        "SELECT id INTO copied FROM readings",
         BY_SITE,
     ] {
         let told = Postgres::explain(&mut conn, sql, None, ExplainFor::ItsRun).await;
         assert_eq!(class(told), Class::Schema, "{sql}");
     }
-    for sql in ["SELECT gone()", "SELECT id INTO copied FROM readings", "SELECT id FROM readings FOR UPDATE"]
-    {
+    for sql in ["SELECT gone()", "SELECT id FROM readings FOR UPDATE"] {
         let told = Postgres::explain(&mut conn, sql, None, ExplainFor::ItsRun).await;
         assert_eq!(class(told), Class::ReadOnly, "{sql}");
     }
@@ -60,9 +66,7 @@ async fn nothing_but_a_select_with_its_values_is_run() {
 
 /// What a watcher keeps of a statement that ran twenty times.
 async fn watched(sql: &'static str, budget: PlanBudget) -> Plan {
-    let (gate, _database) = postgres("watched");
-    run!(gate, TABLE);
-    run!(gate, ROWS);
+    let (gate, _database) = readings("watched");
     let observer = Observer::new("postgresql");
     let _watcher = observer.watch_plans(gate.clone(), budget);
     for _ in 0..20 {

@@ -3,19 +3,11 @@
 use crate::error::Class;
 use crate::histogram::Histogram;
 use crate::observe::fingerprint::{Fingerprint, normalize};
+use crate::observe::plans::Learned;
 use crate::observe::stats::Reading;
-#[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
-use crate::observe::{
-    plan::Plan,
-    watch::{Call, Change, History, SlowStatement},
-};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-#[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-#[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
-use std::time::SystemTime;
 
 /// Bytes of normal text kept a statement.
 const TEXT_BYTES: usize = 1_024;
@@ -35,10 +27,7 @@ pub(super) struct Entry {
     split: OnceLock<Box<Split>>, // for statements that an executor watches
     forgotten: AtomicU64,        // calls that no longer count for its place
     evicted: AtomicBool,
-    #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
-    wanted: AtomicBool, // its plan, of the next execution
-    #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
-    history: Mutex<History>,
+    pub(super) plans: Learned,
 }
 
 /// Parts of the latency, and the wait before it.
@@ -166,63 +155,6 @@ impl Entry {
     }
 }
 
-#[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
-impl Entry {
-    fn history(&self) -> MutexGuard<'_, History> {
-        self.history.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// One more execution: what was typical before it, and what changed, if it shows that something did.
-    pub(super) fn note(&self, end: End, took: Duration) -> (Option<u64>, Option<Box<Change>>) {
-        let mut history = self.history();
-        let typical = history.typical();
-        let End::Answered(_) = end else { return (typical, None) };
-        match history.note(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX)) {
-            Call::Nothing => (typical, None),
-            Call::Explain => {
-                self.wanted.store(true, Relaxed);
-                (typical, None)
-            }
-            Call::Regressed(change) => (typical, Some(change)),
-        }
-    }
-
-    pub(super) fn recent_ns(&self) -> Vec<u64> {
-        self.history().recent_ns()
-    }
-
-    pub(super) fn takes_want(&self) -> bool {
-        self.wanted.load(Relaxed) && self.wanted.swap(false, Relaxed)
-    }
-
-    pub(super) fn explained(&self, plan: Plan, sql: Box<str>) {
-        self.history().explained(plan, sql);
-    }
-
-    pub(super) fn refused(&self) {
-        self.history().refused();
-    }
-
-    pub(super) fn sql(&self) -> Option<String> {
-        self.history().sql().map(str::to_owned)
-    }
-
-    pub(super) fn plan(&self) -> Option<Plan> {
-        self.history().plan().map(|plan| (**plan).clone())
-    }
-
-    pub(super) fn slow(&self, end: End, took: Duration, at: String) -> SlowStatement {
-        SlowStatement {
-            ended: SystemTime::now(),
-            fingerprint: self.fingerprint,
-            text: self.text.clone(),
-            took,
-            error: end.error(),
-            at,
-        }
-    }
-}
-
 fn shortened(mut text: String) -> String {
     if text.len() > TEXT_BYTES {
         text.truncate(text.floor_char_boundary(TEXT_BYTES - 3));
@@ -247,9 +179,10 @@ fn summary(text: &str) -> String {
 /// Whether a statement in its normal form changes nothing.
 pub(super) fn is_read(text: &str) -> bool {
     let text = text.trim_start_matches('(');
-    let writes =
-        || text.split([' ', '(']).any(|word| matches!(word, "insert" | "update" | "delete" | "merge"));
-    text.starts_with("select") || text.starts_with("with") && !writes()
+    let has = |wanted: &[&str]| text.split([' ', '(']).any(|word| wanted.contains(&word));
+    let reads = text.starts_with("select")
+        || text.starts_with("with") && !has(&["insert", "update", "delete", "merge"]);
+    reads && !has(&["into"]) // which makes a table
 }
 
 /// Whether a statement in its normal form reads by a value that it is given, so that many values could be asked for at once.
@@ -275,7 +208,11 @@ mod tests {
         ] {
             assert!(is_read(read), "{read}");
         }
-        for write in ["insert into t values (?)", "with x as (delete from t returning a) select * from x"] {
+        for write in [
+            "insert into t values (?)",
+            "with x as (delete from t returning a) select * from x",
+            "select a into t from u",
+        ] {
             assert!(!is_read(write), "{write}");
         }
     }

@@ -132,8 +132,7 @@ impl<'c, DB: GateDatabase> Observed<'c, DB> {
     fn begin<'q, E: Execute<'q, DB>>(self, query: E) -> (&'c mut DB::Connection, Asked<E, DB>, Observation) {
         let asked = Asked::new(query);
         let entry = self.observer.entry(asked.text());
-        #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
-        self.observer.inner().want(&entry, asked.text(), || asked.values());
+        self.observer.inner.plans.want(&entry, asked.text(), || asked.values());
         let observation = self.observer.begin(entry, self.at);
         if let Some(waited) = self.waited {
             observation.waited(waited);
@@ -221,7 +220,6 @@ impl<E, DB: Database> Asked<E, DB> {
     }
 
     /// A copy of its values, unless they are bound to a prepared statement, which does not show them.
-    #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
     fn values(&self) -> Option<Box<dyn std::any::Any + Send>>
     where
         DB: GateDatabase,

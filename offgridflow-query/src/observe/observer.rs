@@ -3,24 +3,16 @@
 use crate::error::Class;
 use crate::observe::entry::{End, Entry};
 use crate::observe::findings::Findings;
-#[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
-use crate::observe::fingerprint::Fingerprint;
 use crate::observe::observation::Observation;
+use crate::observe::plans::Watching;
 use crate::observe::scope::{self, Place};
 use crate::observe::stats::{By, ObserverReport, ObserverSnapshot, StatementStats};
 use crate::observe::table::Table;
-#[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
-use crate::observe::watch::{SlowLog, SlowRing, SlowStatement, Wanted, Watch};
-#[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
-use std::any::Any;
 use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
 const DEFAULT_STATEMENTS: usize = 2_048;
-/// Longer texts are not asked for their plans.
-#[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
-const ASKED_BYTES: usize = 2 << 20;
 
 /// Counts and times statements by [`Fingerprint`].
 ///
@@ -45,77 +37,34 @@ const ASKED_BYTES: usize = 2 << 20;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Observer {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
 #[derive(Debug)]
 pub(super) struct Inner {
-    database: &'static str,
-    table: Table,
-    findings: Findings,
-    #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
-    pub(super) watch: Watch,
-    #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
-    slow: Option<SlowRing>,
+    pub(super) database: &'static str,
+    pub(super) table: Table,
+    pub(super) findings: Findings,
+    pub(super) plans: Watching,
 }
 
 impl Inner {
-    fn new(database: &'static str, statements: usize) -> Self {
+    pub(super) fn new(database: &'static str, statements: usize) -> Self {
         Self {
             database,
             table: Table::new(statements),
             findings: Findings::default(),
-            #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
-            watch: Watch::default(),
-            #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
-            slow: None,
+            plans: Watching::default(),
         }
     }
 
     pub(super) fn over(&self, entry: &Entry, end: End, took: Duration, at: Place) {
-        #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
-        self.look(entry, end, took, at);
-        #[cfg(not(all(feature = "plans", any(feature = "sqlite", feature = "postgres"))))]
-        let _ = at;
+        self.plans.look(entry, end, took, at);
         match entry.is_evicted() {
             false => entry.over(end, took),
             true => self.table.other().over(end, took),
         }
         crate::telemetry::operation(self.database, &entry.summary, end.error(), took);
-    }
-}
-
-#[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
-impl Inner {
-    pub(super) fn entry_of(&self, statement: Fingerprint) -> Option<Arc<Entry>> {
-        self.table.get(statement)
-    }
-
-    /// What an execution says about its statement: slow, in need of a look at its plan, slower than with the plan before.
-    fn look(&self, entry: &Entry, end: End, took: Duration, at: Place) {
-        if !self.watch.is_active() && self.slow.is_none() {
-            return;
-        }
-        self.watch.took(took);
-        let (typical, change) = entry.note(end, took);
-        if let Some(slow) = self.slow.as_ref().filter(|slow| slow.log.is_slow(took, typical)) {
-            slow.push(entry.slow(end, took, at.to_string()));
-        }
-        if let Some(change) = change {
-            self.watch.regressed(entry, *change);
-        }
-    }
-
-    /// Asks for the plan of a statement that wants one; `values` are those of the execution that begins.
-    pub(super) fn want(
-        &self,
-        entry: &Arc<Entry>,
-        sql: &str,
-        values: impl FnOnce() -> Option<Box<dyn Any + Send>>,
-    ) {
-        if self.watch.is_active() && sql.len() <= ASKED_BYTES && entry.takes_want() {
-            self.watch.want(Wanted { entry: Arc::clone(entry), sql: sql.into(), values: values() });
-        }
     }
 }
 
@@ -132,35 +81,8 @@ impl Observer {
         Self { inner: Arc::new(Inner::new(database, statements)) }
     }
 
-    /// The same settings, with nothing seen yet, and with a log of slow executions.
-    #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
-    #[must_use]
-    pub fn with_slow_log(&self, log: SlowLog) -> Self {
-        let slow = Some(SlowRing::new(log));
-        let inner = Inner { slow, ..Inner::new(self.inner.database, self.inner.table.capacity()) };
-        Self { inner: Arc::new(inner) }
-    }
-
-    /// The latest slow executions, the latest first; none without a log.
-    #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
-    #[must_use]
-    pub fn slow_statements(&self) -> Vec<SlowStatement> {
-        self.inner.slow.as_ref().map(SlowRing::read).unwrap_or_default()
-    }
-
     pub(super) fn found_in(&self) -> &Findings {
         &self.inner.findings
-    }
-
-    /// The latest durations of a statement, the oldest first.
-    #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
-    pub(super) fn recent_ns(&self, statement: Fingerprint) -> Vec<u64> {
-        self.inner.entry_of(statement).map(|entry| entry.recent_ns()).unwrap_or_default()
-    }
-
-    #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
-    pub(super) fn inner(&self) -> &Arc<Inner> {
-        &self.inner
     }
 
     /// Runs `work` and counts it under `sql`. The value's rows are not counted; see [`time_rows`](Self::time_rows).
@@ -219,10 +141,7 @@ impl Observer {
     }
 
     fn observe(&self, entry: Arc<Entry>, sql: &str, at: Place) -> Observation {
-        #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
-        self.inner.want(&entry, sql, || None);
-        #[cfg(not(all(feature = "plans", any(feature = "sqlite", feature = "postgres"))))]
-        let _ = sql;
+        self.inner.plans.want(&entry, sql, || None);
         self.begin(entry, at)
     }
 
@@ -251,8 +170,7 @@ impl Observer {
         if let Some(scope) = scope {
             scope.note_all(entry.fingerprint, &entry.text, at);
         }
-        #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
-        self.inner.want(&entry, sql, || None);
+        self.inner.plans.want(&entry, sql, || None);
         self.inner.over(&entry, End::Answered(entry.rows_of(answered, changed)), took, at);
     }
 
@@ -284,9 +202,6 @@ impl Observer {
     pub fn reset(&self) {
         self.inner.table.clear();
         self.inner.findings.clear();
-        #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
-        if let Some(slow) = &self.inner.slow {
-            slow.clear();
-        }
+        self.inner.plans.clear();
     }
 }

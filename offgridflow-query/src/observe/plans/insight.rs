@@ -3,9 +3,9 @@
 use crate::observe::findings::Finding;
 use crate::observe::fingerprint::Fingerprint;
 use crate::observe::observer::Observer;
-use crate::observe::plan::Plan;
+use crate::observe::plans::plan::Plan;
+use crate::observe::plans::watch::{PlanRegression, PlanStats, SlowStatement};
 use crate::observe::stats::{ObserverReport, StatementStats};
-use crate::observe::watch::{PlanRegression, PlanStats, SlowStatement};
 use crate::pool::PoolStatus;
 use std::fmt;
 
@@ -68,7 +68,7 @@ pub struct StatementAdvice {
     /// The statement in its normal form.
     pub text: String,
     /// What was tried.
-    pub advice: crate::observe::advise::IndexAdvice,
+    pub advice: crate::observe::plans::advise::IndexAdvice,
 }
 
 impl Observer {
@@ -115,7 +115,7 @@ impl Insight {
     pub fn with_advice(
         mut self,
         sql: &str,
-        advice: impl IntoIterator<Item = crate::observe::advise::IndexAdvice>,
+        advice: impl IntoIterator<Item = crate::observe::plans::advise::IndexAdvice>,
     ) -> Self {
         let text = crate::observe::fingerprint::normalize(sql);
         self.advice.extend(advice.into_iter().map(|advice| StatementAdvice { text: text.clone(), advice }));

@@ -1,8 +1,8 @@
 //! Indices that a plan seems to lack. Generous: each is tried before it is advised.
 
-use crate::observe::plan::Plan;
+use crate::observe::plans::plan::Plan;
 #[cfg(feature = "postgres")]
-use crate::observe::plan::PlanNode;
+use crate::observe::plans::plan::PlanNode;
 
 /// An index that might help.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,7 @@ mod sqlite;
 use crate::error::{Cause, PoolError};
 use crate::ident::Ident;
 use crate::observe::IsConnection;
-use crate::observe::watch::Explain;
+use crate::observe::plans::watch::Explain;
 use crate::pool::{Acquire, ConnectionPool, Lane};
 use crate::shape::quoted_list;
 use sqlx::Database;

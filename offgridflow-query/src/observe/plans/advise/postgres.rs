@@ -8,8 +8,8 @@ use super::{
 use crate::backend::built;
 use crate::error::{Cause, Class};
 use crate::gate::GateDatabase;
-use crate::observe::plan::Plan;
-use crate::observe::watch::{Explain, ExplainFor, explain_here};
+use crate::observe::plans::plan::Plan;
+use crate::observe::plans::watch::{Explain, ExplainFor, explain_here};
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::{Executor, PgConnection, Postgres, Row as _};
 use std::time::Instant;

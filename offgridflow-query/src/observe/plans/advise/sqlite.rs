@@ -7,7 +7,7 @@ use crate::error::{Cause, Class};
 use crate::gate::GateDatabase;
 use crate::observe::entry::is_read;
 use crate::observe::fingerprint::normalize;
-use crate::observe::watch::{Explain, ExplainFor};
+use crate::observe::plans::watch::{Explain, ExplainFor};
 use crate::transaction::Transact;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Executor, Sqlite, SqliteConnection};
@@ -153,7 +153,7 @@ async fn measured(
     values: SqliteArguments,
     limits: &AdviceLimits,
 ) -> Result<IndexVerdict, Cause> {
-    crate::observe::watch::alone(sql)?; // several statements at once are not run for a trial
+    crate::observe::plans::watch::alone(sql)?; // several statements at once are not run for a trial
     let Some(before) = within(conn, limits.build, async |conn| timed(conn, sql, &values).await).await? else {
         return Ok(too_long("running the statement", limits));
     };

@@ -6,7 +6,7 @@ use crate::gate::GateDatabase;
 #[cfg(feature = "postgres")]
 use crate::observe::entry::is_read;
 use crate::observe::fingerprint::normalize;
-use crate::observe::plan::Plan;
+use crate::observe::plans::plan::Plan;
 use sqlx::Executor;
 #[cfg(feature = "sqlite")]
 use sqlx::Row as _;
@@ -149,7 +149,7 @@ mod postgres {
     pub(super) fn read(answer: Result<String, sqlx::Error>) -> Result<Plan, Cause> {
         let json = answer.map_err(|error| Postgres::cause(&error))?;
         let unread = |error| Cause::new(Class::Other, format!("cannot read the plan: {error}"));
-        crate::observe::plan::postgres::parse(&json).map_err(unread)
+        crate::observe::plans::plan::postgres::parse(&json).map_err(unread)
     }
 
     /// A plan for any values, of what was prepared for it: as old as PostgreSQL 12. What is prepared is no part of a transaction, and in one
@@ -221,6 +221,6 @@ impl Explain for sqlx::Sqlite {
         let rows = conn.fetch_all(sqlx::raw_sql(asked)).await.map_err(|error| Self::cause(&error))?;
         let line = |row: &sqlx::sqlite::SqliteRow| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(3)?));
         let lines: Result<Vec<_>, sqlx::Error> = rows.iter().map(line).collect();
-        Ok(crate::observe::plan::sqlite::parse(&lines.map_err(|error| Self::cause(&error))?))
+        Ok(crate::observe::plans::plan::sqlite::parse(&lines.map_err(|error| Self::cause(&error))?))
     }
 }

@@ -1,7 +1,7 @@
 //! The latest durations of a statement, the plan that goes with them, and when to look again. Pure: fed with durations and plans.
 
 use super::ranks::{self, Slower};
-use crate::observe::plan::Plan;
+use crate::observe::plans::plan::Plan;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
@@ -160,7 +160,7 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::plan::PlanNode;
+    use crate::observe::plans::plan::PlanNode;
     use proptest::prelude::*;
 
     fn plan(operation: &str) -> Plan {

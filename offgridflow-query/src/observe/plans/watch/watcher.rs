@@ -9,7 +9,7 @@ use crate::observe::IsConnection;
 use crate::observe::entry::Entry;
 use crate::observe::fingerprint::Fingerprint;
 use crate::observe::observer::{Inner, Observer};
-use crate::observe::plan::{Plan, PlanDiff};
+use crate::observe::plans::plan::{Plan, PlanDiff};
 use crate::pool::{Acquire, ConnectionPool, Lane};
 use std::any::Any;
 use std::collections::VecDeque;
@@ -154,10 +154,10 @@ impl Drop for PlanWatcher {
     fn drop(&mut self) {
         self.task.abort();
         if let Some(inner) = self.inner.upgrade()
-            && inner.watch.watchers.load(Relaxed) == self.number
+            && inner.plans.watch.watchers.load(Relaxed) == self.number
         {
-            inner.watch.active.store(false, Relaxed);
-            *inner.watch.queue.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            inner.plans.watch.active.store(false, Relaxed);
+            *inner.plans.watch.queue.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
     }
 }
@@ -195,9 +195,9 @@ impl Observer {
         C::Database: Explain,
     {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let inner = Arc::downgrade(self.inner());
+        let inner = Arc::downgrade(&self.inner);
         let task = tokio::spawn(work(receiver, inner.clone(), pool, budget));
-        let watch = &self.inner().watch;
+        let watch = &self.inner.plans.watch;
         *watch.queue.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
         watch.active.store(true, Relaxed);
         PlanWatcher { inner, number: watch.watchers.fetch_add(1, Relaxed) + 1, task }
@@ -213,7 +213,7 @@ where
     let (began, mut purse) = (Instant::now(), Purse::new(budget));
     while let Some(wanted) = queue.recv().await {
         let Some(inner) = inner.upgrade() else { return };
-        let watch = &inner.watch;
+        let watch = &inner.plans.watch;
         let total = Duration::from_nanos(watch.total_ns.load(Relaxed));
         if !purse.take(began.elapsed(), total) {
             watch.postponed.fetch_add(1, Relaxed);
@@ -223,11 +223,11 @@ where
         let (entry, sql) = (Arc::clone(&wanted.entry), wanted.sql.clone());
         let counter = match answer(&pool, wanted, budget.analyze).await {
             Answer::Plan(plan) => {
-                entry.explained(*plan, sql);
+                entry.plans.explained(*plan, sql);
                 &watch.captured
             }
             Answer::Refused => {
-                entry.refused();
+                entry.plans.refused();
                 &watch.refused
             }
             Answer::NoConnection => &watch.postponed,
@@ -291,25 +291,25 @@ impl Observer {
     /// The plan of a statement, as of when it was last looked at.
     #[must_use]
     pub fn plan(&self, statement: Fingerprint) -> Option<Plan> {
-        self.inner().entry_of(statement)?.plan()
+        self.inner.table.get(statement)?.plans.plan()
     }
 
     /// The text of a statement, if it is no longer than 8 KiB, as it was when its plan was captured: what an [`Advisor`](crate::Advisor) takes. Whatever was written into it
     /// is in it, so it is not for logs.
     #[must_use]
     pub fn sql(&self, statement: Fingerprint) -> Option<String> {
-        self.inner().entry_of(statement)?.sql()
+        self.inner.table.get(statement)?.plans.sql()
     }
 
     /// Statements that have a new plan and are slower since then; the latest first, at most 64.
     #[must_use]
     pub fn plan_regressions(&self) -> Vec<PlanRegression> {
-        self.inner().watch.regressions()
+        self.inner.plans.watch.regressions()
     }
 
     /// What the watcher of plans did.
     #[must_use]
     pub fn plan_stats(&self) -> PlanStats {
-        self.inner().watch.stats()
+        self.inner.plans.watch.stats()
     }
 }
