@@ -153,11 +153,13 @@ impl Cause {
     }
 
     /// The same of another class.
+    #[cfg(feature = "sqlite")]
     pub(crate) fn into_class(self, class: Class) -> Self {
         Self { class, ..self }
     }
 
     /// Puts in front where it happened.
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
     pub(crate) fn at(mut self, place: impl fmt::Display) -> Self {
         self.message = format!("{place}: {}", self.message).into();
         self

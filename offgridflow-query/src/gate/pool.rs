@@ -36,6 +36,7 @@ pub trait GateDatabase: Tidy + Database<Arguments: Clone> {
     }
 
     /// The error of an attempt to connect with the options of `pool`, in this crate's vocabulary.
+    #[must_use]
     fn unreached(pool: &Pool<Self>, error: &sqlx::Error) -> Cause {
         let _ = pool;
         Self::cause(error)

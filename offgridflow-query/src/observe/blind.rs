@@ -7,13 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Debug, Default)]
-pub(super) struct Learned;
+pub(super) struct Learned {}
 
 #[derive(Debug, Default)]
-pub(super) struct Watching;
+pub(super) struct Watching {}
 
 impl Watching {
-    pub(super) fn look(&self, _: &Entry, _: End, _: Duration, _: Place) {}
+    pub(super) fn look(&self, entry: &Entry, _: End, _: Duration, _: Place) {
+        let Learned {} = entry.plans;
+    }
 
     pub(super) fn want(&self, _: &Arc<Entry>, _: &str, _: impl FnOnce() -> Option<Box<dyn Any + Send>>) {}
 

@@ -17,7 +17,10 @@ pub(super) struct Entry {
     pub(super) fingerprint: Option<Fingerprint>, // `None` for "other"
     pub(super) text: String,
     pub(super) summary: String,
-    #[cfg_attr(not(any(feature = "sqlite", feature = "postgres", feature = "layer")), expect(dead_code))]
+    #[cfg_attr(
+        not(any(feature = "sqlite", feature = "postgres", feature = "layer")),
+        expect(dead_code, reason = "only they hear of rows that a read is said to have changed")
+    )]
     reads: bool,
     cancelled: AtomicU64,
     rows: AtomicU64,

@@ -124,7 +124,7 @@ impl Plan {
 
     /// One line a step, indented, without what was measured.
     pub(crate) fn lines(&self) -> Vec<String> {
-        self.written(|node| node.to_string())
+        self.written(ToString::to_string)
     }
 
     fn written(&self, line: impl Fn(&PlanNode) -> String) -> Vec<String> {
