@@ -72,7 +72,7 @@ pub(crate) fn main() -> Result<(), Failure> {
 
 /// All tools in turn, round after round.
 fn rate(per_sec: u32, rounds: usize, seconds: u32) -> Result<Figures, Failure> {
-    let server = Server::start(Behaviour::default())?;
+    let server = Server::start(Behaviour { awake: true, ..Behaviour::default() })?;
     let load = Load { url: &server.url, per_sec, seconds };
     let json = PathBuf::from("target/verify/l2.json");
     let (mut floor, mut lag) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);

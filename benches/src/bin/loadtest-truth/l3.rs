@@ -212,12 +212,16 @@ fn run(kind: Kind, rng: &OpRng) -> Result<Option<Outcome>, Failure> {
 
 fn behaviour(kind: Kind, rng: &OpRng) -> Behaviour {
     match kind {
-        SlowTarget => {
-            Behaviour { delay: Duration::from_secs_f64(size::between(rng, 0.02, 0.12)), per_sec: 0 }
-        }
-        LowCap => Behaviour { delay: Duration::from_secs_f64(size::between(rng, 0.05, 0.15)), per_sec: 0 },
+        SlowTarget => Behaviour {
+            delay: Duration::from_secs_f64(size::between(rng, 0.02, 0.12)),
+            ..Behaviour::default()
+        },
+        LowCap => Behaviour {
+            delay: Duration::from_secs_f64(size::between(rng, 0.05, 0.15)),
+            ..Behaviour::default()
+        },
         CappedTarget => {
-            Behaviour { delay: Duration::ZERO, per_sec: whole(size::between(rng, 200.0, 500.0)).into() }
+            Behaviour { per_sec: whole(size::between(rng, 200.0, 500.0)).into(), ..Behaviour::default() }
         }
         _ => Behaviour::default(),
     }

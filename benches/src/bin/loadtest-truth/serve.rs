@@ -25,6 +25,8 @@ pub(crate) struct Behaviour {
     pub(crate) delay: Duration,
     /// How many answers a second at most; 0 without limit.
     pub(crate) per_sec: u64,
+    /// Whether it never sleeps, so that when it notes an arrival does not depend on how long the machine takes to wake it.
+    pub(crate) awake: bool,
 }
 
 /// A running server.
@@ -41,7 +43,9 @@ impl Server {
 
     pub(crate) fn command(behaviour: Behaviour) -> Result<Command, Failure> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["serve", &behaviour.delay.as_micros().to_string(), &behaviour.per_sec.to_string()]);
+        let Behaviour { delay, per_sec, awake } = behaviour;
+        let numbers = [delay.as_micros(), per_sec.into(), awake.into()];
+        command.arg("serve").args(numbers.map(|number| number.to_string()));
         Ok(command)
     }
 
@@ -77,11 +81,12 @@ impl Server {
     }
 }
 
-/// `serve DELAY_US PER_SEC`: prints its address, and serves until it is killed.
+/// `serve DELAY_US PER_SEC AWAKE`: prints its address, and serves until it is killed.
 pub(crate) fn main(arguments: &[String]) -> Result<(), Failure> {
     let number = |at: usize| arguments.get(at).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
-    let behaviour = Behaviour { delay: Duration::from_micros(number(0)), per_sec: number(1) };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let behaviour =
+        Behaviour { delay: Duration::from_micros(number(0)), per_sec: number(1), awake: number(2) != 0 };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().event_interval(4).build()?;
     tokio::task::LocalSet::new().block_on(&runtime, listen(behaviour))
 }
 
@@ -103,6 +108,13 @@ async fn listen(behaviour: Behaviour) -> Result<(), Failure> {
         turn: Semaphore::new(1),
         free_from: RefCell::new(None),
     });
+    if behaviour.awake {
+        tokio::task::spawn_local(async {
+            loop {
+                tokio::task::yield_now().await
+            }
+        });
+    }
     loop {
         let (stream, _) = listener.accept().await?;
         let state = Rc::clone(&state);
@@ -146,7 +158,7 @@ fn note(state: &State, arrived: u64) {
 }
 
 async fn wait(state: &State) {
-    let Behaviour { delay, per_sec } = state.behaviour;
+    let Behaviour { delay, per_sec, .. } = state.behaviour;
     if per_sec > 0 {
         let _turn = state.turn.acquire().await;
         let now = Instant::now();
