@@ -14,6 +14,7 @@ use crate::{
     route::RouteTable,
     shard::{ShardPlan, as_u64},
     threshold::Threshold,
+    units::plain_rate,
     warm_up::WarmUp,
 };
 
@@ -85,11 +86,10 @@ impl Plan {
         let duration = self.executor.duration();
         match &self.executor {
             Executor::Open(arrivals) => format!(
-                "open loop, {} in {duration:?}, up to {:.6}/s",
+                "open loop, {} in {duration:?}, up to {}/s",
                 operations(arrivals.operations()),
-                arrivals.peak_rate()
-            )
-            .replace(".000000/s", "/s"),
+                plain_rate(arrivals.peak_rate())
+            ),
             Executor::Closed(closed) => {
                 format!(
                     "closed loop, {} worker{} for {duration:?}, think time {:?}",
@@ -168,10 +168,14 @@ impl fmt::Display for Plan {
         }
         writeln!(f, "time-out    {:?}", self.timeout)?;
         if let Some((deadline, overload)) = self.deadline {
-            writeln!(f, "deadline    {deadline:?} ({overload:?})")?;
+            let then = match overload {
+                Overload::Queue => "run all the same",
+                Overload::Shed => "shed",
+            };
+            writeln!(f, "deadline    {deadline:?}, what could not begin by then is {then}")?;
         }
         if self.warm_up != WarmUp::None {
-            writeln!(f, "warm-up     {:?}", self.warm_up)?;
+            writeln!(f, "warm-up     {}", self.warm_up)?;
         }
         write!(f, "shards      {}, seed {}", self.shards, self.seed)?;
         for threshold in &self.thresholds {
