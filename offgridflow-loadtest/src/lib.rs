@@ -40,6 +40,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
+mod abort;
 mod audience;
 #[cfg(all(test, target_os = "linux"))]
 mod bounded;
@@ -97,6 +98,7 @@ mod unbegun;
 mod units;
 mod verdict;
 mod warm_up;
+mod watch;
 mod window;
 mod workload;
 
@@ -109,6 +111,7 @@ pub use scenario::Scenario;
 #[cfg(feature = "http")]
 pub use target::http::{HttpRoute, HttpTarget};
 pub use {
+    abort::{AbortRule, Aborted},
     clock::{ClockSource, OpTimes},
     error::{ConfigError, Error, PreflightError, ReportError},
     executor::{Closed, Executor, OnCap, Overload},

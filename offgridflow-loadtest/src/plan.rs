@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc, thread, time::Duration};
 
 use crate::{
+    abort::AbortRule,
     clock::ClockSource,
     error::PreflightError,
     executor::{Executor, OnCap, Overload},
@@ -44,6 +45,8 @@ pub struct Plan {
     pub seed: u64,
     /// What is judged.
     pub thresholds: Vec<Threshold>,
+    /// What ends it early.
+    pub abort_rules: Vec<AbortRule>,
     pub(crate) warm_sessions: usize,
     pub(crate) feed: Option<Feed>,
     /// Which clock it goes by.
@@ -180,6 +183,9 @@ impl fmt::Display for Plan {
         write!(f, "shards      {}, seed {}", self.shards, self.seed)?;
         for threshold in &self.thresholds {
             write!(f, "\nthreshold   {threshold}")?;
+        }
+        for rule in &self.abort_rules {
+            write!(f, "\nabort if    {rule}")?;
         }
         Ok(())
     }

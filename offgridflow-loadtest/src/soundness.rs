@@ -41,6 +41,9 @@ impl Beforehand<'_> {
             (Metric::FailureRatio | Metric::AchievedRate | Metric::LateRatio, Limit::Percent(limit)) => {
                 (decided(comparison, limit, 0.0, Some(100.0)), "it is a share, from 0% to 100%".into())
             }
+            (Metric::Throughput, Limit::PerSecond(limit)) => {
+                (decided(comparison, limit, 0.0, None), "a rate is never below 0".into())
+            }
             (Metric::Failures | Metric::Answered, Limit::Count(limit)) => {
                 let why = self.operations.map_or_else(
                     || "it is never below 0".into(),
@@ -115,6 +118,8 @@ mod tests {
             ("min(service) >= 0s", "break"),
             ("p99(response) < 2h", "beyond an hour"),
             ("failures >= 0", "break"),
+            ("throughput >= 0/s", "break"),
+            ("throughput < 0/s", "meet"),
             ("failures < 0", "meet"),
             ("failures <= 500", "break this: the plan has 500"),
             ("answered >= 501", "meet"),
@@ -135,6 +140,8 @@ mod tests {
             "max(response) > 0ms",
             "p99(response) < 1h",
             "failures <= 0",
+            "throughput > 0/s",
+            "late_ratio{GET /a} < 5%",
             "failures < 500",
             "answered >= 500",
         ] {

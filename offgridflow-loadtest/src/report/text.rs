@@ -38,6 +38,14 @@ pub(crate) fn write(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result 
             short(report.elapsed)
         )?;
     }
+    if let Some(aborted) = &report.aborted {
+        writeln!(
+            f,
+            "aborted after {}: {}; the report is partial, thresholds were not judged",
+            short(aborted.at),
+            one_line(&aborted.to_string())
+        )?;
+    }
     writeln!(f, "verdict: {}", one_line(&report.verdict.to_string()))
 }
 
