@@ -180,6 +180,9 @@ impl fmt::Display for Plan {
         if self.warm_up != WarmUp::None {
             writeln!(f, "warm-up     {}", self.warm_up)?;
         }
+        if let Some(feed) = &self.feed {
+            writeln!(f, "feed        {}", feed.describe())?;
+        }
         write!(f, "shards      {}, seed {}", self.shards, self.seed)?;
         for threshold in &self.thresholds {
             write!(f, "\nthreshold   {threshold}")?;

@@ -224,7 +224,7 @@ impl Scenario {
 impl Route {
     fn build(&self) -> Result<HttpRoute, ConfigError> {
         let mut route = HttpRoute::new(self.method.as_deref().unwrap_or("GET"), &*self.path)?;
-        route.check()?;
+        route.sound()?;
         if self.weight == Some(0) {
             return Err(ConfigError::new("weight", "must be at least 1; leave the route out instead"));
         }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
@@ -27,6 +28,16 @@ pub(super) struct Answer {
     pub(super) bytes: u64,
     /// Whether the connection can be used again.
     pub(super) keep: bool,
+    pub(super) headers: HeaderMap,
+    /// As much of the body as was to be kept.
+    pub(super) body: Vec<u8>,
+}
+
+impl Answer {
+    /// Whether all of the body was kept.
+    pub(super) fn is_whole(&self) -> bool {
+        u64::try_from(self.body.len()) == Ok(self.bytes)
+    }
 }
 
 /// Why there is no answer.
@@ -63,7 +74,8 @@ impl Connection {
         ready && self.driver.is_some()
     }
 
-    pub(super) async fn send(&mut self, request: Request, op: &Op) -> Result<Answer, Lost> {
+    /// The answer, of whose body the first `kept` bytes are kept.
+    pub(super) async fn send(&mut self, request: Request, op: &Op, kept: usize) -> Result<Answer, Lost> {
         let sending = self.sender.try_send_request(request);
         let response = match drive(&mut self.driver, sending).await {
             Ok(response) => response,
@@ -75,24 +87,27 @@ impl Connection {
             }
         };
         op.mark(Phase::FirstByte);
-        let status = response.status().as_u16();
-        let body = drive(&mut self.driver, drain(response.into_body(), op));
-        let bytes = body.await.map_err(|error| Lost::Sent(describe(&error)))?;
-        Ok(Answer { status, bytes, keep: self.driver.is_some() })
+        let (head, body) = response.into_parts();
+        let drained = drive(&mut self.driver, drain(body, op, kept));
+        let (bytes, body) = drained.await.map_err(|error| Lost::Sent(describe(&error)))?;
+        let (status, keep) = (head.status.as_u16(), self.driver.is_some());
+        Ok(Answer { status, bytes, keep, headers: head.headers, body })
     }
 }
 
-/// Counts and drops a body.
-async fn drain(mut body: Incoming, op: &Op) -> Result<u64, hyper::Error> {
-    let mut bytes = 0;
+/// Counts a body, keeps its first `kept` bytes and drops the rest.
+async fn drain(mut body: Incoming, op: &Op, kept: usize) -> Result<(u64, Vec<u8>), hyper::Error> {
+    let (mut bytes, mut beginning) = (0, Vec::new());
     while let Some(frame) = body.frame().await {
         if let Some(data) = frame?.data_ref() {
             let length = u64::try_from(data.len()).unwrap_or(0);
             op.received(length);
             bytes += length;
+            let room = kept - beginning.len();
+            beginning.extend_from_slice(&data[..room.min(data.len())]);
         }
     }
-    Ok(bytes)
+    Ok((bytes, beginning))
 }
 
 /// Polls the connection along with what waits for it. Errors of the connection reach the waiter through hyper.

@@ -1,21 +1,22 @@
 //! An HTTP/1.1 service under load: keep-alive connections, weighted routes.
 
+mod addresses;
+mod check;
 mod connection;
+mod made;
 mod rehearsal;
 mod replayed;
 mod route;
 
 use std::{
-    net::SocketAddr,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 
+#[cfg(feature = "cli")]
+use crate::histogram::as_f64;
 use crate::{
     error::ConfigError,
     op::{Op, Phase},
@@ -24,14 +25,16 @@ use crate::{
     report::text::short,
     workload::{ShardCtx, Workload},
 };
-use connection::{Connection, Lost};
+use addresses::Addresses;
+use connection::{Answer, Connection, Lost};
+use made::MadeHeader;
 use replayed::Replayed;
 pub use route::HttpRoute;
 
 /// An HTTP/1.1 service, without TLS. A session is one keep-alive connection, opened when the first operation
 /// needs it and again when the server closes it; the time for that is admission wait.
 ///
-/// Names are resolved once and the addresses used in turn. Redirects are answers like any other. A status outside 200 to
+/// Names are resolved once and the addresses used in turn, of several those that take a connection before the run. Redirects are answers like any other. A status outside 200 to
 /// 399 is a failure (an answered one), unless the route expects it.
 ///
 /// ```
@@ -49,15 +52,15 @@ pub use route::HttpRoute;
 /// ```
 #[derive(Debug)]
 pub struct HttpTarget {
-    authority: String, // host:port, as connected to
+    addresses: Addresses,
     host: HeaderValue,
     prefix: String, // path of the base, without the closing slash
     headers: HeaderMap,
+    made_headers: Vec<MadeHeader>,
+    needs_row: bool, // of the run's feed, for a header
     routes: Vec<HttpRoute>,
     weights: u64,
     replayed: Option<Replayed>,
-    addresses: Mutex<Vec<SocketAddr>>, // held only to copy one out
-    next_address: AtomicUsize,
 }
 
 /// A connection, once there is one.
@@ -100,27 +103,43 @@ impl HttpTarget {
         let target = uri.path_and_query().map_or("/", |path| path.as_str());
         let slash = if target.starts_with('?') { "/" } else { "" }; // `http://host?query`
         let single = HttpRoute::get(format!("{slash}{target}"));
-        single.check()?;
+        single.sound()?;
         Ok(Self {
-            authority: format!("{}:{port}", authority.host()),
+            addresses: Addresses::of(format!("{}:{port}", authority.host())),
             host,
             prefix: uri.path().trim_end_matches('/').to_owned(),
             headers: HeaderMap::new(),
+            made_headers: Vec::new(),
+            needs_row: false,
             routes: vec![single.whole_path()],
             weights: 0,
             replayed: None,
-            addresses: Mutex::new(Vec::new()),
-            next_address: AtomicUsize::new(0),
         })
     }
 
-    /// A header of every request. Values never appear in reports or logs.
+    /// A header of every request; said again with another value, it is sent twice. Values never appear in reports or logs.
     ///
     /// # Errors
     /// A name or value that HTTP does not allow; `content-length` and `transfer-encoding`, which follow from the body.
     pub fn header(mut self, name: &str, value: &str) -> Result<Self, ConfigError> {
         let (name, value) = header_pair(name, value)?;
         self.headers.append(name, value);
+        Ok(self)
+    }
+
+    /// A header of every request whose value is made for each, in place of one of that name.
+    ///
+    /// # Errors
+    /// As [`header`](Self::header). A value made later that HTTP does not allow is a failed operation, which is not sent.
+    pub fn header_with(
+        mut self,
+        name: &str,
+        value: impl Fn(&Op) -> String + Send + Sync + 'static,
+    ) -> Result<Self, ConfigError> {
+        let made = MadeHeader::new(name, value)?;
+        self.headers.remove(&made.name);
+        self.made_headers.retain(|other| other.name != made.name);
+        self.made_headers.push(made);
         Ok(self)
     }
 
@@ -152,10 +171,25 @@ impl HttpTarget {
         Ok(self)
     }
 
+    /// A header takes its value from a row of the run's feed, without which nothing can be asked.
+    #[cfg(feature = "cli")]
+    pub(crate) fn needing_row(mut self) -> Self {
+        self.needs_row = true;
+        self
+    }
+
     /// Path and query of the base.
     #[cfg(feature = "cli")]
     pub(crate) fn path(&self) -> String {
         self.routes[0].template().to_owned()
+    }
+
+    /// Each route with its part of the operations, where routes were given.
+    #[cfg(feature = "cli")]
+    pub(crate) fn outline(&self) -> Vec<String> {
+        let part = |route: &HttpRoute| f64::from(route.weight.get()) * 100.0 / as_f64(self.weights);
+        let given = self.routes.iter().filter(|_| self.weights > 0);
+        given.map(|route| format!("route       {:5.1} %  {route}", part(route))).collect()
     }
 
     /// Which route an operation takes: the log's, or drawn from its own random numbers by weight.
@@ -177,6 +211,12 @@ impl HttpTarget {
     }
 
     fn request(&self, route: &HttpRoute, op: &Op) -> Result<connection::Request, TargetError> {
+        if (self.needs_row || route.needs_row) && op.row().is_none() {
+            return Err(TargetError::unanswered(
+                FailKind::Local("rows"),
+                "the feed hands each of its rows out once",
+            ));
+        }
         let replayed = self.replayed.as_ref().and_then(|log| log.request(&self.prefix, op.index()));
         let (method, path) =
             replayed.unwrap_or_else(|| (route.method.clone(), route.make_path(&self.prefix, op)));
@@ -188,41 +228,26 @@ impl HttpTarget {
         *request.uri_mut() = uri;
         let headers = request.headers_mut();
         headers.reserve(1 + self.headers.len() + route.headers.len());
-        headers.insert(header::HOST, self.host.clone());
         if says_nothing {
             // RFC 9110, section 8.6: a method that usually comes with content says that there is none.
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(0));
         }
-        for (name, value) in self.headers.iter().chain(&route.headers) {
-            headers.insert(name, value.clone());
+        if !self.headers.contains_key(header::HOST) && !route.says(&header::HOST) {
+            headers.insert(header::HOST, self.host.clone());
+        }
+        let targets = self.headers.iter().filter(|(name, _)| !route.says(name));
+        for (name, value) in targets.chain(&route.headers) {
+            headers.append(name, value.clone());
+        }
+        let made = self.made_headers.iter().filter(|made| !route.says(&made.name));
+        for made in made.chain(&route.made_headers) {
+            headers.insert(&made.name, made.value(op)?);
         }
         Ok(request)
     }
 
     async fn connect(&self) -> Result<Connection, TargetError> {
-        let address = match self.next_address() {
-            Some(address) => address,
-            None => self.resolve().await?,
-        };
-        Connection::open(address).await
-    }
-
-    fn next_address(&self) -> Option<SocketAddr> {
-        let addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        let turn = self.next_address.fetch_add(1, Relaxed).checked_rem(addresses.len())?;
-        addresses.get(turn).copied()
-    }
-
-    async fn resolve(&self) -> Result<SocketAddr, TargetError> {
-        let failed =
-            |why: String| TargetError::unanswered(FailKind::Connect, format!("{}: {why}", self.authority));
-        let found: Vec<_> = tokio::net::lookup_host(&self.authority)
-            .await
-            .map_err(|error| failed(error.to_string()))?
-            .collect();
-        let first = found.first().copied().ok_or_else(|| failed("the name has no address".into()))?;
-        *self.addresses.lock().unwrap_or_else(PoisonError::into_inner) = found;
-        Ok(first)
+        Connection::open(self.addresses.next().await?).await
     }
 
     /// Sends on the session's connection, opening it where needed. A connection that the server closed while
@@ -232,7 +257,8 @@ impl HttpTarget {
         session: &mut HttpSession,
         request: connection::Request,
         op: &Op,
-    ) -> Result<(u16, u64), TargetError> {
+        kept: usize,
+    ) -> Result<Answer, TargetError> {
         let mut request = request;
         for last in [false, true] {
             let mut connection = match session.connection.take() {
@@ -243,10 +269,10 @@ impl HttpTarget {
                 connection = self.connect().await?;
             }
             op.mark(Phase::Admitted);
-            match connection.send(request, op).await {
+            match connection.send(request, op, kept).await {
                 Ok(answer) => {
                     session.connection = answer.keep.then_some(connection);
-                    return Ok((answer.status, answer.bytes));
+                    return Ok(answer);
                 }
                 Err(Lost::Untouched(unsent, _)) if !last => request = *unsent,
                 Err(Lost::Untouched(_, error) | Lost::Sent(error)) => return Err(error),
@@ -285,19 +311,22 @@ impl Workload for HttpTarget {
             Ok(request) => request,
             Err(error) => return error.into(),
         };
-        match self.exchange(session, request, op).await {
-            Ok((status, bytes)) if route.expects(status) => Outcome::Ok { bytes },
-            Ok((status, _)) => TargetError::answered(FailKind::Status(status), "").into(),
+        match self.exchange(session, request, op, route.kept()).await {
+            Ok(answer) => match route.unmet(&answer) {
+                None => Outcome::Ok { bytes: answer.bytes },
+                Some(error) => error.into(),
+            },
             Err(error) => error.into(),
         }
     }
 
     async fn check(&self) -> Result<String, String> {
         let why = |error: TargetError| error.message.into_owned();
-        let address = self.resolve().await.map_err(why)?;
+        let address = self.addresses.resolve().await.map_err(why)?;
         let asked = Instant::now();
         Connection::open(address).await.map_err(why)?;
-        Ok(format!("{} is {address}, accepts a connection after {}", self.authority, short(asked.elapsed())))
+        let authority = self.addresses.authority();
+        Ok(format!("{authority} is {address}, accepts a connection after {}", short(asked.elapsed())))
     }
 
     fn cost(&self) -> Option<Duration> {
@@ -317,8 +346,9 @@ impl Workload for HttpTarget {
     }
 }
 
+/// Never sent, so never answered.
 fn bad_request(message: String) -> TargetError {
-    TargetError::answered(FailKind::App, message)
+    TargetError::unanswered(FailKind::App, message)
 }
 
 fn header_pair(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), ConfigError> {
