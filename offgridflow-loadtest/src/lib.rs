@@ -74,6 +74,8 @@ mod report;
 mod reporter;
 #[cfg(feature = "metrics")]
 mod reporter_metrics;
+#[cfg(feature = "serde")]
+mod reporter_ndjson;
 mod rng;
 mod route;
 mod run;
@@ -106,6 +108,8 @@ mod workload;
 pub use histogram::log::HdrLog;
 #[cfg(feature = "metrics")]
 pub use reporter_metrics::MetricsReporter;
+#[cfg(feature = "serde")]
+pub use reporter_ndjson::NdjsonWindows;
 #[cfg(feature = "cli")]
 pub use scenario::Scenario;
 #[cfg(feature = "http")]

@@ -2,9 +2,11 @@
 
 mod gates;
 mod judge;
+mod junit;
 #[cfg(feature = "serde")]
 pub(crate) mod nanos;
 mod notes;
+mod prometheus;
 mod seen;
 #[cfg(feature = "serde")]
 pub(crate) use nanos::optional as opt_nanos;
@@ -288,8 +290,8 @@ impl Report {
             _ if !self.verdict.is_valid() => 3,
             _ if matches!(self.verdict.limit, Limit::TargetDown(_)) => 1,
             _ if self.thresholds.iter().any(broken) => 1,
-            Ending::Completed => 0,
             Ending::NotStarted => 1,
+            _ => 0,
         }
     }
 
@@ -320,6 +322,10 @@ impl Report {
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string_pretty(self)
     }
+
+    /// The JSON Schema (draft 2020-12) of what [`to_json`](Self::to_json) writes; also `schema/report-1.json` in this crate.
+    #[cfg(feature = "serde")]
+    pub const JSON_SCHEMA: &str = include_str!("../../schema/report-1.json");
 
     /// Reads a report back.
     ///
