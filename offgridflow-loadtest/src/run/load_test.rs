@@ -227,6 +227,12 @@ impl<W: Workload> LoadTest<W> {
         self
     }
 
+    /// What is under load.
+    #[cfg(feature = "cli")]
+    pub(crate) fn workload(&self) -> &W {
+        &self.workload
+    }
+
     /// How long a silent shard is waited for beyond a time-out.
     #[cfg(test)]
     pub(crate) fn patience(mut self, patience: Duration) -> Self {
