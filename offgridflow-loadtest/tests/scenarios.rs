@@ -91,7 +91,15 @@ fn refusals_name_field_line_and_remedy() {
             "`GET /emissions`, `POST /activities`",
         ),
         ("< 100ms", "< 0ms", "thresholds", 2, "no run could meet this"),
-        ("http://127", "https://127", "target.url", 5, "TLS"),
+        #[cfg(not(feature = "tls"))]
+        ("http://127", "https://127", "target.url", 5, "TLS is not built in: install with `--features tls`"),
+        (
+            "headers = {",
+            "insecure = true\nheaders = {",
+            "target.insecure",
+            6,
+            "is for a service behind https://",
+        ),
         ("authorization =", "content-length =", "target.headers.content-length", 6, "follows from the body"),
         ("authorization =", "\"bad header\" =", "target.headers.bad header", 6, "header name"),
         ("path = \"/emissions\"", "path = \"emissions\"", "route.0.path", 14, "begin with a slash"),

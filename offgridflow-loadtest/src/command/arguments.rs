@@ -7,7 +7,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand};
 use crate::{
     ConfigError, Executor, Fields, HttpRoute, HttpTarget, LoadTest, LogFormat, OnCap, Overload, Rate, Replay,
     ReplayError, Scenario, Settings, WarmUp,
-    scenario::explain,
+    scenario::{explain, trusting},
     units::{parse_duration, parse_percent},
 };
 
@@ -94,7 +94,7 @@ pub(super) struct Run {
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("open").args(["rate", "replay"])))]
 pub(super) struct Subject {
-    /// A scenario file (SCENARIO.toml), or a URL that begins with http://
+    /// A scenario file (SCENARIO.toml), or a URL that begins with http:// or (feature `tls`) https://
     #[arg(value_name = "SCENARIO|URL")]
     what: String,
     /// Operations a second (open loop). Without it, workers ask one after the other (closed loop), and what they leave out while they wait is estimated.
@@ -184,6 +184,12 @@ pub(super) struct Subject {
     /// Body of every request, as it stands here (no `@file`; a scenario's route has room for longer ones).
     #[arg(long)]
     body: Option<String>,
+    /// Believe the certificate authorities of this PEM file, and no others [default: the system's]
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// Believe any certificate.
+    #[arg(long, conflicts_with = "ca_file")]
+    insecure: bool,
     /// The share of operations that may fail; 100% judges no failures [default: 1%]
     #[arg(long, value_name = "SHARE", value_parser = parse_share)]
     failure_threshold: Option<f64>,
@@ -243,6 +249,8 @@ impl Subject {
             || self.poisson
             || self.gamma.is_some()
             || self.spin
+            || self.ca_file.is_some()
+            || self.insecure
             || !self.headers.is_empty()
     }
 
@@ -345,6 +353,12 @@ impl Subject {
 
     fn target(&self, replay: Option<&Arc<Replay>>) -> Result<HttpTarget, ConfigError> {
         let mut target = HttpTarget::new(&self.what)?;
+        if let Some(file) = &self.ca_file {
+            target = trusting(target, file).map_err(|error| ConfigError::new("--ca-file", error.hint))?;
+        }
+        if self.insecure {
+            target = target.insecure().map_err(|error| ConfigError::new("--insecure", error.hint))?;
+        }
         for header in &self.headers {
             let pair = header.split_once(':');
             let (name, value) =

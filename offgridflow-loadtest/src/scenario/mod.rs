@@ -99,6 +99,9 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct Target {
     url: String,
+    ca_file: Option<PathBuf>,
+    #[serde(default)]
+    insecure: bool,
     #[serde(default)]
     headers: BTreeMap<String, Secret>,
 }
@@ -189,8 +192,14 @@ impl Scenario {
 
     /// Routes, where there are any, are asked in place of what a log holds.
     fn target(&self, replay: Option<&Arc<Replay>>, around: &Around<'_>) -> Result<HttpTarget, ConfigError> {
-        let Target { url, headers } = &self.file.target;
+        let Target { url, ca_file, insecure, headers } = &self.file.target;
         let mut target = HttpTarget::new(url).map_err(within("target"))?;
+        if let Some(file) = ca_file {
+            target = trusting(target, &around.folder.join(file)).map_err(within("target"))?;
+        }
+        if *insecure {
+            target = target.insecure().map_err(within("target"))?;
+        }
         for (name, Secret(value)) in headers {
             target = with_header(target, name, value, around).map_err(within("target"))?;
         }
@@ -240,6 +249,13 @@ impl Table {
         let feed = Feed::open(folder.join(&self.file));
         Ok(feed.map_err(|error| ConfigError::new("feed.file", error.hint))?.mode(mode))
     }
+}
+
+/// A target that believes the authorities of this file.
+pub(crate) fn trusting(target: HttpTarget, file: &Path) -> Result<HttpTarget, ConfigError> {
+    let wrong = |hint: &str| ConfigError::new("ca_file", format!("{}: {hint}", file.display()));
+    let pem = std::fs::read(file).map_err(|error| wrong(&format!("cannot be read: {error}")))?;
+    target.trust(&pem).map_err(|error| wrong(&error.hint))
 }
 
 fn within(table: &str) -> impl Fn(ConfigError) -> ConfigError + use<> {

@@ -15,6 +15,7 @@ use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use super::{Tls, stream::Stream};
 use crate::{
     op::{Op, Phase},
     outcome::{FailKind, TargetError},
@@ -48,20 +49,26 @@ pub(super) enum Lost {
     Sent(TargetError),
 }
 
+type Driver = http1::Connection<TokioIo<Stream>, Full<Bytes>>;
+
 #[derive(Debug)]
 pub(super) struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
-    driver: Option<http1::Connection<TokioIo<TcpStream>, Full<Bytes>>>, // gone once it ended
+    driver: Option<Driver>, // gone once it ended
 }
 
 impl Connection {
-    pub(super) async fn open(address: SocketAddr) -> Result<Self, TargetError> {
+    pub(super) async fn open(address: SocketAddr, tls: Option<&Tls>) -> Result<Self, TargetError> {
         let failed = |error: io::Error| {
             let kind = local_limit(&error).map_or(FailKind::Connect, FailKind::Local);
             TargetError::unanswered(kind, format!("{address}: {error}"))
         };
         let stream = TcpStream::connect(address).await.map_err(failed)?;
         stream.set_nodelay(true).map_err(failed)?;
+        let stream = match tls {
+            Some(tls) => tls.shake(stream).await.map_err(failed)?,
+            None => Stream::Plain(stream),
+        };
         let shaken = http1::handshake(TokioIo::new(stream)).await;
         let (sender, driver) = shaken.map_err(|error| failed(io::Error::other(error)))?;
         Ok(Self { sender, driver: Some(driver) })
@@ -111,10 +118,7 @@ async fn drain(mut body: Incoming, op: &Op, kept: usize) -> Result<(u64, Vec<u8>
 }
 
 /// Polls the connection along with what waits for it. Errors of the connection reach the waiter through hyper.
-async fn drive<F: Future>(
-    driver: &mut Option<http1::Connection<TokioIo<TcpStream>, Full<Bytes>>>,
-    future: F,
-) -> F::Output {
+async fn drive<F: Future>(driver: &mut Option<Driver>, future: F) -> F::Output {
     let mut future = pin!(future);
     poll_fn(|cx| {
         // First the socket, so that what it brought is seen; afterwards again, so that what was asked for goes out.
@@ -128,10 +132,7 @@ async fn drive<F: Future>(
     .await
 }
 
-fn poll_driver(
-    driver: &mut Option<http1::Connection<TokioIo<TcpStream>, Full<Bytes>>>,
-    cx: &mut Context<'_>,
-) {
+fn poll_driver(driver: &mut Option<Driver>, cx: &mut Context<'_>) {
     if let Some(connection) = driver
         && Pin::new(connection).poll(cx).is_ready()
     {

@@ -4,9 +4,14 @@ mod addresses;
 mod check;
 mod connection;
 mod made;
+#[cfg(not(feature = "tls"))]
+mod no_tls;
 mod rehearsal;
 mod replayed;
 mod route;
+mod stream;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::{
     sync::Arc,
@@ -28,11 +33,15 @@ use crate::{
 use addresses::Addresses;
 use connection::{Answer, Connection, Lost};
 use made::MadeHeader;
+#[cfg(not(feature = "tls"))]
+use no_tls::Tls;
 use replayed::Replayed;
 pub use route::HttpRoute;
+#[cfg(feature = "tls")]
+use tls::Tls;
 
-/// An HTTP/1.1 service, without TLS. A session is one keep-alive connection, opened when the first operation
-/// needs it and again when the server closes it; the time for that is admission wait.
+/// An HTTP/1.1 service, with the feature `tls` also behind TLS (1.2 and 1.3). A session is one keep-alive connection, opened when the first operation
+/// needs it and again when the server closes it; the time for that, TLS's handshake included, is admission wait.
 ///
 /// Names are resolved once and the addresses used in turn, of several those that take a connection before the run. Redirects are answers like any other. A status outside 200 to
 /// 399 is a failure (an answered one), unless the route expects it.
@@ -53,6 +62,7 @@ pub use route::HttpRoute;
 #[derive(Debug)]
 pub struct HttpTarget {
     addresses: Addresses,
+    tls: Option<Tls>,
     host: HeaderValue,
     prefix: String, // path of the base, without the closing slash
     headers: HeaderMap,
@@ -74,25 +84,22 @@ impl HttpTarget {
     /// `base` itself.
     ///
     /// # Errors
-    /// A base that is not `http://host[:port][/path]`.
+    /// A base that is not `http://host[:port][/path]`, or `https://` with the feature `tls`.
     pub fn new(base: &str) -> Result<Self, ConfigError> {
         let wrong = |hint: &str| ConfigError::new("url", format!("`{}`: {hint}", redacted(base)));
         let uri: Uri = base.parse().map_err(|_| wrong("write it as http://host:port/path"))?;
-        match uri.scheme_str() {
-            Some("http") => {}
-            Some("https") => {
-                return Err(wrong(
-                    "TLS is not built in: put the service behind plain http, or use a local proxy",
-                ));
-            }
-            _ => return Err(wrong("it has to begin with http://")),
-        }
+        let is_secure = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => return Err(wrong("it has to begin with http:// or https://")),
+        };
         let authority = uri.authority().ok_or_else(|| wrong("the host is missing"))?;
         if authority.as_str().contains('@') {
             return Err(wrong("credentials do not belong into a URL: set an authorization header"));
         }
         let host = HeaderValue::from_str(authority.as_str()).map_err(|_| wrong("the host is not valid"))?;
         let port = match authority.as_str()[authority.host().len()..].strip_prefix(':') {
+            None if is_secure => 443,
             None => 80,
             Some(text) => text
                 .parse::<u16>()
@@ -100,12 +107,18 @@ impl HttpTarget {
                 .filter(|&port| port > 0)
                 .ok_or_else(|| wrong("the port is not a number from 1 to 65535"))?,
         };
+        let tls = if is_secure {
+            Some(Tls::to(authority.host()).map_err(|error| wrong(&error.hint))?)
+        } else {
+            None
+        };
         let target = uri.path_and_query().map_or("/", |path| path.as_str());
         let slash = if target.starts_with('?') { "/" } else { "" }; // `http://host?query`
         let single = HttpRoute::get(format!("{slash}{target}"));
         single.sound()?;
         Ok(Self {
             addresses: Addresses::of(format!("{}:{port}", authority.host())),
+            tls,
             host,
             prefix: uri.path().trim_end_matches('/').to_owned(),
             headers: HeaderMap::new(),
@@ -115,6 +128,26 @@ impl HttpTarget {
             weights: 0,
             replayed: None,
         })
+    }
+
+    /// Believes the authorities of a PEM file, and no others; otherwise the system's are believed.
+    ///
+    /// # Errors
+    /// A base that is not `https://`, and text that holds no certificate.
+    pub fn trust(mut self, pem: &[u8]) -> Result<Self, ConfigError> {
+        let tls = self.tls.take().ok_or_else(|| ConfigError::new("ca_file", NOT_ENCRYPTED))?;
+        self.tls = Some(tls.trusting(pem)?);
+        Ok(self)
+    }
+
+    /// Believes any certificate; reports say so beside the target.
+    ///
+    /// # Errors
+    /// A base that is not `https://`.
+    pub fn insecure(mut self) -> Result<Self, ConfigError> {
+        let tls = self.tls.take().ok_or_else(|| ConfigError::new("insecure", NOT_ENCRYPTED))?;
+        self.tls = Some(tls.insecure()?);
+        Ok(self)
     }
 
     /// A header of every request; said again with another value, it is sent twice. Values never appear in reports or logs.
@@ -247,7 +280,7 @@ impl HttpTarget {
     }
 
     async fn connect(&self) -> Result<Connection, TargetError> {
-        Connection::open(self.addresses.next().await?).await
+        Connection::open(self.addresses.next().await?, self.tls.as_ref()).await
     }
 
     /// Sends on the session's connection, opening it where needed. A connection that the server closed while
@@ -324,13 +357,14 @@ impl Workload for HttpTarget {
         let why = |error: TargetError| error.message.into_owned();
         let address = self.addresses.resolve().await.map_err(why)?;
         let asked = Instant::now();
-        Connection::open(address).await.map_err(why)?;
+        Connection::open(address, self.tls.as_ref()).await.map_err(why)?;
         let authority = self.addresses.authority();
         Ok(format!("{authority} is {address}, accepts a connection after {}", short(asked.elapsed())))
     }
 
     fn cost(&self) -> Option<Duration> {
-        rehearsal::cost()
+        // What is encrypted takes more, which nobody has measured.
+        if self.tls.is_some() { None } else { rehearsal::cost() }
     }
 
     fn open_files(&self) -> u64 {
@@ -338,13 +372,20 @@ impl Workload for HttpTarget {
     }
 
     fn describe(&self) -> String {
-        let base = format!("http://{}{}", self.host.to_str().unwrap_or("?"), self.prefix);
+        let (scheme, unchecked) = match &self.tls {
+            None => ("http", ""),
+            Some(tls) if tls.is_insecure() => ("https", " (certificates not checked)"),
+            Some(_) => ("https", ""),
+        };
+        let base = format!("{scheme}://{}{}{unchecked}", self.host.to_str().unwrap_or("?"), self.prefix);
         match &self.replayed {
             Some(log) => format!("{base}, replaying {}", log.replay.summary()),
             None => base,
         }
     }
 }
+
+const NOT_ENCRYPTED: &str = "is for a service behind https://";
 
 /// Never sent, so never answered.
 fn bad_request(message: String) -> TargetError {
