@@ -24,8 +24,13 @@ impl Beforehand<'_> {
     /// # Errors
     /// A route that does not exist, a condition that always or never holds.
     pub(crate) fn check(&self, threshold: &Threshold) -> Result<(), ConfigError> {
-        let fault = self.unknown_route(threshold).or_else(|| self.empty_limit(threshold));
-        fault.map_or(Ok(()), |hint| Err(ConfigError::new("thresholds", format!("`{threshold}`: {hint}"))))
+        self.judge(threshold)
+            .map_or(Ok(()), |hint| Err(ConfigError::new("thresholds", format!("`{threshold}`: {hint}"))))
+    }
+
+    /// What is wrong with a condition.
+    pub(crate) fn judge(&self, condition: &Threshold) -> Option<String> {
+        self.unknown_route(condition).or_else(|| self.empty_limit(condition))
     }
 
     fn unknown_route(&self, threshold: &Threshold) -> Option<String> {

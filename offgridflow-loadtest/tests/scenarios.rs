@@ -385,3 +385,17 @@ fn a_file_is_named_with_the_line() {
         assert!(error.to_string().starts_with(&place), "{error}");
     }
 }
+
+/// Double brackets make a list of tables, which is what routes are and nothing else.
+#[test]
+fn a_table_in_double_brackets_is_refused_in_words() {
+    for table in ["target", "load"] {
+        let error = refuse(&GOOD.replace(&format!("[{table}]"), &format!("[[{table}]]")));
+        assert_eq!(error.hint, format!("there is one of it: write [{table}] in single brackets"), "{error}");
+        assert_eq!(error.field, table, "{error}");
+    }
+    let error = refuse(&format!("{GOOD}[[feed]]\nfile = \"a.csv\"\n"));
+    assert_eq!(error.hint, "there is one of it: write [feed] in single brackets", "{error}");
+    let error = refuse(&format!("{GOOD}[feed]\nfile = 7\n"));
+    assert!(error.hint.contains("expected text in quotes, not a number"), "{error}");
+}

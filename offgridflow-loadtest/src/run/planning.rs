@@ -204,9 +204,9 @@ impl<W: Workload> LoadTest<W> {
             (Beforehand { routes: &routes, operations }, self.executor.arrivals().is_none());
         for rule in &rules {
             rule.check(self.executor.duration(), closed, self.deadline.is_some())?;
-            known
-                .check(&rule.condition)
-                .map_err(|error| ConfigError { field: "abort_if".into(), ..error })?;
+            if let Some(hint) = known.judge(&rule.condition) {
+                return Err(ConfigError::new("abort_if", format!("`{rule}`: {hint}")));
+            }
         }
         Ok(rules)
     }

@@ -11,9 +11,20 @@ use crate::error::ConfigError;
 pub(super) fn located(text: &str, error: &toml::de::Error) -> ConfigError {
     let at = error.span().map(|span| span.start);
     let field = at.and_then(|at| field_at(text, at)).unwrap_or_default();
-    let mut located = ConfigError::new(field, plain(error.message()));
+    let mut located = match single(&field) {
+        Some(table) => {
+            ConfigError::new(table, format!("there is one of it: write [{table}] in single brackets"))
+        }
+        None => ConfigError::new(field, plain(error.message())),
+    };
     located.line = at.map(|at| line_at(text, at));
     located
+}
+
+/// The table of which there is one, where a list of it was written.
+fn single(field: &str) -> Option<&str> {
+    let list = field.find(".0").map(|at| &field[..at])?;
+    ["target", "load", "feed"].into_iter().find(|table| *table == list)
 }
 
 fn line_at(text: &str, offset: usize) -> usize {

@@ -44,7 +44,7 @@ fn expected(wanted: &str) -> &str {
         "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number from 0 up",
         "f64" => "a number",
         "a boolean" => "true or false",
-        "a string" => "text in quotes",
+        "a string" | "path string" => "text in quotes",
         "a sequence" => "a list",
         "a map" => "a table",
         wanted if wanted.starts_with("struct ") => "a table",
