@@ -35,7 +35,7 @@
 //! reached. To time a function, use a micro-benchmark.
 //!
 //! # Features
-//! `http` (default): HTTP/1.1 targets. `tls`: behind TLS too. `cli` (default): scenarios and the command. `serde`: reports as JSON, NDJSON logs.
+//! `http` (default): HTTP/1.1 targets. `http2`: HTTP/2 targets. `tls`: behind TLS too. `cli` (default): scenarios and the command. `serde`: reports as JSON, NDJSON logs.
 //! `hlog`: response times as an HdrHistogram log. `metrics`: a reporter for the `metrics` facade. `tracing`: events of a run.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]

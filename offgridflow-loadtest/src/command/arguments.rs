@@ -184,6 +184,9 @@ pub(super) struct Subject {
     /// Body of every request, as it stands here (no `@file`; a scenario's route has room for longer ones).
     #[arg(long)]
     body: Option<String>,
+    /// Speak HTTP/2 (feature `http2`) on at most so many connections, which operations share.
+    #[arg(long, value_name = "CONNECTIONS", value_parser = parse_count::<usize>, allow_negative_numbers = true)]
+    http2: Option<usize>,
     /// Believe the certificate authorities of this PEM file, and no others [default: the system's]
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
@@ -249,6 +252,7 @@ impl Subject {
             || self.poisson
             || self.gamma.is_some()
             || self.spin
+            || self.http2.is_some()
             || self.ca_file.is_some()
             || self.insecure
             || !self.headers.is_empty()
@@ -353,6 +357,9 @@ impl Subject {
 
     fn target(&self, replay: Option<&Arc<Replay>>) -> Result<HttpTarget, ConfigError> {
         let mut target = HttpTarget::new(&self.what)?;
+        if let Some(connections) = self.http2 {
+            target = target.http2(connections).map_err(|error| ConfigError::new("--http2", error.hint))?;
+        }
         if let Some(file) = &self.ca_file {
             target = trusting(target, file).map_err(|error| ConfigError::new("--ca-file", error.hint))?;
         }

@@ -128,6 +128,7 @@ impl<W: Workload> LoadTest<W> {
         let mut conductor =
             Conductor::new(plan, self.patience, self.stop.clone(), audience, lines, calibration, watch);
         let measured = conductor.measure(readies, results, go).await;
+        conductor.plan.notes.extend(self.workload.findings());
         let mut report = measured.report(&conductor.plan, &names);
         #[cfg(feature = "tracing")]
         tracing::info!(verdict = %report.verdict, offered = report.offered, ok = report.total.ok, failed = report.total.failed, "load test ends");

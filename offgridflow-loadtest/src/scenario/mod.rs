@@ -99,6 +99,7 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct Target {
     url: String,
+    http2: Option<usize>,
     ca_file: Option<PathBuf>,
     #[serde(default)]
     insecure: bool,
@@ -192,8 +193,11 @@ impl Scenario {
 
     /// Routes, where there are any, are asked in place of what a log holds.
     fn target(&self, replay: Option<&Arc<Replay>>, around: &Around<'_>) -> Result<HttpTarget, ConfigError> {
-        let Target { url, ca_file, insecure, headers } = &self.file.target;
+        let Target { url, http2, ca_file, insecure, headers } = &self.file.target;
         let mut target = HttpTarget::new(url).map_err(within("target"))?;
+        if let Some(connections) = http2 {
+            target = target.http2(*connections).map_err(within("target"))?;
+        }
         if let Some(file) = ca_file {
             target = trusting(target, &around.folder.join(file)).map_err(within("target"))?;
         }

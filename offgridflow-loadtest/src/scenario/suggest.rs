@@ -3,7 +3,7 @@
 /// The fields of a scenario, by their table; the first are the file's own.
 const FIELDS: [(&str, &[&str]); 7] = [
     ("", &["thresholds", "abort_if", "seed", "target", "load", "feed", "route"]),
-    ("target", &["url", "ca_file", "insecure", "headers"]),
+    ("target", &["url", "http2", "ca_file", "insecure", "headers"]),
     (
         "load",
         &[

@@ -58,19 +58,10 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) async fn open(address: SocketAddr, tls: Option<&Tls>) -> Result<Self, TargetError> {
-        let failed = |error: io::Error| {
-            let kind = local_limit(&error).map_or(FailKind::Connect, FailKind::Local);
-            TargetError::unanswered(kind, format!("{address}: {error}"))
-        };
-        let stream = TcpStream::connect(address).await.map_err(failed)?;
-        stream.set_nodelay(true).map_err(failed)?;
-        let stream = match tls {
-            Some(tls) => tls.shake(stream).await.map_err(failed)?,
-            None => Stream::Plain(stream),
-        };
+    pub(super) async fn over(stream: Stream) -> Result<Self, TargetError> {
         let shaken = http1::handshake(TokioIo::new(stream)).await;
-        let (sender, driver) = shaken.map_err(|error| failed(io::Error::other(error)))?;
+        let (sender, driver) =
+            shaken.map_err(|error| TargetError::unanswered(FailKind::Connect, error.to_string()))?;
         Ok(Self { sender, driver: Some(driver) })
     }
 
@@ -102,8 +93,22 @@ impl Connection {
     }
 }
 
+/// Connects, and encrypts where that is asked for.
+pub(super) async fn connect(address: SocketAddr, tls: Option<&Tls>) -> Result<Stream, TargetError> {
+    let failed = |error: io::Error| {
+        let kind = local_limit(&error).map_or(FailKind::Connect, FailKind::Local);
+        TargetError::unanswered(kind, format!("{address}: {error}"))
+    };
+    let stream = TcpStream::connect(address).await.map_err(failed)?;
+    stream.set_nodelay(true).map_err(failed)?;
+    match tls {
+        Some(tls) => tls.shake(stream).await.map_err(failed),
+        None => Ok(Stream::Plain(stream)),
+    }
+}
+
 /// Counts a body, keeps its first `kept` bytes and drops the rest.
-async fn drain(mut body: Incoming, op: &Op, kept: usize) -> Result<(u64, Vec<u8>), hyper::Error> {
+pub(super) async fn drain(mut body: Incoming, op: &Op, kept: usize) -> Result<(u64, Vec<u8>), hyper::Error> {
     let (mut bytes, mut beginning) = (0, Vec::new());
     while let Some(frame) = body.frame().await {
         if let Some(data) = frame?.data_ref() {
@@ -156,7 +161,7 @@ fn local_limit(_error: &io::Error) -> Option<&'static str> {
     None
 }
 
-fn describe(error: &hyper::Error) -> TargetError {
+pub(super) fn describe(error: &hyper::Error) -> TargetError {
     let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
     let kind = if error.is_parse() || is_malformed(error) { FailKind::Protocol } else { FailKind::Reset };
     TargetError::unanswered(kind, format!("{error}{cause}"))

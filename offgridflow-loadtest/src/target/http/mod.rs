@@ -1,9 +1,14 @@
 //! An HTTP/1.1 service under load: keep-alive connections, weighted routes.
 
 mod addresses;
+mod channel;
 mod check;
 mod connection;
+#[cfg(feature = "http2")]
+mod http2;
 mod made;
+#[cfg(not(feature = "http2"))]
+mod no_http2;
 #[cfg(not(feature = "tls"))]
 mod no_tls;
 mod rehearsal;
@@ -24,15 +29,20 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use crate::histogram::as_f64;
 use crate::{
     error::ConfigError,
-    op::{Op, Phase},
+    op::Op,
     outcome::{FailKind, Outcome, TargetError},
     replay::Replay,
     report::text::short,
     workload::{ShardCtx, Workload},
 };
 use addresses::Addresses;
-use connection::{Answer, Connection, Lost};
+use channel::Channel;
+use connection::{Answer, Connection, Lost, connect};
+#[cfg(feature = "http2")]
+use http2::{Connections, Line};
 use made::MadeHeader;
+#[cfg(not(feature = "http2"))]
+use no_http2::{Connections, Line};
 #[cfg(not(feature = "tls"))]
 use no_tls::Tls;
 use replayed::Replayed;
@@ -40,7 +50,7 @@ pub use route::HttpRoute;
 #[cfg(feature = "tls")]
 use tls::Tls;
 
-/// An HTTP/1.1 service, with the feature `tls` also behind TLS (1.2 and 1.3). A session is one keep-alive connection, opened when the first operation
+/// An HTTP/1.1 service (with the feature `http2` also HTTP/2), with the feature `tls` also behind TLS (1.2 and 1.3). A session is one keep-alive connection, opened when the first operation
 /// needs it and again when the server closes it; the time for that, TLS's handshake included, is admission wait.
 ///
 /// Names are resolved once and the addresses used in turn, of several those that take a connection before the run. Redirects are answers like any other. A status outside 200 to
@@ -63,6 +73,7 @@ use tls::Tls;
 pub struct HttpTarget {
     addresses: Addresses,
     tls: Option<Tls>,
+    shared: Option<Connections>, // HTTP/2
     host: HeaderValue,
     prefix: String, // path of the base, without the closing slash
     headers: HeaderMap,
@@ -73,10 +84,11 @@ pub struct HttpTarget {
     replayed: Option<Replayed>,
 }
 
-/// A connection, once there is one.
+/// What it sends on, once there is something.
 #[derive(Debug)]
 pub struct HttpSession {
-    connection: Option<Connection>,
+    channel: Option<Channel>,
+    ctx: ShardCtx,
 }
 
 impl HttpTarget {
@@ -119,6 +131,7 @@ impl HttpTarget {
         Ok(Self {
             addresses: Addresses::of(format!("{}:{port}", authority.host())),
             tls,
+            shared: None,
             host,
             prefix: uri.path().trim_end_matches('/').to_owned(),
             headers: HeaderMap::new(),
@@ -147,6 +160,18 @@ impl HttpTarget {
     pub fn insecure(mut self) -> Result<Self, ConfigError> {
         let tls = self.tls.take().ok_or_else(|| ConfigError::new("insecure", NOT_ENCRYPTED))?;
         self.tls = Some(tls.insecure()?);
+        Ok(self)
+    }
+
+    /// Speaks HTTP/2 (feature `http2`) on at most so many connections, a part of them for each shard and at least one: operations in flight are streams
+    /// on them. Without TLS by prior knowledge. How many were opened, and how many streams one had at a time, is a note of the report: streams share a
+    /// connection's congestion window, so a hundred on one are not ten on ten.
+    ///
+    /// # Errors
+    /// No connection; a build without the feature.
+    pub fn http2(mut self, connections: usize) -> Result<Self, ConfigError> {
+        self.shared = Some(Connections::at_most(connections)?);
+        self.tls = self.tls.map(Tls::speaking_http2).transpose()?;
         Ok(self)
     }
 
@@ -253,7 +278,7 @@ impl HttpTarget {
         let replayed = self.replayed.as_ref().and_then(|log| log.request(&self.prefix, op.index()));
         let (method, path) =
             replayed.unwrap_or_else(|| (route.method.clone(), route.make_path(&self.prefix, op)));
-        let uri = Uri::try_from(&*path).map_err(|_| bad_request(format!("`{path}` is not a valid path")))?;
+        let uri = self.uri(&path).ok_or_else(|| bad_request(format!("`{path}` is not a valid path")))?;
         let body = route.make_body(op);
         let says_nothing = body.is_empty() && matches!(method, Method::POST | Method::PUT | Method::PATCH);
         let mut request = http::Request::new(http_body_util::Full::new(body));
@@ -265,7 +290,8 @@ impl HttpTarget {
             // RFC 9110, section 8.6: a method that usually comes with content says that there is none.
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(0));
         }
-        if !self.headers.contains_key(header::HOST) && !route.says(&header::HOST) {
+        let says_host = self.headers.contains_key(header::HOST) || route.says(&header::HOST);
+        if !says_host && self.shared.is_none() {
             headers.insert(header::HOST, self.host.clone());
         }
         let targets = self.headers.iter().filter(|(name, _)| !route.says(name));
@@ -279,8 +305,21 @@ impl HttpTarget {
         Ok(request)
     }
 
-    async fn connect(&self) -> Result<Connection, TargetError> {
-        Connection::open(self.addresses.next().await?, self.tls.as_ref()).await
+    /// HTTP/1.1 asks for a path and says the host in a header, HTTP/2 asks for all of it.
+    fn uri(&self, path: &str) -> Option<Uri> {
+        if self.shared.is_none() {
+            return Uri::try_from(path).ok();
+        }
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        Uri::builder().scheme(scheme).authority(self.host.as_bytes()).path_and_query(path).build().ok()
+    }
+
+    async fn channel(&self, ctx: &ShardCtx) -> Result<Channel, TargetError> {
+        let stream = || async { connect(self.addresses.next().await?, self.tls.as_ref()).await };
+        match &self.shared {
+            Some(shared) => shared.line(ctx, stream).await.map(Channel::Shared),
+            None => Ok(Channel::Own(Box::new(Connection::over(stream().await?).await?))),
+        }
     }
 
     /// Sends on the session's connection, opening it where needed. A connection that the server closed while
@@ -294,17 +333,16 @@ impl HttpTarget {
     ) -> Result<Answer, TargetError> {
         let mut request = request;
         for last in [false, true] {
-            let mut connection = match session.connection.take() {
-                Some(connection) => connection,
-                None => self.connect().await?,
+            let mut channel = match session.channel.take() {
+                Some(channel) => channel,
+                None => self.channel(&session.ctx).await?,
             };
-            if !connection.is_ready().await {
-                connection = self.connect().await?;
+            if !channel.is_ready().await {
+                channel = self.channel(&session.ctx).await?;
             }
-            op.mark(Phase::Admitted);
-            match connection.send(request, op, kept).await {
+            match channel.send(request, op, kept).await {
                 Ok(answer) => {
-                    session.connection = answer.keep.then_some(connection);
+                    session.channel = answer.keep.then_some(channel);
                     return Ok(answer);
                 }
                 Err(Lost::Untouched(unsent, _)) if !last => request = *unsent,
@@ -321,8 +359,8 @@ impl HttpTarget {
 impl Workload for HttpTarget {
     type Session = HttpSession;
 
-    async fn open(&self, _: &ShardCtx) -> Result<HttpSession, TargetError> {
-        Ok(HttpSession { connection: Some(self.connect().await?) })
+    async fn open(&self, ctx: &ShardCtx) -> Result<HttpSession, TargetError> {
+        Ok(HttpSession { channel: Some(self.channel(ctx).await?), ctx: ctx.clone() })
     }
 
     fn routes(&self) -> Vec<String> {
@@ -357,18 +395,23 @@ impl Workload for HttpTarget {
         let why = |error: TargetError| error.message.into_owned();
         let address = self.addresses.resolve().await.map_err(why)?;
         let asked = Instant::now();
-        Connection::open(address, self.tls.as_ref()).await.map_err(why)?;
+        connect(address, self.tls.as_ref()).await.map_err(why)?;
         let authority = self.addresses.authority();
         Ok(format!("{authority} is {address}, accepts a connection after {}", short(asked.elapsed())))
     }
 
     fn cost(&self) -> Option<Duration> {
-        // What is encrypted takes more, which nobody has measured.
-        if self.tls.is_some() { None } else { rehearsal::cost() }
+        // What is encrypted or shared takes more, which nobody has measured.
+        let is_plain = self.tls.is_none() && self.shared.is_none();
+        if is_plain { rehearsal::cost() } else { None }
     }
 
     fn open_files(&self) -> u64 {
-        1
+        u64::from(self.shared.is_none()) // shared connections are few
+    }
+
+    fn findings(&self) -> Vec<String> {
+        self.shared.as_ref().and_then(Connections::finding).into_iter().collect()
     }
 
     fn describe(&self) -> String {

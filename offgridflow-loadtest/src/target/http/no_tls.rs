@@ -27,6 +27,10 @@ impl Tls {
         match self {}
     }
 
+    pub(super) fn speaking_http2(self) -> Result<Self, ConfigError> {
+        match self {}
+    }
+
     pub(super) fn is_insecure(&self) -> bool {
         match *self {}
     }

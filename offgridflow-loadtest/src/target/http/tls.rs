@@ -17,11 +17,15 @@ use tokio_rustls::{
 use super::stream::Stream;
 use crate::error::ConfigError;
 
+/// HTTP/2 in the words of TLS (RFC 9113, section 3.2).
+const H2: &[u8] = b"h2";
+
 /// How connections to a host are encrypted.
 #[derive(Clone)]
 pub(super) struct Tls {
     name: ServerName<'static>,
     trust: Trust,
+    http2: bool,
     connector: TlsConnector,
 }
 
@@ -41,7 +45,7 @@ impl Tls {
         let name = ServerName::try_from(bare.to_owned()).map_err(|_| {
             ConfigError::new("url", format!("`{host}` is not a name that a certificate could hold"))
         })?;
-        Self::with(name, Trust::System)
+        Self::with(name, Trust::System, false)
     }
 
     /// With the authorities of a PEM file, in place of the system's.
@@ -53,19 +57,24 @@ impl Tls {
         if authorities.is_empty() {
             return Err(wrong("it holds no certificate: one begins with -----BEGIN CERTIFICATE-----"));
         }
-        Self::with(self.name, Trust::Only(authorities))
+        Self::with(self.name, Trust::Only(authorities), self.http2)
     }
 
     /// Whoever the server says it is.
     pub(super) fn insecure(self) -> Result<Self, ConfigError> {
-        Self::with(self.name, Trust::Anybody)
+        Self::with(self.name, Trust::Anybody, self.http2)
+    }
+
+    /// Asks the server for HTTP/2.
+    pub(super) fn speaking_http2(self) -> Result<Self, ConfigError> {
+        Self::with(self.name, self.trust, true)
     }
 
     pub(super) fn is_insecure(&self) -> bool {
         matches!(self.trust, Trust::Anybody)
     }
 
-    fn with(name: ServerName<'static>, trust: Trust) -> Result<Self, ConfigError> {
+    fn with(name: ServerName<'static>, trust: Trust, http2: bool) -> Result<Self, ConfigError> {
         let wrong = |error: Error| ConfigError::new("ca_file", error.to_string());
         let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -87,13 +96,16 @@ impl Tls {
                 builder.with_root_certificates(roots).with_no_client_auth()
             }
         };
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { name, trust, connector: TlsConnector::from(Arc::new(config)) })
+        config.alpn_protocols = vec![if http2 { H2.to_vec() } else { b"http/1.1".to_vec() }];
+        Ok(Self { name, trust, http2, connector: TlsConnector::from(Arc::new(config)) })
     }
 
     /// Shakes hands; an error of a certificate says what to do about it.
     pub(super) async fn shake(&self, stream: TcpStream) -> io::Result<Stream> {
         let shaken = self.connector.connect(self.name.clone(), stream).await.map_err(advised)?;
+        if self.http2 && shaken.get_ref().1.alpn_protocol() != Some(H2) {
+            return Err(io::Error::other("the server does not speak HTTP/2 here: leave it out"));
+        }
         Ok(Stream::Encrypted(Box::new(shaken)))
     }
 }
