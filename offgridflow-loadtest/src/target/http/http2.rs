@@ -103,7 +103,7 @@ impl Connections {
 }
 
 impl Line {
-    /// Whether a stream can be opened; waits while the server allows no more.
+    /// Whether a stream can be opened. One that the server does not allow yet waits unseen, as a part of its service time.
     pub(super) async fn is_ready(&mut self) -> bool {
         self.sender.ready().await.is_ok()
     }
