@@ -13,6 +13,7 @@ use crate::{
     report::text::short,
     run::on_a_thread,
     shard::as_u64,
+    units::plain_rate,
     workload::Workload,
 };
 
@@ -71,7 +72,8 @@ impl Capacity {
             (false, None) => ", what the workload itself takes not counted",
         };
         let finding = format!(
-            "up to {peak:.0}/s are wanted, {} thread{} could send about {could:.0}/s ({} each){outlook}",
+            "up to {}/s are wanted, {} thread{} could send about {could:.0}/s ({} each){outlook}",
+            plain_rate(peak),
             plan.shards,
             if plan.shards == 1 { "" } else { "s" },
             short(each)

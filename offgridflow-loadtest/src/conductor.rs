@@ -8,6 +8,7 @@ use tokio::{
 };
 
 use crate::{
+    abort::Aborted,
     audience::Audience,
     clock::ClockSource,
     generator::{Calibration, Generator, MachineUse, ShardUse},
@@ -24,6 +25,7 @@ use crate::{
     span::{Span, due},
     stop::StopHandle,
     warm_up::Steadiness,
+    watch::Watch,
     window::Window,
 };
 
@@ -54,6 +56,8 @@ pub(crate) struct Conductor {
     lines: Lines,
     calibration: Calibration,
     steadiness: Steadiness,
+    watch: Watch,
+    aborted: Option<Aborted>,
     window: WindowRecord, // of the shards that have sent theirs
     parts: usize,         // how many have
     shown: Duration,      // up to where windows were told
@@ -80,6 +84,7 @@ impl Conductor {
         audience: Audience,
         lines: Lines,
         calibration: Calibration,
+        watch: Watch,
     ) -> Self {
         Self {
             steadiness: Steadiness::new(plan.warm_up, plan.executor.duration()),
@@ -91,6 +96,8 @@ impl Conductor {
             audience,
             lines,
             calibration,
+            watch,
+            aborted: None,
             window: WindowRecord::default(),
             parts: 0,
             paused: Duration::ZERO,
@@ -237,6 +244,7 @@ impl Conductor {
         if over {
             return self.window.merge_counts(&window);
         }
+        self.watch.take(window.index, &window.tally);
         if self.parts > 0 && window.index > self.window.index {
             self.flush(window_end(self.window.index)); // a shard is late: its part joins the next window
         }
@@ -279,6 +287,19 @@ impl Conductor {
             response: seen.response,
         };
         self.audience.window(&window);
+        self.abort_if_due(to);
+    }
+
+    /// Ends the run if one of its rules says so.
+    fn abort_if_due(&mut self, to: Duration) {
+        let goes_on = to < self.plan.executor.duration() && !self.stop.ends();
+        let Some(from) = self.steadiness.measured_from().filter(|_| goes_on && to.subsec_nanos() == 0) else {
+            return;
+        };
+        self.aborted = self.watch.judge(to, from, self.plan.executor.arrivals());
+        if self.aborted.is_some() {
+            self.stop.stop();
+        }
     }
 
     fn measured(
@@ -302,7 +323,12 @@ impl Conductor {
             }
             None => tally.dispatched,
         };
-        let ending = if interrupted { Ending::Interrupted } else { Ending::Completed };
+        let aborted = self.aborted.take();
+        let ending = match (&aborted, interrupted) {
+            (Some(_), _) => Ending::Aborted,
+            (None, true) => Ending::Interrupted,
+            (None, false) => Ending::Completed,
+        };
         Measured {
             tally,
             ending,
@@ -316,6 +342,7 @@ impl Conductor {
             settled: self.steadiness.settled(),
             trend: self.steadiness.has_trend(),
             unreachable: None,
+            aborted,
         }
     }
 
@@ -334,6 +361,7 @@ impl Conductor {
             settled: true,
             trend: None,
             unreachable,
+            aborted: None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! What can go wrong before, beside and after a run.
 
-use std::{fmt, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use crate::{outcome::TargetError, rate::MAX_SPAN};
 
@@ -12,7 +12,9 @@ pub struct ConfigError {
     pub field: String,
     /// What to do about it.
     pub hint: String,
-    /// The line of the file it came from, counted from 1.
+    /// The file it came from.
+    pub file: Option<PathBuf>,
+    /// The line of that file, counted from 1.
     pub line: Option<usize>,
 }
 
@@ -20,14 +22,17 @@ impl ConfigError {
     /// An error about `field`, with advice.
     #[must_use]
     pub fn new(field: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { field: field.into(), hint: hint.into(), line: None }
+        Self { field: field.into(), hint: hint.into(), file: None, line: None }
     }
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(line) = self.line {
-            write!(f, "line {line}: ")?;
+        match (&self.file, self.line) {
+            (Some(file), Some(line)) => write!(f, "{}:{line}: ", file.display())?,
+            (Some(file), None) => write!(f, "{}: ", file.display())?,
+            (None, Some(line)) => write!(f, "line {line}: ")?,
+            (None, None) => {}
         }
         if self.field.is_empty() {
             f.write_str(&self.hint)

@@ -121,6 +121,12 @@ impl Evidence {
         self.dispatched.saturating_sub(self.cut)
     }
 
+    /// Of which the target heard: what the workload made of it, and what this machine had no descriptor, port or row for, says
+    /// nothing of it.
+    fn asked(&self) -> u64 {
+        self.ended().saturating_sub(self.panicked + self.local)
+    }
+
     fn mostly(&self) -> String {
         self.commonest.as_deref().map(|kind| format!(", mostly: {kind}")).unwrap_or_default()
     }
@@ -309,8 +315,7 @@ impl Evidence {
         if let Some(why) = &self.unreachable {
             return Limit::TargetDown(format!("no session could be opened: {why}"));
         }
-        // What the workload made of it says nothing of the target either.
-        let asked = self.ended().saturating_sub(self.panicked);
+        let asked = self.asked();
         let enough = !self.interrupted || asked >= MIN_OPERATIONS;
         if asked > 0 && enough && below(self.answered, asked, 50) {
             return Limit::TargetDown(self.hardly_answered(asked));
@@ -339,7 +344,7 @@ impl Evidence {
 
     /// What a run that is too short to call the target down has to say of it.
     fn no_answer(&self) -> String {
-        let asked = self.ended().saturating_sub(self.panicked);
+        let asked = self.asked();
         let none = asked > 0 && self.answered == 0;
         if none { format!("; {}", self.hardly_answered(asked)) } else { String::new() }
     }

@@ -35,11 +35,12 @@
 //! reached. To time a function, use a micro-benchmark.
 //!
 //! # Features
-//! `http` (default): HTTP/1.1 targets. `cli` (default): scenarios and the command. `serde`: reports as JSON, NDJSON logs.
+//! `http` (default): HTTP/1.1 targets. `http2`: HTTP/2 targets. `tls`: behind TLS too. `cli` (default): scenarios and the command. `serde`: reports as JSON, NDJSON logs.
 //! `hlog`: response times as an HdrHistogram log. `metrics`: a reporter for the `metrics` facade. `tracing`: events of a run.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
+mod abort;
 mod audience;
 #[cfg(all(test, target_os = "linux"))]
 mod bounded;
@@ -73,6 +74,8 @@ mod report;
 mod reporter;
 #[cfg(feature = "metrics")]
 mod reporter_metrics;
+#[cfg(feature = "serde")]
+mod reporter_ndjson;
 mod rng;
 mod route;
 mod run;
@@ -97,6 +100,7 @@ mod unbegun;
 mod units;
 mod verdict;
 mod warm_up;
+mod watch;
 mod window;
 mod workload;
 
@@ -104,11 +108,14 @@ mod workload;
 pub use histogram::log::HdrLog;
 #[cfg(feature = "metrics")]
 pub use reporter_metrics::MetricsReporter;
+#[cfg(feature = "serde")]
+pub use reporter_ndjson::NdjsonWindows;
 #[cfg(feature = "cli")]
 pub use scenario::Scenario;
 #[cfg(feature = "http")]
 pub use target::http::{HttpRoute, HttpTarget};
 pub use {
+    abort::{AbortRule, Aborted},
     clock::{ClockSource, OpTimes},
     error::{ConfigError, Error, PreflightError, ReportError},
     executor::{Closed, Executor, OnCap, Overload},

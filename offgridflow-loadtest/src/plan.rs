@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc, thread, time::Duration};
 
 use crate::{
+    abort::AbortRule,
     clock::ClockSource,
     error::PreflightError,
     executor::{Executor, OnCap, Overload},
@@ -14,6 +15,7 @@ use crate::{
     route::RouteTable,
     shard::{ShardPlan, as_u64},
     threshold::Threshold,
+    units::plain_rate,
     warm_up::WarmUp,
 };
 
@@ -43,6 +45,8 @@ pub struct Plan {
     pub seed: u64,
     /// What is judged.
     pub thresholds: Vec<Threshold>,
+    /// What ends it early.
+    pub abort_rules: Vec<AbortRule>,
     pub(crate) warm_sessions: usize,
     pub(crate) feed: Option<Feed>,
     /// Which clock it goes by.
@@ -88,11 +92,10 @@ impl Plan {
         let duration = self.executor.duration();
         match &self.executor {
             Executor::Open(arrivals) => format!(
-                "open loop, {} in {duration:?}, up to {:.6}/s",
+                "open loop, {} in {duration:?}, up to {}/s",
                 operations(arrivals.operations()),
-                arrivals.peak_rate()
-            )
-            .replace(".000000/s", "/s"),
+                plain_rate(arrivals.peak_rate())
+            ),
             Executor::Closed(closed) => {
                 format!(
                     "closed loop, {} worker{} for {duration:?}, think time {:?}",
@@ -174,14 +177,24 @@ impl fmt::Display for Plan {
         }
         writeln!(f, "time-out    {:?}", self.timeout)?;
         if let Some((deadline, overload)) = self.deadline {
-            writeln!(f, "deadline    {deadline:?} ({overload:?})")?;
+            let then = match overload {
+                Overload::Queue => "run all the same",
+                Overload::Shed => "shed",
+            };
+            writeln!(f, "deadline    {deadline:?}, what could not begin by then is {then}")?;
         }
         if self.warm_up != WarmUp::None {
-            writeln!(f, "warm-up     {:?}", self.warm_up)?;
+            writeln!(f, "warm-up     {}", self.warm_up)?;
+        }
+        if let Some(feed) = &self.feed {
+            writeln!(f, "feed        {}", feed.describe())?;
         }
         write!(f, "shards      {}, seed {}", self.shards, self.seed)?;
         for threshold in &self.thresholds {
             write!(f, "\nthreshold   {threshold}")?;
+        }
+        for rule in &self.abort_rules {
+            write!(f, "\nabort if    {rule}")?;
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use crate::{
     route::{MAX_ROUTES, RouteId},
     silence::Silence,
     span::Span,
+    threshold::Series,
     unbegun::{Unbegun, Why},
 };
 
@@ -22,6 +23,7 @@ pub(crate) struct RouteRecord {
     pub(crate) failed: u64,
     pub(crate) bytes: u64,
     pub(crate) within: u64, // answers that came before the plan, or a stopped run, was over
+    pub(crate) late: u64,   // answered after their deadline
 }
 
 impl RouteRecord {
@@ -32,12 +34,13 @@ impl RouteRecord {
         self.failed += other.failed;
         self.bytes += other.bytes;
         self.within += other.within;
+        self.late += other.late;
     }
 
     fn clear(&mut self) {
         self.response.clear();
         self.service.clear();
-        (self.ok, self.failed, self.bytes, self.within) = (0, 0, 0, 0);
+        (self.ok, self.failed, self.bytes, self.within, self.late) = (0, 0, 0, 0, 0);
     }
 }
 
@@ -163,6 +166,16 @@ impl Tally {
         self.routes.iter().enumerate().filter_map(|(index, record)| Some((index, record.as_deref()?)))
     }
 
+    /// What is kept of all routes together only.
+    pub(crate) fn of_all_routes(&self, series: Series) -> Option<&Distribution> {
+        match series {
+            Series::Response | Series::Service => None,
+            Series::DispatchLag => Some(&self.lag.seen),
+            Series::AdmissionWait => Some(&self.wait.seen),
+            Series::FirstByte => Some(&self.first_byte.seen),
+        }
+    }
+
     fn route(&mut self, index: usize) -> &mut RouteRecord {
         if self.routes.is_empty() {
             self.routes.resize(MAX_ROUTES, None);
@@ -273,11 +286,14 @@ impl Recorder {
         if answered {
             self.record_answer(times);
         }
+        let is_late = answered && self.deadline.is_some_and(|deadline| times.response() > deadline);
+        self.window.tally.late += u64::from(is_late);
         let record = self.window.tally.route(begun.route.index());
         if answered {
             record.response.record(block, times.response());
             record.service.record(block, times.service());
             record.within += u64::from(begun.within);
+            record.late += u64::from(is_late);
         } else {
             record.response.record_unanswered(block, times.response());
             if begun.admitted {
@@ -352,9 +368,6 @@ impl Recorder {
         self.window.tally.undelayed.record(times.done.saturating_sub(times.dispatched));
         if times.done > self.span.end() {
             self.window.tally.past_end.record(times.done.saturating_sub(self.span.end()));
-        }
-        if self.deadline.is_some_and(|deadline| times.response() > deadline) {
-            self.window.tally.late += 1;
         }
     }
 

@@ -24,8 +24,13 @@ impl Beforehand<'_> {
     /// # Errors
     /// A route that does not exist, a condition that always or never holds.
     pub(crate) fn check(&self, threshold: &Threshold) -> Result<(), ConfigError> {
-        let fault = self.unknown_route(threshold).or_else(|| self.empty_limit(threshold));
-        fault.map_or(Ok(()), |hint| Err(ConfigError::new("thresholds", format!("`{threshold}`: {hint}"))))
+        self.judge(threshold)
+            .map_or(Ok(()), |hint| Err(ConfigError::new("thresholds", format!("`{threshold}`: {hint}"))))
+    }
+
+    /// What is wrong with a condition.
+    pub(crate) fn judge(&self, condition: &Threshold) -> Option<String> {
+        self.unknown_route(condition).or_else(|| self.empty_limit(condition))
     }
 
     fn unknown_route(&self, threshold: &Threshold) -> Option<String> {
@@ -40,6 +45,9 @@ impl Beforehand<'_> {
         let (always, why) = match (threshold.metric, threshold.limit) {
             (Metric::FailureRatio | Metric::AchievedRate | Metric::LateRatio, Limit::Percent(limit)) => {
                 (decided(comparison, limit, 0.0, Some(100.0)), "it is a share, from 0% to 100%".into())
+            }
+            (Metric::Throughput, Limit::PerSecond(limit)) => {
+                (decided(comparison, limit, 0.0, None), "a rate is never below 0".into())
             }
             (Metric::Failures | Metric::Answered, Limit::Count(limit)) => {
                 let why = self.operations.map_or_else(
@@ -115,6 +123,8 @@ mod tests {
             ("min(service) >= 0s", "break"),
             ("p99(response) < 2h", "beyond an hour"),
             ("failures >= 0", "break"),
+            ("throughput >= 0/s", "break"),
+            ("throughput < 0/s", "meet"),
             ("failures < 0", "meet"),
             ("failures <= 500", "break this: the plan has 500"),
             ("answered >= 501", "meet"),
@@ -135,6 +145,8 @@ mod tests {
             "max(response) > 0ms",
             "p99(response) < 1h",
             "failures <= 0",
+            "throughput > 0/s",
+            "late_ratio{GET /a} < 5%",
             "failures < 500",
             "answered >= 500",
         ] {

@@ -15,11 +15,12 @@ use crate::{
 /// failure_ratio < 1%               share of operations that failed
 /// achieved_rate >= 99%             answered by the end of the schedule, as a share of what was offered (open loop)
 /// late_ratio <= 1%                 share of operations answered after their deadline, or never
+/// throughput >= 900/s              answers a second, within the measured part of the plan
 /// failures < 10                    how many failed
 /// answered >= 1000                 how many were answered
 /// ```
 ///
-/// A route in braces narrows the first form, `failure_ratio`, `failures` and `answered` to that route.
+/// A route in braces narrows `response` and `service` of the first form, and all others but `achieved_rate`, to that route.
 /// A condition without data is not met. One that no run could meet or break (`failure_ratio <= 200%`), or on a route that cannot be,
 /// is refused before the run by [`LoadTest::validate`](crate::LoadTest::validate).
 ///
@@ -45,6 +46,7 @@ pub(crate) enum Metric {
     FailureRatio,
     AchievedRate,
     LateRatio,
+    Throughput,
     Failures,
     Answered,
 }
@@ -81,6 +83,7 @@ pub(crate) enum Comparison {
 pub(crate) enum Limit {
     Time(Duration),
     Percent(f64),
+    PerSecond(f64),
     Count(u64),
 }
 
@@ -91,10 +94,11 @@ const SERIES: [(&str, Series); 5] = [
     ("admission_wait", Series::AdmissionWait),
     ("first_byte", Series::FirstByte),
 ];
-const PLAIN: [(&str, Metric); 5] = [
+const PLAIN: [(&str, Metric); 6] = [
     ("failure_ratio", Metric::FailureRatio),
     ("achieved_rate", Metric::AchievedRate),
     ("late_ratio", Metric::LateRatio),
+    ("throughput", Metric::Throughput),
     ("failures", Metric::Failures),
     ("answered", Metric::Answered),
 ];
@@ -124,6 +128,11 @@ impl Threshold {
 }
 
 impl Comparison {
+    /// The one that a text begins with, and what follows it.
+    pub(crate) fn read(text: &str) -> Option<(Self, &str)> {
+        COMPARISONS.iter().find_map(|(sign, comparison)| Some((*comparison, text.strip_prefix(sign)?)))
+    }
+
     pub(crate) fn holds<T: PartialOrd>(self, measured: T, limit: T) -> bool {
         match self {
             Self::Less => measured < limit,
@@ -150,10 +159,8 @@ impl FromStr for Threshold {
 fn parse(text: &str) -> Result<Threshold, String> {
     let (left, route, rest) = split(text)?;
     let rest = rest.trim_start();
-    let found =
-        COMPARISONS.iter().find_map(|(sign, comparison)| Some((*comparison, rest.strip_prefix(sign)?)));
-    let (comparison, limit) =
-        found.ok_or("write a comparison (<, <=, >, >=), for example \"p95(response) < 100ms\"")?;
+    let (comparison, limit) = Comparison::read(rest)
+        .ok_or("write a comparison (<, <=, >, >=), for example \"p95(response) < 100ms\"")?;
     let metric = metric(left.trim())?;
     if route.is_some() && !may_have_route(metric) {
         return Err("this is measured for the whole run only: leave out the route".into());
@@ -227,6 +234,13 @@ fn parse_limit(metric: Metric, text: &str) -> Result<Limit, String> {
             let text = text.trim();
             parse_percent(text.strip_suffix("of offered").unwrap_or(text)).map(Limit::Percent)
         }
+        Metric::Throughput => {
+            let text = text.trim();
+            let number = text.strip_suffix("/s").unwrap_or(text).trim_end();
+            let plain = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+            let rate = number.parse().ok().filter(|_| plain).map(Limit::PerSecond);
+            rate.ok_or_else(|| format!("`{text}` is not a rate, for example 900/s"))
+        }
         Metric::Failures | Metric::Answered => {
             let count = text.trim().parse();
             count.map(Limit::Count).map_err(|_| format!("`{}` is not a whole number", text.trim()))
@@ -238,7 +252,12 @@ fn may_have_route(metric: Metric) -> bool {
     use Series::{Response, Service};
     matches!(
         metric,
-        Metric::Time(_, Response | Service) | Metric::FailureRatio | Metric::Failures | Metric::Answered
+        Metric::Time(_, Response | Service)
+            | Metric::FailureRatio
+            | Metric::LateRatio
+            | Metric::Throughput
+            | Metric::Failures
+            | Metric::Answered
     )
 }
 
@@ -258,6 +277,7 @@ impl fmt::Display for Threshold {
         match self.limit {
             Limit::Time(limit) => f.write_str(&exact_duration(limit)),
             Limit::Percent(limit) => write!(f, "{limit}%"),
+            Limit::PerSecond(limit) => write!(f, "{limit}/s"),
             Limit::Count(limit) => write!(f, "{limit}"),
         }
     }

@@ -55,6 +55,25 @@ fn to_duration(ns: f64) -> Option<Duration> {
     (0.0..1.8e19).contains(&ns).then(|| Duration::from_nanos(ns as u64))
 }
 
+/// Writes a rate as whole numbers do from 100/s on, and below that with as many digits as it has, to millionths.
+pub(crate) fn plain_rate(per_sec: f64) -> String {
+    if per_sec >= 100.0 && libm::trunc(per_sec) == per_sec {
+        return format!("{per_sec:.0}");
+    }
+    let text = format!("{per_sec:.6}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// Writes a measured rate: one decimal, and below one a second three digits.
+pub(crate) fn measured_rate(per_sec: f64) -> String {
+    if per_sec >= 0.95 || per_sec <= 0.0 {
+        return format!("{per_sec:.1}");
+    }
+    let digits = (1..=9).find(|&digits| per_sec * libm::pow(10.0, f64::from(digits)) >= 1.0).unwrap_or(9);
+    let text = format!("{per_sec:.*}", usize::from(digits + 2_u8));
+    text.trim_end_matches('0').to_owned()
+}
+
 /// Writes a duration so that [`parse_duration`] reads it back exactly.
 pub(crate) fn exact_duration(duration: Duration) -> String {
     let ns = duration.as_nanos();
@@ -80,6 +99,34 @@ pub(crate) fn parse_percent(text: &str) -> Result<f64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rates_keep_the_digits_they_have() {
+        let plain = [
+            (0.1, "0.1"),
+            (2.5, "2.5"),
+            (300.0, "300"),
+            (0.000_001, "0.000001"),
+            (1_234.5, "1234.5"),
+            (10.0, "10"),
+        ];
+        assert!(
+            plain.iter().all(|&(rate, text)| plain_rate(rate) == text),
+            "{:?}",
+            plain.map(|(rate, _)| plain_rate(rate))
+        );
+        let measured = [
+            (0.0, "0.0"),
+            (0.04, "0.04"),
+            (0.123_456, "0.123"),
+            (1.0, "1.0"),
+            (99.96, "100.0"),
+            (0.96, "1.0"),
+        ];
+        for (rate, text) in measured {
+            assert_eq!(measured_rate(rate), text);
+        }
+    }
 
     #[test]
     fn durations_read_as_written() {

@@ -1,10 +1,10 @@
 //! Leaving the warm-up out of the numbers.
 
-use std::{str::FromStr, time::Duration};
+use std::{fmt, str::FromStr, time::Duration};
 
 use crate::{
     stats::{trend, warm_up_cut},
-    units::parse_duration,
+    units::{exact_duration, parse_duration},
 };
 
 /// Which first part of a run is run but not measured: cold caches, growing pools, code not yet compiled.
@@ -35,6 +35,17 @@ impl FromStr for WarmUp {
                 Ok(length) => Ok(Self::For(length)),
                 Err(hint) => Err(format!("{hint}; or \"auto\"")),
             },
+        }
+    }
+}
+
+impl fmt::Display for WarmUp {
+    /// As [`from_str`](Self::from_str) reads it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("none"),
+            Self::For(length) => f.write_str(&exact_duration(*length)),
+            Self::Auto => f.write_str("auto"),
         }
     }
 }

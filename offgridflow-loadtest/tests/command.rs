@@ -377,3 +377,222 @@ fn a_generator_that_was_stopped_is_not_called_short_of_cores() {
     }
     assert!(said.len() < 4, "{said:?}");
 }
+
+/// Rates below one a second are rates, and a plan says its settings as people write them.
+#[test]
+fn a_plan_shows_small_rates_and_settings_in_plain_words() {
+    let server = Server::start();
+    let shown = |flags: &[&str]| {
+        let (code, out, err) = run(&[&["preflight", &server.url()], flags].concat());
+        assert_eq!(code, 0, "{out}{err}");
+        out
+    };
+    let out = shown(&["--rate", "0.1", "--for", "60s", "--warm-up", "5s", "--deadline", "1s", "--shed"]);
+    for part in [
+        "6 operations in 60s, up to 0.1/s\n",
+        "rate          up to 0.1/s are wanted",
+        "warm-up     5s\n",
+        "deadline    1s, what could not begin by then is shed\n",
+    ] {
+        assert!(out.contains(part), "{part}: {out}");
+    }
+    let out = shown(&["--rate", "2.5", "--for", "60s", "--warm-up", "auto", "--deadline", "1s"]);
+    for part in [
+        "up to 2.5/s\n",
+        "warm-up     auto\n",
+        "deadline    1s, what could not begin by then is run all the same\n",
+    ] {
+        assert!(out.contains(part), "{part}: {out}");
+    }
+}
+
+#[test]
+fn a_header_that_is_said_twice_is_sent_twice() {
+    let server = Server::start();
+    let (_, out, err) = run(&[
+        "run",
+        &server.url(),
+        "-r",
+        "20",
+        "-d",
+        "200ms",
+        "-q",
+        "-H",
+        "x-tag: one",
+        "-H",
+        "x-tag: two",
+        "-H",
+        "Host: other",
+    ]);
+    let headers = server.last().headers;
+    let sent = |line: &str| headers.iter().filter(|header| header.eq_ignore_ascii_case(line)).count();
+    assert_eq!(
+        (sent("x-tag: one"), sent("x-tag: two"), sent("host: other")),
+        (1, 1, 1),
+        "{headers:?} {out}{err}"
+    );
+    assert_eq!(
+        headers.iter().filter(|header| header.to_lowercase().starts_with("host:")).count(),
+        1,
+        "{headers:?}"
+    );
+}
+
+/// Whatever ends the process, no file is left that looks like a report and is none.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_process_that_is_killed_leaves_no_half_report() {
+    let server = Server::start();
+    let folder = tempfile::tempdir().expect("folder");
+    let json = folder.path().join("run.json");
+    let mut command = command(&["run", &server.url(), "-r", "100", "-d", "600s", "-q", "--json"]);
+    let mut child = command.arg(&json).stdout(std::process::Stdio::null()).spawn().expect("starts");
+    while server.requests() < 20 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().expect("killed");
+    child.wait().expect("ends");
+    assert_eq!(fs::read_dir(folder.path()).expect("folder").count(), 0);
+}
+
+#[test]
+fn a_dry_run_shows_the_plan_and_sends_nothing() {
+    let server = Server::start();
+    let folder = tempfile::tempdir().expect("folder");
+    let (file, json) = (folder.path().join("load.toml"), folder.path().join("run.json"));
+    let text = format!(
+        "thresholds = [\"p95(response){{GET /a}} < 1s\"]\n[target]\nurl = \"{}\"\n[load]\nrequests_per_second = 400\n\
+         [[route]]\npath = \"/a\"\nweight = 3\n[[route]]\nmethod = \"PUT\"\npath = \"/b\"\nexpect = \"201, 400-404\"\n",
+        server.url()
+    );
+    fs::write(&file, text).expect("written");
+    let [file, json] = [&file, &json].map(|path| path.to_str().expect("text"));
+    let (code, out, err) = run(&["run", file, "--dry-run", "--json", json]);
+    assert_eq!((code, server.connections()), (0, 0), "{out}{err}");
+    for part in [
+        "open loop, 12000 operations in 30s, up to 400/s",
+        "threshold   p95(response){GET /a} < 1s",
+        "route        75.0 %  GET /a\n",
+        "route        25.0 %  PUT /b, expects 201, 400-404\n",
+        "dry run     nothing was sent\n",
+    ] {
+        assert!(out.contains(part), "{part}: {out}");
+    }
+    assert!(!std::path::Path::new(json).exists(), "and nothing is written");
+}
+
+#[test]
+fn a_wrong_scenario_is_refused_with_file_line_field_and_remedy() {
+    let folder = tempfile::tempdir().expect("folder");
+    let file = folder.path().join("load.toml");
+    fs::write(&file, "[target]\nurl = \"http://127.0.0.1:1\"\n[load]\ntimout = \"1s\"\n").expect("written");
+    let (code, _, err) = run(&["run", file.to_str().expect("text")]);
+    let expected = format!(
+        "error: {}:4: load.timout: unknown field `timout`: did you mean `timeout`?\n",
+        file.display()
+    );
+    assert_eq!((code, err), (2, expected));
+}
+
+#[test]
+fn a_scenario_to_begin_with_is_written_once_and_runs() {
+    let server = Server::start();
+    let folder = tempfile::tempdir().expect("folder");
+    let file = folder.path().join("first.toml");
+    let file = file.to_str().expect("text");
+    let (code, out, err) = run(&["init", file, "--url", &server.url()]);
+    assert!(
+        code == 0 && out.contains(&format!("offgridflow-loadtest run {file} --dry-run")),
+        "{code} {out}{err}"
+    );
+    let (code, out, err) = run(&["run", file, "--dry-run"]);
+    assert!(
+        code == 0 && out.contains(&server.url()) && out.contains("100.0 %  GET /\n"),
+        "{code} {out}{err}"
+    );
+
+    fs::write(file, "mine").expect("written");
+    let (code, _, err) = run(&["init", file]);
+    assert!(code == 2 && err.contains("is there already: name another file, or --force"), "{code} {err}");
+    assert_eq!(fs::read_to_string(file).expect("there"), "mine");
+    assert_eq!(run(&["init", file, "--force"]).0, 0);
+    assert!(fs::read_to_string(file).expect("there").contains("requests_per_second = 50"));
+
+    let (code, out, _) = run(&["init", "-", "--url", "http://localhost:1234"]);
+    assert!(code == 0 && out.contains("url = \"http://localhost:1234\""), "{out}");
+    let (code, _, err) = run(&["init", file, "--force", "--url", "ftp://x"]);
+    assert!(code == 2 && err.contains("it has to begin with http://"), "{code} {err}");
+}
+
+#[test]
+fn a_rule_that_holds_exits_5_with_a_partial_report() {
+    let server = Server::behaving(Behaviour { refuse: Some("/"), ..Behaviour::default() });
+    let folder = tempfile::tempdir().expect("folder");
+    let file = folder.path().join("load.toml");
+    let text = format!(
+        "abort_if = [\"failures[1s] >= 50\"]\n[target]\nurl = \"{}\"\n[load]\nrequests_per_second = 200\n",
+        server.url()
+    );
+    fs::write(&file, text).expect("written");
+    let flags =
+        ["run", &server.url(), "-r", "200", "-d", "60s", "-q", "--abort-if", "failure_ratio[1s] > 50%"];
+    let scenario = ["run", file.to_str().expect("text"), "-q"];
+    for (arguments, rule) in [(&flags[..], "failure_ratio[1s] > 50%"), (&scenario[..], "failures[1s] >= 50")]
+    {
+        let (code, out, err) = run(arguments);
+        assert!(code == 5 && out.contains(&format!(": `{rule}` held, with ")), "{code} {out}{err}");
+        assert!(out.contains("thresholds were not judged") && out.contains("status 503"), "{out}");
+    }
+    let (code, _, err) = run(&["run", &server.url(), "--abort-if", "failure_ratio > 50%"]);
+    assert!(
+        code == 2 && err.contains("abort_if: `failure_ratio > 50%`: say over which time"),
+        "{code} {err}"
+    );
+}
+
+#[test]
+fn a_report_is_written_in_every_form_and_shown_again() {
+    let server = Server::start();
+    let folder = tempfile::tempdir().expect("folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
+    let [json, junit, prom, windows] = ["run.json", "run.xml", "run.prom", "run.ndjson"].map(path);
+    let flags = ["--json", &json, "--junit", &junit, "--prometheus", &prom, "--windows", &windows];
+    let start = ["run", &server.url(), "-q", "-r", "400", "-d", "1s", "-t", "p95(response) < 2s"];
+    let (code, out, err) = run_unstarved(&[&start[..], &flags].concat());
+    assert!([0, 3].contains(&code), "{out}{err}"); // 3 on a starved machine
+    let read = |path: &str| fs::read_to_string(path).expect(path);
+    assert!(read(&junit).contains("name=\"p95(response) &lt; 2s\""), "{}", read(&junit));
+    let exit_code = format!("offgridflow_loadtest_exit_code {code}\n");
+    assert!(read(&prom).contains(&exit_code), "{}", read(&prom));
+    assert!(
+        read(&windows).lines().count() >= 1 && read(&windows).contains("\"to_ns\":"),
+        "{}",
+        read(&windows)
+    );
+    assert_eq!(fs::read_dir(folder.path()).expect("folder").count(), 4, "no partial file stays");
+
+    let (again, shown, err) = run(&["report", &json]);
+    assert_eq!((again, &*shown), (code, &*out), "the same text: {err}");
+    let (again, xml, err) = run(&["report", &json, "--junit", "-"]);
+    assert_eq!((again, &*xml), (code, &*read(&junit)), "{err}");
+    let (code, _, err) = run(&["report", &junit]);
+    assert!(code == 2 && err.contains("is no report of this tool"), "{code} {err}");
+    let (code, _, err) = run(&["report", &json, "--junit", "-", "--prometheus", "-"]);
+    assert!(
+        code == 2 && err.contains("--junit and --prometheus: - can hold one of them only"),
+        "{code} {err}"
+    );
+    let (code, _, err) = run(&["run", &server.url(), "--windows", "-"]);
+    assert!(code == 2 && err.contains("--windows: name a file"), "{code} {err}");
+}
+
+/// A gate that looks at a report later decides as the run did.
+#[test]
+fn a_report_that_is_shown_again_exits_as_its_run_did() {
+    let server = Server::behaving(Behaviour { refuse: Some("/"), ..Behaviour::default() });
+    let folder = tempfile::tempdir().expect("folder");
+    let json = folder.path().join("run.json");
+    let json = json.to_str().expect("text");
+    let (code, ..) = run_unstarved(&["run", &server.url(), "-r", "400", "-d", "1s", "-q", "--json", json]);
+    assert!(code != 0 && run(&["report", json]).0 == code, "{code}");
+}

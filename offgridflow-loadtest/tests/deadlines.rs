@@ -64,6 +64,31 @@ async fn a_deadline_is_judged_by_what_missed_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn each_route_is_judged_by_its_own_lateness_and_throughput() {
+    let work = workload_fn(|op| async move {
+        op.route(if op.index() % 4 == 0 { "slow" } else { "fast" });
+        tokio::time::sleep(MS * if op.index() % 8 == 0 { 50 } else { 2 }).await;
+    });
+    let test = LoadTest::new(work).rate(Rate::constant(200.0, MS * 4_000)).deadline(MS * 10, Overload::Queue);
+    let (met, broken) = (ThresholdStatus::Met, ThresholdStatus::Broken);
+    let judged = [
+        ("late_ratio{slow} <= 50%", met),
+        ("late_ratio{slow} < 50%", broken),
+        ("late_ratio{fast} <= 0%", met),
+        ("late_ratio < 13%", met),
+        ("throughput{slow} > 45/s", met),
+        ("throughput{slow} > 55/s", broken),
+        ("throughput >= 190/s", met),
+        ("throughput{none} > 0/s", broken),
+    ];
+    let report = judged.iter().fold(test, |test, (threshold, _)| test.threshold(threshold)).run_here().await;
+    let report = report.expect("runs");
+    let found: Vec<_> = report.thresholds.iter().map(|result| result.status).collect();
+    assert_eq!(found[..8], judged.map(|(_, status)| status), "{report}");
+    assert!(report.thresholds[4].measured.ends_with("/s"), "{report}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_deadline_that_nothing_judges_is_noted() {
     let report = slow_half().run_here().await.expect("runs");
     let said = "60.0 % of operations were answered after their deadline of 10.0ms, or never, and no threshold judges that: `late_ratio <= 1%` would";

@@ -195,7 +195,8 @@ async fn an_unreachable_server_is_down_without_delay() {
 #[test]
 fn targets_that_cannot_be_are_refused_without_their_secrets() {
     let refused = |url: &str| HttpTarget::new(url).expect_err(url).to_string();
-    assert!(refused("https://localhost").contains("TLS"));
+    #[cfg(not(feature = "tls"))]
+    assert!(refused("https://localhost").contains("TLS is not built in"));
     assert!(refused("localhost:80").contains("http://"));
     assert!(refused("http://").contains("http://"));
     let secret = refused("http://me:hunter2@localhost");
@@ -211,4 +212,80 @@ fn targets_that_cannot_be_are_refused_without_their_secrets() {
         assert!(HttpRoute::post("/").body("{}").header(framing, "2").is_err());
     }
     assert!(HttpRoute::new("NOT A METHOD", "/").is_err());
+}
+
+/// What was never sent is no fast answer.
+#[tokio::test]
+async fn a_path_that_cannot_be_asked_is_an_operation_without_an_answer() {
+    let server = Server::start();
+    let target = HttpTarget::new(&server.url()).expect("url");
+    let broken = HttpRoute::get("/sites/{id}").path_with(|op| format!("/sites/{}\n", op.index()));
+    let report = load(target.route(broken), 20.0).await;
+    assert_eq!((report.total.failed, report.total.answered, server.requests()), (20, 0, 0), "{report}");
+    assert!(report.errors[0].message.contains("not a valid path"), "{report}");
+}
+
+#[tokio::test]
+async fn a_header_can_be_made_for_each_operation_in_place_of_the_targets() {
+    let server = Server::start();
+    let target = HttpTarget::new(&server.url()).expect("url").header("x-n", "fixed").expect("header");
+    let target = target.header_with("x-target", |op| format!("t{}", op.index())).expect("header");
+    let route = HttpRoute::get("/a").header_with("x-n", |op| op.index().to_string()).expect("header");
+    let report = load(target.route(route), 20.0).await;
+    assert_eq!(report.total.ok, 20, "{report}");
+    let mut made: Vec<_> = server.first().into_iter().map(|seen| seen.headers).collect();
+    made.sort();
+    for n in 0..20 {
+        let [own, targets] = [format!("x-n: {n}"), format!("x-target: t{n}")];
+        let both = made.iter().filter(|headers| headers.contains(&own) && headers.contains(&targets));
+        assert_eq!(both.count(), 1, "{n} in {made:?}");
+    }
+    assert!(HttpRoute::get("/").header_with("content-length", |_| String::new()).is_err());
+
+    let broken = HttpRoute::get("/a").header_with("x-n", |_| "a\nb".into()).expect("header");
+    let before = server.requests();
+    let report = load(HttpTarget::new(&server.url()).expect("url").route(broken), 20.0).await;
+    assert_eq!((report.total.failed, report.total.answered, server.requests()), (20, 0, before), "{report}");
+    assert!(report.errors[0].message.contains("made for header `x-n`"), "{report}");
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_meet_its_checks_is_a_failure_under_their_name() {
+    let server = Server::behaving(Behaviour { refuse: Some("/no"), ..Behaviour::default() });
+    let target = || HttpTarget::new(&server.url()).expect("url");
+    let route = |path: &str, checks: &[&str]| {
+        checks.iter().fold(HttpRoute::get(path), |route, check| route.check(check).expect("a check"))
+    };
+    let met = route("/", &["status == 200", "size == 5", "body == hello", "header.content-length == 5"]);
+    let report = load(target().route(met), 20.0).await;
+    assert_eq!((report.total.ok, report.total.bytes), (20, 100), "{report}");
+    let report = load(target().route(route("/no", &["status == 503", "size > 0"])), 20.0).await;
+    assert_eq!(report.total.ok, 20, "a check of the status takes the place of what is usual: {report}");
+    let report = load(target().route(route("/no", &["size > 0"])), 20.0).await;
+    assert_eq!(report.errors[0].cause, "status 503", "{report}");
+    let report = load(target().route(route("/", &["size < 9", "body contains world"])), 20.0).await;
+    assert_eq!((report.total.failed, report.total.answered), (20, 20), "{report}");
+    let line = &report.errors[0];
+    let found = "it was another text, of 5 characters";
+    assert_eq!((&*line.cause, &*line.message, line.count), ("check body contains world", found, 20));
+    assert!(HttpRoute::get("/").check("code == 1").expect_err("refused").hint.contains("use status, size"));
+}
+
+/// However long an answer is, a mebibyte of it is kept, and only where somebody reads it.
+#[tokio::test]
+async fn a_long_answer_is_counted_and_not_kept() {
+    let body = "x".repeat(3 << 20);
+    let raw = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let raw: &'static str = Box::leak(raw.into_boxed_str());
+    let server = Server::behaving(Behaviour { raw: Some(raw), ..Behaviour::default() });
+    let target = HttpTarget::new(&server.url()).expect("url");
+    let read = target.route(
+        HttpRoute::get("/")
+            .check("size == 3145728")
+            .and_then(|route| route.check("body contains x"))
+            .expect("checks"),
+    );
+    let report = load(read, 5.0).await;
+    assert_eq!((report.total.failed, report.total.bytes), (5, 5 * (3 << 20)), "{report}");
+    assert!(report.errors[0].message.contains("longer than 1 MiB"), "{report}");
 }

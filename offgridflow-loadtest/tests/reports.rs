@@ -108,6 +108,14 @@ async fn a_rate_is_of_answers_within_the_measured_window() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_rate_below_one_a_second_is_not_rounded_away() {
+    let test = LoadTest::new(workload_fn(|_| sleep(Duration::from_millis(4))));
+    let report = test.rate(Rate::constant(0.04, Duration::from_secs(1_000))).run_here().await.expect("runs");
+    let text = report.to_string();
+    assert!(text.contains("offered 0.04/s, answered 0.04/s over 1000s"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn progress_is_a_line_a_second() {
     #[derive(Clone, Default)]
     struct Out(Arc<Mutex<Vec<u8>>>);

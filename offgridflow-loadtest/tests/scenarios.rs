@@ -40,7 +40,42 @@ fn refuse(text: &str) -> ConfigError {
 #[test]
 fn refusals_name_field_line_and_remedy() {
     let cases = [
-        ("duration = \"30s\"", "durration = \"30s\"", "", 10, "unknown field `durration`"),
+        (
+            "duration = \"30s\"",
+            "durration = \"30s\"",
+            "load.durration",
+            10,
+            "unknown field `durration`: did you mean `duration`?",
+        ),
+        (
+            "duration = \"30s\"",
+            "for = \"30s\"",
+            "load.for",
+            10,
+            "unknown field `for`: did you mean `duration`?",
+        ),
+        (
+            "seed = 7",
+            "rate = 7",
+            "rate",
+            1,
+            "unknown field `rate`: `requests_per_second` belongs into [load]",
+        ),
+        (
+            "headers = {",
+            "timeout = \"1s\"\nheaders = {",
+            "target.timeout",
+            6,
+            "`timeout` belongs into [load]",
+        ),
+        ("weight = 2", "wieght = 2", "route.0.wieght", 15, "did you mean `weight`?"),
+        (
+            "weight = 2",
+            "colour = 2",
+            "route.0.colour",
+            15,
+            "unknown field `colour`: there are `path`, `method`, `name`",
+        ),
         ("duration = \"30s\"", "duration = 30", "load.duration", 10, "in quotes"),
         ("duration = \"30s\"", "duration = \"30\"", "load.duration", 10, "needs a unit"),
         ("duration = \"30s\"", "duration = \"0s\"", "load.duration", 10, "longer than zero"),
@@ -56,7 +91,15 @@ fn refusals_name_field_line_and_remedy() {
             "`GET /emissions`, `POST /activities`",
         ),
         ("< 100ms", "< 0ms", "thresholds", 2, "no run could meet this"),
-        ("http://127", "https://127", "target.url", 5, "TLS"),
+        #[cfg(not(feature = "tls"))]
+        ("http://127", "https://127", "target.url", 5, "TLS is not built in: install with `--features tls`"),
+        (
+            "headers = {",
+            "insecure = true\nheaders = {",
+            "target.insecure",
+            6,
+            "is for a service behind https://",
+        ),
         ("authorization =", "content-length =", "target.headers.content-length", 6, "follows from the body"),
         ("authorization =", "\"bad header\" =", "target.headers.bad header", 6, "header name"),
         ("path = \"/emissions\"", "path = \"emissions\"", "route.0.path", 14, "begin with a slash"),
@@ -320,4 +363,39 @@ proptest! {
             prop_assert!(!error.hint.is_empty());
         }
     }
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let error = refuse(&GOOD.replace("url = \"http://127.0.0.1:8080/api\"\n", ""));
+    assert!(error.hint == "`url` is missing" && error.line == Some(4), "{error}");
+    let error = refuse(&GOOD.replace("path = \"/emissions\"\n", ""));
+    assert!(error.hint == "`path` is missing", "{error}");
+}
+
+/// Compilers write places so, and editors jump to them.
+#[test]
+fn a_file_is_named_with_the_line() {
+    let folder = tempfile::tempdir().expect("folder");
+    let file = folder.path().join("load.toml");
+    for (from, to) in [("\"30s\"", "\"0s\""), ("weight", "wieght")] {
+        std::fs::write(&file, GOOD.replace(from, to)).expect("written");
+        let error = Scenario::read(&file).and_then(|scenario| scenario.load_test().map(drop)).expect_err(to);
+        let place = format!("{}:{}: ", file.display(), error.line.expect("a line"));
+        assert!(error.to_string().starts_with(&place), "{error}");
+    }
+}
+
+/// Double brackets make a list of tables, which is what routes are and nothing else.
+#[test]
+fn a_table_in_double_brackets_is_refused_in_words() {
+    for table in ["target", "load"] {
+        let error = refuse(&GOOD.replace(&format!("[{table}]"), &format!("[[{table}]]")));
+        assert_eq!(error.hint, format!("there is one of it: write [{table}] in single brackets"), "{error}");
+        assert_eq!(error.field, table, "{error}");
+    }
+    let error = refuse(&format!("{GOOD}[[feed]]\nfile = \"a.csv\"\n"));
+    assert_eq!(error.hint, "there is one of it: write [feed] in single brackets", "{error}");
+    let error = refuse(&format!("{GOOD}[feed]\nfile = 7\n"));
+    assert!(error.hint.contains("expected text in quotes, not a number"), "{error}");
 }

@@ -378,3 +378,21 @@ async fn a_target_that_dies_is_down_though_the_generator_was_a_little_late() {
     assert!(lag > ms(2) && report.dispatch_lag.p99.value() < Some(ms(10)), "{report}");
     assert_eq!((report.verdict.name(), report.exit_code()), ("TargetDown", 1), "{report}");
 }
+
+/// Most operations never left this machine: whatever the target does, it was not asked.
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_runs_out_of_something_does_not_bring_the_target_down() {
+    let work = workload_fn(|op| async move {
+        match op.index() % 10 {
+            0 => Ok(()),
+            _ => Err(TargetError::unanswered(FailKind::Local("open files"), "too many open files")),
+        }
+    });
+    let report = LoadTest::new(work).rate(rate(100.0, 10)).run_here().await.expect("runs");
+    assert_eq!((report.verdict.name(), report.exit_code()), ("CapBound", 3), "{report}");
+    let cause = report.verdict.cause().unwrap_or_default();
+    assert!(
+        cause.starts_with("900 of 1000 operations failed for want of something on this machine"),
+        "{cause}"
+    );
+}

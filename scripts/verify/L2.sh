@@ -4,6 +4,6 @@
 source "$(dirname "$0")/../common.sh"
 help_if_asked "$@"
 
-tests=$(cargo test --release --quiet -p offgridflow-loadtest --all-features --test schedule 2>&1) ||
+tests=$(cargo test --release --quiet -p offgridflow-loadtest --features full --test schedule 2>&1) ||
   { printf '%s\n' "$tests" >&2; echo "FAIL measured=none a schedule is not what it says (Kolmogorov-Smirnov over 100 seeds among them)"; exit 0; }
 exec scripts/verify/truth.sh l2

@@ -6,11 +6,11 @@ help_if_asked "$@"
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-run() { cargo test --release --quiet -p offgridflow-loadtest --all-features --test "$1" -- --nocapture --exact "${@:2}" 2>&1; }
+run() { cargo test --release --quiet -p offgridflow-loadtest --features full --test "$1" -- --nocapture --exact "${@:2}" 2>&1; }
 out=$(run split l6_splits_are_bit_identical_and_merges_exact the_engine_runs_every_operation_once_on_any_number_of_shards) || true
 grep -q '2 passed' <<<"$out" || { printf '%s\n' "$out" >&2; echo "FAIL measured=none splits differ"; exit 0; }
 read -r instants buckets wrong < <(sed -n 's/.*L6 instants=\([0-9]*\) buckets=\([0-9]*\) wrong_maxima=\(.*\)/\1 \2 \3/p' <<<"$out")
-properties=$(cargo test --release --quiet -p offgridflow-loadtest --all-features --test schedule --test histograms 2>&1) ||
+properties=$(cargo test --release --quiet -p offgridflow-loadtest --features full --test schedule --test histograms 2>&1) ||
   { printf '%s\n' "$properties" >&2; echo "FAIL measured=none a property does not hold"; exit 0; }
 
 # The log, read by the Python implementation.

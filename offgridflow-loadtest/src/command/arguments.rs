@@ -7,7 +7,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand};
 use crate::{
     ConfigError, Executor, Fields, HttpRoute, HttpTarget, LoadTest, LogFormat, OnCap, Overload, Rate, Replay,
     ReplayError, Scenario, Settings, WarmUp,
-    scenario::explain,
+    scenario::{explain, trusting},
     units::{parse_duration, parse_percent},
 };
 
@@ -20,7 +20,7 @@ pub(super) struct Arguments {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 passed, 1 threshold broken or target down, 2 usage or configuration, \
-3 the run is not valid, 4 set-up, preflight or a report that could not be written, 130 interrupted.";
+3 the run is not valid, 4 set-up, preflight or a report that could not be written, 5 aborted by --abort-if, 130 interrupted.";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -28,6 +28,43 @@ pub(super) enum Command {
     Run(Run),
     /// Show the plan and check that this machine can carry it, without any load: one connection to the target is opened and closed.
     Preflight(Subject),
+    /// Show a report that --json wrote, or write it in other forms; exits as its run did.
+    Report(Show),
+    /// Write a scenario to begin with, every setting explained.
+    Init(Init),
+}
+
+/// Other forms of a report.
+#[derive(Debug, Args)]
+pub(super) struct Forms {
+    /// Also write the report as JUnit XML to this file, for CI servers; `-` as for --json.
+    #[arg(long, value_name = "FILE")]
+    pub(super) junit: Option<PathBuf>,
+    /// Also write the report in Prometheus' text format to this file, for a textfile collector; `-` as for --json.
+    #[arg(long, value_name = "FILE")]
+    pub(super) prometheus: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Show {
+    /// The report as JSON.
+    #[arg(value_name = "REPORT.json")]
+    pub(super) file: PathBuf,
+    #[command(flatten)]
+    pub(super) forms: Forms,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Init {
+    /// The file to write; `-` is standard output.
+    #[arg(value_name = "FILE", default_value = "load.toml")]
+    pub(super) file: PathBuf,
+    /// What to load.
+    #[arg(long, default_value = "http://127.0.0.1:8080")]
+    pub(super) url: String,
+    /// Replace the file if it is there.
+    #[arg(long)]
+    pub(super) force: bool,
 }
 
 #[derive(Debug, Args)]
@@ -40,19 +77,24 @@ pub(super) struct Run {
     /// Also write the response times, second by second, as an HdrHistogram log to this file.
     #[arg(long, value_name = "FILE")]
     pub(super) hdr_log: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) forms: Forms,
+    /// Also write each second of the run as a line of JSON to this file, while it goes on.
+    #[arg(long, value_name = "FILE")]
+    pub(super) windows: Option<PathBuf>,
     /// No line a second on standard error.
     #[arg(long, short)]
     pub(super) quiet: bool,
-    /// Show the plan and stop, like `preflight`.
+    /// Show the plan and stop: nothing is sent, and nothing is written.
     #[arg(long)]
     pub(super) dry_run: bool,
 }
 
-/// What to load, and how; the flags other than --threshold and --seed apply to a URL only.
+/// What to load, and how; the flags other than --threshold, --abort-if and --seed apply to a URL only.
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("open").args(["rate", "replay"])))]
 pub(super) struct Subject {
-    /// A scenario file (SCENARIO.toml), or a URL that begins with http://
+    /// A scenario file (SCENARIO.toml), or a URL that begins with http:// or (feature `tls`) https://
     #[arg(value_name = "SCENARIO|URL")]
     what: String,
     /// Operations a second (open loop). Without it, workers ask one after the other (closed loop), and what they leave out while they wait is estimated.
@@ -142,12 +184,24 @@ pub(super) struct Subject {
     /// Body of every request, as it stands here (no `@file`; a scenario's route has room for longer ones).
     #[arg(long)]
     body: Option<String>,
+    /// Speak HTTP/2 (feature `http2`) on at most so many connections, which operations share.
+    #[arg(long, value_name = "CONNECTIONS", value_parser = parse_count::<usize>, allow_negative_numbers = true)]
+    http2: Option<usize>,
+    /// Believe the certificate authorities of this PEM file, and no others [default: the system's]
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// Believe any certificate.
+    #[arg(long, conflicts_with = "ca_file")]
+    insecure: bool,
     /// The share of operations that may fail; 100% judges no failures [default: 1%]
     #[arg(long, value_name = "SHARE", value_parser = parse_share)]
     failure_threshold: Option<f64>,
     /// A condition such as `p95(response) < 100ms`; repeatable, also added to a scenario's.
     #[arg(long = "threshold", short = 't', value_name = "CONDITION")]
     thresholds: Vec<String>,
+    /// A condition on the last seconds that ends the run (exit code 5), such as `failure_ratio[10s] > 50% after 30s`; repeatable, also added to a scenario's.
+    #[arg(long = "abort-if", value_name = "RULE")]
+    abort_if: Vec<String>,
 }
 
 impl Subject {
@@ -155,6 +209,7 @@ impl Subject {
     pub(super) fn load_test(&self) -> Result<LoadTest<HttpTarget>, ConfigError> {
         let test = if self.what.contains("://") { self.quick()? } else { self.scenario()? };
         let test = self.thresholds.iter().fold(test, LoadTest::threshold);
+        let test = self.abort_if.iter().fold(test, LoadTest::abort_if);
         test.validate()?;
         Ok(test)
     }
@@ -171,20 +226,14 @@ impl Subject {
         if self.has_url_flags() {
             return Err(ConfigError::new(
                 "",
-                "flags other than --threshold, --seed, --json, --hdr-log, --quiet and --dry-run apply to a URL: put them into the scenario",
+                "flags other than --threshold, --abort-if, --seed, --quiet, --dry-run and those that name a file for a report apply to a URL: put them into the scenario",
             ));
         }
-        let named = |mut error: ConfigError| {
-            if error.line.is_some() {
-                error.hint = format!("{} (in {})", error.hint, self.what);
-            }
-            error
-        };
         let read = Scenario::read(&self.what).map(|scenario| match self.seed {
             Some(seed) => scenario.with_seed(seed),
             None => scenario,
         });
-        read.and_then(|scenario| scenario.load_test()).map_err(named)
+        read.and_then(|scenario| scenario.load_test())
     }
 
     fn has_url_flags(&self) -> bool {
@@ -203,6 +252,9 @@ impl Subject {
             || self.poisson
             || self.gamma.is_some()
             || self.spin
+            || self.http2.is_some()
+            || self.ca_file.is_some()
+            || self.insecure
             || !self.headers.is_empty()
     }
 
@@ -305,6 +357,15 @@ impl Subject {
 
     fn target(&self, replay: Option<&Arc<Replay>>) -> Result<HttpTarget, ConfigError> {
         let mut target = HttpTarget::new(&self.what)?;
+        if let Some(connections) = self.http2 {
+            target = target.http2(connections).map_err(|error| ConfigError::new("--http2", error.hint))?;
+        }
+        if let Some(file) = &self.ca_file {
+            target = trusting(target, file).map_err(|error| ConfigError::new("--ca-file", error.hint))?;
+        }
+        if self.insecure {
+            target = target.insecure().map_err(|error| ConfigError::new("--insecure", error.hint))?;
+        }
         for header in &self.headers {
             let pair = header.split_once(':');
             let (name, value) =

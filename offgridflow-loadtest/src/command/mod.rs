@@ -1,16 +1,18 @@
-//! The `offgridflow-loadtest` command: `run` and `preflight`.
+//! The `offgridflow-loadtest` command: `run`, `preflight`, `report` and `init`.
 //!
 //! Exit codes: 0 passed · 1 a threshold broken, or the target down · 2 usage or configuration · 3 the run is not
-//! valid, so nothing was judged · 4 set-up or preflight, or a report that could not be written · 130 interrupted.
+//! valid, so nothing was judged · 4 set-up or preflight, or a report that could not be written · 5 ended by a rule of its own (`--abort-if`) ·
+//! 130 interrupted.
 
 mod arguments;
-mod hdr_file;
-mod json_file;
+mod forms;
+mod init;
+mod report_file;
+mod stream_file;
 
 use std::{
     fmt::Display,
     io::{self, Write},
-    path::Path,
     process::ExitCode,
     time::Duration,
 };
@@ -18,9 +20,10 @@ use std::{
 use clap::Parser;
 
 use crate::{Error, HttpTarget, LoadTest, Plan, ProgressLines, Report, StopHandle};
-use arguments::{Arguments, Command, Run};
-use hdr_file::HdrFile;
-use json_file::{JsonFile, is_stdout};
+use arguments::{Arguments, Command, Run, Show};
+use forms::{Asked, json, junit, prometheus};
+use report_file::is_stdout;
+use stream_file::StreamFile;
 
 const USAGE: u8 = 2;
 const SET_UP: u8 = 4;
@@ -33,6 +36,10 @@ pub fn main() -> ExitCode {
     let result = match &arguments.command {
         Command::Run(run) => execute(run),
         Command::Preflight(subject) => subject.load_test().map_err(usage).and_then(|test| preflight(&test)),
+        Command::Report(show) => again(show),
+        Command::Init(init) => {
+            init::write(init).map_err(usage).and_then(|said| say(&said)).map(|()| ExitCode::SUCCESS)
+        }
     };
     result.unwrap_or_else(|failure| {
         eprintln!("error: {}", failure.message);
@@ -54,10 +61,16 @@ fn set_up(error: impl Display) -> Failure {
     Failure { code: SET_UP, message: error.to_string() }
 }
 
-fn preflight(test: &LoadTest<HttpTarget>) -> Result<ExitCode, Failure> {
+/// Shows what would be done.
+fn show(test: &LoadTest<HttpTarget>) -> Result<(), Failure> {
     let plan = test.validate().map_err(usage)?;
     remark(&plan);
     say(&format_args!("{plan}\n"))?;
+    test.workload().outline().iter().try_for_each(|line| say(&format_args!("{line}\n")))
+}
+
+fn preflight(test: &LoadTest<HttpTarget>) -> Result<ExitCode, Failure> {
+    show(test)?;
     let (_, checks) = runtime()?.block_on(test.preflight()).map_err(|error| match error {
         Error::Start(error) => set_up(format!("cannot start: {}", advised(&error))),
         error => set_up(error),
@@ -80,30 +93,57 @@ fn remark(plan: &Plan) {
 fn execute(run: &Run) -> Result<ExitCode, Failure> {
     let mut test = run.subject.load_test().map_err(usage)?;
     if run.dry_run {
-        return preflight(&test);
+        show(&test)?;
+        say(&"dry run     nothing was sent\n")?;
+        return Ok(ExitCode::SUCCESS);
     }
-    refuse_one_file_for_both(run).map_err(usage)?;
+    let asked = run.asked();
+    refuse_files(run, &asked).map_err(usage)?;
     remark(&test.validate().map_err(usage)?);
-    let json = run.json.as_ref().map(JsonFile::create).transpose().map_err(usage)?;
-    let mut unlogged = None;
-    if let Some(path) = &run.hdr_log {
-        let (log, failed) = HdrFile::create(path).map_err(usage)?;
-        (test, unlogged) = (test.reporter(log), Some(failed));
+    let forms = forms::open(&asked).map_err(usage)?;
+    let mut unstreamed = Vec::new();
+    let streams =
+        [run.hdr_log.as_deref().map(StreamFile::hdr_log), run.windows.as_deref().map(StreamFile::windows)];
+    for stream in streams.into_iter().flatten() {
+        let (stream, failed) = stream.map_err(usage)?;
+        test = test.reporter(stream);
+        unstreamed.push(failed);
     }
     if !run.quiet {
         test = test.reporter(ProgressLines::stderr());
     }
     let report = runtime()?.block_on(until_interrupted(test))?;
     // Each is written, whatever becomes of the others.
-    let unlogged = unlogged.and_then(|failed| failed.get().cloned());
-    let unwritten = json.and_then(|json| json.write(&report).err());
-    let takes_stdout = run.json.as_deref().is_some_and(is_stdout);
-    let unsaid = if takes_stdout { tell(&report) } else { say(&report) };
-    let unsaid = unsaid.err().map(|failure| failure.message);
-    let failures = [unlogged, unwritten, unsaid];
-    failures.iter().flatten().for_each(|message| complain(&format_args!("error: {message}")));
-    let failed = failures.iter().any(Option::is_some);
-    Ok(ExitCode::from(if failed { report.exit_code().max(SET_UP) } else { report.exit_code() }))
+    let mut failures: Vec<_> = unstreamed.iter().filter_map(|failed| failed.get().cloned()).collect();
+    failures.extend(forms.into_iter().filter_map(|form| form.write(&report).err()));
+    let takes_stdout = asked.iter().any(|(_, path, _)| path.is_some_and(|path| is_stdout(path)));
+    let said = if takes_stdout { tell(&report) } else { say(&report) };
+    failures.extend(said.err().map(|failure| failure.message));
+    Ok(ended(&report, &failures))
+}
+
+/// The report's exit code, unless something could not be written.
+fn ended(report: &Report, failures: &[String]) -> ExitCode {
+    failures.iter().for_each(|message| complain(&format_args!("error: {message}")));
+    let code = report.exit_code();
+    ExitCode::from(if failures.is_empty() { code } else { code.max(SET_UP) })
+}
+
+/// Shows a report that was written before, and writes it in other forms.
+fn again(show: &Show) -> Result<ExitCode, Failure> {
+    let asked = show.asked();
+    forms::refuse_one_file_for_two(&asked.map(|(flag, path, _)| (flag, path))).map_err(usage)?;
+    let file = show.file.display();
+    let text =
+        std::fs::read_to_string(&show.file).map_err(|error| usage(format!("cannot read {file}: {error}")))?;
+    let report = Report::from_json(&text)
+        .map_err(|error| usage(format!("{file} is no report of this tool: {error}")))?;
+    let forms = forms::open(&asked).map_err(usage)?;
+    let mut failures: Vec<_> = forms.into_iter().filter_map(|form| form.write(&report).err()).collect();
+    if asked.iter().all(|(_, path, _)| path.is_none()) {
+        failures.extend(say(&report).err().map(|failure| failure.message));
+    }
+    Ok(ended(&report, &failures))
 }
 
 /// A line on standard error, which may be a terminal that was closed.
@@ -111,30 +151,33 @@ fn complain(message: &dyn Display) {
     let _ = writeln!(io::stderr(), "{message}");
 }
 
-/// Two writers of one file would spoil each other's, and a log is a file's.
-fn refuse_one_file_for_both(run: &Run) -> Result<(), String> {
-    if run.hdr_log.as_deref().is_some_and(is_stdout) {
-        return Err("--hdr-log: name a file, standard output is the report's".into());
+/// Files that would spoil each other, and streams without a file.
+fn refuse_files(run: &Run, asked: &[Asked<'_>]) -> Result<(), String> {
+    let streams = [("--hdr-log", run.hdr_log.as_ref()), ("--windows", run.windows.as_ref())];
+    if let Some((flag, _)) = streams.iter().find(|(_, path)| path.is_some_and(|path| is_stdout(path))) {
+        return Err(format!("{flag}: name a file, standard output is the report's"));
     }
-    match (&run.json, &run.hdr_log) {
-        (Some(json), Some(log)) if same_file(json, log) => {
-            Err(format!("--json and --hdr-log: {} can hold one of them only, name two files", json.display()))
-        }
-        _ => Ok(()),
+    let files: Vec<_> = asked.iter().map(|&(flag, path, _)| (flag, path)).chain(streams).collect();
+    forms::refuse_one_file_for_two(&files)
+}
+
+impl Run {
+    fn asked(&self) -> [Asked<'_>; 3] {
+        let [junit, prometheus] = self.forms.asked();
+        [("--json", self.json.as_ref(), json), junit, prometheus]
     }
 }
 
-/// Whether both names lead to one file that keeps what is written, there already or not.
-fn same_file(one: &Path, other: &Path) -> bool {
-    let real = |path: &Path| {
-        path.canonicalize().ok().or_else(|| {
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-            let folder = folder.unwrap_or(Path::new(".")).canonicalize().ok()?;
-            Some(folder.join(path.file_name()?))
-        })
-    };
-    let (one, other) = (real(one), real(other));
-    one.is_some() && one == other && one.as_deref() != Some(Path::new("/dev/null"))
+impl Show {
+    fn asked(&self) -> [Asked<'_>; 2] {
+        self.forms.asked()
+    }
+}
+
+impl arguments::Forms {
+    fn asked(&self) -> [Asked<'_>; 2] {
+        [("--junit", self.junit.as_ref(), junit), ("--prometheus", self.prometheus.as_ref(), prometheus)]
+    }
 }
 
 /// Writes to standard output.

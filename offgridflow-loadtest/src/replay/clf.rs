@@ -12,12 +12,12 @@ use super::{
 pub(super) fn parse(line: &str) -> Result<Parsed<'_>, String> {
     let (at_ns, rest) = time(line)?;
     let request = rest.strip_prefix(" \"").ok_or("has no request in quotes after its time")?;
-    let request = unquoted(request).ok_or("has a request whose quotes are not closed")?;
+    let request = quoted(request).ok_or("has a request whose quotes are not closed")?;
     if request == "-" {
         return Err("has `-` for a request: nothing was asked".into());
     }
-    let (method, path) = request_line(&request)
-        .ok_or_else(|| format!("has `{}` for a request, not `METHOD /path PROTOCOL`", short(&request)))?;
+    let (method, path) = request_line(&unescaped(request))
+        .ok_or_else(|| format!("has `{}` for a request, not `METHOD /path PROTOCOL`", short(request)))?;
     Ok(Parsed { at_ns, method: Some(Cow::Owned(method)), path: Some(Cow::Owned(path)) })
 }
 
@@ -33,24 +33,44 @@ fn time(line: &str) -> Result<(i64, &str), &'static str> {
     Err("has no time such as [10/Oct/2000:13:55:36 -0700]")
 }
 
-/// Up to the closing quote, with `\"` and `\\` resolved; other escapes (`\x16`) stay as they are.
-fn unquoted(text: &str) -> Option<Cow<'_, str>> {
+/// Up to the closing quote, escapes left as they are.
+fn quoted(text: &str) -> Option<&str> {
     let mut escaped = false;
     let close = text.bytes().position(|byte| {
         let closes = byte == b'"' && !escaped;
         escaped = byte == b'\\' && !escaped;
         closes
     })?;
-    let inner = &text[..close];
-    if !inner.contains('\\') {
-        return Some(Cow::Borrowed(inner));
+    Some(&text[..close])
+}
+
+/// With `\"` and `\\` resolved, and a byte that servers write as `\xHH` as the percent sign and digits that ask for it; other escapes stay.
+fn unescaped(text: &str) -> Cow<'_, str> {
+    if !text.contains('\\') {
+        return Cow::Borrowed(text);
     }
-    let (mut resolved, mut chars) = (String::with_capacity(inner.len()), inner.chars().peekable());
-    while let Some(char) = chars.next() {
-        let resolves = char == '\\' && matches!(chars.peek(), Some('"' | '\\'));
-        resolved.push(if resolves { chars.next()? } else { char });
+    let (mut resolved, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some((before, after)) = rest.split_once('\\') {
+        resolved.push_str(before);
+        if let Some(byte) = escaped_byte(after) {
+            resolved.extend(["%", &byte.to_ascii_uppercase()]);
+            rest = &after[3..];
+        } else if let Some(kept) = after.strip_prefix(['"', '\\']) {
+            resolved.push_str(&after[..after.len() - kept.len()]);
+            rest = kept;
+        } else {
+            resolved.push('\\');
+            rest = after;
+        }
     }
-    Some(Cow::Owned(resolved))
+    resolved.push_str(rest);
+    Cow::Owned(resolved)
+}
+
+/// The two digits of `xHH`.
+fn escaped_byte(text: &str) -> Option<&str> {
+    let digits = text.strip_prefix('x')?.get(..2)?;
+    digits.bytes().all(|byte| byte.is_ascii_hexdigit()).then_some(digits)
 }
 
 /// Method and path; a path that holds blanks goes up to the protocol, which HTTP/0.9 does not have.
@@ -88,6 +108,20 @@ mod tests {
         assert_eq!(request(&odd("[x] y", "GET /")), some("GET", "/"));
         assert_eq!(request(&odd("-", "POST /a b?c=\\\"d\\\" HTTP/2.0")), some("POST", "/a b?c=\"d\""));
         assert_eq!(request(&odd("-", "GET /a b/c")), some("GET", "/a b/c"));
+    }
+
+    /// Servers write bytes that are not printable as `\xHH`: what was asked were the bytes, not the backslash.
+    #[test]
+    fn escaped_bytes_are_asked_again_as_bytes() {
+        for (logged, path) in [
+            (r"/caf\xC3\xA9?q=\x22a\x22", "/caf%C3%A9?q=%22a%22"),
+            (r"/a\xe9", "/a%E9"),
+            (r"/a\\xe9", r"/a\xe9"), // a backslash that was asked for
+            (r"/a\xg9\x4", r"/a\xg9\x4"),
+        ] {
+            let line = format!(r#"h - - [10/Oct/2000:13:55:36 -0700] "GET {logged} HTTP/1.1" 200 1"#);
+            assert_eq!(request(&line), (Some("GET".into()), Some(path.into())), "{logged}");
+        }
     }
 
     #[test]

@@ -57,7 +57,7 @@ impl Columns {
     }
 }
 
-fn cells(record: &str) -> Result<Vec<Cow<'_, str>>, String> {
+pub(crate) fn cells(record: &str) -> Result<Vec<Cow<'_, str>>, String> {
     let (mut cells, mut rest) = (Vec::new(), record);
     loop {
         let (cell, after) = match rest.strip_prefix('"') {

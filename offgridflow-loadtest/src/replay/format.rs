@@ -10,6 +10,7 @@ use crate::error::ConfigError;
 /// ```
 /// use offgridflow_loadtest::LogFormat;
 /// assert_eq!(LogFormat::of_path("logs/access.log"), LogFormat::Common);
+/// assert_eq!(LogFormat::of_path("EXPORT.CSV"), LogFormat::Csv(Default::default()));
 /// assert_eq!("csv".parse(), Ok(LogFormat::Csv(Default::default())));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,11 +41,11 @@ pub struct Fields {
 }
 
 impl LogFormat {
-    /// By the file's extension: `.csv`; `.ndjson`, `.jsonl` and `.json`; else the Common Log Format.
+    /// By the file's extension, in small letters or capitals: `.csv`; `.ndjson`, `.jsonl` and `.json`; else the Common Log Format.
     #[must_use]
     pub fn of_path(path: impl AsRef<Path>) -> Self {
         let extension = path.as_ref().extension().unwrap_or_default();
-        match extension.to_str().unwrap_or_default() {
+        match &*extension.to_str().unwrap_or_default().to_ascii_lowercase() {
             "csv" => Self::Csv(Fields::default()),
             #[cfg(feature = "serde")]
             "ndjson" | "jsonl" | "json" => Self::Ndjson(Fields::default()),

@@ -19,3 +19,4 @@ pub use {
     format::{Fields, LogFormat},
     trace::{Replay, ReplaySummary},
 };
+pub(crate) use {csv::cells as csv_cells, records::Records};

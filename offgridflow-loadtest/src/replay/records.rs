@@ -4,7 +4,7 @@ use std::io::{self, BufRead};
 
 /// Reads records into a buffer that it uses again.
 #[derive(Debug)]
-pub(super) struct Records<R> {
+pub(crate) struct Records<R> {
     reader: R,
     max_bytes: usize,
     quoted: bool, // a line break within quotes belongs to the record
@@ -14,23 +14,23 @@ pub(super) struct Records<R> {
 
 /// A record, with the number of its first line, from 1.
 #[derive(Debug)]
-pub(super) struct Record<'a> {
-    pub(super) line: u64,
-    pub(super) text: Result<&'a str, String>,
+pub(crate) struct Record<'a> {
+    pub(crate) line: u64,
+    pub(crate) text: Result<&'a str, String>,
 }
 
 impl<R: BufRead> Records<R> {
-    pub(super) fn new(reader: R, max_bytes: usize, quoted: bool) -> Self {
+    pub(crate) fn new(reader: R, max_bytes: usize, quoted: bool) -> Self {
         Self { reader, max_bytes, quoted, line: 0, buffer: Vec::new() }
     }
 
     /// The line being read, from 1.
-    pub(super) fn line(&self) -> u64 {
+    pub(crate) fn line(&self) -> u64 {
         self.line
     }
 
     /// The next record that is not blank; `None` at the end.
-    pub(super) fn next(&mut self) -> io::Result<Option<Record<'_>>> {
+    pub(crate) fn next(&mut self) -> io::Result<Option<Record<'_>>> {
         loop {
             let Some((line, fits)) = self.fill()? else { return Ok(None) };
             if !fits {

@@ -7,6 +7,8 @@ use crate::{
     histogram::{Distribution, Quantile, as_f64, min_samples},
     recorder::RouteRecord,
     threshold::{Limit, Metric, Series, Statistic, Threshold},
+    units::measured_rate,
+    window::per_sec,
 };
 
 /// What a threshold says about the numbers.
@@ -21,12 +23,55 @@ pub(super) enum Finding {
     },
 }
 
+/// What ended in the last seconds of a run: what rules that end it are held against.
+#[derive(Default)]
+pub(crate) struct LastSeconds {
+    pub(crate) over: Duration,
+    /// Due in that time; 0 in a closed loop.
+    pub(crate) offered: u64,
+    pub(crate) ok: u64,
+    pub(crate) failed: u64,
+    pub(crate) late: u64,
+    pub(crate) answered: u64,
+    pub(crate) seen: Distribution,
+}
+
+impl LastSeconds {
+    /// What was measured, where the condition holds; nothing where it does not, or nobody can tell.
+    pub(crate) fn holds(&self, condition: &Threshold) -> Option<String> {
+        let all = self.ok + self.failed;
+        let finding = match (condition.metric, condition.limit) {
+            (Metric::Time(statistic, _), Limit::Time(limit)) => {
+                times(condition, statistic, (&self.seen, self.seen.count()), limit)
+            }
+            (Metric::FailureRatio, Limit::Percent(limit)) => {
+                percent(condition, ratio(self.failed, all), limit)
+            }
+            (Metric::AchievedRate, Limit::Percent(limit)) => {
+                percent(condition, ratio(self.answered, self.offered), limit)
+            }
+            (Metric::LateRatio, Limit::Percent(limit)) => {
+                percent(condition, ratio(self.late + all.saturating_sub(self.answered), all), limit)
+            }
+            (Metric::Throughput, Limit::PerSecond(limit)) => {
+                rate(condition, per_sec(self.answered, self.over), limit)
+            }
+            (Metric::Failures, Limit::Count(limit)) => count(condition, self.failed, limit),
+            (Metric::Answered, Limit::Count(limit)) => count(condition, self.answered, limit),
+            _ => return None,
+        };
+        if let Finding::Met(measured) = finding { Some(measured) } else { None }
+    }
+}
+
 /// What thresholds are held against.
 pub(super) struct Facts<'a> {
     pub(super) measured: &'a Measured,
     pub(super) total: &'a Seen<'a>,
     pub(super) routes: &'a [Seen<'a>],
     pub(super) in_time: Option<u64>,
+    /// How long was measured.
+    pub(super) window: Duration,
 }
 
 impl Facts<'_> {
@@ -47,8 +92,9 @@ impl Facts<'_> {
             (Metric::AchievedRate, Limit::Percent(limit)) => {
                 percent(threshold, self.in_time.and_then(|count| ratio(count, self.measured.offered)), limit)
             }
-            (Metric::LateRatio, Limit::Percent(limit)) => {
-                percent(threshold, self.measured.missed_deadline(record), limit)
+            (Metric::LateRatio, Limit::Percent(limit)) => percent(threshold, missed_deadline(record), limit),
+            (Metric::Throughput, Limit::PerSecond(limit)) => {
+                rate(threshold, per_sec(record.within, self.window), limit)
             }
             (Metric::Failures, Limit::Count(limit)) => count(threshold, record.failed, limit),
             (Metric::Answered, Limit::Count(limit)) => {
@@ -136,6 +182,15 @@ fn times(
 fn percent(threshold: &Threshold, measured: Option<f64>, limit: f64) -> Finding {
     let Some(measured) = measured else { return Finding::Broken("no data".into()) };
     finding(threshold.comparison.holds(measured, limit), format!("{measured:.3}%"))
+}
+
+fn rate(threshold: &Threshold, measured: f64, limit: f64) -> Finding {
+    finding(threshold.comparison.holds(measured, limit), format!("{}/s", measured_rate(measured)))
+}
+
+/// The percentage of operations that were answered after their deadline, or never.
+pub(super) fn missed_deadline(record: &RouteRecord) -> Option<f64> {
+    ratio(record.late + record.response.seen.unanswered(), record.ok + record.failed)
 }
 
 fn count(threshold: &Threshold, measured: u64, limit: u64) -> Finding {

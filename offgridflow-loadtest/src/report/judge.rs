@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use super::{
     Ending, ErrorLine, Report, SCHEMA,
-    gates::{Facts, Finding, ratio, result},
+    gates::{Facts, Finding, result},
     notes::notes,
     seen::{Seen, turn},
     width::fit,
 };
 use crate::{
+    abort::Aborted,
     evidence::Evidence,
     generator::Generator,
     histogram::{Distribution, Quantile, as_f64, min_samples, to_count},
@@ -38,6 +39,8 @@ pub(crate) struct Measured {
     pub(crate) settled: bool,
     pub(crate) trend: Option<bool>,
     pub(crate) unreachable: Option<String>,
+    /// Ended by one of its rules.
+    pub(crate) aborted: Option<Aborted>,
 }
 
 impl Measured {
@@ -54,7 +57,8 @@ impl Measured {
             .collect();
         let total = Seen::all(&routes, total);
         let in_time = self.in_time(plan, &total.record);
-        let facts = Facts { measured: &self, total: &total, routes: &routes, in_time };
+        let window = plan.executor.duration().min(self.elapsed).saturating_sub(self.measured_from);
+        let facts = Facts { measured: &self, total: &total, routes: &routes, in_time, window };
         let findings: Vec<_> =
             plan.thresholds.iter().map(|threshold| (threshold, facts.check(threshold))).collect();
         let evidence = self.evidence(plan, &total.record, in_time, &findings);
@@ -63,7 +67,6 @@ impl Measured {
             self.ending == Ending::Completed && verdict.is_valid() || self.ending == Ending::NotStarted;
         let thresholds =
             findings.into_iter().map(|(threshold, finding)| result(threshold, finding, judged)).collect();
-        let window = plan.executor.duration().min(self.elapsed).saturating_sub(self.measured_from);
         let named = routes.iter().any(|seen| &*seen.name != UNNAMED);
         let correction = total.correction(turn, self.longest_silence);
         Report {
@@ -72,6 +75,7 @@ impl Measured {
             target: plan.target.clone(),
             load: plan.load(),
             ending: self.ending,
+            aborted: self.aborted.clone(),
             verdict,
             planned: plan.executor.duration(),
             elapsed: self.elapsed,
@@ -118,11 +122,6 @@ impl Measured {
         Some(total.response.seen.answered().count() - (late.count() - late.count_up_to(slack)))
     }
 
-    /// The percentage of operations that were answered after their deadline, or never.
-    pub(super) fn missed_deadline(&self, total: &RouteRecord) -> Option<f64> {
-        ratio(self.tally.late + total.response.seen.unanswered(), total.ok + total.failed)
-    }
-
     /// What the generator's lag added to the 95th percentile: on the way out, by measurement, and on the way back at most,
     /// by assumption: an answer waits for the same thread, but not within the target's own part. `None` below the samples of a p95.
     fn inflation(&self) -> Option<(Duration, Duration)> {
@@ -163,7 +162,7 @@ impl Measured {
             generator: self.generator,
             length: self.elapsed,
             closed: plan.executor.arrivals().is_none(),
-            interrupted: self.ending == Ending::Interrupted,
+            interrupted: matches!(self.ending, Ending::Interrupted | Ending::Aborted),
             panicked: self.panicked(),
             begun_answers: self.tally.first_byte.seen.count(),
             blamed: findings.iter().find_map(|(threshold, finding)| {

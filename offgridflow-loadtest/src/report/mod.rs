@@ -2,9 +2,11 @@
 
 mod gates;
 mod judge;
+mod junit;
 #[cfg(feature = "serde")]
 pub(crate) mod nanos;
 mod notes;
+mod prometheus;
 mod seen;
 #[cfg(feature = "serde")]
 pub(crate) use nanos::optional as opt_nanos;
@@ -13,9 +15,10 @@ pub(crate) mod width;
 
 use std::{fmt, time::Duration};
 
-pub(crate) use judge::Measured;
+pub(crate) use {gates::LastSeconds, judge::Measured};
 
 use crate::{
+    abort::Aborted,
     clock::ClockSource,
     generator::Generator,
     histogram::{Interval, Quantile},
@@ -41,6 +44,9 @@ pub struct Report {
     pub load: String,
     /// How the run ended.
     pub ending: Ending,
+    /// Which of its rules ended it, if one did.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub aborted: Option<Aborted>,
     /// What it is worth and what it ran into: read this before any number.
     pub verdict: Verdict,
     /// How long the plan was.
@@ -139,6 +145,8 @@ pub enum Ending {
     Completed,
     /// Somebody stopped it: the report is partial and nothing was judged.
     Interrupted,
+    /// One of its own rules ([`AbortRule`](crate::AbortRule)) ended it: the report is partial and nothing was judged.
+    Aborted,
     /// The target could not be reached at all, so it did not begin.
     NotStarted,
 }
@@ -272,17 +280,18 @@ impl Report {
     }
 
     /// The exit code a command should end with: 0 passed · 1 a threshold broken or the target down · 3 the
-    /// run is not valid · 130 interrupted.
+    /// run is not valid · 5 aborted by one of its rules · 130 interrupted.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         let broken = |result: &ThresholdResult| result.status != ThresholdStatus::Met;
         match self.ending {
             Ending::Interrupted => 130,
+            Ending::Aborted => 5,
             _ if !self.verdict.is_valid() => 3,
             _ if matches!(self.verdict.limit, Limit::TargetDown(_)) => 1,
             _ if self.thresholds.iter().any(broken) => 1,
-            Ending::Completed => 0,
             Ending::NotStarted => 1,
+            _ => 0,
         }
     }
 
@@ -313,6 +322,10 @@ impl Report {
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string_pretty(self)
     }
+
+    /// The JSON Schema (draft 2020-12) of what [`to_json`](Self::to_json) writes; also `schema/report-1.json` in this crate.
+    #[cfg(feature = "serde")]
+    pub const JSON_SCHEMA: &str = include_str!("../../schema/report-1.json");
 
     /// Reads a report back.
     ///

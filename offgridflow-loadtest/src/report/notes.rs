@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     Correction, Measured,
+    gates::missed_deadline,
     seen::Seen,
     text::{operations, short},
 };
@@ -95,9 +96,9 @@ fn omitted(Correction { interval, filled, longest_silence }: Correction) -> Stri
 }
 
 /// A deadline that is missed, and that nothing judges.
-fn missed(measured: &Measured, plan: &Plan, total: &Seen<'_>) -> Option<String> {
+fn missed(plan: &Plan, total: &Seen<'_>) -> Option<String> {
     let (deadline, _) = plan.deadline?;
-    let share = measured.missed_deadline(&total.record).filter(|&share| share >= NOTABLE_LATE)?;
+    let share = missed_deadline(&total.record).filter(|&share| share >= NOTABLE_LATE)?;
     let is_judged = plan.thresholds.iter().any(|threshold| threshold.metric == Metric::LateRatio);
     (!is_judged).then(|| {
         format!(
@@ -123,7 +124,7 @@ pub(super) fn notes(
         ));
     }
     notes.extend(correction.filter(|_| total.is_raised()).map(omitted));
-    notes.extend(missed(measured, plan, total));
+    notes.extend(missed(plan, total));
     notes.extend(own_part(measured));
     notes.extend(failures(measured));
     notes.extend(panics(measured));

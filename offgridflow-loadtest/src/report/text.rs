@@ -10,6 +10,7 @@ use super::{
 use crate::{
     histogram::{Interval, Quantile},
     stats::BandReason,
+    units::measured_rate,
 };
 
 /// How many lines of the error ledger are shown; JSON has all.
@@ -37,6 +38,14 @@ pub(crate) fn write(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result 
             short(report.elapsed)
         )?;
     }
+    if let Some(aborted) = &report.aborted {
+        writeln!(
+            f,
+            "aborted after {}: {}; the report is partial, thresholds were not judged",
+            short(aborted.at),
+            one_line(&aborted.to_string())
+        )?;
+    }
     writeln!(f, "verdict: {}", one_line(&report.verdict.to_string()))
 }
 
@@ -53,17 +62,17 @@ fn head(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if let Some(share) = report.achieved_share {
         writeln!(
             f,
-            "rate        offered {:.1}/s, answered {:.1}/s over {}, {:.2}% by the end of the schedule{drained}",
-            report.offered_per_sec(),
-            total.rate_per_sec,
+            "rate        offered {}/s, answered {}/s over {}, {:.2}% by the end of the schedule{drained}",
+            measured_rate(report.offered_per_sec()),
+            measured_rate(total.rate_per_sec),
             short(report.measured_window()),
             share * 100.0
         )?;
     } else {
         writeln!(
             f,
-            "rate        answered {:.1}/s over {}{drained}",
-            total.rate_per_sec,
+            "rate        answered {}/s over {}{drained}",
+            measured_rate(total.rate_per_sec),
             short(report.measured_window())
         )?;
     }

@@ -27,6 +27,7 @@ use crate::{
     route::RouteTable,
     shard::as_u64,
     stop::StopOnDrop,
+    watch::Watch,
     workload::Workload,
 };
 
@@ -123,9 +124,11 @@ impl<W: Workload> LoadTest<W> {
             start(Start { workload: Arc::clone(&self.workload), plan: plan.shard(index, &names), ends })?;
         }
         let ConductorEnds { readies, results, go, lines } = ends;
+        let watch = Watch::new(&plan.abort_rules, Arc::clone(&names));
         let mut conductor =
-            Conductor::new(plan, self.patience, self.stop.clone(), audience, lines, calibration);
+            Conductor::new(plan, self.patience, self.stop.clone(), audience, lines, calibration, watch);
         let measured = conductor.measure(readies, results, go).await;
+        conductor.plan.notes.extend(self.workload.findings());
         let mut report = measured.report(&conductor.plan, &names);
         #[cfg(feature = "tracing")]
         tracing::info!(verdict = %report.verdict, offered = report.offered, ok = report.total.ok, failed = report.total.failed, "load test ends");

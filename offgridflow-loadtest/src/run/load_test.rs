@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
+    abort::AbortRule,
     clock::ClockSource,
     conductor::PATIENCE,
     error::ConfigError,
@@ -55,6 +56,7 @@ pub struct LoadTest<W> {
     pub(super) clock: ClockSource,
     pub(super) calibrate: bool,
     pub(super) thresholds: Vec<Result<Threshold, ConfigError>>,
+    pub(super) abort_rules: Vec<Result<AbortRule, ConfigError>>,
     pub(super) default_gate: bool, // on failures, unless they are judged otherwise
     pub(super) settings: Result<(), ConfigError>,
     pub(super) reporters: Vec<Box<dyn Reporter>>,
@@ -84,6 +86,7 @@ impl<W: Workload> LoadTest<W> {
             clock: ClockSource::Monotonic,
             calibrate: true,
             thresholds: Vec::new(),
+            abort_rules: Vec::new(),
             default_gate: true,
             settings: Ok(()),
             reporters: Vec::new(),
@@ -139,6 +142,23 @@ impl<W: Workload> LoadTest<W> {
     /// [`validate`](Self::validate) and [`run`](Self::run).
     pub fn threshold(mut self, threshold: impl AsRef<str>) -> Self {
         self.thresholds.push(threshold.as_ref().parse());
+        self
+    }
+
+    /// Adds a condition on the last seconds of the run which, once it holds, ends it; see [`AbortRule`]. What is in flight gets a second to finish. Text
+    /// that does not parse is refused by [`validate`](Self::validate) and [`run`](Self::run).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use {offgridflow_loadtest::{Ending, LoadTest, Rate, workload_fn}, std::time::Duration};
+    /// let broken = workload_fn(|_op| async { Err::<(), _>("no") });
+    /// let test = LoadTest::new(broken).rate(Rate::constant(200.0, Duration::from_secs(600)));
+    /// let report = test.abort_if("failure_ratio[1s] > 50%").run().await?;
+    /// assert_eq!((report.ending, report.exit_code()), (Ending::Aborted, 5));
+    /// # Ok(()) }
+    /// ```
+    pub fn abort_if(mut self, rule: impl AsRef<str>) -> Self {
+        self.abort_rules.push(rule.as_ref().parse());
         self
     }
 
@@ -205,6 +225,12 @@ impl<W: Workload> LoadTest<W> {
     pub fn reporter(mut self, reporter: impl Reporter + 'static) -> Self {
         self.reporters.push(Box::new(reporter));
         self
+    }
+
+    /// What is under load.
+    #[cfg(feature = "cli")]
+    pub(crate) fn workload(&self) -> &W {
+        &self.workload
     }
 
     /// How long a silent shard is waited for beyond a time-out.

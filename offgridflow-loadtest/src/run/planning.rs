@@ -4,6 +4,7 @@ use std::{thread, time::Duration};
 
 use super::LoadTest;
 use crate::{
+    abort::AbortRule,
     error::{ConfigError, bounded, positive},
     executor::Executor,
     feed::Feed,
@@ -26,6 +27,8 @@ const DEFAULT_FAILURES: f64 = 0.01;
 const MAX_IN_FLIGHT: usize = 1_000_000;
 /// Sessions opened before an open-loop run, if nothing else is asked for.
 const WARM_SESSIONS: usize = 16;
+/// The most rules that may end a run: each is held against every second.
+const MAX_ABORT_RULES: usize = 32;
 /// The shortest plan in which a warm-up can be found.
 const SHORTEST_AUTO: Duration = Duration::from_secs(20);
 
@@ -51,6 +54,7 @@ impl<W: Workload> LoadTest<W> {
             shards,
             seed: self.seed,
             thresholds: self.checked_thresholds()?,
+            abort_rules: self.checked_abort_rules()?,
             warm_sessions: self
                 .warm_sessions
                 .unwrap_or_else(|| self.default_warm_sessions())
@@ -188,6 +192,23 @@ impl<W: Workload> LoadTest<W> {
         let known = Beforehand { routes: &routes, operations };
         thresholds.iter().try_for_each(|threshold| known.check(threshold))?;
         Ok(thresholds)
+    }
+
+    fn checked_abort_rules(&self) -> Result<Vec<AbortRule>, ConfigError> {
+        let rules: Vec<_> = self.abort_rules.iter().cloned().collect::<Result<_, _>>()?;
+        if rules.len() > MAX_ABORT_RULES {
+            return Err(ConfigError::new("abort_if", format!("at most {MAX_ABORT_RULES} rules are watched")));
+        }
+        let (routes, operations) = (self.workload.routes(), self.measured_operations());
+        let (known, closed) =
+            (Beforehand { routes: &routes, operations }, self.executor.arrivals().is_none());
+        for rule in &rules {
+            rule.check(self.executor.duration(), closed, self.deadline.is_some())?;
+            if let Some(hint) = known.judge(&rule.condition) {
+                return Err(ConfigError::new("abort_if", format!("`{rule}`: {hint}")));
+            }
+        }
+        Ok(rules)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Which line of a file a field stands on.
 
+use std::ops::Range;
+
 use toml::de::{DeTable, DeValue};
 
 use super::words::plain;
@@ -9,9 +11,20 @@ use crate::error::ConfigError;
 pub(super) fn located(text: &str, error: &toml::de::Error) -> ConfigError {
     let at = error.span().map(|span| span.start);
     let field = at.and_then(|at| field_at(text, at)).unwrap_or_default();
-    let mut located = ConfigError::new(field, plain(error.message()));
+    let mut located = match single(&field) {
+        Some(table) => {
+            ConfigError::new(table, format!("there is one of it: write [{table}] in single brackets"))
+        }
+        None => ConfigError::new(field, plain(error.message())),
+    };
     located.line = at.map(|at| line_at(text, at));
     located
+}
+
+/// The table of which there is one, where a list of it was written.
+fn single(field: &str) -> Option<&str> {
+    let list = field.find(".0").map(|at| &field[..at])?;
+    ["target", "load", "feed"].into_iter().find(|table| *table == list)
 }
 
 fn line_at(text: &str, offset: usize) -> usize {
@@ -19,42 +32,55 @@ fn line_at(text: &str, offset: usize) -> usize {
 }
 
 pub(super) fn line_of_field(text: &str, field: &str) -> Option<usize> {
-    let table = DeTable::parse(text).ok()?;
-    let mut values = Vec::new();
-    walk(table.get_ref(), "", &mut values);
-    values.into_iter().find(|(path, _)| path == field).map(|(_, span)| line_at(text, span.start))
+    let found = Places::of(text)?.values.into_iter().find(|(path, _)| path == field);
+    found.map(|(_, span)| line_at(text, span.start))
 }
 
-/// The innermost field whose value covers `offset`.
+/// The field whose name stands at `offset`, else the innermost whose value covers it.
 fn field_at(text: &str, offset: usize) -> Option<String> {
-    let table = DeTable::parse(text).ok()?;
-    let mut values = Vec::new();
-    walk(table.get_ref(), "", &mut values);
+    let Places { names, values } = Places::of(text)?;
+    let name = names.into_iter().find(|(_, span)| span.contains(&offset));
     let covering = values.into_iter().filter(|(_, span)| span.contains(&offset));
-    covering.min_by_key(|(_, span)| span.len()).map(|(path, _)| path)
+    name.or_else(|| covering.min_by_key(|(_, span)| span.len())).map(|(path, _)| path)
 }
 
-type Values = Vec<(String, std::ops::Range<usize>)>;
+/// Where the name and the value of each field stand.
+#[derive(Default)]
+struct Places {
+    names: Vec<(String, Range<usize>)>,
+    values: Vec<(String, Range<usize>)>,
+}
 
-fn walk(table: &DeTable<'_>, prefix: &str, values: &mut Values) {
-    for (key, value) in table {
-        let path =
-            if prefix.is_empty() { key.get_ref().to_string() } else { format!("{prefix}.{}", key.get_ref()) };
-        visit(value.get_ref(), &path, values);
-        values.push((path, value.span()));
+impl Places {
+    /// `None` if the text is not TOML.
+    fn of(text: &str) -> Option<Self> {
+        let table = DeTable::parse(text).ok()?;
+        let mut places = Self::default();
+        places.walk(table.get_ref(), "");
+        Some(places)
     }
-}
 
-fn visit(value: &DeValue<'_>, path: &str, values: &mut Values) {
-    match value {
-        DeValue::Table(table) => walk(table, path, values),
-        DeValue::Array(array) => {
-            for (index, item) in array.iter().enumerate() {
-                let path = format!("{path}.{index}");
-                visit(item.get_ref(), &path, values);
-                values.push((path, item.span()));
-            }
+    fn walk(&mut self, table: &DeTable<'_>, prefix: &str) {
+        for (key, value) in table {
+            let name = key.get_ref();
+            let path = if prefix.is_empty() { name.to_string() } else { format!("{prefix}.{name}") };
+            self.visit(value.get_ref(), &path);
+            self.names.push((path.clone(), key.span()));
+            self.values.push((path, value.span()));
         }
-        _ => {}
+    }
+
+    fn visit(&mut self, value: &DeValue<'_>, path: &str) {
+        match value {
+            DeValue::Table(table) => self.walk(table, path),
+            DeValue::Array(array) => {
+                for (index, item) in array.iter().enumerate() {
+                    let path = format!("{path}.{index}");
+                    self.visit(item.get_ref(), &path);
+                    self.values.push((path, item.span()));
+                }
+            }
+            _ => {}
+        }
     }
 }

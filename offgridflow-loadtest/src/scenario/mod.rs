@@ -3,7 +3,10 @@
 mod lines;
 mod load;
 mod log;
+mod route;
 mod stage;
+mod suggest;
+mod template;
 mod values;
 mod words;
 
@@ -19,14 +22,16 @@ use serde::Deserialize;
 use lines::{line_of_field, located};
 use load::Load;
 pub(crate) use log::explain;
-use values::{Secret, Statuses};
+use route::{Around, Route, with_header};
+use values::Secret;
 
 use crate::{
     error::ConfigError,
     executor::Executor,
+    feed::{Feed, FeedMode},
     replay::Replay,
     run::LoadTest,
-    target::http::{HttpRoute, HttpTarget},
+    target::http::HttpTarget,
 };
 
 /// A load test of an HTTP service as a TOML file says it. Unknown fields are refused.
@@ -63,8 +68,8 @@ use crate::{
 #[derive(Clone)]
 pub struct Scenario {
     file: File,
-    text: String,    // for the lines of errors
-    folder: PathBuf, // where the names of other files begin
+    text: String,          // for the lines of errors
+    path: Option<PathBuf>, // of the file, in whose folder the names of other files begin
 }
 
 impl fmt::Debug for Scenario {
@@ -79,10 +84,13 @@ struct File {
     #[serde(default)]
     thresholds: Vec<String>,
     #[serde(default)]
+    abort_if: Vec<String>,
+    #[serde(default)]
     seed: u64,
     target: Target,
     #[serde(default)]
     load: Load,
+    feed: Option<Table>,
     #[serde(default)]
     route: Vec<Route>,
 }
@@ -91,43 +99,43 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct Target {
     url: String,
+    http2: Option<usize>,
+    ca_file: Option<PathBuf>,
+    #[serde(default)]
+    insecure: bool,
     #[serde(default)]
     headers: BTreeMap<String, Secret>,
 }
 
+/// A table of data.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Route {
-    path: String,
-    method: Option<String>,
-    name: Option<String>,
-    weight: Option<u32>,
-    #[serde(default)]
-    headers: BTreeMap<String, Secret>,
-    body: Option<Secret>,
-    expect: Option<Statuses>,
+struct Table {
+    file: PathBuf,
+    mode: Option<String>,
 }
 
 impl Scenario {
-    /// Reads the text of a file. Names of other files (a log to replay) are relative to the working directory.
+    /// Reads the text of a file. Names of other files (a log to replay, a table, a body) are relative to the working directory.
     ///
     /// # Errors
     /// What is not TOML, not known, or not of the right type, with line and field.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         let file = toml::from_str(text).map_err(|error| located(text, &error))?;
-        Ok(Self { file, text: text.to_owned(), folder: PathBuf::new() })
+        Ok(Self { file, text: text.to_owned(), path: None })
     }
 
-    /// Reads a file. Names of other files (a log to replay) are relative to its folder.
+    /// Reads a file. Names of other files (a log to replay, a table, a body) are relative to its folder.
     ///
     /// # Errors
-    /// As [`parse`](Self::parse); also a file that cannot be read.
+    /// As [`parse`](Self::parse), with the file's name; also a file that cannot be read.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let path = path.as_ref();
         let text = std::fs::read_to_string(path)
             .map_err(|error| ConfigError::new("", format!("cannot read {}: {error}", path.display())))?;
-        let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-        Ok(Self { folder, ..Self::parse(&text)? })
+        let read =
+            Self::parse(&text).map_err(|error| ConfigError { file: Some(path.to_owned()), ..error })?;
+        Ok(Self { path: Some(path.to_owned()), ..read })
     }
 
     /// With another seed than the file's.
@@ -137,7 +145,7 @@ impl Scenario {
         self
     }
 
-    /// The load test it describes, validated; a log to replay is read now.
+    /// The load test it describes, validated; the other files are read now.
     ///
     /// # Errors
     /// What the builders refuse, with field and line.
@@ -148,12 +156,18 @@ impl Scenario {
     }
 
     fn build(&self) -> Result<LoadTest<HttpTarget>, ConfigError> {
-        let File { thresholds, seed, load, .. } = &self.file;
+        let File { thresholds, abort_if, seed, load, .. } = &self.file;
         let settings = load.settings();
         settings.validate()?;
-        let replay = load.replay(&self.folder)?;
-        let test =
-            LoadTest::new(self.target(replay.as_ref())?).settings(&settings).seed(*seed).spin(load.spin);
+        let folder = self.path.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
+        let replay = load.replay(folder)?;
+        let feed = self.file.feed.as_ref().map(|table| table.read(folder)).transpose()?;
+        let target = self.target(replay.as_ref(), &Around { feed: feed.as_ref(), folder })?;
+        let test = LoadTest::new(target).settings(&settings).seed(*seed).spin(load.spin);
+        let test = match feed {
+            Some(feed) => test.feed(feed),
+            None => test,
+        };
         let executor = match replay {
             Some(replay) => Some(Executor::replay(replay)),
             None => load.executor(&settings, *seed)?,
@@ -173,22 +187,32 @@ impl Scenario {
         if let Some(sessions) = load.warm_sessions {
             test = test.warm_sessions(sessions);
         }
-        Ok(thresholds.iter().fold(test, LoadTest::threshold))
+        let test = thresholds.iter().fold(test, LoadTest::threshold);
+        Ok(abort_if.iter().fold(test, LoadTest::abort_if))
     }
 
     /// Routes, where there are any, are asked in place of what a log holds.
-    fn target(&self, replay: Option<&Arc<Replay>>) -> Result<HttpTarget, ConfigError> {
-        let Target { url, headers } = &self.file.target;
+    fn target(&self, replay: Option<&Arc<Replay>>, around: &Around<'_>) -> Result<HttpTarget, ConfigError> {
+        let Target { url, http2, ca_file, insecure, headers } = &self.file.target;
         let mut target = HttpTarget::new(url).map_err(within("target"))?;
+        if let Some(connections) = http2 {
+            target = target.http2(*connections).map_err(within("target"))?;
+        }
+        if let Some(file) = ca_file {
+            target = trusting(target, &around.folder.join(file)).map_err(within("target"))?;
+        }
+        if *insecure {
+            target = target.insecure().map_err(within("target"))?;
+        }
         for (name, Secret(value)) in headers {
-            target = target.header(name, value).map_err(within("target"))?;
+            target = with_header(target, name, value, around).map_err(within("target"))?;
         }
         if let Some(replay) = replay.filter(|_| self.file.route.is_empty()) {
             target = target.replaying(Arc::clone(replay))?;
         }
         self.refuse_the_same_route_twice()?;
         for (index, route) in self.file.route.iter().enumerate() {
-            target = target.route(route.build().map_err(within(&format!("route.{index}")))?);
+            target = target.route(route.build(around).map_err(within(&format!("route.{index}")))?);
         }
         Ok(target)
     }
@@ -196,9 +220,9 @@ impl Scenario {
     /// Routes count together where each says the name, and not by mistake.
     fn refuse_the_same_route_twice(&self) -> Result<(), ConfigError> {
         let mut seen = BTreeSet::new();
-        for (index, route) in self.file.route.iter().enumerate().filter(|(_, route)| route.name.is_none()) {
-            let method = route.method.as_deref().unwrap_or("GET");
-            let path = route.path.split('?').next().unwrap_or_default();
+        let nameless =
+            self.file.route.iter().enumerate().filter_map(|(at, route)| Some((at, route.place()?)));
+        for (index, (method, path)) in nameless {
             if !seen.insert((method, path)) {
                 let hint = format!(
                     "`{method} {path}` stands there twice, and nobody could tell the two apart: give each a name, or both the same one to count them together"
@@ -209,8 +233,9 @@ impl Scenario {
         Ok(())
     }
 
-    /// Gives an error its line, and settings their table's name.
+    /// Gives an error its file and line, and settings their table's name.
     fn locate(&self, mut error: ConfigError) -> ConfigError {
+        error.file.clone_from(&self.path);
         for field in [error.field.clone(), format!("load.{}", error.field)] {
             if let Some(line) = line_of_field(&self.text, &field) {
                 (error.field, error.line) = (field, Some(line));
@@ -221,28 +246,20 @@ impl Scenario {
     }
 }
 
-impl Route {
-    fn build(&self) -> Result<HttpRoute, ConfigError> {
-        let mut route = HttpRoute::new(self.method.as_deref().unwrap_or("GET"), &*self.path)?;
-        route.check()?;
-        if self.weight == Some(0) {
-            return Err(ConfigError::new("weight", "must be at least 1; leave the route out instead"));
-        }
-        route = route.weight(self.weight.unwrap_or(1));
-        for (name, Secret(value)) in &self.headers {
-            route = route.header(name, value)?;
-        }
-        if let Some(name) = &self.name {
-            route = route.named(name);
-        }
-        if let Some(Secret(body)) = &self.body {
-            route = route.body(body.clone());
-        }
-        if let Some((first, more)) = self.expect.as_ref().and_then(|Statuses(all)| all.split_first()) {
-            route = more.iter().cloned().fold(route.expect(first.clone()), HttpRoute::or_expect);
-        }
-        Ok(route)
+impl Table {
+    fn read(&self, folder: &Path) -> Result<Feed, ConfigError> {
+        let mode = self.mode.as_deref().map_or(Ok(FeedMode::default()), str::parse);
+        let mode = mode.map_err(within("feed"))?;
+        let feed = Feed::open(folder.join(&self.file));
+        Ok(feed.map_err(|error| ConfigError::new("feed.file", error.hint))?.mode(mode))
     }
+}
+
+/// A target that believes the authorities of this file.
+pub(crate) fn trusting(target: HttpTarget, file: &Path) -> Result<HttpTarget, ConfigError> {
+    let wrong = |hint: &str| ConfigError::new("ca_file", format!("{}: {hint}", file.display()));
+    let pem = std::fs::read(file).map_err(|error| wrong(&format!("cannot be read: {error}")))?;
+    target.trust(&pem).map_err(|error| wrong(&error.hint))
 }
 
 fn within(table: &str) -> impl Fn(ConfigError) -> ConfigError + use<> {

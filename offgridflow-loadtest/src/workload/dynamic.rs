@@ -50,6 +50,9 @@ pub trait DynWorkload: Send + Sync {
     /// As [`Workload::open_files`].
     fn open_files_boxed(&self) -> u64;
 
+    /// As [`Workload::findings`].
+    fn findings_boxed(&self) -> Vec<String>;
+
     /// As [`Workload::describe`].
     fn describe_boxed(&self) -> String;
 }
@@ -102,6 +105,10 @@ impl<W: Workload<Session: 'static>> DynWorkload for W {
         self.open_files()
     }
 
+    fn findings_boxed(&self) -> Vec<String> {
+        self.findings()
+    }
+
     fn describe_boxed(&self) -> String {
         self.describe()
     }
@@ -140,6 +147,10 @@ impl Workload for BoxWorkload {
 
     fn open_files(&self) -> u64 {
         (**self).open_files_boxed()
+    }
+
+    fn findings(&self) -> Vec<String> {
+        (**self).findings_boxed()
     }
 
     fn describe(&self) -> String {

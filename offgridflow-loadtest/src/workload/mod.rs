@@ -110,6 +110,11 @@ pub trait Workload: Send + Sync + 'static {
         0
     }
 
+    /// What to note of a run when it is over, such as how many connections it took. Asked once, before the report is made.
+    fn findings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// How to name the target in reports, without secrets.
     fn describe(&self) -> String {
         "workload".into()
@@ -150,6 +155,10 @@ impl<W: Workload> Workload for Arc<W> {
 
     fn open_files(&self) -> u64 {
         (**self).open_files()
+    }
+
+    fn findings(&self) -> Vec<String> {
+        (**self).findings()
     }
 
     fn describe(&self) -> String {

@@ -30,7 +30,20 @@ pub(crate) struct Counters {
     pub(crate) connections: AtomicU64,
     pub(crate) requests: AtomicU64,
     pub(crate) last: Mutex<Option<Seen>>,
+    first: Mutex<Vec<Seen>>,        // at most `KEPT`
     freeze: Mutex<Option<Instant>>, // until when
+}
+
+/// How many requests a server remembers.
+const KEPT: usize = 1_000;
+
+impl Counters {
+    fn remember(&self, seen: &Seen) {
+        let mut first = self.first.lock().expect("lock");
+        if first.len() < KEPT {
+            first.push(seen.clone());
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -95,6 +108,11 @@ impl Server {
         self.counters.connections.load(SeqCst)
     }
 
+    /// The first requests, a thousand at most.
+    pub(crate) fn first(&self) -> Vec<Seen> {
+        self.counters.first.lock().expect("lock").clone()
+    }
+
     pub(crate) fn last(&self) -> Seen {
         self.counters.last.lock().expect("lock").clone().expect("a request")
     }
@@ -127,6 +145,7 @@ async fn serve(stream: TcpStream, counters: Arc<Counters>, behaviour: Behaviour)
         }
         counters.requests.fetch_add(1, SeqCst);
         let path = seen.line.split(' ').nth(1).unwrap_or_default().to_owned();
+        counters.remember(&seen);
         *counters.last.lock().expect("lock") = Some(seen);
         if let Some(raw) = behaviour.raw {
             let _ = stream.write_all(raw.as_bytes()).await;

@@ -9,11 +9,13 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use super::{Tls, stream::Stream};
 use crate::{
     op::{Op, Phase},
     outcome::{FailKind, TargetError},
@@ -27,6 +29,16 @@ pub(super) struct Answer {
     pub(super) bytes: u64,
     /// Whether the connection can be used again.
     pub(super) keep: bool,
+    pub(super) headers: HeaderMap,
+    /// As much of the body as was to be kept.
+    pub(super) body: Vec<u8>,
+}
+
+impl Answer {
+    /// Whether all of the body was kept.
+    pub(super) fn is_whole(&self) -> bool {
+        u64::try_from(self.body.len()) == Ok(self.bytes)
+    }
 }
 
 /// Why there is no answer.
@@ -37,22 +49,19 @@ pub(super) enum Lost {
     Sent(TargetError),
 }
 
+type Driver = http1::Connection<TokioIo<Stream>, Full<Bytes>>;
+
 #[derive(Debug)]
 pub(super) struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
-    driver: Option<http1::Connection<TokioIo<TcpStream>, Full<Bytes>>>, // gone once it ended
+    driver: Option<Driver>, // gone once it ended
 }
 
 impl Connection {
-    pub(super) async fn open(address: SocketAddr) -> Result<Self, TargetError> {
-        let failed = |error: io::Error| {
-            let kind = local_limit(&error).map_or(FailKind::Connect, FailKind::Local);
-            TargetError::unanswered(kind, format!("{address}: {error}"))
-        };
-        let stream = TcpStream::connect(address).await.map_err(failed)?;
-        stream.set_nodelay(true).map_err(failed)?;
+    pub(super) async fn over(stream: Stream) -> Result<Self, TargetError> {
         let shaken = http1::handshake(TokioIo::new(stream)).await;
-        let (sender, driver) = shaken.map_err(|error| failed(io::Error::other(error)))?;
+        let (sender, driver) =
+            shaken.map_err(|error| TargetError::unanswered(FailKind::Connect, error.to_string()))?;
         Ok(Self { sender, driver: Some(driver) })
     }
 
@@ -63,7 +72,8 @@ impl Connection {
         ready && self.driver.is_some()
     }
 
-    pub(super) async fn send(&mut self, request: Request, op: &Op) -> Result<Answer, Lost> {
+    /// The answer, of whose body the first `kept` bytes are kept.
+    pub(super) async fn send(&mut self, request: Request, op: &Op, kept: usize) -> Result<Answer, Lost> {
         let sending = self.sender.try_send_request(request);
         let response = match drive(&mut self.driver, sending).await {
             Ok(response) => response,
@@ -75,31 +85,45 @@ impl Connection {
             }
         };
         op.mark(Phase::FirstByte);
-        let status = response.status().as_u16();
-        let body = drive(&mut self.driver, drain(response.into_body(), op));
-        let bytes = body.await.map_err(|error| Lost::Sent(describe(&error)))?;
-        Ok(Answer { status, bytes, keep: self.driver.is_some() })
+        let (head, body) = response.into_parts();
+        let drained = drive(&mut self.driver, drain(body, op, kept));
+        let (bytes, body) = drained.await.map_err(|error| Lost::Sent(describe(&error)))?;
+        let (status, keep) = (head.status.as_u16(), self.driver.is_some());
+        Ok(Answer { status, bytes, keep, headers: head.headers, body })
     }
 }
 
-/// Counts and drops a body.
-async fn drain(mut body: Incoming, op: &Op) -> Result<u64, hyper::Error> {
-    let mut bytes = 0;
+/// Connects, and encrypts where that is asked for.
+pub(super) async fn connect(address: SocketAddr, tls: Option<&Tls>) -> Result<Stream, TargetError> {
+    let failed = |error: io::Error| {
+        let kind = local_limit(&error).map_or(FailKind::Connect, FailKind::Local);
+        TargetError::unanswered(kind, format!("{address}: {error}"))
+    };
+    let stream = TcpStream::connect(address).await.map_err(failed)?;
+    stream.set_nodelay(true).map_err(failed)?;
+    match tls {
+        Some(tls) => tls.shake(stream).await.map_err(failed),
+        None => Ok(Stream::Plain(stream)),
+    }
+}
+
+/// Counts a body, keeps its first `kept` bytes and drops the rest.
+pub(super) async fn drain(mut body: Incoming, op: &Op, kept: usize) -> Result<(u64, Vec<u8>), hyper::Error> {
+    let (mut bytes, mut beginning) = (0, Vec::new());
     while let Some(frame) = body.frame().await {
         if let Some(data) = frame?.data_ref() {
             let length = u64::try_from(data.len()).unwrap_or(0);
             op.received(length);
             bytes += length;
+            let room = kept - beginning.len();
+            beginning.extend_from_slice(&data[..room.min(data.len())]);
         }
     }
-    Ok(bytes)
+    Ok((bytes, beginning))
 }
 
 /// Polls the connection along with what waits for it. Errors of the connection reach the waiter through hyper.
-async fn drive<F: Future>(
-    driver: &mut Option<http1::Connection<TokioIo<TcpStream>, Full<Bytes>>>,
-    future: F,
-) -> F::Output {
+async fn drive<F: Future>(driver: &mut Option<Driver>, future: F) -> F::Output {
     let mut future = pin!(future);
     poll_fn(|cx| {
         // First the socket, so that what it brought is seen; afterwards again, so that what was asked for goes out.
@@ -113,10 +137,7 @@ async fn drive<F: Future>(
     .await
 }
 
-fn poll_driver(
-    driver: &mut Option<http1::Connection<TokioIo<TcpStream>, Full<Bytes>>>,
-    cx: &mut Context<'_>,
-) {
+fn poll_driver(driver: &mut Option<Driver>, cx: &mut Context<'_>) {
     if let Some(connection) = driver
         && Pin::new(connection).poll(cx).is_ready()
     {
@@ -140,7 +161,7 @@ fn local_limit(_error: &io::Error) -> Option<&'static str> {
     None
 }
 
-fn describe(error: &hyper::Error) -> TargetError {
+pub(super) fn describe(error: &hyper::Error) -> TargetError {
     let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
     let kind = if error.is_parse() || is_malformed(error) { FailKind::Protocol } else { FailKind::Reset };
     TargetError::unanswered(kind, format!("{error}{cause}"))

@@ -1,37 +1,60 @@
 //! An HTTP/1.1 service under load: keep-alive connections, weighted routes.
 
+mod addresses;
+mod channel;
+mod check;
 mod connection;
+#[cfg(feature = "http2")]
+mod http2;
+mod made;
+#[cfg(not(feature = "http2"))]
+mod no_http2;
+#[cfg(not(feature = "tls"))]
+mod no_tls;
 mod rehearsal;
 mod replayed;
+mod request;
 mod route;
+mod stream;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::{
-    net::SocketAddr,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 
+#[cfg(feature = "cli")]
+use crate::histogram::as_f64;
 use crate::{
     error::ConfigError,
-    op::{Op, Phase},
+    op::Op,
     outcome::{FailKind, Outcome, TargetError},
     replay::Replay,
     report::text::short,
     workload::{ShardCtx, Workload},
 };
-use connection::{Connection, Lost};
+use addresses::Addresses;
+use channel::Channel;
+use connection::{Answer, Connection, Lost, connect};
+#[cfg(feature = "http2")]
+use http2::{Connections, Line};
+use made::MadeHeader;
+#[cfg(not(feature = "http2"))]
+use no_http2::{Connections, Line};
+#[cfg(not(feature = "tls"))]
+use no_tls::Tls;
 use replayed::Replayed;
 pub use route::HttpRoute;
+#[cfg(feature = "tls")]
+use tls::Tls;
 
-/// An HTTP/1.1 service, without TLS. A session is one keep-alive connection, opened when the first operation
-/// needs it and again when the server closes it; the time for that is admission wait.
+/// An HTTP/1.1 service (with the feature `http2` also HTTP/2), with the feature `tls` also behind TLS (1.2 and 1.3). A session is one keep-alive connection, opened when the first operation
+/// needs it and again when the server closes it; the time for that, TLS's handshake included, is admission wait.
 ///
-/// Names are resolved once and the addresses used in turn. Redirects are answers like any other. A status outside 200 to
+/// Names are resolved once and the addresses used in turn, of several those that take a connection before the run. Redirects are answers like any other. A status outside 200 to
 /// 399 is a failure (an answered one), unless the route expects it.
 ///
 /// ```
@@ -49,21 +72,24 @@ pub use route::HttpRoute;
 /// ```
 #[derive(Debug)]
 pub struct HttpTarget {
-    authority: String, // host:port, as connected to
+    addresses: Addresses,
+    tls: Option<Tls>,
+    shared: Option<Connections>, // HTTP/2
     host: HeaderValue,
     prefix: String, // path of the base, without the closing slash
     headers: HeaderMap,
+    made_headers: Vec<MadeHeader>,
+    needs_row: bool, // of the run's feed, for a header
     routes: Vec<HttpRoute>,
     weights: u64,
     replayed: Option<Replayed>,
-    addresses: Mutex<Vec<SocketAddr>>, // held only to copy one out
-    next_address: AtomicUsize,
 }
 
-/// A connection, once there is one.
+/// What it sends on, once there is something.
 #[derive(Debug)]
 pub struct HttpSession {
-    connection: Option<Connection>,
+    channel: Option<Channel>,
+    ctx: ShardCtx,
 }
 
 impl HttpTarget {
@@ -71,25 +97,22 @@ impl HttpTarget {
     /// `base` itself.
     ///
     /// # Errors
-    /// A base that is not `http://host[:port][/path]`.
+    /// A base that is not `http://host[:port][/path]`, or `https://` with the feature `tls`.
     pub fn new(base: &str) -> Result<Self, ConfigError> {
         let wrong = |hint: &str| ConfigError::new("url", format!("`{}`: {hint}", redacted(base)));
         let uri: Uri = base.parse().map_err(|_| wrong("write it as http://host:port/path"))?;
-        match uri.scheme_str() {
-            Some("http") => {}
-            Some("https") => {
-                return Err(wrong(
-                    "TLS is not built in: put the service behind plain http, or use a local proxy",
-                ));
-            }
-            _ => return Err(wrong("it has to begin with http://")),
-        }
+        let is_secure = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => return Err(wrong("it has to begin with http:// or https://")),
+        };
         let authority = uri.authority().ok_or_else(|| wrong("the host is missing"))?;
         if authority.as_str().contains('@') {
             return Err(wrong("credentials do not belong into a URL: set an authorization header"));
         }
         let host = HeaderValue::from_str(authority.as_str()).map_err(|_| wrong("the host is not valid"))?;
         let port = match authority.as_str()[authority.host().len()..].strip_prefix(':') {
+            None if is_secure => 443,
             None => 80,
             Some(text) => text
                 .parse::<u16>()
@@ -97,30 +120,85 @@ impl HttpTarget {
                 .filter(|&port| port > 0)
                 .ok_or_else(|| wrong("the port is not a number from 1 to 65535"))?,
         };
+        let tls = if is_secure {
+            Some(Tls::to(authority.host()).map_err(|error| wrong(&error.hint))?)
+        } else {
+            None
+        };
         let target = uri.path_and_query().map_or("/", |path| path.as_str());
         let slash = if target.starts_with('?') { "/" } else { "" }; // `http://host?query`
         let single = HttpRoute::get(format!("{slash}{target}"));
-        single.check()?;
+        single.sound()?;
         Ok(Self {
-            authority: format!("{}:{port}", authority.host()),
+            addresses: Addresses::of(format!("{}:{port}", authority.host())),
+            tls,
+            shared: None,
             host,
             prefix: uri.path().trim_end_matches('/').to_owned(),
             headers: HeaderMap::new(),
+            made_headers: Vec::new(),
+            needs_row: false,
             routes: vec![single.whole_path()],
             weights: 0,
             replayed: None,
-            addresses: Mutex::new(Vec::new()),
-            next_address: AtomicUsize::new(0),
         })
     }
 
-    /// A header of every request. Values never appear in reports or logs.
+    /// Believes the authorities of a PEM file, and no others; otherwise the system's are believed.
+    ///
+    /// # Errors
+    /// A base that is not `https://`, and text that holds no certificate.
+    pub fn trust(mut self, pem: &[u8]) -> Result<Self, ConfigError> {
+        let tls = self.tls.take().ok_or_else(|| ConfigError::new("ca_file", NOT_ENCRYPTED))?;
+        self.tls = Some(tls.trusting(pem)?);
+        Ok(self)
+    }
+
+    /// Believes any certificate; reports say so beside the target.
+    ///
+    /// # Errors
+    /// A base that is not `https://`.
+    pub fn insecure(mut self) -> Result<Self, ConfigError> {
+        let tls = self.tls.take().ok_or_else(|| ConfigError::new("insecure", NOT_ENCRYPTED))?;
+        self.tls = Some(tls.insecure()?);
+        Ok(self)
+    }
+
+    /// Speaks HTTP/2 (feature `http2`) on at most so many connections, a part of them for each shard and at least one: operations in flight are streams
+    /// on them. Without TLS by prior knowledge. How many were opened, and how many streams one had at a time, is a note of the report: streams share a
+    /// connection's congestion window, so a hundred on one are not ten on ten.
+    ///
+    /// # Errors
+    /// No connection; a build without the feature.
+    pub fn http2(mut self, connections: usize) -> Result<Self, ConfigError> {
+        self.shared = Some(Connections::at_most(connections)?);
+        self.tls = self.tls.map(Tls::speaking_http2).transpose()?;
+        Ok(self)
+    }
+
+    /// A header of every request; said again with another value, it is sent twice. Values never appear in reports or logs.
     ///
     /// # Errors
     /// A name or value that HTTP does not allow; `content-length` and `transfer-encoding`, which follow from the body.
     pub fn header(mut self, name: &str, value: &str) -> Result<Self, ConfigError> {
         let (name, value) = header_pair(name, value)?;
         self.headers.append(name, value);
+        Ok(self)
+    }
+
+    /// A header of every request whose value is made for each, in place of one of that name.
+    ///
+    /// # Errors
+    /// As [`header`](Self::header). A value made later that HTTP does not allow is a failed operation, which is not sent.
+    pub fn header_with(
+        mut self,
+        name: &str,
+        value: impl Fn(&Op) -> String + Send + Sync + 'static,
+    ) -> Result<Self, ConfigError> {
+        let made = MadeHeader::new(name, value)?;
+        self.headers.remove(&made.name);
+        self.made_headers.retain(|other| other.name != made.name);
+        self.made_headers.push(made);
         Ok(self)
     }
 
@@ -152,10 +230,25 @@ impl HttpTarget {
         Ok(self)
     }
 
+    /// A header takes its value from a row of the run's feed, without which nothing can be asked.
+    #[cfg(feature = "cli")]
+    pub(crate) fn needing_row(mut self) -> Self {
+        self.needs_row = true;
+        self
+    }
+
     /// Path and query of the base.
     #[cfg(feature = "cli")]
     pub(crate) fn path(&self) -> String {
         self.routes[0].template().to_owned()
+    }
+
+    /// Each route with its part of the operations, where routes were given.
+    #[cfg(feature = "cli")]
+    pub(crate) fn outline(&self) -> Vec<String> {
+        let part = |route: &HttpRoute| f64::from(route.weight.get()) * 100.0 / as_f64(self.weights);
+        let given = self.routes.iter().filter(|_| self.weights > 0);
+        given.map(|route| format!("route       {:5.1} %  {route}", part(route))).collect()
     }
 
     /// Which route an operation takes: the log's, or drawn from its own random numbers by weight.
@@ -176,53 +269,12 @@ impl HttpTarget {
         self.routes.iter().position(passed).unwrap_or(0)
     }
 
-    fn request(&self, route: &HttpRoute, op: &Op) -> Result<connection::Request, TargetError> {
-        let replayed = self.replayed.as_ref().and_then(|log| log.request(&self.prefix, op.index()));
-        let (method, path) =
-            replayed.unwrap_or_else(|| (route.method.clone(), route.make_path(&self.prefix, op)));
-        let uri = Uri::try_from(&*path).map_err(|_| bad_request(format!("`{path}` is not a valid path")))?;
-        let body = route.make_body(op);
-        let says_nothing = body.is_empty() && matches!(method, Method::POST | Method::PUT | Method::PATCH);
-        let mut request = http::Request::new(http_body_util::Full::new(body));
-        *request.method_mut() = method;
-        *request.uri_mut() = uri;
-        let headers = request.headers_mut();
-        headers.reserve(1 + self.headers.len() + route.headers.len());
-        headers.insert(header::HOST, self.host.clone());
-        if says_nothing {
-            // RFC 9110, section 8.6: a method that usually comes with content says that there is none.
-            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(0));
+    async fn channel(&self, ctx: &ShardCtx) -> Result<Channel, TargetError> {
+        let stream = || async { connect(self.addresses.next().await?, self.tls.as_ref()).await };
+        match &self.shared {
+            Some(shared) => shared.line(ctx, stream).await.map(Channel::Shared),
+            None => Ok(Channel::Own(Box::new(Connection::over(stream().await?).await?))),
         }
-        for (name, value) in self.headers.iter().chain(&route.headers) {
-            headers.insert(name, value.clone());
-        }
-        Ok(request)
-    }
-
-    async fn connect(&self) -> Result<Connection, TargetError> {
-        let address = match self.next_address() {
-            Some(address) => address,
-            None => self.resolve().await?,
-        };
-        Connection::open(address).await
-    }
-
-    fn next_address(&self) -> Option<SocketAddr> {
-        let addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        let turn = self.next_address.fetch_add(1, Relaxed).checked_rem(addresses.len())?;
-        addresses.get(turn).copied()
-    }
-
-    async fn resolve(&self) -> Result<SocketAddr, TargetError> {
-        let failed =
-            |why: String| TargetError::unanswered(FailKind::Connect, format!("{}: {why}", self.authority));
-        let found: Vec<_> = tokio::net::lookup_host(&self.authority)
-            .await
-            .map_err(|error| failed(error.to_string()))?
-            .collect();
-        let first = found.first().copied().ok_or_else(|| failed("the name has no address".into()))?;
-        *self.addresses.lock().unwrap_or_else(PoisonError::into_inner) = found;
-        Ok(first)
     }
 
     /// Sends on the session's connection, opening it where needed. A connection that the server closed while
@@ -232,21 +284,21 @@ impl HttpTarget {
         session: &mut HttpSession,
         request: connection::Request,
         op: &Op,
-    ) -> Result<(u16, u64), TargetError> {
+        kept: usize,
+    ) -> Result<Answer, TargetError> {
         let mut request = request;
         for last in [false, true] {
-            let mut connection = match session.connection.take() {
-                Some(connection) => connection,
-                None => self.connect().await?,
+            let mut channel = match session.channel.take() {
+                Some(channel) => channel,
+                None => self.channel(&session.ctx).await?,
             };
-            if !connection.is_ready().await {
-                connection = self.connect().await?;
+            if !channel.is_ready().await {
+                channel = self.channel(&session.ctx).await?;
             }
-            op.mark(Phase::Admitted);
-            match connection.send(request, op).await {
+            match channel.send(request, op, kept).await {
                 Ok(answer) => {
-                    session.connection = answer.keep.then_some(connection);
-                    return Ok((answer.status, answer.bytes));
+                    session.channel = answer.keep.then_some(channel);
+                    return Ok(answer);
                 }
                 Err(Lost::Untouched(unsent, _)) if !last => request = *unsent,
                 Err(Lost::Untouched(_, error) | Lost::Sent(error)) => return Err(error),
@@ -262,8 +314,8 @@ impl HttpTarget {
 impl Workload for HttpTarget {
     type Session = HttpSession;
 
-    async fn open(&self, _: &ShardCtx) -> Result<HttpSession, TargetError> {
-        Ok(HttpSession { connection: Some(self.connect().await?) })
+    async fn open(&self, ctx: &ShardCtx) -> Result<HttpSession, TargetError> {
+        Ok(HttpSession { channel: Some(self.channel(ctx).await?), ctx: ctx.clone() })
     }
 
     fn routes(&self) -> Vec<String> {
@@ -285,31 +337,45 @@ impl Workload for HttpTarget {
             Ok(request) => request,
             Err(error) => return error.into(),
         };
-        match self.exchange(session, request, op).await {
-            Ok((status, bytes)) if route.expects(status) => Outcome::Ok { bytes },
-            Ok((status, _)) => TargetError::answered(FailKind::Status(status), "").into(),
+        match self.exchange(session, request, op, route.kept()).await {
+            Ok(answer) => match route.unmet(&answer) {
+                None => Outcome::Ok { bytes: answer.bytes },
+                Some(error) => error.into(),
+            },
             Err(error) => error.into(),
         }
     }
 
     async fn check(&self) -> Result<String, String> {
         let why = |error: TargetError| error.message.into_owned();
-        let address = self.resolve().await.map_err(why)?;
+        let address = self.addresses.resolve().await.map_err(why)?;
         let asked = Instant::now();
-        Connection::open(address).await.map_err(why)?;
-        Ok(format!("{} is {address}, accepts a connection after {}", self.authority, short(asked.elapsed())))
+        connect(address, self.tls.as_ref()).await.map_err(why)?;
+        let authority = self.addresses.authority();
+        Ok(format!("{authority} is {address}, accepts a connection after {}", short(asked.elapsed())))
     }
 
     fn cost(&self) -> Option<Duration> {
-        rehearsal::cost()
+        // What is encrypted or shared takes more, which nobody has measured.
+        let is_plain = self.tls.is_none() && self.shared.is_none();
+        if is_plain { rehearsal::cost() } else { None }
     }
 
     fn open_files(&self) -> u64 {
-        1
+        u64::from(self.shared.is_none()) // shared connections are few
+    }
+
+    fn findings(&self) -> Vec<String> {
+        self.shared.as_ref().and_then(Connections::finding).into_iter().collect()
     }
 
     fn describe(&self) -> String {
-        let base = format!("http://{}{}", self.host.to_str().unwrap_or("?"), self.prefix);
+        let (scheme, unchecked) = match &self.tls {
+            None => ("http", ""),
+            Some(tls) if tls.is_insecure() => ("https", " (certificates not checked)"),
+            Some(_) => ("https", ""),
+        };
+        let base = format!("{scheme}://{}{}{unchecked}", self.host.to_str().unwrap_or("?"), self.prefix);
         match &self.replayed {
             Some(log) => format!("{base}, replaying {}", log.replay.summary()),
             None => base,
@@ -317,8 +383,11 @@ impl Workload for HttpTarget {
     }
 }
 
+const NOT_ENCRYPTED: &str = "is for a service behind https://";
+
+/// Never sent, so never answered.
 fn bad_request(message: String) -> TargetError {
-    TargetError::answered(FailKind::App, message)
+    TargetError::unanswered(FailKind::App, message)
 }
 
 fn header_pair(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), ConfigError> {

@@ -3,10 +3,22 @@
 use std::{borrow::Cow, fmt, num::NonZeroU32, ops::RangeInclusive, sync::Arc};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Uri};
+use http::{HeaderMap, HeaderName, Method, Uri};
 
-use super::header_pair;
-use crate::{error::ConfigError, op::Op};
+use super::{
+    check::{Check, KEPT, first_unmet},
+    connection::Answer,
+    header_pair,
+    made::MadeHeader,
+};
+use crate::{
+    error::ConfigError,
+    op::Op,
+    outcome::{FailKind, TargetError},
+};
+
+/// Which statuses are success where nothing else is said.
+const USUAL: [RangeInclusive<u16>; 1] = [200..=399];
 
 type Make<T> = Arc<dyn Fn(&Op) -> T + Send + Sync>;
 
@@ -19,9 +31,12 @@ pub struct HttpRoute {
     path: Option<Make<String>>,
     body: Option<Make<Bytes>>,
     pub(super) headers: HeaderMap,
+    pub(super) made_headers: Vec<MadeHeader>,
     pub(super) weight: NonZeroU32,
     expect: Vec<RangeInclusive<u16>>,
-    whole: bool, // see `whole_path`
+    checks: Vec<Check>,
+    pub(super) needs_row: bool, // of the run's feed
+    whole: bool,                // see `whole_path`
 }
 
 impl HttpRoute {
@@ -65,8 +80,11 @@ impl HttpRoute {
             path: None,
             body: None,
             headers: HeaderMap::new(),
+            made_headers: Vec::new(),
             weight: NonZeroU32::MIN,
-            expect: vec![200..=399],
+            expect: USUAL.to_vec(),
+            checks: Vec::new(),
+            needs_row: false,
             whole: false,
         }
     }
@@ -117,6 +135,47 @@ impl HttpRoute {
         Ok(self)
     }
 
+    /// A header whose value is made for each operation, in place of the target's of that name.
+    ///
+    /// # Errors
+    /// As [`header`](Self::header). A value made later that HTTP does not allow is a failed operation, which is not sent.
+    pub fn header_with(
+        mut self,
+        name: &str,
+        value: impl Fn(&Op) -> String + Send + Sync + 'static,
+    ) -> Result<Self, ConfigError> {
+        let made = MadeHeader::new(name, value)?;
+        self.headers.remove(&made.name);
+        self.made_headers.retain(|other| other.name != made.name);
+        self.made_headers.push(made);
+        Ok(self)
+    }
+
+    /// Adds a condition on answers; one that is not met is a failure of the operation, under its own line of the ledger.
+    ///
+    /// ```text
+    /// status == 201                       ==, !=, <, <=, >, >=
+    /// size < 10000                        bytes of the body
+    /// header.content-type contains json   also: exists
+    /// body contains "emissions"
+    /// json.items[0].id == 7               a path (feature `serde`); text with or without quotes, numbers, true, false, null
+    /// json.items.len > 0                  the length of a list, an object or a text
+    /// ```
+    ///
+    /// With a check of the status, [`expect`](Self::expect) is not asked unless it was said. Checks of the body and of JSON read the first MiB of it; what is longer does
+    /// not meet them.
+    ///
+    /// # Errors
+    /// What is no such condition, and what to write.
+    pub fn check(mut self, check: &str) -> Result<Self, ConfigError> {
+        let check = Check::parse(check)?;
+        if check.judges_status() && self.expect == USUAL {
+            self.expect = vec![0..=u16::MAX];
+        }
+        self.checks.push(check);
+        Ok(self)
+    }
+
     /// Which statuses are success. Default 200 to 399.
     #[must_use]
     pub fn expect(mut self, statuses: RangeInclusive<u16>) -> Self {
@@ -137,7 +196,7 @@ impl HttpRoute {
     }
 
     /// Refuses a path that cannot be requested.
-    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+    pub(crate) fn sound(&self) -> Result<(), ConfigError> {
         let valid =
             self.template.starts_with('/') && (self.path.is_some() || Uri::try_from(&*self.template).is_ok());
         let hint = || format!("`{}` has to begin with a slash and be a valid path", self.template);
@@ -171,8 +230,45 @@ impl HttpRoute {
         self.body.as_ref().map_or_else(Bytes::new, |make| make(op))
     }
 
-    pub(super) fn expects(&self, status: u16) -> bool {
-        self.expect.iter().any(|statuses| statuses.contains(&status))
+    /// Takes its values from a row of the run's feed, without which it cannot be asked.
+    #[cfg(feature = "cli")]
+    pub(crate) fn needing_row(mut self) -> Self {
+        self.needs_row = true;
+        self
+    }
+
+    /// Whether it has a header of its own of this name.
+    pub(super) fn says(&self, name: &HeaderName) -> bool {
+        self.headers.contains_key(name) || self.made_headers.iter().any(|made| made.name == *name)
+    }
+
+    /// How much of a body is kept for its checks.
+    pub(super) fn kept(&self) -> usize {
+        if self.checks.iter().any(Check::reads_body) { KEPT } else { 0 }
+    }
+
+    /// What an answer failed by.
+    pub(super) fn unmet(&self, answer: &Answer) -> Option<TargetError> {
+        if !self.expect.iter().any(|statuses| statuses.contains(&answer.status)) {
+            return Some(TargetError::answered(FailKind::Status(answer.status), ""));
+        }
+        if self.checks.is_empty() { None } else { first_unmet(&self.checks, answer) }
+    }
+}
+
+/// As reports name it, with what is expected of its answers where that was said.
+impl fmt::Display for HttpRoute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        if self.expect != USUAL && self.expect != [0..=u16::MAX] {
+            let range = |statuses: &RangeInclusive<u16>| match (statuses.start(), statuses.end()) {
+                (from, to) if from == to => from.to_string(),
+                (from, to) => format!("{from}-{to}"),
+            };
+            write!(f, ", expects {}", self.expect.iter().map(range).collect::<Vec<_>>().join(", "))?;
+        }
+        self.checks.iter().try_for_each(|check| write!(f, ", checks {check}"))?;
+        Ok(())
     }
 }
 

@@ -1,6 +1,8 @@
 //! Rows of data for operations: names, ids, searches.
 
-use std::{fmt, sync::Arc};
+mod table;
+
+use std::{fmt, str::FromStr, sync::Arc};
 
 use crate::{error::ConfigError, rng::OpRng};
 
@@ -45,13 +47,7 @@ impl Feed {
         columns: impl IntoIterator<Item = C>,
         rows: impl IntoIterator<Item = R>,
     ) -> Result<Self, ConfigError> {
-        let columns: Arc<[String]> = columns.into_iter().map(Into::into).collect();
-        if let Some(twice) = crate::error::twice(&columns) {
-            return Err(ConfigError::new(
-                "feed",
-                format!("there are two columns `{twice}`: name them apart"),
-            ));
-        }
+        let columns: Vec<String> = columns.into_iter().map(Into::into).collect();
         let mut cells = Vec::new();
         for (index, row) in rows.into_iter().enumerate() {
             let before = cells.len();
@@ -62,10 +58,33 @@ impl Feed {
                 return Err(ConfigError::new("feed", hint));
             }
         }
+        Self::of(columns, cells)
+    }
+
+    /// Of whole rows.
+    fn of(columns: Vec<String>, cells: Vec<String>) -> Result<Self, ConfigError> {
+        if let Some(twice) = crate::error::twice(&columns) {
+            return Err(ConfigError::new(
+                "feed",
+                format!("there are two columns `{twice}`: name them apart"),
+            ));
+        }
         if cells.is_empty() {
             return Err(ConfigError::new("feed", "at least one column and one row are needed"));
         }
-        Ok(Self { columns, cells: cells.into(), mode: FeedMode::default() })
+        Ok(Self { columns: columns.into(), cells: cells.into(), mode: FeedMode::default() })
+    }
+
+    /// What the columns are called.
+    #[must_use]
+    pub fn columns(&self) -> &[String] {
+        &self.columns
+    }
+
+    /// The cells of column `at`, from 0, row after row.
+    #[cfg(feature = "cli")]
+    pub(crate) fn column(&self, at: usize) -> impl Iterator<Item = &str> {
+        self.cells.iter().skip(at).step_by(self.columns.len()).map(String::as_str)
     }
 
     /// In which order rows are taken. Default: one after the other.
@@ -87,6 +106,12 @@ impl Feed {
         self.len() == 0
     }
 
+    /// How many rows, and in which order.
+    pub(crate) fn describe(&self) -> String {
+        let rows = self.len();
+        format!("{rows} row{}, {}", if rows == 1 { "" } else { "s" }, self.mode)
+    }
+
     pub(crate) fn is_unique(&self) -> bool {
         self.mode == FeedMode::Unique
     }
@@ -102,6 +127,33 @@ impl Feed {
         };
         let from = usize::try_from(at).ok()? * self.columns.len();
         Some(FeedRow { columns: &self.columns, cells: &self.cells[from..from + self.columns.len()] })
+    }
+}
+
+impl FromStr for FeedMode {
+    type Err = ConfigError;
+
+    /// `sequential`, `random` or `unique`.
+    fn from_str(text: &str) -> Result<Self, ConfigError> {
+        match text {
+            "sequential" => Ok(Self::Sequential),
+            "random" => Ok(Self::Random),
+            "unique" => Ok(Self::Unique),
+            _ => {
+                let hint = format!("`{text}` is not known: write sequential, random or unique");
+                Err(ConfigError::new("mode", hint))
+            }
+        }
+    }
+}
+
+impl fmt::Display for FeedMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sequential => "sequential",
+            Self::Random => "random",
+            Self::Unique => "unique",
+        })
     }
 }
 
