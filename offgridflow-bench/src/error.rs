@@ -66,7 +66,7 @@ pub enum Error {
         /// The name of the recording looked for.
         baseline: String,
     },
-    /// Too few samples, or samples that are no durations.
+    /// Too few samples, samples that are no durations, or two recordings of one name.
     #[error("benchmark `{name}` cannot be compared: {reason}")]
     Samples {
         /// The benchmark.
