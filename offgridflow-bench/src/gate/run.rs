@@ -10,6 +10,7 @@ use super::git::{Repository, Sides};
 use super::journal::{Journal, Past, Start, digest};
 use super::rounds::Measuring;
 use super::session::Stage;
+use super::settings::MOST_LAYOUTS;
 use super::suite::Sorter;
 use super::weather::Weather;
 use super::witness::LONGEST;
@@ -92,9 +93,10 @@ impl Gate {
     /// measured, so that a run that is killed can be gone on with ([`resume`](Self::resume)).
     ///
     /// # Errors
-    /// When there is nothing to judge: no git, an unknown revision, a side that does not build, a folder in use or without space, or
+    /// [`GateError::Usage`] for a rule or link orders that make no sense. When there is nothing to judge: no git, an unknown revision, a side that does not build, a folder in use or without space, or
     /// [`GateError::Interrupted`].
     pub fn run(&self, cancel: &Cancel, progress: &mut dyn FnMut(&str)) -> Result<GateReport, GateError> {
+        self.check()?;
         let repository = Repository::at(&self.folder)?;
         let sides = repository.sides(&self.base, self.head.as_deref(), self.dirty)?;
         let home = home(&repository);
@@ -137,6 +139,14 @@ impl Gate {
         let witnesses = self.witnesses(&contests, &home, cancel, progress, &mut report.notes)?;
         conclude(contests, &witnesses, &mut report);
         Ok(report)
+    }
+
+    fn check(&self) -> Result<(), GateError> {
+        self.rule.check().map_err(GateError::Usage)?;
+        if (1..=MOST_LAYOUTS).contains(&self.layouts) {
+            return Ok(());
+        }
+        Err(GateError::Usage(format!("layouts = {}: a whole number from 1 to {MOST_LAYOUTS}", self.layouts)))
     }
 
     fn allowances(&self, repository: &Repository, sides: &Sides) -> Result<Allowances, GateError> {
