@@ -127,11 +127,6 @@ impl Evidence {
         self.values.len()
     }
 
-    /// The smallest p of the three questions: how near a decision is.
-    pub(crate) fn nearest(&self) -> f64 {
-        self.slower.p().min(self.not_slower.p()).min(self.faster.p())
-    }
-
     /// About how many rounds more it takes to decide at `level`, should evidence grow as it did so far; never more than the rule allows.
     pub(crate) fn rounds_left(&self, level: f64, rule: &Rule) -> usize {
         let most = rule.rounds.saturating_sub(self.rounds());

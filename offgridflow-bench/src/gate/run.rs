@@ -134,7 +134,6 @@ impl Gate {
             began: Instant::now(),
             weather: Weather::default(),
         };
-        measuring.pilot(&mut contests, &past, progress)?;
         measuring.rounds(&mut contests, past, &mut report, progress)?;
         let witnesses = self.witnesses(&contests, &home, cancel, progress, &mut report.notes)?;
         conclude(contests, &witnesses, &mut report);
@@ -305,7 +304,7 @@ fn conclusion(contest: Contest) -> Judged {
         return Judged::told(contest.name, Verdict::Broken, why);
     }
     let Some(plan) = contest.plan else {
-        let note = "the budget was spent before its pilot".to_owned();
+        let note = "the budget was spent before its turn".to_owned();
         return Judged::told(contest.name, Verdict::Undecided, note);
     };
     let (allowed, why) = contest.allowed.map_or((None, String::new()), |(limit, why)| (Some(limit), why));
