@@ -11,6 +11,7 @@ use super::schedule::{Open, Schedule};
 use super::session::{Stage, Trouble};
 use super::weather::Weather;
 use super::{GateError, GateReport, Round, Rule};
+use crate::fnv::fnv1a;
 
 /// Benchmarks, the noisiest ones, that run base against base alongside.
 const CONTROLS: usize = 3;
@@ -216,10 +217,7 @@ fn expected(schedule: &Schedule, open: &[Open]) -> Duration {
 
 /// Who goes first among those of which nothing is known: chance, so that none is always last.
 fn lot(seed: u64, bench: &str) -> u64 {
-    let name = bench.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    Pcg64::new(u128::from(seed), u128::from(name)).next_u64()
+    Pcg64::new(u128::from(seed), u128::from(fnv1a(bench.as_bytes()))).next_u64()
 }
 
 /// Of those that were tried out, the ones whose pilots varied most.

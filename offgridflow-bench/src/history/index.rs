@@ -8,6 +8,7 @@ use sqlx::{ConnectOptions, Connection, Row, SqliteConnection};
 use super::Record;
 use super::record::parse_lines;
 use crate::Error;
+use crate::fnv::fnv1a;
 
 /// A history in SQLite, to ask it questions: one table, `records`, a row a line, `line` its number. The lines stay the truth; the index is made of
 /// them, and made anew whenever they are not those that it was made of, or it is spoilt. What is no index, by SQLite's `application_id`, is left alone.
@@ -194,10 +195,7 @@ fn record(row: &SqliteRow) -> Result<Record, sqlx::Error> {
 
 /// FNV-1a of the text, and its length.
 fn digest(text: &str) -> String {
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    format!("{hash:016x}-{}", text.len())
+    format!("{:016x}-{}", fnv1a(text.as_bytes()), text.len())
 }
 
 fn failed(path: &Path, source: sqlx::Error) -> Error {
