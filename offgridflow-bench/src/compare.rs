@@ -79,6 +79,17 @@ impl Comparison {
     }
 }
 
+/// By name.
+fn each_once(measurements: Vec<Measurement>) -> Result<BTreeMap<String, Measurement>, Error> {
+    let mut by_name = BTreeMap::new();
+    for one in measurements {
+        if let Some(Measurement { name, .. }) = by_name.insert(one.name.clone(), one) {
+            return Err(Error::Samples { name, reason: "it is recorded twice" });
+        }
+    }
+    Ok(by_name)
+}
+
 fn effect_of(ratio: Interval, threshold: f64) -> Effect {
     let (slower, faster) = (1.0 + threshold, 1.0 / (1.0 + threshold));
     match ratio {
@@ -113,11 +124,10 @@ pub fn compare(
     options: &Options,
 ) -> Result<Report, Error> {
     options.check()?;
-    let mut left: BTreeMap<String, Measurement> =
-        base.measurements()?.into_iter().map(|one| (one.name.clone(), one)).collect();
+    let mut left = each_once(base.measurements()?)?;
     let mut pairs = Vec::new();
     let mut added = Vec::new();
-    for measurement in new.measurements()? {
+    for measurement in each_once(new.measurements()?)?.into_values() {
         match left.remove(&measurement.name) {
             Some(before) => pairs.push((before, measurement)),
             None => added.push(measurement.name),

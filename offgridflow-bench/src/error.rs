@@ -52,6 +52,12 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// What is at the path of an index is something else, and is left alone.
+    #[error("{} is no index of a history: name another file, or remove this one", path.display())]
+    NotAnIndex {
+        /// The file.
+        path: PathBuf,
+    },
     /// The folder holds no recorded benchmark.
     #[error("{} holds no benchmark recorded as `{baseline}`; run `cargo bench -- --save-baseline {baseline}`", path.display())]
     Empty {
@@ -60,7 +66,7 @@ pub enum Error {
         /// The name of the recording looked for.
         baseline: String,
     },
-    /// Too few samples, or samples that are no durations.
+    /// Too few samples, samples that are no durations, or two recordings of one name.
     #[error("benchmark `{name}` cannot be compared: {reason}")]
     Samples {
         /// The benchmark.

@@ -40,6 +40,8 @@ mod criterion_io;
 #[cfg_attr(docsrs, doc(cfg(feature = "gate")))]
 pub mod document;
 mod error;
+#[cfg(any(feature = "gate", feature = "history"))]
+mod fnv;
 #[cfg(feature = "gate")]
 #[cfg_attr(docsrs, doc(cfg(feature = "gate")))]
 pub mod gate;

@@ -138,3 +138,27 @@ fn what_each_criterion_writes_is_read() {
         assert!(fastest(1) > fastest(0), "{version}: twice the work takes longer");
     }
 }
+
+/// Which of the two was meant nobody can know. A link that leads back is followed by nobody.
+#[cfg(unix)]
+#[test]
+fn a_benchmark_that_is_recorded_twice_is_refused_and_links_are_not_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    for baseline in ["before", "new"] {
+        record(root, "a", baseline, &noisy(1_000.0, 1, 100));
+    }
+    std::os::unix::fs::symlink(root, root.join("loop")).unwrap();
+    let both = || {
+        let [before, new] = ["before", "new"].map(|baseline| CriterionDir::new(root, baseline));
+        compare(&before, &new, &Options::default())
+    };
+    assert_eq!(both().unwrap().added, Vec::<String>::new(), "the control: by the link it is there again");
+    for baseline in ["before", "new"] {
+        record(root, "b", baseline, &noisy(1_000.0, 1, 100));
+        let again = root.join("b").join(baseline).join("benchmark.json");
+        fs::copy(root.join("a").join(baseline).join("benchmark.json"), again).unwrap();
+        let refused = both().unwrap_err().to_string();
+        assert!(refused.contains("`a` cannot be compared: it is recorded twice"), "{refused}");
+    }
+}

@@ -137,6 +137,19 @@ fn what_cannot_be_compared_says_why() {
     said(&["gate", "--base", "nosuch"], 4, "no commit `nosuch`");
     said(&["gate", "--base", "--x"], 2, "");
     said(&["gate", "--base", "HEAD", "--alpha", "0"], 2, "above 0");
+    for (option, value) in [
+        ("--process-limit", u64::MAX.to_string()),
+        ("--process-limit", "0".to_owned()),
+        ("--budget", "0".to_owned()),
+        ("--rounds", "1001".to_owned()),
+        ("--layouts", "33".to_owned()),
+    ] {
+        said(
+            &["gate", "--base", "HEAD", option, &value],
+            2,
+            &format!("{option} {value}: a whole number from 1 to "),
+        );
+    }
     said(&["recompute", "Cargo.toml"], 3, "no report");
     said(&["recompute", "nosuch.json"], 4, "cannot read");
     project.put("", "(\"a\", 3.0)");

@@ -46,6 +46,10 @@ fn a_step_is_red_until_it_is_blessed() {
     let (code, text) = run(folder.path(), &["history", "findings"]);
     assert!(code == 0 && text.contains("accepted: checks input"), "{code} {text}");
     assert_eq!(run(folder.path(), &["bless", "b", "--slowdown", "-3", "--reason", "r"]).0, 2);
+    for empty in [["", "r"], ["b", " "]] {
+        let (code, text) = run(folder.path(), &["bless", empty[0], "--slowdown", "3", "--reason", empty[1]]);
+        assert!(code == 2 && text.contains("not be empty"), "{code} {text}");
+    }
     std::fs::write(&file, "garbage\n").unwrap();
     let (code, text) = run(folder.path(), &["history", "findings"]);
     assert!(code == 4 && text.contains("line 1"), "{code} {text}");

@@ -2,7 +2,8 @@
 //! raised in so many months of quiet half hours; then what verdict and alarm say of memory over hours and days. Two rules that are in use stand
 //! beside.
 //!
-//! `cargo run --release -p offgridflow-profile --features families --example rates -- [SEEDS] [FIRST] [MONTHS] [STREAMS] [HOURS]`
+//! `cargo run --release -p offgridflow-profile --features families --example rates -- [SEEDS] [FIRST] [MONTHS] [STREAMS] [HOURS] [MINUTES]`
+//! MINUTES is how long growth is watched before it is called a leak (`TrendOptions::leak_window`), of streams.
 
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ fn main() {
     let mut numbers = std::env::args().skip(1).filter_map(|argument| argument.parse().ok());
     let mut next = |default| numbers.next().unwrap_or(default);
     let (seeds, first, months, streams, hours) = (next(200), next(0), next(2), next(2), next(24));
+    let options = TrendOptions { leak_window: Duration::from_secs(60 * next(30)), ..TrendOptions::default() };
     println!("family\ttruth\tleak\twarm-up\tstep\tstable\tunknown\tplain Mann-Kendall\tfive rises");
     for family in Family::all() {
         let series: Vec<Series> = (first..first + seeds).map(|seed| family.series(seed)).collect();
@@ -35,7 +37,8 @@ fn main() {
         println!("alarms\t{}\t{alarms}\tin {months} months", family.name);
     }
     for stream in Stream::all() {
-        let runs: Vec<Run> = (first..first + streams).map(|seed| run(stream, seed, hours)).collect();
+        let runs: Vec<Run> =
+            (first..first + streams).map(|seed| run(stream, seed, hours, &options)).collect();
         let asked: u64 = runs.iter().map(|run| run.asked).sum();
         let said: u64 = runs.iter().map(|run| run.said).sum();
         let mut alarmed: Vec<f64> = runs.iter().filter_map(|run| run.alarmed).collect();
@@ -59,9 +62,9 @@ struct Run {
 }
 
 /// Asks the detector every ten minutes, and lets the alarm run.
-fn run(stream: &Stream, seed: u64, hours: u64) -> Run {
-    let (mut alarm, mut detector) =
-        (LeakAlarm::new(WINDOW, TrendOptions::default()), WindowDetector::default());
+fn run(stream: &Stream, seed: u64, hours: u64, options: &TrendOptions) -> Run {
+    let mut alarm = LeakAlarm::new(WINDOW, options.clone());
+    let mut detector = WindowDetector::new(Series::default(), options.clone());
     let mut run = Run { asked: 0, said: 0, alarmed: None };
     for (sample, second) in stream.readings(seed).zip(0..hours * 3_600) {
         detector.push(sample.at, sample.bytes);

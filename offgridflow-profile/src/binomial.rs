@@ -1,12 +1,24 @@
+use crate::normal::upper_tail;
+
+/// From this variance on the normal distribution stands for the binomial: they differ by less than a hundredth of p there, and terms need not be summed.
+const WIDE: f64 = 1e6;
+
 /// Chance that so many trials split as unevenly as `losses` to `wins`, or more so, when each is won with chance `p`: twice the
 /// smaller tail, of which the split itself counts half (mid-P), at most 1.
 pub(crate) fn two_sided(losses: u64, wins: u64, p: f64) -> f64 {
-    let n = losses + wins;
+    let n = losses.saturating_add(wins);
     if n == 0 || p <= 0.0 || p >= 1.0 {
         return 1.0;
     }
+    let variance = n as f64 * p * (1.0 - p);
+    if variance >= WIDE {
+        return (2.0 * upper_tail((wins as f64 - n as f64 * p).abs() / variance.sqrt())).min(1.0);
+    }
     let here = (ln_choose(n, wins) + wins as f64 * p.ln() + losses as f64 * (1.0 - p).ln()).exp();
     let odds = p / (1.0 - p);
+    if here == 0.0 {
+        return 0.0; // too far out for a number
+    }
     let above = tail(here, (wins..n).map(|k| (n - k) as f64 / (k + 1) as f64 * odds));
     let below = tail(here, (1..=wins).rev().map(|k| k as f64 / (n - k + 1) as f64 / odds));
     (2.0 * (0.5 * here + above.min(below))).min(1.0)
@@ -61,5 +73,24 @@ mod tests {
         let p = two_sided(498_500, 501_500, 0.5);
         assert!((p / 0.002_699_8 - 1.0).abs() < 0.01, "{p}");
         assert!(two_sided(400_000, 600_000, 0.5) < 1e-300);
+    }
+
+    /// As many as no profile has, and a file may claim: told at once.
+    #[test]
+    fn counts_that_nobody_sums_are_the_normals() {
+        let half = 1_u64 << 60;
+        let three_away = 3 * (half / 2).isqrt();
+        let p = two_sided(half - three_away, half + three_away, 0.5);
+        assert!((p / 0.002_699_8 - 1.0).abs() < 0.01, "{p}");
+        assert_eq!(two_sided(half, half, 0.5), 1.0);
+        assert!(two_sided(half, half, 0.25) < 1e-300);
+        let steps = [1 << 20, 1 << 21, 1 << 22, 1 << 23, 1 << 24, 1 << 25].map(|n: u64| {
+            let away = 3 * (n / 4).isqrt() / 2;
+            two_sided(n / 2 - away, n / 2 + away, 0.5)
+        });
+        assert!(
+            steps.iter().all(|p| (p / steps[0] - 1.0).abs() < 0.01),
+            "no step where it changes: {steps:?}"
+        );
     }
 }

@@ -45,7 +45,6 @@ mod heap;
 mod http;
 #[cfg(feature = "profiler")]
 mod incident;
-#[cfg(any(feature = "trend", feature = "heap"))]
 mod normal;
 mod profile;
 #[cfg(feature = "profiler")]

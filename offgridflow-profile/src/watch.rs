@@ -79,7 +79,7 @@ impl MemoryWatchBuilder {
         self
     }
 
-    /// What counts as a trend. Default: [`TrendOptions::default`]; the limit is filled in when it is none.
+    /// What counts as a trend. Default: [`TrendOptions::default`]; a limit in it goes before the system's, which is filled in where it has none.
     pub fn trend(mut self, options: TrendOptions) -> Self {
         self.options = options;
         self
@@ -134,13 +134,14 @@ impl MemoryWatchBuilder {
         let source = self.source.map_or_else(memory_source, Ok)?;
         let reading = source.read()?;
         let limit = source.limit();
-        let limit_bytes = self.options.limit_bytes.or(limit.map(|limit| limit.bytes));
+        let own_limit = self.options.limit_bytes;
+        let limit_bytes = own_limit.or(limit.map(|limit| limit.bytes));
         let options = TrendOptions { limit_bytes, ..self.options };
         let mut detector = WindowDetector::new(Series::with_capacity(self.capacity), options.clone());
         detector.push(Duration::ZERO, reading.in_use_bytes());
         let allocator = Heap::new(self.allocator.or_else(program_allocator), self.capacity, options);
         let state = State { detector, heap: allocator, reading, read_at: Duration::ZERO, limit, failures: 0 };
-        let shared = Arc::new(Shared { source, state: Mutex::new(state) });
+        let shared = Arc::new(Shared { source, own_limit, state: Mutex::new(state) });
         shared.read_allocator(Duration::ZERO);
         let (stop, stopped) = channel();
         let (reader, interval) = (Arc::clone(&shared), self.interval);
@@ -233,6 +234,7 @@ impl Drop for MemoryWatch {
 
 struct Shared {
     source: Box<dyn MemorySource>,
+    own_limit: Option<u64>, // the caller's, which goes before the system's
     state: Mutex<State>,
 }
 
@@ -344,7 +346,7 @@ impl Shared {
         #[cfg(feature = "metrics")]
         publish(&reading);
         state.detector.push(at, reading.in_use_bytes());
-        state.detector.set_limit(limit.map(|limit| limit.bytes));
+        state.detector.set_limit(self.own_limit.or(limit.map(|limit| limit.bytes)));
         (state.reading, state.read_at, state.limit) = (reading, at, limit);
     }
 }

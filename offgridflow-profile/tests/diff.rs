@@ -98,6 +98,21 @@ fn only_samples_can_be_compared() {
     assert!(error.contains("compare CPU profiles"), "{error}");
 }
 
+/// A file may hold any numbers.
+#[test]
+fn the_largest_counts_there_are_are_added_and_compared() {
+    let huge = profile("samples", &[(&["a", "main"], i64::MAX), (&["a", "main"], i64::MAX), (&["b"], 7)]);
+    let least = profile("samples", &[(&["a"], i64::MIN), (&["b"], i64::MIN), (&["c"], i64::MAX)]);
+    assert_eq!((huge.total(0), huge.top(0, 1)[0].1), (i64::MAX, i64::MAX));
+    assert!(huge.to_folded(0).contains(&i64::MAX.to_string()));
+    for counting in [Counting::Own, Counting::Total] {
+        for (after, before) in [(&huge, &huge), (&huge, &least), (&least, &huge), (&least, &least)] {
+            let diff = after.diff(before, counting).unwrap();
+            assert!(diff.changes.iter().all(|change| (0.0..=1.0).contains(&change.p)), "{diff:?}");
+        }
+    }
+}
+
 #[cfg(feature = "flamegraph")]
 #[test]
 fn a_differential_flame_graph_is_drawn() {

@@ -350,7 +350,12 @@ async fn windows_that_were_kept_can_be_asked_for_and_compared() {
     let diff: serde_json::Value = serde_json::from_str(&diff).unwrap();
     assert_eq!(diff["changes"][0]["significant"], true);
     #[cfg(feature = "flamegraph")]
-    assert!(said(ask(&service, "/diff?format=svg").await).await.1.contains("<svg"));
+    {
+        let drawn = ask(&service, "/diff?format=svg").await;
+        let policy = drawn.headers().get("content-security-policy").map(|policy| policy.to_str().unwrap());
+        assert!(policy.is_some_and(|policy| policy.starts_with("default-src 'none'")), "{policy:?}");
+        assert!(said(drawn).await.1.contains("<svg"));
+    }
     let (_, windows) = said(ask(&service, "/windows").await).await;
     let windows: serde_json::Value = serde_json::from_str(&windows).unwrap();
     assert_eq!((&windows["windows"][0]["what"], &windows["stats"]["unreadable"]), (&"cpu".into(), &0.into()));

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use offgridflow_profile::{
     AllocatorStats, Limit, LimitKind, MemoryDetail, MemoryReading, MemorySource, MemoryWatch, ProcSource,
-    ProfileError, memory_source,
+    ProfileError, Shape, TrendOptions, memory_source,
 };
 
 #[test]
@@ -206,4 +206,39 @@ fn what_an_allocator_says_of_itself_is_shown_beside_the_reading() {
     let status = watch.status();
     assert_eq!((status.allocator, status.split.heap_bytes), (Some(stats), Some(90 << 20)));
     assert_eq!(status.split.anon_bytes, None);
+}
+
+/// Grows by a mebibyte a reading, on a system that knows no limit.
+struct Grows(AtomicU64);
+
+impl MemorySource for Grows {
+    fn read(&self) -> Result<MemoryReading, ProfileError> {
+        let readings = self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(MemoryReading { rss_bytes: (1 << 30) + (readings << 20), ..MemoryReading::default() })
+    }
+
+    fn limit(&self) -> Option<Limit> {
+        None
+    }
+}
+
+#[test]
+fn a_limit_of_the_callers_own_holds_for_every_reading() {
+    let window = Duration::from_millis(60);
+    let own = TrendOptions {
+        min_window: window,
+        leak_window: window,
+        limit_bytes: Some(1 << 50),
+        ..TrendOptions::default()
+    };
+    let builder = MemoryWatch::builder().source(Grows(0.into())).interval(Duration::from_millis(1));
+    let watch = builder.trend(own).start().unwrap();
+    let leak = loop {
+        let verdict = watch.status().verdict;
+        if verdict.shape == Shape::Leak {
+            break verdict;
+        }
+        std::thread::yield_now();
+    };
+    assert!(leak.time_to_limit.is_some(), "{leak}");
 }

@@ -151,6 +151,22 @@ fn what_an_earlier_process_left_is_taken_over_and_torn_files_are_passed_by() {
     assert_eq!(ring.between("cpu", at(100), at(200)).unwrap(), None);
 }
 
+/// Opening a pipe waits for somebody who writes; what is no file of ours is neither read nor counted.
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_no_window() {
+    let folder = tempfile::tempdir().unwrap();
+    let named =
+        |number: u32| folder.path().join(format!("cpu-01700000000000-01700000010000-{number:x}.pb.gz"));
+    fs::create_dir(named(1)).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", named(2)).unwrap();
+    assert!(Command::new("mkfifo").arg(named(3)).status().unwrap().success());
+    fs::write(named(4), profile(0, 3).to_pprof()).unwrap();
+    let ring = Ring::dir(folder.path(), 1 << 20, DAY).unwrap();
+    assert_eq!((ring.windows().len(), ring.stats().unreadable), (1, 0), "{:?}", ring.windows());
+    assert_eq!(ring.between("cpu", at(0), at(5)).unwrap().unwrap().total(0), 3);
+}
+
 #[test]
 fn what_cannot_be_kept_is_refused_in_a_sentence() {
     let ring = Ring::memory(1_000, DAY);

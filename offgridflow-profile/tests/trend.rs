@@ -185,6 +185,70 @@ fn a_window_mostly_without_readings_is_unknown() {
     assert!(matches!(judge(&series).shape, Shape::Unknown { .. }));
 }
 
+/// Who knows that a program has a cycle of hours says so: growth is then called a leak once that long has been watched, by a detector that holds
+/// less than it as well.
+#[test]
+fn a_detector_waits_for_as_long_as_it_was_told_and_no_longer() {
+    let hours = |hours: u64| Duration::from_secs(3_600 * hours);
+    let options = TrendOptions { leak_window: hours(8), ..TrendOptions::default() };
+    let first_said = |name: &str, options: &TrendOptions| {
+        let mut detector = WindowDetector::new(Series::default(), options.clone());
+        stream(name).readings(3).take(14 * 3_600).find_map(|sample| {
+            detector.push(sample.at, sample.bytes);
+            let asked = sample.at.as_secs() % 600 == 599;
+            (asked && detector.verdict().shape == Shape::Leak).then_some(sample.at)
+        })
+    };
+    let waited = first_said("leak", &options).expect("a leak that goes on is one");
+    assert!((hours(7)..hours(9)).contains(&waited), "{waited:?}");
+    assert!(first_said("leak", &TrendOptions::default()).unwrap() < hours(2), "the control");
+    assert_eq!(first_said("sawtooth 4 h", &options), None);
+    assert!(first_said("sawtooth 4 h", &TrendOptions::default()).is_some(), "the control: its first rise");
+}
+
+#[test]
+fn the_alarm_waits_for_as_long_as_it_was_told() {
+    let first = |name: &str, leak_window: Duration| {
+        let options = TrendOptions { leak_window, ..TrendOptions::default() };
+        let mut alarm = LeakAlarm::new(Duration::from_secs(1_800), options);
+        let mut readings = stream(name).readings(5).take(30 * 3_600);
+        readings.find_map(|sample| alarm.push(sample.at, sample.bytes).map(|_| sample.at.as_secs() / 3_600))
+    };
+    let (half_an_hour, half_a_day) = (Duration::from_secs(1_800), Duration::from_secs(12 * 3_600));
+    assert!(first("leak", half_an_hour).unwrap() < 6, "the control");
+    assert!((12..14).contains(&first("leak", half_a_day).unwrap()));
+}
+
+/// Of a cycle longer than all that was watched nobody can know.
+#[test]
+fn a_leak_of_a_detector_says_what_it_may_be_instead() {
+    let mut detector = WindowDetector::default();
+    stream("leak").readings(1).take(2 * 3_600 + 1).for_each(|sample| detector.push(sample.at, sample.bytes));
+    let verdict = detector.verdict();
+    assert!(verdict.shape == Shape::Leak && verdict.why.starts_with("leak: grows by "), "{verdict}");
+    assert!(verdict.why.ends_with("; a cycle longer than the 2 h watched would look the same"), "{verdict}");
+}
+
+/// Nothing overflows: the last of these is 580 thousand million years after the first.
+#[test]
+fn readings_far_apart_are_judged_without_a_panic() {
+    for readings in [2_u32, 24, 60, 3_000] {
+        let step = Duration::MAX / readings;
+        let mut detector = WindowDetector::default();
+        let mut alarm = LeakAlarm::new(Duration::from_secs(1_800), TrendOptions::default());
+        for reading in 0..=readings {
+            let (at, bytes) = (step * reading, u64::from(reading) * (u64::MAX / u64::from(readings)));
+            detector.push(at, bytes);
+            alarm.push(at, bytes);
+        }
+        for limit_bytes in [None, Some(0), Some(u64::MAX)] {
+            detector.set_limit(limit_bytes);
+            let options = TrendOptions { limit_bytes, leak_window: Duration::MAX, ..TrendOptions::default() };
+            let _ = (detector.verdict().to_string(), detector.series().verdict(&options).to_string());
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn arbitrary_readings_never_panic(readings in proptest::collection::vec((0_u64..100_000, any::<u64>()), 0..300), capacity in 0_usize..300) {

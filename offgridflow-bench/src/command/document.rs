@@ -97,8 +97,9 @@ fn check(document: &Document<'_>, path: &Path, days: Option<u64>) -> Result<u8, 
         );
         return Ok(1);
     }
-    let old =
-        days.map_or_else(Vec::new, |days| document.older_than(revision_time().saturating_sub(days * DAY)));
+    let old = days.map_or_else(Vec::new, |days| {
+        document.older_than(revision_time().saturating_sub(days.saturating_mul(DAY)))
+    });
     for figure in &old {
         eprintln!(
             "`{}` was measured more than {} days before this revision: measure it again",

@@ -7,6 +7,9 @@ use clap::{Args, ValueEnum};
 use offgridflow_bench::gate::{Cancel, Gate, GateError, GateReport, Rule, Settings, Via};
 use offgridflow_bench::history::append_line;
 
+/// The longest time that can be asked for, in seconds.
+const WEEK: u64 = 604_800;
+
 /// Exit status: 0 pass, 1 regressed, 2 usage, 3 undecided or environment suspect, 4 set-up, build, a missing or broken benchmark, 130 interrupted.
 #[derive(Debug, Args)]
 pub(crate) struct GateArguments {
@@ -161,9 +164,22 @@ fn gate(arguments: GateArguments, settings: &Settings) -> Result<Gate, GateError
     let alpha = arguments.alpha.or(settings.alpha_percent()).unwrap_or(100.0 * rule.alpha);
     let slowdown = arguments.slowdown.or(settings.slowdown_percent()).unwrap_or(100.0 * rule.slowdown);
     let rounds = arguments.rounds.or(settings.rounds()).unwrap_or(rule.rounds);
-    if alpha == 0.0 || rounds == 0 {
-        return Err(GateError::Usage("--alpha and --rounds have to be above 0".to_owned()));
+    if alpha == 0.0 {
+        return Err(GateError::Usage("--alpha has to be above 0".to_owned()));
     }
+    let whole = |name: &str, given: Option<u64>, most: u64| match given {
+        Some(given) if !(1..=most).contains(&given) => {
+            Err(GateError::Usage(format!("--{name} {given}: a whole number from 1 to {most}")))
+        }
+        _ => Ok(given),
+    };
+    let count = |name: &str, given: Option<usize>, most: u64| {
+        whole(name, given.map(|given| given as u64), most).map(|_| given)
+    };
+    count("rounds", arguments.rounds, 1_000)?;
+    count("layouts", arguments.layouts, 32)?;
+    let (budget, process_limit) =
+        (whole("budget", arguments.budget, WEEK)?, whole("process-limit", arguments.process_limit, WEEK)?);
     let rule = Rule {
         alpha: percent("alpha", alpha, 50.0)?,
         slowdown: percent("slowdown", slowdown, 1_000.0)?,
@@ -186,11 +202,8 @@ fn gate(arguments: GateArguments, settings: &Settings) -> Result<Gate, GateError
             .blessings
             .or(settings.blessings().map(Path::to_owned))
             .unwrap_or(usual.blessings.clone()),
-        budget: seconds(arguments.budget.or(settings.budget_seconds()), usual.budget),
-        process_limit: seconds(
-            arguments.process_limit.or(settings.process_limit_seconds()),
-            usual.process_limit,
-        ),
+        budget: seconds(budget.or(settings.budget_seconds()), usual.budget),
+        process_limit: seconds(process_limit.or(settings.process_limit_seconds()), usual.process_limit),
         via: match arguments.via {
             How::Protocol => Via::Protocol,
             How::Files => Via::Files,
@@ -198,7 +211,7 @@ fn gate(arguments: GateArguments, settings: &Settings) -> Result<Gate, GateError
         as_is: arguments.as_is,
         force: arguments.force,
         stamps: [settings.stamps(), &arguments.stamps].concat(),
-        layouts: arguments.layouts.or(settings.layouts()).unwrap_or(usual.layouts).max(1),
+        layouts: arguments.layouts.or(settings.layouts()).unwrap_or(usual.layouts),
         instructions: arguments.instructions,
         allocations: arguments.allocations,
         resume: arguments.resume,

@@ -98,6 +98,12 @@ pub(crate) fn bless(bless: Bless) -> Result<ExitCode, Error> {
             hint: "a percentage above 0",
         });
     }
+    for (option, value) in [("bench", &bless.bench), ("reason", &bless.reason)] {
+        if value.trim().is_empty() {
+            let hint = "must not be empty: a blessing says of what, and why";
+            return Err(Error::Option { option, value: value.clone(), hint });
+        }
+    }
     let head = || git(&["rev-parse", "HEAD"]).pop().unwrap_or_else(|| "unknown".to_owned());
     let commit = bless.commit.unwrap_or_else(head);
     let blessing =

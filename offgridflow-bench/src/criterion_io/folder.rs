@@ -32,9 +32,9 @@ impl CriterionDir {
             return Ok(());
         }
         for entry in fs::read_dir(folder).map_err(|source| Error::Read { path: folder.to_owned(), source })? {
-            let path = entry.map_err(|source| Error::Read { path: folder.to_owned(), source })?.path();
-            if path.is_dir() {
-                self.collect(&path, depth - 1, found)?;
+            let entry = entry.map_err(|source| Error::Read { path: folder.to_owned(), source })?;
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                self.collect(&entry.path(), depth - 1, found)?; // a link may lead back
             }
         }
         Ok(())

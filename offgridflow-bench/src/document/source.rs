@@ -215,6 +215,13 @@ impl Pointer {
             })
         };
         let (value, n) = (at(&self.value)?, at(&self.n)?);
+        let refuse = |what: String| Err(SourceError::Format(format!("{}: {what}", self.name)));
+        if n < 0.0 {
+            return refuse(format!("{n} is no count: it is below 0"));
+        }
+        if self.is_share && !(0.0..=1.0).contains(&value) {
+            return refuse(format!("{value} is no share: it is not from 0 to 1"));
+        }
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturating is right")]
         let (events, trials) = ((value * n).round() as u64, n as u64);
         let interval = self.is_share.then(|| {
@@ -288,6 +295,14 @@ mod tests {
         let [ratio] = &figures[..] else { panic!("{figures:?}") };
         assert!(ratio.value == 90.0 && (87.5..89.0).contains(&ratio.low.unwrap()), "{ratio:?}");
         assert!(matches!(from_json(&json, "", &[pointer("/cache/none")]), Err(SourceError::Format(_))));
+        let odd = json!({"cache": {"hits": 1.5, "fewer": -0.1, "asked": -3, "nobody": 0}});
+        let refused = |value: &str, n: &str| {
+            let pointer = Pointer { n: n.to_owned(), ..pointer(value) };
+            from_json(&odd, "", &[pointer]).unwrap_err().to_string()
+        };
+        assert!(refused("/cache/hits", "/cache/nobody").contains("1.5 is no share: it is not from 0 to 1"));
+        assert!(refused("/cache/fewer", "/cache/nobody").contains("is no share"));
+        assert!(refused("/cache/hits", "/cache/asked").contains("-3 is no count"));
         assert!(matches!(from_json(&json!({"a": 1}), "", &[]), Err(SourceError::Format(_))));
         assert!(matches!(from_json(&json!({"schema": "x/1"}), "", &[]), Err(SourceError::Format(_))));
     }

@@ -11,8 +11,8 @@ use crate::stats::robust_spread;
 /// A block: 0.1 s of up to a hundred samples, each shorter than a scheduler's slice.
 const BLOCK: Duration = Duration::from_millis(100);
 const WARM_UP: Duration = Duration::from_millis(20);
-/// Base-against-base pairs before the first counted round.
-const PILOT: usize = 6;
+/// Processes of the base before the first counted round; each is compared with the one before.
+const PILOT: usize = 7;
 /// Fewer samples than this are no block: criterion itself refuses to take fewer.
 const LEAST_SAMPLES: usize = 10;
 
@@ -107,12 +107,9 @@ impl Contest {
         let fit = BLOCK.as_nanos() as f64 / nanoseconds;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "10 to 100")]
         let samples = fit.clamp(LEAST_SAMPLES as f64, 100.0) as usize;
-        let mut pairs = Vec::new();
-        for _ in 0..PILOT {
-            let one = || self.block(stage, (Side::Base, 0), shape(samples), limit);
-            pairs.push((one()?, one()?));
-        }
-        let (statistic, spread) = steadiest(&pairs);
+        let one = |_| self.block(stage, (Side::Base, 0), shape(samples), limit);
+        let processes = (0..PILOT).map(one).collect::<Result<Vec<_>, _>>()?;
+        let (statistic, spread) = steadiest(&processes);
         Ok(Plan { samples, statistic, spread, note })
     }
 
@@ -158,13 +155,13 @@ fn shape(samples: usize) -> Shape {
     Shape { samples, warm_up: WARM_UP, measure: BLOCK }
 }
 
-/// The statistic whose ln ratio varies least over `pairs` of the same program, and its robust spread.
-fn steadiest(pairs: &[(Vec<f64>, Vec<f64>)]) -> (Statistic, f64) {
+/// The statistic whose ln ratio of one process of a program over the one before varies least, and its robust spread.
+fn steadiest(processes: &[Vec<f64>]) -> (Statistic, f64) {
     let spread = |statistic: Statistic| {
-        let ratios: Vec<f64> = pairs
-            .iter()
-            .flat_map(|(one, other)| {
-                let ln = (statistic.of(one) / statistic.of(other)).ln();
+        let ratios: Vec<f64> = processes
+            .windows(2)
+            .flat_map(|two| {
+                let ln = (statistic.of(&two[1]) / statistic.of(&two[0])).ln();
                 [ln, -ln]
             })
             .collect();
@@ -187,8 +184,7 @@ mod tests {
                 .map(|sample| if sample < 8 { 100.0 } else { 150.0 + f64::from(nth * 7 % 5) * 10.0 })
                 .collect()
         };
-        let pairs: Vec<_> = (0..6).map(|nth| (process(nth), process(nth + 1))).collect();
-        let (statistic, spread) = steadiest(&pairs);
+        let (statistic, spread) = steadiest(&(0..7).map(process).collect::<Vec<_>>());
         assert_eq!((statistic, spread), (Statistic::LowerQuartile, 0.0));
         assert_eq!(steadiest(&[]).1, f64::MAX);
     }

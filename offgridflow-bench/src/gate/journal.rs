@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::contest::Plan;
 use super::{GateError, Round, Rule};
+use crate::fnv::fnv1a;
 
 /// What a run is about: one that goes on has to be about the same.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -150,13 +151,10 @@ pub(crate) fn milliseconds(spent: Duration) -> u64 {
     u64::try_from(spent.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A digest of a program, to tell whether it is still the same file (FNV-1a, 64 bits).
+/// A digest of a program, to tell whether it is still the same file.
 pub(crate) fn digest(path: &Path) -> Result<String, GateError> {
     let bytes = std::fs::read(path).map_err(|error| GateError::read(path, &error))?;
-    let digest = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    Ok(format!("{digest:016x}"))
+    Ok(format!("{:016x}", fnv1a(&bytes)))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use super::settings::MOST_ROUNDS;
 use crate::stats::{
     Betting, Interval, Tail, benjamini_hochberg, benjamini_yekutieli, hierarchical, hodges_lehmann, holm,
     minimum_detectable, signed_rank_p,
@@ -14,7 +15,7 @@ pub struct Rule {
     pub miss: f64,
     /// Slow-downs up to this share do not matter. Default: 0.02.
     pub slowdown: f64,
-    /// Most rounds of a benchmark. Default: 150, as far as the error rates are measured.
+    /// Most rounds of a benchmark, at most 1 000. Default: 150, as far as the error rates are measured.
     pub rounds: usize,
     /// Whether a benchmark that is decided gets no more rounds. Default: true.
     pub stop_early: bool,
@@ -25,6 +26,28 @@ pub struct Rule {
 impl Default for Rule {
     fn default() -> Self {
         Self { alpha: 0.01, miss: 0.01, slowdown: 0.02, rounds: 150, stop_early: true, seed: 1 }
+    }
+}
+
+impl Rule {
+    /// Whether it is one that can be judged by.
+    ///
+    /// # Errors
+    /// What cannot, and what could, in words.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let chance = |name: &str, value: f64| {
+            let sound = value > 0.0 && value < 0.5;
+            if sound { Ok(()) } else { Err(format!("{name} = {value}: a chance above 0 and below 0.5")) }
+        };
+        chance("alpha", self.alpha)?;
+        chance("miss", self.miss)?;
+        if !(0.0..10.0).contains(&self.slowdown) {
+            return Err(format!("slowdown = {}: a share from 0 to below 10", self.slowdown));
+        }
+        if !(1..=MOST_ROUNDS).contains(&self.rounds) {
+            return Err(format!("rounds = {}: a whole number from 1 to {MOST_ROUNDS}", self.rounds));
+        }
+        Ok(())
     }
 }
 
@@ -102,11 +125,6 @@ impl Evidence {
 
     pub(crate) fn rounds(&self) -> usize {
         self.values.len()
-    }
-
-    /// The smallest p of the three questions: how near a decision is.
-    pub(crate) fn nearest(&self) -> f64 {
-        self.slower.p().min(self.not_slower.p()).min(self.faster.p())
     }
 
     /// About how many rounds more it takes to decide at `level`, should evidence grow as it did so far; never more than the rule allows.

@@ -17,6 +17,7 @@ mod report;
 mod round;
 mod rounds;
 mod run;
+mod schedule;
 mod session;
 mod settings;
 mod suite;

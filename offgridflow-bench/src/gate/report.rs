@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::judge::{Evidence, figures, null_alarms, verdicts};
 use super::round::base_first;
+use super::settings::MOST_LAYOUTS;
 use super::{Allocations, Figures, GateError, Instructions, Round, Rule, Statistic, Verdict};
 use crate::stats::hodges_lehmann;
 
@@ -119,6 +120,13 @@ impl GateReport {
             return Err(GateError::Invalid(format!(
                 "the report's schema is `{}`; this version reads {SCHEMA}",
                 self.schema
+            )));
+        }
+        self.rule.check().map_err(|what| GateError::Invalid(format!("no gate judges by {what}")))?;
+        if let Some(one) = self.benches.iter().find(|one| !(1..=MOST_LAYOUTS).contains(&one.layouts)) {
+            return Err(GateError::Invalid(format!(
+                "{}: no gate tries {} link orders",
+                one.bench, one.layouts
             )));
         }
         for round in &self.raw {
@@ -288,6 +296,29 @@ mod tests {
         assert_eq!(altered(|report| report.benches[0].verdict = Verdict::NoRegression), 3);
         assert_eq!(altered(|report| drop(report.raw.drain(40..))), 3);
         assert!(report.to_string().contains("| p/t: b\\|x | regressed | 1.098"), "{report}");
+    }
+
+    /// Numbers that no gate writes would have it compute for years.
+    #[test]
+    fn a_report_with_settings_that_no_gate_takes_is_not_believed() {
+        let refused = |change: fn(&mut GateReport)| {
+            let mut report = report(1.1);
+            change(&mut report);
+            let error = report.recompute().unwrap_err();
+            (error.exit_code(), error.to_string())
+        };
+        for (change, words) in [
+            ((|report| report.rule.rounds = usize::MAX) as fn(&mut GateReport), "rounds"),
+            (|report| report.rule.rounds = 0, "rounds"),
+            (|report| report.rule.alpha = 0.5, "alpha"),
+            (|report| report.rule.slowdown = -0.1, "slowdown"),
+            (|report| report.rule.slowdown = 1e300, "slowdown"),
+            (|report| report.benches[0].layouts = usize::MAX, "link orders"),
+            (|report| report.benches[0].layouts = 0, "link orders"),
+        ] {
+            let (code, text) = refused(change);
+            assert!(code == 3 && text.contains(words), "{words}: {code} {text}");
+        }
     }
 
     #[test]

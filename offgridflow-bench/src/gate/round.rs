@@ -2,6 +2,8 @@ use rand_pcg::Pcg64;
 use rand_pcg::rand_core::Rng;
 use serde::{Deserialize, Serialize};
 
+use crate::fnv::fnv1a;
+
 /// The one number that stands for a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -85,10 +87,7 @@ pub(crate) fn kept(samples: &[f64]) -> Vec<f64> {
 
 /// Whether the base goes first: a fair coin for each round of each benchmark, which the seed decides.
 pub(crate) fn base_first(seed: u64, bench: &str, round: usize, control: bool) -> bool {
-    // FNV-1a: a stream of its own for each name.
-    let name = bench.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let name = fnv1a(bench.as_bytes()); // a stream of its own for each
     let state = u128::from(seed) << 64 | round as u128;
     Pcg64::new(state, u128::from(name) << 1 | u128::from(control)).next_u64() >> 63 == 0
 }

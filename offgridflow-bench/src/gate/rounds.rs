@@ -1,17 +1,22 @@
 use std::time::{Duration, Instant};
 
+use rand_pcg::Pcg64;
+use rand_pcg::rand_core::Rng;
+
 use super::contest::{Contest, Side};
 use super::journal::{Journal, Past, milliseconds};
 use super::judge::{Evidence, finished};
 use super::round::{base_first, kept};
+use super::schedule::{Open, Schedule};
 use super::session::{Stage, Trouble};
 use super::weather::Weather;
 use super::{GateError, GateReport, Round, Rule};
+use crate::fnv::fnv1a;
 
 /// Benchmarks, the noisiest ones, that run base against base alongside.
 const CONTROLS: usize = 3;
 
-/// The measuring itself: a pilot for each benchmark, then rounds, within one budget.
+/// The measuring itself: rounds, ahead of the first of each benchmark a pilot, within one budget.
 #[derive(Debug)]
 pub(crate) struct Measuring<'a> {
     pub(crate) stage: &'a Stage,
@@ -36,34 +41,8 @@ impl Measuring<'_> {
         self.spent() >= self.budget
     }
 
-    /// Tries out every benchmark whose plan no earlier run knows; those that the budget does not reach stay without.
-    pub(crate) fn pilot(
-        &mut self,
-        contests: &mut [Contest],
-        past: &Past,
-        progress: &mut dyn FnMut(&str),
-    ) -> Result<(), GateError> {
-        let count = contests.len();
-        for (nth, contest) in contests.iter_mut().enumerate() {
-            contest.plan = past.plans.get(&contest.name).cloned();
-            contest.broken = past.broken.get(&contest.name).cloned();
-            if contest.plan.is_some() || contest.broken.is_some() || self.is_spent() {
-                continue;
-            }
-            progress(&format!("pilot {} of {count}: {}", nth + 1, contest.name));
-            match contest.try_out(self.stage, self.limit) {
-                Err(Trouble::Gate(error)) => return Err(error),
-                Err(Trouble::Bench(what)) => self.give_up(contest, what)?,
-                Ok(plan) => {
-                    self.journal.pilot(&contest.name, &plan, self.spent())?;
-                    contest.plan = Some(plan);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Rounds until all is decided, all rounds are had, or the budget is spent.
+    /// Rounds until all is decided, all rounds are had, or the budget is spent. Each benchmark is tried out before its first round, unless an earlier run
+    /// did that.
     pub(crate) fn rounds(
         &mut self,
         contests: &mut [Contest],
@@ -71,53 +50,116 @@ impl Measuring<'_> {
         report: &mut GateReport,
         progress: &mut dyn FnMut(&str),
     ) -> Result<(), GateError> {
+        for contest in contests.iter_mut() {
+            contest.plan = past.plans.get(&contest.name).cloned();
+            contest.broken = past.broken.get(&contest.name).cloned();
+        }
         report.raw = past.rounds;
         let mut suite: Vec<Evidence> =
             contests.iter().map(|contest| evidence(contest, &report.raw, self.rule)).collect();
-        // One revision against itself is its own control.
-        let controls = if report.base == report.head { Vec::new() } else { noisiest(contests) };
+        let mut schedule = Schedule::new(contests.len());
         for sweep in 1.. {
-            let done = finished(&suite, self.rule);
-            let mut active: Vec<usize> =
-                (0..contests.len()).filter(|nth| !done[*nth] && contests[*nth].can_run()).collect();
-            if active.is_empty() {
+            let open = self.open(contests, &suite);
+            if open.is_empty() {
                 break;
             }
-            let began = Instant::now();
-            active.sort_by(|a, b| suite[*a].nearest().total_cmp(&suite[*b].nearest()));
+            // All rounds of each are what is wanted where nothing is stopped early: none goes first.
+            let left = if self.rule.stop_early { self.left() } else { Duration::MAX };
+            let active = schedule.sweep(&open, left);
             for nth in active.iter().copied() {
                 if self.is_spent() {
-                    let budget = self.budget;
-                    report.notes.push(format!("the budget of {budget:?} was spent before all was decided"));
+                    report.notes.push(self.spent_on(&schedule, &self.open(contests, &suite)));
                     return Ok(());
                 }
-                let with_control = controls.contains(&nth).then_some(true);
-                for control in std::iter::once(false).chain(with_control) {
-                    let next = report.next_round(&contests[nth].name, control);
-                    if let Some(round) = self.round(&mut contests[nth], next, control)? {
-                        if !control {
-                            suite[nth].add(contests[nth].ln_ratio(&round));
-                        }
-                        report.raw.push(round);
-                    }
-                }
+                self.turn(nth, contests, &mut suite, &mut schedule, report, progress)?;
             }
-            let expected = self.expected(&suite, &active, began.elapsed());
-            let left = self.budget.saturating_sub(self.spent());
-            let (active, count) = (active.len(), contests.len());
-            let (expected, left) = (expected.min(left).as_secs(), left.as_secs());
+            let (count, waiting) = (contests.len(), open.len() - active.len());
+            let expected = expected(&schedule, &self.open(contests, &suite)).min(self.left()).as_secs();
+            let wait =
+                if waiting > 0 { format!("; {waiting} of them wait for their turn") } else { String::new() };
             progress(&format!(
-                "round {sweep}: {active} of {count} not decided; about {expected} s to go, at most {left} s"
+                "round {sweep}: {} of {count} not decided; about {expected} s to go, at most {} s{wait}",
+                open.len(),
+                self.left().as_secs()
             ));
         }
         Ok(())
     }
 
-    /// About how long it takes until `active` are decided, when a sweep over them took `sweep`.
-    fn expected(&self, suite: &[Evidence], active: &[usize], sweep: Duration) -> Duration {
+    fn left(&self) -> Duration {
+        self.budget.saturating_sub(self.spent())
+    }
+
+    /// What is not decided and can run.
+    fn open(&self, contests: &[Contest], suite: &[Evidence]) -> Vec<Open> {
         let level = self.rule.alpha / suite.len().max(1) as f64;
-        let rounds: usize = active.iter().map(|nth| suite[*nth].rounds_left(level, self.rule)).sum();
-        sweep.mul_f64(rounds as f64 / active.len().max(1) as f64)
+        let done = finished(suite, self.rule);
+        let open = |nth: usize| Open {
+            nth,
+            tried_out: contests[nth].plan.is_some(),
+            rounds: suite[nth].rounds(),
+            more: suite[nth].rounds_left(level, self.rule),
+            lot: lot(self.rule.seed, &contests[nth].name),
+        };
+        (0..contests.len()).filter(|nth| !done[*nth] && contests[*nth].broken.is_none()).map(open).collect()
+    }
+
+    /// One benchmark's part of a sweep: its pilot, if that is not done, a round, and one of base against base where it is a control.
+    fn turn(
+        &mut self,
+        nth: usize,
+        contests: &mut [Contest],
+        suite: &mut [Evidence],
+        schedule: &mut Schedule,
+        report: &mut GateReport,
+        progress: &mut dyn FnMut(&str),
+    ) -> Result<(), GateError> {
+        if contests[nth].plan.is_none() {
+            let began = Instant::now();
+            self.try_out(&mut contests[nth], progress)?;
+            schedule.piloted(began.elapsed());
+        }
+        // One revision against itself is its own control.
+        let with_control = report.base != report.head && noisiest(contests).contains(&nth);
+        let began = Instant::now();
+        for control in std::iter::once(false).chain(with_control.then_some(true)) {
+            if !contests[nth].can_run() {
+                break;
+            }
+            let next = report.next_round(&contests[nth].name, control);
+            if let Some(round) = self.round(&mut contests[nth], next, control)? {
+                if !control {
+                    suite[nth].add(contests[nth].ln_ratio(&round));
+                }
+                report.raw.push(round);
+            }
+        }
+        schedule.measured(nth, began.elapsed());
+        Ok(())
+    }
+
+    fn try_out(&mut self, contest: &mut Contest, progress: &mut dyn FnMut(&str)) -> Result<(), GateError> {
+        progress(&format!("pilot: {}", contest.name));
+        match contest.try_out(self.stage, self.limit) {
+            Err(Trouble::Gate(error)) => return Err(error),
+            Err(Trouble::Bench(what)) => self.give_up(contest, what)?,
+            Ok(plan) => {
+                self.journal.pilot(&contest.name, &plan, self.spent())?;
+                contest.plan = Some(plan);
+            }
+        }
+        Ok(())
+    }
+
+    /// What a budget was too small for, and what would have been enough.
+    fn spent_on(&self, schedule: &Schedule, open: &[Open]) -> String {
+        let none = open.iter().filter(|one| one.rounds == 0).count();
+        format!(
+            "the budget of {:?} was spent before all was decided: {} are open, {none} of them without a round; about {} s more would decide them",
+            self.budget,
+            open.len(),
+            expected(schedule, open).as_secs().max(1)
+        )
     }
 
     /// One round; `None` when the benchmark broke, which it then is for good.
@@ -168,6 +210,17 @@ fn evidence(contest: &Contest, rounds: &[Round], rule: &Rule) -> Evidence {
     evidence
 }
 
+/// About how long it takes until all of them are decided.
+fn expected(schedule: &Schedule, open: &[Open]) -> Duration {
+    open.iter().map(|one| schedule.expected(one)).fold(Duration::ZERO, Duration::saturating_add)
+}
+
+/// Who goes first among those of which nothing is known: chance, so that none is always last.
+fn lot(seed: u64, bench: &str) -> u64 {
+    Pcg64::new(u128::from(seed), u128::from(fnv1a(bench.as_bytes()))).next_u64()
+}
+
+/// Of those that were tried out, the ones whose pilots varied most.
 fn noisiest(contests: &[Contest]) -> Vec<usize> {
     let spread = |nth: usize| contests[nth].plan.as_ref().map_or(0.0, |plan| plan.spread);
     let mut order: Vec<usize> = (0..contests.len()).filter(|nth| contests[*nth].can_run()).collect();

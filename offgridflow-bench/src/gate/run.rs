@@ -10,6 +10,7 @@ use super::git::{Repository, Sides};
 use super::journal::{Journal, Past, Start, digest};
 use super::rounds::Measuring;
 use super::session::Stage;
+use super::settings::MOST_LAYOUTS;
 use super::suite::Sorter;
 use super::weather::Weather;
 use super::witness::LONGEST;
@@ -92,9 +93,10 @@ impl Gate {
     /// measured, so that a run that is killed can be gone on with ([`resume`](Self::resume)).
     ///
     /// # Errors
-    /// When there is nothing to judge: no git, an unknown revision, a side that does not build, a folder in use or without space, or
+    /// [`GateError::Usage`] for a rule or link orders that make no sense. When there is nothing to judge: no git, an unknown revision, a side that does not build, a folder in use or without space, or
     /// [`GateError::Interrupted`].
     pub fn run(&self, cancel: &Cancel, progress: &mut dyn FnMut(&str)) -> Result<GateReport, GateError> {
+        self.check()?;
         let repository = Repository::at(&self.folder)?;
         let sides = repository.sides(&self.base, self.head.as_deref(), self.dirty)?;
         let home = home(&repository);
@@ -132,11 +134,18 @@ impl Gate {
             began: Instant::now(),
             weather: Weather::default(),
         };
-        measuring.pilot(&mut contests, &past, progress)?;
         measuring.rounds(&mut contests, past, &mut report, progress)?;
         let witnesses = self.witnesses(&contests, &home, cancel, progress, &mut report.notes)?;
         conclude(contests, &witnesses, &mut report);
         Ok(report)
+    }
+
+    fn check(&self) -> Result<(), GateError> {
+        self.rule.check().map_err(GateError::Usage)?;
+        if (1..=MOST_LAYOUTS).contains(&self.layouts) {
+            return Ok(());
+        }
+        Err(GateError::Usage(format!("layouts = {}: a whole number from 1 to {MOST_LAYOUTS}", self.layouts)))
     }
 
     fn allowances(&self, repository: &Repository, sides: &Sides) -> Result<Allowances, GateError> {
@@ -295,7 +304,7 @@ fn conclusion(contest: Contest) -> Judged {
         return Judged::told(contest.name, Verdict::Broken, why);
     }
     let Some(plan) = contest.plan else {
-        let note = "the budget was spent before its pilot".to_owned();
+        let note = "the budget was spent before its turn".to_owned();
         return Judged::told(contest.name, Verdict::Undecided, note);
     };
     let (allowed, why) = contest.allowed.map_or((None, String::new()), |(limit, why)| (Some(limit), why));

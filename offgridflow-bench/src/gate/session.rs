@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::build::Executable;
 use super::cancel::{kill, own_group};
+use super::settings::LONGEST;
 use super::{Cancel, GateError};
 use crate::criterion_io::{Block, CONTINUE, Event, Frames, HELLO};
 use crate::{CriterionDir, MeasurementSource};
@@ -166,7 +167,7 @@ impl Stage {
 
     /// Listens until the process has ended well.
     fn attend(&self, child: &mut Child, via: Via, limit: Duration) -> Result<Told, Trouble> {
-        let deadline = Instant::now() + limit;
+        let deadline = Instant::now() + limit.min(Duration::from_secs(LONGEST));
         let mut told = Told::default();
         if via == Via::Protocol
             && let Some(mut stream) = self.accept(child, deadline)?

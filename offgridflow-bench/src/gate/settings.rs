@@ -79,6 +79,13 @@ struct Bench {
     slowdown: Spanned<f64>,
 }
 
+/// The longest time that can be asked for, in seconds: a week.
+pub(crate) const LONGEST: u64 = 604_800;
+/// Most rounds of a benchmark, and most link orders.
+pub(crate) const MOST_ROUNDS: usize = 1_000;
+pub(crate) const MOST_LAYOUTS: usize = 32;
+/// The oldest that a figure may be allowed to be, in days.
+const OLDEST: u64 = 36_500;
 const PERCENT: &str = "a percentage from 0 to below 1000, such as 2.0";
 
 impl Settings {
@@ -126,9 +133,10 @@ impl Settings {
             let sound = *value.get_ref() > 0.0 && *value.get_ref() < 50.0;
             percent("alpha", value, sound, "a percentage above 0 and below 50, such as 1.0")
         };
-        let positive = |field: &str, value: &Spanned<i64>| {
-            let fault = || (value.span(), format!("`{field} = {}`: a whole number above 0", value.get_ref()));
-            (*value.get_ref() < 1).then(fault)
+        let whole = |field: &str, value: &Spanned<i64>, most: u64| {
+            let given = *value.get_ref();
+            let sound = u64::try_from(given).is_ok_and(|given| (1..=most).contains(&given));
+            (!sound).then(|| (value.span(), format!("`{field} = {given}`: a whole number from 1 to {most}")))
         };
         let nameless = |bench: &Bench| {
             let fault = || {
@@ -138,13 +146,15 @@ impl Settings {
         };
         (table.alpha.iter().find_map(alpha))
             .or_else(|| table.slowdown.iter().find_map(slowdown))
-            .or_else(|| table.budget.iter().find_map(|value| positive("budget", value)))
-            .or_else(|| table.rounds.iter().find_map(|value| positive("rounds", value)))
-            .or_else(|| table.layouts.iter().find_map(|value| positive("layouts", value)))
-            .or_else(|| table.process_limit.iter().find_map(|value| positive("process-limit", value)))
+            .or_else(|| table.budget.iter().find_map(|value| whole("budget", value, LONGEST)))
+            .or_else(|| table.rounds.iter().find_map(|value| whole("rounds", value, MOST_ROUNDS as u64)))
+            .or_else(|| table.layouts.iter().find_map(|value| whole("layouts", value, MOST_LAYOUTS as u64)))
+            .or_else(|| table.process_limit.iter().find_map(|value| whole("process-limit", value, LONGEST)))
             .or_else(|| table.bench.iter().find_map(|bench| slowdown(&bench.slowdown)))
             .or_else(|| table.bench.iter().find_map(nameless))
-            .or_else(|| self.document.max_age_days.iter().find_map(|value| positive("max-age-days", value)))
+            .or_else(|| {
+                self.document.max_age_days.iter().find_map(|value| whole("max-age-days", value, OLDEST))
+            })
             .or_else(|| {
                 let said = |target: &Target| {
                     Some((
@@ -282,8 +292,13 @@ mod tests {
             ),
             ("[gate]\n\nalpha = \"x\"", &["line 3", "`alpha = \"x\"`", "invalid type"]),
             ("[gate]\nalpha = 0.0", &["line 2", "`alpha = 0`", "above 0 and below 50"]),
-            ("[gate]\nbudget = 0", &["line 2", "`budget = 0`", "whole number above 0"]),
+            ("[gate]\nbudget = 0", &["line 2", "`budget = 0`", "a whole number from 1 to 604800"]),
             ("[gate]\nrounds = -4", &["line 2", "`rounds = -4`"]),
+            ("[gate]\nrounds = 1001", &["line 2", "`rounds = 1001`", "from 1 to 1000"]),
+            ("[gate]\nbudget = 9223372036854775807", &["line 2", "from 1 to 604800"]),
+            ("[gate]\nprocess-limit = 9223372036854775807", &["line 2", "from 1 to 604800"]),
+            ("[gate]\nlayouts = 33", &["line 2", "from 1 to 32"]),
+            ("[document]\nmax-age-days = 9223372036854775807", &["line 2", "from 1 to 36500"]),
             ("[[gate.bench]]\nname = \"a\"\nslowdown = 1000.0", &["line 3", "below 1000"]),
             ("[[gate.bench]]\nname = \"\"\nslowdown = 3.0", &["line 2", "as the gate prints it"]),
             ("[[gate.bench]]\nname = \"a\"", &["line 1", "missing field `slowdown`"]),

@@ -1,4 +1,5 @@
 use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow, SqliteSynchronous};
@@ -7,9 +8,10 @@ use sqlx::{ConnectOptions, Connection, Row, SqliteConnection};
 use super::Record;
 use super::record::parse_lines;
 use crate::Error;
+use crate::fnv::fnv1a;
 
 /// A history in SQLite, to ask it questions: one table, `records`, a row a line, `line` its number. The lines stay the truth; the index is made of
-/// them, and made anew whenever they are not those that it was made of, or it is spoilt.
+/// them, and made anew whenever they are not those that it was made of, or it is spoilt. What is no index, by SQLite's `application_id`, is left alone.
 #[derive(Debug)]
 pub struct Index {
     connection: SqliteConnection,
@@ -17,7 +19,13 @@ pub struct Index {
     made: bool,
 }
 
-const TABLES: [&str; 5] = [
+/// What marks a database as an index: "OGFh", in its header.
+const MARK: [u8; 4] = *b"OGFh";
+/// Where SQLite keeps that (*Database File Format*, §1.3).
+const MARK_AT: usize = 68;
+
+const TABLES: [&str; 6] = [
+    "PRAGMA application_id = 1330071144",
     "DROP TABLE IF EXISTS made_of",
     "DROP TABLE IF EXISTS records",
     "CREATE TABLE made_of (digest TEXT NOT NULL)",
@@ -29,14 +37,14 @@ impl Index {
     /// The index at `database` of the history at `history`.
     ///
     /// # Errors
-    /// The history cannot be read or is none; the database cannot be written.
+    /// The history cannot be read or is none; the database is something else than an index, cannot be written, or is in use.
     ///
     /// # Cancel safety
     /// Dropped half-way, the index is as it was, or made anew the next time.
     pub async fn open(history: &Path, database: &Path) -> Result<Self, Error> {
         let text = match fs::read_to_string(history) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(source) => return Err(Error::Read { path: history.to_owned(), source }),
         };
         let records = parse_lines::<Record>(&text).map_err(|(line, source)| Error::Line {
@@ -45,14 +53,17 @@ impl Index {
             source,
         })?;
         let digest = digest(&text);
-        match Self::of(database, &digest, &records).await {
-            Ok(index) => Ok(index),
-            Err(_) => {
-                // Spoilt, or no database: nothing in it is lost that the lines do not have.
-                let _ = fs::remove_file(database);
-                Self::of(database, &digest, &records).await.map_err(|source| failed(database, source))
-            }
+        if !may_be_made(database)? {
+            return Err(Error::NotAnIndex { path: database.to_owned() });
         }
+        match Self::of(database, &digest, &records).await {
+            Err(error) if is_spoilt(&error) => {
+                remove(database);
+                Self::of(database, &digest, &records).await
+            }
+            opened => opened,
+        }
+        .map_err(|source| failed(database, source))
     }
 
     /// Whether opening made it anew.
@@ -97,6 +108,37 @@ impl Index {
         }
         Ok(Self { connection, path: database.to_owned(), made })
     }
+}
+
+/// Whether what is at the path is an index, or nothing: only that is written to, or removed.
+fn may_be_made(database: &Path) -> Result<bool, Error> {
+    let mut header = Vec::new();
+    match fs::File::open(database).and_then(|file| file.take(100).read_to_end(&mut header)) {
+        Ok(0) => Ok(true),
+        Ok(_) => Ok(header.get(MARK_AT..MARK_AT + MARK.len()) == Some(&MARK[..])),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(source) => Err(Error::Read { path: database.to_owned(), source }),
+    }
+}
+
+/// Removes an index, of which nothing is lost that the lines do not have, with what SQLite would roll back into the next one.
+fn remove(database: &Path) {
+    let journal = format!("{}-journal", database.display());
+    for file in [database, Path::new(&journal)] {
+        let _ = fs::remove_file(file);
+    }
+}
+
+/// Whether an index is damaged, or of another version; not where it is in use, or the disk is full or cannot be written to.
+fn is_spoilt(error: &sqlx::Error) -> bool {
+    /// SQLite's primary codes for: error, corrupt, not a database.
+    const SPOILT: [u32; 3] = [1, 11, 26];
+    let code = error.as_database_error().and_then(|error| error.code()?.parse::<u32>().ok());
+    let odd = matches!(
+        error,
+        sqlx::Error::ColumnNotFound(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)
+    );
+    odd || code.is_some_and(|code| SPOILT.contains(&(code & 0xff)))
 }
 
 async fn is_of(connection: &mut SqliteConnection, digest: &str) -> Result<bool, sqlx::Error> {
@@ -153,10 +195,7 @@ fn record(row: &SqliteRow) -> Result<Record, sqlx::Error> {
 
 /// FNV-1a of the text, and its length.
 fn digest(text: &str) -> String {
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    format!("{hash:016x}-{}", text.len())
+    format!("{:016x}-{}", fnv1a(text.as_bytes()), text.len())
 }
 
 fn failed(path: &Path, source: sqlx::Error) -> Error {

@@ -59,19 +59,44 @@ pub(super) fn insert(live: Live) -> bool {
 
 /// Lets go of the object at an address, which only its owner asks; `None` when it was never held.
 pub(super) fn remove(address: usize) -> Option<Live> {
+    lift(address).map(Lifted::let_go)
+}
+
+/// An object whose place nobody else can take meanwhile: while it is resized.
+#[must_use = "its place is taken until it is put back, or let go"]
+pub(super) struct Lifted {
+    slot: &'static Slot,
+    live: Live,
+}
+
+/// Lifts the object at an address from the table, which only its owner asks; `None` when it was never held.
+pub(super) fn lift(address: usize) -> Option<Lifted> {
     for slot in probes(address) {
         match slot.address.load(Acquire) {
             FREE => return None,
             held if held == address => {
                 let (size, site) = (slot.size.load(Relaxed), slot.site.load(Relaxed));
+                slot.address.store(BUSY, Release);
                 let live = Live { address, size, site, born: slot.born.load(Relaxed) };
-                slot.address.store(GONE, Release);
-                return Some(live);
+                return Some(Lifted { slot, live });
             }
             _ => {}
         }
     }
     None
+}
+
+impl Lifted {
+    /// As it was.
+    pub(super) fn put_back(self) {
+        self.slot.address.store(self.live.address, Release);
+    }
+
+    /// It is not there any more.
+    pub(super) fn let_go(self) -> Live {
+        self.slot.address.store(GONE, Release);
+        self.live
+    }
 }
 
 /// The objects in use. One that comes or goes meanwhile may be missing.

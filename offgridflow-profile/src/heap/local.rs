@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use super::clock;
 use super::gap::Gap;
 
 /// Mean bytes between samples; 0: none are taken.
@@ -27,6 +28,7 @@ thread_local! {
 
 /// From now on; other threads notice at their next look.
 pub(super) fn set_rate(bytes: u64) {
+    clock::now_ms(); // begun here, it is never found half begun by a child that is forked while another thread samples
     RATE.store(bytes, Relaxed);
     LOCAL.with(|local| local.left.set(0));
 }
@@ -86,4 +88,16 @@ fn seed(local: &Local) -> u64 {
 /// Bytes left until this thread's next sample.
 pub(super) fn left() -> i64 {
     LOCAL.with(|local| local.left.get())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A child that is forked while another thread begins to count time would wait for that thread for ever.
+    #[test]
+    fn the_clock_runs_before_anything_is_sampled() {
+        set_rate(0);
+        assert!(clock::has_begun());
+    }
 }

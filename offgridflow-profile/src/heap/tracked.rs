@@ -184,8 +184,8 @@ impl<A: GlobalAlloc> Tracked<A> {
     #[cold]
     unsafe fn resized(&self, pointer: *mut u8, layout: Layout, new: Layout) -> *mut u8 {
         let may_be = may_be_sampled(pointer, layout.size());
-        let held = if may_be { live::remove(pointer.addr()) } else { None };
-        let came = held.and_then(|_| sampled_layout(layout)).unwrap_or(layout);
+        let held = if may_be { live::lift(pointer.addr()) } else { None };
+        let came = held.as_ref().and_then(|_| sampled_layout(layout)).unwrap_or(layout);
         let resized = if came == layout && new.size() >= LARGE {
             // SAFETY: the caller's own contract; the pointer came with this very layout.
             unsafe { self.in_place(pointer, layout, new) }
@@ -193,8 +193,12 @@ impl<A: GlobalAlloc> Tracked<A> {
             // SAFETY: the caller's own contract; the pointer came with the layout `came`.
             unsafe { self.moved(pointer, came, new) }
         };
-        if let Some(held) = held.filter(|_| resized.is_null()) {
-            live::insert(held); // it stays where it was
+        match held {
+            Some(held) if resized.is_null() => held.put_back(), // it stays where it was
+            Some(held) => {
+                held.let_go();
+            }
+            None => {}
         }
         resized
     }
@@ -239,8 +243,56 @@ impl<A: GlobalAlloc> Tracked<A> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicUsize;
+
     use super::*;
     use crate::heap::snapshot::HeapSnapshot;
+
+    /// Has no memory for a byte more, and by then others have taken every place near that of the object that should have grown.
+    struct Exhausted;
+
+    // SAFETY: it allocates by `System`, or not at all.
+    unsafe impl GlobalAlloc for Exhausted {
+        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+            if layout.size() == GROWN {
+                let near = CROWDED.load(Relaxed);
+                let other = |index: usize| Live { address: near | index, size: 1, site: 9, born: 1 };
+                assert!((1..=200).filter(|index| live::insert(other(*index))).count() > 30);
+                return std::ptr::null_mut();
+            }
+            // SAFETY: the caller's own contract.
+            unsafe { System.alloc(layout) }
+        }
+
+        unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+            // SAFETY: the caller's own contract.
+            unsafe { System.dealloc(pointer, layout) }
+        }
+    }
+
+    const GROWN: usize = 7_777;
+    static CROWDED: AtomicUsize = AtomicUsize::new(0);
+
+    /// It is freed by the layout it came with, which only the table knows.
+    #[test]
+    fn an_object_that_could_not_grow_is_a_sample_still() {
+        let tracked = Tracked::new(Exhausted);
+        let layout = Layout::from_size_align(1_000, 8).unwrap();
+        // SAFETY: the layout is not empty.
+        let pointer = tracked.take(layout, 1.0, |sampled| unsafe { System.alloc(sampled) }).unwrap();
+        assert!(pointer.addr().is_multiple_of(MARK));
+        CROWDED.store(pointer.addr(), Relaxed);
+        // SAFETY: the object is of that layout, and the new size is not zero.
+        let grown = unsafe { tracked.resized(pointer, layout, Layout::from_size_align(GROWN, 8).unwrap()) };
+        assert!(grown.is_null());
+        (1..=200).for_each(|index: usize| {
+            live::remove(pointer.addr() | index);
+        });
+        let held = live::remove(pointer.addr());
+        // SAFETY: it came from `System` with the layout of a sample, and nobody else has it.
+        unsafe { System.dealloc(pointer, sampled_layout(layout).unwrap()) };
+        assert_eq!(held.map(|held| held.size), Some(1_000));
+    }
 
     /// Objects of one page have their places side by side, of which there are 64.
     #[test]

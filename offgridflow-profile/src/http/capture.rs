@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
 use tokio::sync::oneshot;
 
-use super::answer::{Answer, Refusal, pprof, whole};
+use super::answer::{Answer, Refusal, pprof, svg};
 use super::query::Query;
 use super::service::Shared;
 use crate::{CpuSpec, Profile, ProfileError};
@@ -24,7 +23,7 @@ impl Shared {
     /// `flamegraph?profile=cpu&seconds=&hz=`: as SVG.
     pub(super) async fn flamegraph(&self, query: Option<&str>) -> Result<Answer, Refusal> {
         let query = Query::read(query, &["profile", "seconds", "hz"])?;
-        let svg = match query.get("profile").unwrap_or("cpu") {
+        let drawn = match query.get("profile").unwrap_or("cpu") {
             "cpu" => self.cpu(&query, |profile| draw(&profile, "cpu")).await?,
             name => {
                 let profile = self.taken(name, &query).await?;
@@ -32,7 +31,7 @@ impl Shared {
                 self.on_desk(move || draw(&profile, &name)).await?
             }
         };
-        Ok(whole(StatusCode::OK, "image/svg+xml", svg))
+        Ok(svg(drawn))
     }
 
     /// Captures, and renders on the engine's own thread. Dropped before, the capture ends.

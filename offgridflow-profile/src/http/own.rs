@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use http::StatusCode;
 use serde::Serialize;
 
-use super::answer::{Answer, Refusal, html, json, pprof, text, whole};
+use super::answer::{Answer, Refusal, html, json, pprof, svg, text};
 use super::query::Query;
 use super::service::Shared;
 use crate::{
@@ -116,8 +116,8 @@ async fn diff(shared: &Shared, query: Option<&str>) -> Result<Answer, Refusal> {
     })?;
     match (query.get("format"), query.number::<u32>("debug")?.unwrap_or(0)) {
         (Some("svg"), _) => {
-            let svg = shared.on_desk(move || draw(&later, &earlier)).await?;
-            Ok(whole(StatusCode::OK, "image/svg+xml", svg))
+            let drawn = shared.on_desk(move || draw(&later, &earlier)).await?;
+            Ok(svg(drawn))
         }
         (Some(_), _) => Err(Refusal::bad("\"format\" is svg, or left out")),
         (None, debug) => {

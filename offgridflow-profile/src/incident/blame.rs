@@ -159,39 +159,52 @@ fn blamed<'a>(profile: &Profile, stack: &'a Stack) -> &'a str {
     if is_own(&stack.frames) { OWN } else { called(&stack.frames) }
 }
 
-/// Whether this crate is at work. A task or a wait that it wraps is the program's: those modules alone call it.
+/// Whether this crate is at work, or the engine that it samples with. A task or a wait that it wraps is the program's: those modules alone call it.
 fn is_own(frames: &[Frame]) -> bool {
     let own = |path: &str| {
         let module = path.strip_prefix("offgridflow_profile::");
-        module.is_some_and(|module| !module.starts_with("tasks::"))
+        path.starts_with("pprof::") || module.is_some_and(|module| !module.starts_with("tasks::"))
     };
     frames.iter().any(|frame| own(path(&frame.function)))
 }
 
-/// A function without what stands before its path where it is one of an implementation.
+/// A function's path, without what stands before it where it is one of an implementation: the type's, or where that has none (`u8`, `T`, `[T]`) the
+/// trait's.
 fn path(function: &str) -> &str {
-    function
+    let bare = function
         .trim_start_matches(['<', '&', '(', '*', '['])
         .trim_start_matches("mut ")
-        .trim_start_matches("dyn ")
+        .trim_start_matches("dyn ");
+    match bare.split_once(" as ") {
+        Some((of, implemented)) if function.starts_with('<') && !of.contains("::") => implemented,
+        _ => bare,
+    }
 }
 
-/// The innermost function that is neither the language's nor a well-known library's: who called `memcpy`, or grew the map.
+/// The innermost function that is neither the language's nor a well-known library's: who called `memcpy`, or grew the map. Where there is none, what
+/// reads debug information is the profiler's, whose stack was cut before it; else the innermost of all.
 fn called(frames: &[Frame]) -> &str {
     let innermost = frames.first().map_or("", |frame| frame.function.as_str());
-    frames
+    let application = frames
         .iter()
         .filter(|frame| !frame.inlined || frame.function.contains("::")) // a bare name may be any library's
         .map(|frame| frame.function.as_str())
-        .find(|function| !is_library(function))
-        .unwrap_or(innermost)
+        .find(|function| !is_library(function));
+    application.unwrap_or_else(|| {
+        let reads = |frame: &Frame| {
+            path(&frame.function).split_once("::").is_some_and(|(name, _)| NAMES_ADDRESSES.contains(&name))
+        };
+        if frames.iter().any(reads) { OWN } else { innermost }
+    })
 }
+
+/// Crates that find names for addresses.
+const NAMES_ADDRESSES: [&str; 5] = ["addr2line", "backtrace", "framehop", "gimli", "object"];
 
 fn is_library(function: &str) -> bool {
     const CRATES: [&str; 18] = [
         "alloc",
         "axum",
-        "backtrace",
         "bytes",
         "core",
         "futures_core",
@@ -201,6 +214,7 @@ fn is_library(function: &str) -> bool {
         "hyper",
         "hyper_util",
         "memchr",
+        "once_cell",
         "pprof",
         "std",
         "tokio",
@@ -209,7 +223,7 @@ fn is_library(function: &str) -> bool {
         "__rustc",
     ];
     match path(function).split_once("::") {
-        Some((name, _)) => CRATES.contains(&name),
+        Some((name, _)) => CRATES.contains(&name) || NAMES_ADDRESSES.contains(&name),
         None => !function.is_empty() && is_foreign(function), // a place's name, or a function of C
     }
 }
@@ -290,6 +304,48 @@ mod tests {
         let inlined = Frame { inlined: true, ..frame("grow_one") };
         assert_eq!(called(&[inlined, frame("shop::cart::add")]), "shop::cart::add");
         assert_eq!(called(&[]), "");
+    }
+
+    /// What the language implements for its own types, or for any, has no path of the application's but in the trait.
+    #[test]
+    fn a_library_s_trait_on_a_plain_type_is_the_library_s() {
+        for library in [
+            "<u8 as alloc::vec::spec_from_elem::SpecFromElem>::from_elem",
+            "<T as alloc::vec::spec_from_elem::SpecFromElem>::from_elem",
+            "<[T] as alloc::slice::hack::ConvertVec>::to_vec",
+            "<&str as core::convert::Into<alloc::string::String>>::into",
+            "<(A, B) as core::clone::Clone>::clone",
+        ] {
+            assert_eq!(called(&[library, "shop::cart::fill"].map(frame)), "shop::cart::fill", "{library}");
+        }
+        for own in [
+            "<T as shop::Keep>::receipts",
+            "<u64 as shop::Hash>::hash",
+            "<shop::Cart as core::clone::Clone>::clone",
+        ] {
+            assert_eq!(called(&[own, "shop::main"].map(frame)), own);
+        }
+    }
+
+    /// Their stacks may be cut before they reach this crate.
+    #[test]
+    fn what_samples_and_what_reads_debug_information_is_the_profiler() {
+        let heap = ("inuse_space", "bytes");
+        let table: &[&str] = &[
+            "once_cell::sync::Lazy<T,F>::force",
+            "pprof::profiler::trigger_lazy",
+            "core::ops::function::FnOnce::call_once",
+        ];
+        let names: &[&str] = &[
+            "alloc::vec::Vec<T>::push",
+            "gimli::read::abbrev::Abbreviations::insert",
+            "addr2line::unit::ResUnits<R>::parse",
+        ];
+        let theirs: &[&str] = &["gimli::read::abbrev::Abbreviations::insert", "shop::crash::symbolize"];
+        let after = profile(heap, 0, &[(table, 18 << 20), (names, 30 << 20), (theirs, 2 << 20)]);
+        let found = suspects("leak", None, &[evidence("heap", None, after.clone())]);
+        assert_eq!(found.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["shop::crash::symbolize"]);
+        assert_eq!(by_function(&after, |_| true)[OWN], 48 << 20);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! What a capture leaves behind: evidence from before and after the trigger, who is to blame, and a page that shows it.
 
 mod blame;
+#[cfg(test)]
+mod example;
 mod page;
 #[cfg(feature = "push")]
 mod push;

@@ -11,10 +11,13 @@ use crate::{Observation, Profile};
 
 /// Rows of a table.
 const ROWS: usize = 15;
-const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222;background:#fff}\
-h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem;border-bottom:1px solid #ccc}table{border-collapse:collapse;width:100%}\
+const STYLE: &str = ":root{color-scheme:light dark;--paper:#fff;--ink:#222;--soft:#666;--line:#ccc;--band:#f5f5f5;--why:#fff3e0;--course:#06c;--limit:#b00}\
+@media(prefers-color-scheme:dark){:root{--paper:#12161c;--ink:#e6e6e6;--soft:#a0a7b0;--line:#3d444d;--band:#1b2028;--why:#3a2b12;--course:#5aa9ff;--limit:#ff7b72}}\
+body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:var(--ink);background:var(--paper)}\
+h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem;border-bottom:1px solid var(--line)}table{border-collapse:collapse;width:100%}\
 td,th{padding:.15rem .5rem;text-align:left;vertical-align:top;overflow-wrap:anywhere}td.n,th.n{text-align:right;white-space:nowrap}\
-tr:nth-child(even){background:#f5f5f5}.why{font-size:1.1rem;background:#fff3e0;padding:.5rem 1rem}svg{width:100%;font:11px sans-serif}small{color:#666}";
+tr:nth-child(even){background:var(--band)}.why{font-size:1.1rem;background:var(--why);padding:.5rem 1rem}svg{width:100%;font:11px sans-serif}svg text{fill:var(--soft)}\
+.axis{stroke:var(--line)}.limit{stroke:var(--limit);stroke-dasharray:4}.course{fill:none;stroke:var(--course);stroke-width:1.5}small{color:var(--soft)}";
 
 pub(super) fn draw(incident: &Incident) -> String {
     let mut page = Page::default();
@@ -48,7 +51,7 @@ impl Page {
     fn head(&mut self, incident: &Incident) {
         let since = incident.at.duration_since(UNIX_EPOCH).unwrap_or_default();
         self.put(format_args!(
-            "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>{0}</title><style>{STYLE}</style></head><body><h1>Incident {0}</h1>\
+            "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>{0}</title><style>{STYLE}</style></head><body><h1>Incident {0}</h1>\
              <p class=\"why\">{1}</p><p><small>{2} ({3} s since 1970)</small></p>",
             text(&incident.id),
             text(&incident.why),
@@ -125,7 +128,8 @@ impl Page {
             .collect();
         // What is not there says nothing; nor, where it is asked what grew, what stayed as it was.
         rows.retain(|(_, was, is)| if what == "heap" { was != is } else { (*was, *is) != (0, 0) });
-        rows.sort_by(|a, b| (b.2 - b.1).cmp(&(a.2 - a.1)).then_with(|| a.0.cmp(&b.0)));
+        let more = |row: &(String, i64, i64)| row.2.saturating_sub(row.1);
+        rows.sort_by(|a, b| more(b).cmp(&more(a)).then_with(|| a.0.cmp(&b.0)));
         let own = rows.iter().position(|(name, ..)| name == OWN).map(|own| rows.remove(own));
         rows.truncate(ROWS);
         rows.extend(own);
@@ -137,7 +141,7 @@ impl Page {
                 words(*was as f64),
                 words(*is as f64),
                 if is >= was { "+" } else { "−" },
-                words((is - was).unsigned_abs() as f64)
+                words(is.abs_diff(*was) as f64)
             ));
         }
         self.put("</table>");
@@ -268,58 +272,10 @@ fn utc(seconds: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, SystemTime};
-
     use super::*;
-    use crate::incident::{id, is_id};
-    use crate::{Frame, Sample, Stack, Suspect, ValueKind};
-
-    fn heap(bytes: i64) -> Profile {
-        let kind = ValueKind::new("inuse_space", "bytes");
-        Profile {
-            kinds: vec![kind.clone()],
-            stacks: vec![Stack {
-                frames: vec![Frame::named("shop::<T as Keep>::receipts")],
-                values: vec![bytes],
-                labels: vec![],
-            }],
-            began: UNIX_EPOCH + Duration::from_secs(1_790_000_000),
-            duration: Duration::ZERO,
-            period: 1,
-            period_kind: kind,
-            comments: vec![],
-            mappings: vec![],
-        }
-    }
-
-    fn incident() -> Incident {
-        let at: SystemTime = UNIX_EPOCH + Duration::from_secs(1_790_000_000);
-        let mut seen = Observation::new(Duration::from_secs(9));
-        seen.cpu_cores = Some(0.5);
-        Incident {
-            id: id(at, "leak"),
-            at,
-            kind: "leak".to_owned(),
-            why: "leak: grows & <grows>".to_owned(),
-            place: None,
-            verdict: None,
-            limit: None,
-            memory: (0..10).map(|s| Sample { at: Duration::from_secs(s), bytes: s << 20 }).collect(),
-            observations: vec![seen],
-            evidence: vec![Evidence {
-                what: "heap".to_owned(),
-                before: Some(heap(1 << 20)),
-                after: Some(heap(41 << 20)),
-            }],
-            suspects: vec![Suspect {
-                name: "shop::receipts".to_owned(),
-                what: "heap".to_owned(),
-                grew: "40.0 MiB more in use".to_owned(),
-                share: 1.0,
-            }],
-            notes: vec!["no CPU profile".to_owned()],
-        }
-    }
+    use crate::incident::example::{heap, incident};
+    use crate::incident::is_id;
+    use crate::{Frame, Stack};
 
     #[test]
     fn the_page_shows_all_of_it_and_loads_nothing() {
@@ -333,6 +289,7 @@ mod tests {
             "0.50 cores",
             "2026-09-21 14:13:20 UTC",
             "shop::&lt;T as Keep&gt;::receipts",
+            "prefers-color-scheme:dark",
         ] {
             assert!(page.contains(part), "{part}: {page}");
         }
@@ -361,6 +318,14 @@ mod tests {
         assert_eq!(page.matches("the profiler itself").count(), 1);
         assert!(page.find("+91.0 MiB") > page.find("+40.0 MiB"), "{page}");
         assert!(!page.contains("offgridflow_profile::"));
+    }
+
+    #[test]
+    fn the_largest_values_there_are_have_a_row() {
+        let (before, after) = (heap(i64::MIN), heap(i64::MAX));
+        let evidence = Evidence { what: "heap".to_owned(), before: Some(before), after: Some(after) };
+        let page = Incident { evidence: vec![evidence], ..incident() }.to_html();
+        assert!(page.contains("shop::&lt;T as Keep&gt;::receipts"), "{page}");
     }
 
     #[test]

@@ -3,12 +3,13 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{Incident, IncidentSink};
+use crate::deadline::Deadline;
 use crate::{Profile, ProfileError};
 
 /// Sends the profiles of each incident to a server that takes what Pyroscope takes: `POST /ingest`, pprof in a form.
 ///
 /// Over plain HTTP: for TLS, send to an agent beside (Grafana Alloy takes the same). Each profile is one connection, which has ten seconds for each
-/// step; the profiler goes on meanwhile. Labels say which incident it was.
+/// step and thirty in all; the profiler goes on meanwhile. Labels say which incident it was.
 ///
 /// ```no_run
 /// use offgridflow_profile::{Profiler, PyroscopeSink, Trigger};
@@ -27,6 +28,8 @@ pub struct PyroscopeSink {
     patience: Duration,
 }
 
+/// A connection has so many times the patience of a step.
+const STEPS: u32 = 3;
 /// Longest line of an answer that is read.
 const LINE: u64 = 8 << 10;
 const BOUNDARY: &str = "offgridflow-8f14e45fceea167a";
@@ -86,9 +89,9 @@ impl PyroscopeSink {
         Err(last)
     }
 
-    fn exchange(&self, mut stream: TcpStream, path: &str, body: &[u8]) -> io::Result<u16> {
-        stream.set_read_timeout(Some(self.patience))?;
-        stream.set_write_timeout(Some(self.patience))?;
+    fn exchange(&self, stream: TcpStream, path: &str, body: &[u8]) -> io::Result<u16> {
+        let all = Deadline::after(self.patience.saturating_mul(STEPS));
+        let mut stream = Bounded { stream, step: self.patience, all };
         let head = format!(
             "POST {path} HTTP/1.1\r\nHost: {}\r\nUser-Agent: offgridflow-profile\r\nConnection: close\r\n\
              Content-Type: multipart/form-data; boundary={BOUNDARY}\r\nContent-Length: {}\r\n\r\n",
@@ -121,6 +124,39 @@ impl IncidentSink for PyroscopeSink {
     }
 }
 
+/// A connection with a time for each step, and one for all of them: a peer that is slow has both, one that never ends has not.
+struct Bounded {
+    stream: TcpStream,
+    step: Duration,
+    all: Deadline,
+}
+
+impl Bounded {
+    /// What a step may take now.
+    fn left(&self) -> io::Result<Option<Duration>> {
+        let left = self.step.min(self.all.left());
+        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(Some(left)) }
+    }
+}
+
+impl Read for Bounded {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.stream.set_read_timeout(self.left()?)?;
+        self.stream.read(bytes)
+    }
+}
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(self.left()?)?;
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
 /// A form with the profile as its one file.
 fn form(profile: &[u8]) -> Vec<u8> {
     let mut form = format!(
@@ -131,4 +167,34 @@ fn form(profile: &[u8]) -> Vec<u8> {
     form.extend_from_slice(profile);
     form.extend_from_slice(format!("\r\n--{BOUNDARY}--\r\n").as_bytes());
     form
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::incident::example::incident;
+
+    /// A server that answers a letter at a time holds the sink for a while, not for as long as it likes.
+    #[test]
+    fn an_answer_that_never_comes_to_its_end_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let server = std::thread::spawn(move || {
+            let mut stream = listener.accept().unwrap().0;
+            (0..2 * LINE)
+                .take_while(|_| {
+                    std::thread::sleep(Duration::from_millis(5));
+                    stream.write_all(b"H").is_ok()
+                })
+                .count() as u64
+        });
+        let patience = Duration::from_millis(500);
+        let sink = PyroscopeSink { patience, ..PyroscopeSink::new(&base, "shop").unwrap() };
+        let refused = sink.put(&incident()).unwrap_err();
+        assert!(matches!(refused, ProfileError::Write { .. }), "{refused}");
+        let letters = server.join().unwrap();
+        assert!(letters < LINE, "the whole line was waited for: {letters}");
+    }
 }

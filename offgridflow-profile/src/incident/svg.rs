@@ -18,18 +18,18 @@ pub(super) fn line(points: &[(f64, f64)], marks: &[(f64, &str)], unit: impl Fn(f
     let x = |seconds: f64| LEFT + (WIDTH - LEFT) * (seconds - first.0) / (last.0 - first.0).max(1e-9);
     let y = |value: f64| HEIGHT - (HEIGHT - 10.0) * value / top;
     let mut svg = format!(
-        "<svg viewBox=\"0 0 {WIDTH} {}\" role=\"img\"><line x1=\"{LEFT}\" y1=\"{HEIGHT}\" x2=\"{WIDTH}\" y2=\"{HEIGHT}\" stroke=\"#999\"/>",
+        "<svg viewBox=\"0 0 {WIDTH} {}\" role=\"img\"><line x1=\"{LEFT}\" y1=\"{HEIGHT}\" x2=\"{WIDTH}\" y2=\"{HEIGHT}\" class=\"axis\"/>",
         HEIGHT + 18.0
     );
     for (value, name) in marks {
         let _ = write!(
             svg,
-            "<line x1=\"{LEFT}\" x2=\"{WIDTH}\" y1=\"{0:.1}\" y2=\"{0:.1}\" stroke=\"#b00\" stroke-dasharray=\"4\"/><text x=\"{WIDTH}\" y=\"{1:.1}\" text-anchor=\"end\">{name}</text>",
+            "<line x1=\"{LEFT}\" x2=\"{WIDTH}\" y1=\"{0:.1}\" y2=\"{0:.1}\" class=\"limit\"/><text x=\"{WIDTH}\" y=\"{1:.1}\" text-anchor=\"end\">{name}</text>",
             y(*value),
             y(*value) + 12.0
         );
     }
-    svg.push_str("<polyline fill=\"none\" stroke=\"#06c\" stroke-width=\"1.5\" points=\"");
+    svg.push_str("<polyline class=\"course\" points=\"");
     for (seconds, value) in points {
         let _ = write!(svg, "{:.1},{:.1} ", x(*seconds), y(*value));
     }

@@ -107,7 +107,10 @@ impl Profile {
             let depth = if counting == Counting::Own { 1 } else { stack.frames.len() };
             let names: HashSet<&str> =
                 stack.frames.iter().take(depth).map(|frame| frame.function.as_str()).collect();
-            names.into_iter().for_each(|name| *samples.entry(name).or_default() += value);
+            for name in names {
+                let sum = samples.entry(name).or_insert(0_i64);
+                *sum = sum.saturating_add(value);
+            }
         }
         Ok(samples)
     }
@@ -131,9 +134,13 @@ impl Change {
 /// Two shares of two totals. Where a function has less than half of the samples, its own are split binomially; else the rest is.
 #[expect(clippy::cast_precision_loss, reason = "counts of samples")]
 fn fisher(before: i64, after: i64, n: i64, m: i64) -> f64 {
-    let later = m as f64 / (n + m) as f64;
-    let (before, after) =
-        if 2 * (before + after) <= n + m { (before, after) } else { (n - before, m - after) };
+    let later = m as f64 / (n as f64 + m as f64);
+    let all = i128::from(n) + i128::from(m);
+    let (before, after) = if 2 * (i128::from(before) + i128::from(after)) <= all {
+        (before, after)
+    } else {
+        (n.saturating_sub(before), m.saturating_sub(after))
+    };
     two_sided(before.max(0).unsigned_abs(), after.max(0).unsigned_abs(), later)
 }
 

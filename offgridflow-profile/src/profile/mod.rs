@@ -115,10 +115,11 @@ impl Frame {
 }
 
 impl Profile {
-    /// Sum of the values of the kind at `index`.
+    /// Sum of the values of the kind at `index`; the largest number where it is larger.
     #[must_use]
     pub fn total(&self, index: usize) -> i64 {
-        self.stacks.iter().filter_map(|stack| stack.values.get(index)).sum()
+        let values = self.stacks.iter().filter_map(|stack| stack.values.get(index));
+        values.fold(0, |sum, value| sum.saturating_add(*value))
     }
 
     /// Functions by their own value (of the kind at `index`), the largest first, at most `n`.
@@ -127,7 +128,8 @@ impl Profile {
         let mut own = std::collections::HashMap::<&str, i64>::new();
         for stack in &self.stacks {
             let leaf = stack.frames.first().map_or("", |frame| frame.function.as_str());
-            *own.entry(leaf).or_default() += stack.values.get(index).copied().unwrap_or(0);
+            let sum = own.entry(leaf).or_default();
+            *sum = sum.saturating_add(stack.values.get(index).copied().unwrap_or(0));
         }
         let mut own: Vec<_> = own.into_iter().map(|(function, value)| (function.to_owned(), value)).collect();
         own.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));

@@ -1,4 +1,5 @@
 use super::Profile;
+use super::folded::plain;
 use crate::ProfileError;
 
 impl Profile {
@@ -9,9 +10,9 @@ impl Profile {
     #[cfg_attr(docsrs, doc(cfg(feature = "flamegraph")))]
     pub fn to_svg(&self, index: usize, title: &str) -> Result<Vec<u8>, ProfileError> {
         let mut options = inferno::flamegraph::Options::default();
-        title.clone_into(&mut options.title);
+        options.title = plain(title);
         if let Some(kind) = self.kinds.get(index) {
-            kind.unit.clone_into(&mut options.count_name);
+            options.count_name = plain(&kind.unit);
         }
         draw(options, &self.to_folded(index))
     }
@@ -24,7 +25,7 @@ impl Profile {
     #[cfg_attr(docsrs, doc(cfg(feature = "flamegraph")))]
     pub fn to_diff_svg(&self, before: &Self, index: usize, title: &str) -> Result<Vec<u8>, ProfileError> {
         let mut options = inferno::flamegraph::Options::default();
-        title.clone_into(&mut options.title);
+        options.title = plain(title);
         let compared = inferno::differential::Options { normalize: true, ..Default::default() };
         let (earlier, later) = (before.to_folded(index), self.to_folded(index));
         let mut lines = Vec::new();

@@ -66,7 +66,7 @@ fn size(nanos: u64) -> usize {
 /// The largest of a size.
 fn largest(size: usize) -> u64 {
     let (power, part) = (size / 8, size as u64 % 8);
-    ((9 + part) << power) - 1
+    ((9 + part) << power).wrapping_sub(1) // of the last size, the largest number there is
 }
 
 #[cfg(test)]
@@ -93,5 +93,12 @@ mod tests {
         let p99 = feed.take_p99().unwrap();
         assert!((10..=12).contains(&p99.as_millis()), "{p99:?}");
         assert_eq!(feed.take_p99(), None);
+    }
+
+    #[test]
+    fn requests_that_never_ended_have_a_percentile_too() {
+        let feed = LatencyFeed::new();
+        (0..100).for_each(|_| feed.record(Duration::MAX));
+        assert_eq!(feed.take_p99(), Some(Duration::from_nanos(u64::MAX)));
     }
 }

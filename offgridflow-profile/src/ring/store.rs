@@ -106,7 +106,9 @@ impl Ring {
             let path = entry.path();
             if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
                 let _ = fs::remove_file(&path); // a crash left it
-            } else if let (Some((what, began, until)), Ok(file)) = (name::parse(&path), entry.metadata()) {
+            } else if let (Some((what, began, until)), Ok(file)) = (name::parse(&path), entry.metadata())
+                && file.is_file()
+            {
                 let window = Window { what, began, until, bytes: file.len(), on_disk: true };
                 windows.push(Held { window, place: Place::File(path) });
             }

@@ -21,7 +21,8 @@ const BLOCKS: u32 = 48;
 /// half an hour, and a staircase in a day.
 ///
 /// **What it cannot know:** memory that rises for longer than three windows may be the first half of a cycle. It is called a leak
-/// the first time; when it has come back, rises of up to twice its length and height are known again, and not called so.
+/// the first time; when it has come back, rises of up to twice its length and height are known again, and not called so. Where a program is known to have
+/// a cycle of hours, a [`TrendOptions::leak_window`] of twice that keeps the alarm silent until it has been seen.
 ///
 /// ```
 /// use std::time::Duration;
@@ -35,6 +36,8 @@ const BLOCKS: u32 = 48;
 #[derive(Debug, Clone)]
 pub struct LeakAlarm {
     options: TrendOptions,
+    silent: Duration, // from the first reading on: how long no alarm is raised
+    first: Option<Duration>,
     growth_bytes: u64,
     scales: Vec<Scale>, // the shortest windows first; never empty
     rises: Rises,
@@ -52,6 +55,13 @@ pub struct Alarm {
     pub verdict: Verdict,
 }
 
+impl Alarm {
+    /// Whether the limit may be reached within that time.
+    fn is_sooner_than(&self, time: Duration) -> bool {
+        self.verdict.time_to_limit.is_some_and(|(soonest, _)| soonest < time)
+    }
+}
+
 impl LeakAlarm {
     /// Windows between two false alarms unless told otherwise: a hundred months of half hours.
     pub const WINDOWS_BETWEEN: u32 = 144_000;
@@ -66,10 +76,14 @@ impl LeakAlarm {
     #[must_use]
     pub fn new(window: Duration, options: TrendOptions) -> Self {
         let window = window.max(options.min_window);
+        // The usual one is about single windows, of which an alarm wants several.
+        let silent = Some(options.leak_window).filter(|longer| *longer > TrendOptions::LEAK_WINDOW);
         let options = TrendOptions { leak_window: options.leak_window.min(window), ..options };
         let scales = SCALES.map(|times| Scale::new(window, times)).into();
         let (rises, growth_bytes) = (Rises::new(window / BLOCKS), Self::GROWTH_BYTES);
-        Self { options, growth_bytes, scales, rises }.windows_between(Self::WINDOWS_BETWEEN)
+        let silent = silent.unwrap_or(Duration::ZERO);
+        Self { options, silent, first: None, growth_bytes, scales, rises }
+            .windows_between(Self::WINDOWS_BETWEEN)
     }
 
     /// Mean number of windows between two false alarms, at least. Default: [`WINDOWS_BETWEEN`](Self::WINDOWS_BETWEEN).
@@ -95,13 +109,16 @@ impl LeakAlarm {
     /// Takes a reading; `at` counts from any fixed instant. With the one that completes a window, the alarm if there is one.
     pub fn push(&mut self, at: Duration, bytes: u64) -> Option<Alarm> {
         let sample = Sample { at, bytes };
+        let first = *self.first.get_or_insert(at);
+        let silent = self.silent.saturating_sub(at.saturating_sub(first));
         self.rises.push(sample);
         let (options, rises, matters) = (&self.options, &self.rises, self.matters(bytes));
         let alarms = self.scales.iter_mut().filter_map(|scale| {
             let window = scale.push(sample)?;
             scale.judge(rises.known_again(window.span(), window.verdict(options)), matters)
         });
-        alarms.fold(None, |first, alarm| first.or(Some(alarm)))
+        let raised = alarms.fold(None, |first, alarm| first.or(Some(alarm)));
+        raised.filter(|alarm| silent.is_zero() || alarm.is_sooner_than(silent))
     }
 
     /// Takes a window's verdict from elsewhere.

@@ -76,7 +76,7 @@ impl Evidence {
         slope * self.span.as_secs_f64()
     }
 
-    fn shape(&self, series: &Series, options: &TrendOptions) -> Shape {
+    fn shape(&self, series: &Series, options: &TrendOptions, watched: Duration) -> Shape {
         if self.warms_up {
             return Shape::WarmUp;
         }
@@ -87,7 +87,7 @@ impl Evidence {
             return Shape::Unknown { needs: self.span.saturating_mul(THREE_CYCLES - 1) };
         }
         if grows && self.lasts {
-            return self.leak_or_wait(series, options);
+            return self.leak_or_wait(series, options, watched);
         }
         let at_most = self.growth(self.slope.high);
         match () {
@@ -100,9 +100,9 @@ impl Evidence {
     }
 
     /// What a cycle's rise looks like too is not called a leak before it has been watched for long enough, unless the limit will not wait.
-    fn leak_or_wait(&self, series: &Series, options: &TrendOptions) -> Shape {
+    fn leak_or_wait(&self, series: &Series, options: &TrendOptions, watched: Duration) -> Shape {
         let nearly = options.leak_window - options.leak_window / 20; // readings do not come to the second
-        let needs = nearly.saturating_sub(series.covers());
+        let needs = nearly.saturating_sub(watched);
         let waits = self.time_to_limit(series, options).is_none_or(|(soonest, _)| soonest > needs);
         if waits && !needs.is_zero() { Shape::Unknown { needs } } else { Shape::Leak }
     }
@@ -121,8 +121,9 @@ impl Evidence {
         self.steps.iter().map(|step| step.bytes.abs()).sum()
     }
 
-    pub(super) fn verdict(self, series: &Series, options: &TrendOptions) -> Verdict {
-        let shape = self.shape(series, options);
+    /// `watched` is for how long memory was, of which the series may hold the newest part.
+    pub(super) fn verdict(self, series: &Series, options: &TrendOptions, watched: Duration) -> Verdict {
+        let shape = self.shape(series, options, watched);
         let time_to_limit = (shape == Shape::Leak).then(|| self.time_to_limit(series, options)).flatten();
         let why = self.sentence(shape, time_to_limit);
         Verdict {

@@ -72,7 +72,7 @@ impl Series {
     /// Time that the readings stand for: each its share, the newest one as well.
     pub(super) fn covers(&self) -> Duration {
         let gaps = u32::try_from(self.len().saturating_sub(1)).unwrap_or(u32::MAX);
-        self.span() + self.span().checked_div(gaps).unwrap_or(Duration::ZERO)
+        self.span().saturating_add(self.span().checked_div(gaps).unwrap_or(Duration::ZERO))
     }
 
     /// The newest reading.
@@ -98,7 +98,12 @@ impl Series {
     /// What the series says: see [`Verdict`]. Costs O(n) in the readings held, and a fixed amount beyond.
     #[must_use]
     pub fn verdict(&self, options: &TrendOptions) -> Verdict {
-        verdict::judge(self, options)
+        verdict::judge(self, options, self.covers())
+    }
+
+    /// The same of readings that are the newest of so long a time: growth is watched for that long.
+    pub(super) fn verdict_watched(&self, options: &TrendOptions, watched: Duration) -> Verdict {
+        verdict::judge(self, options, watched.max(self.covers()))
     }
 
     #[expect(clippy::cast_precision_loss, reason = "memory below 2^53 bytes is exact")]

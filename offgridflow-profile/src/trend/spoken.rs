@@ -6,7 +6,7 @@ pub(crate) struct Spoken(pub(crate) Duration);
 
 impl fmt::Display for Spoken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.as_secs() + u64::from(self.0.subsec_nanos() > 0) {
+        match self.0.as_secs().saturating_add(u64::from(self.0.subsec_nanos() > 0)) {
             seconds @ 0..120 => write!(f, "{seconds} s"),
             seconds @ 120..7_200 => write!(f, "{} min", seconds.div_ceil(60)),
             seconds @ 7_200..172_800 => write!(f, "{} h", seconds.div_ceil(3_600)),
@@ -35,5 +35,18 @@ pub(crate) struct Rate(pub(crate) f64);
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/h", Bytes(self.0 * 3_600.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_duration_can_be_said() {
+        let said = |duration: Duration| Spoken(duration).to_string();
+        assert_eq!(said(Duration::from_millis(1_500)), "2 s");
+        assert_eq!(said(Duration::from_secs(7_200)), "2 h");
+        assert_eq!(said(Duration::MAX), "213503982334602 d");
     }
 }

@@ -15,8 +15,9 @@ pub struct TrendOptions {
     pub alpha: f64,
     /// Shortest window that is judged. Default: 10 min.
     pub min_window: Duration,
-    /// Shortest window in which growth is called a leak: what rises for less may be part of a cycle, which a collector, a compaction or a cache that fills
-    /// has. Where the limit would be reached sooner, growth is called a leak at once. Default: 30 min.
+    /// How long memory is watched before its growth is called a leak: what rises for less may be part of a cycle, which a collector, a compaction or a cache
+    /// that fills has. A series counts what it covers, a detector and an alarm all that they have seen. Twice the longest cycle that a program is known to have, such
+    /// as a day of its users', leaves no rise of it unknown. Where the limit would be reached sooner, growth is called a leak at once. Default: 30 min.
     pub leak_window: Duration,
     /// Growth over the window below this does not matter. Default: 1 MiB, and at least 1 % of what is in use.
     pub material_bytes: u64,
@@ -29,7 +30,7 @@ impl Default for TrendOptions {
         Self {
             alpha: 0.01,
             min_window: Duration::from_secs(600),
-            leak_window: Duration::from_secs(1_800),
+            leak_window: Self::LEAK_WINDOW,
             material_bytes: 1 << 20,
             limit_bytes: None,
         }
@@ -37,6 +38,8 @@ impl Default for TrendOptions {
 }
 
 impl TrendOptions {
+    pub(super) const LEAK_WINDOW: Duration = Duration::from_secs(1_800);
+
     /// # Errors
     /// [`ProfileError::Setting`](crate::ProfileError::Setting) when `alpha` is no chance of an error.
     #[cfg(feature = "memory")]
@@ -98,7 +101,8 @@ impl fmt::Display for Verdict {
 /// Fewest points of the floor that are judged.
 const LEAST_POINTS: usize = 24;
 
-pub(super) fn judge(series: &Series, options: &TrendOptions) -> Verdict {
+/// Of readings that are all of, or the newest of, the time that memory was watched for.
+pub(super) fn judge(series: &Series, options: &TrendOptions, watched: Duration) -> Verdict {
     let span = series.span();
     if span < options.min_window {
         return unknown(options.min_window - span, format!("watched for {}", Spoken(span)));
@@ -113,7 +117,7 @@ pub(super) fn judge(series: &Series, options: &TrendOptions) -> Verdict {
     let level = median(floor.points.iter().map(|point| point.bytes).collect());
     #[expect(clippy::cast_precision_loss, reason = "memory below 2^53 bytes is exact")]
     let material = (options.material_bytes as f64).max(0.01 * level);
-    Evidence::of(floor, span, material).verdict(series, options)
+    Evidence::of(floor, span, material).verdict(series, options, watched)
 }
 
 fn unknown(needs: Duration, because: String) -> Verdict {

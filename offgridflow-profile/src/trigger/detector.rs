@@ -44,6 +44,7 @@ impl Detector {
 #[derive(Debug)]
 pub(super) struct Leaking {
     alarm: LeakAlarm,
+    own_limit: Option<u64>, // the trigger's, which goes before the system's
     allocated: WindowDetector,
     held: WindowDetector,
     /// What the alarm's window said in the end, where it was no leak of the program's.
@@ -55,6 +56,7 @@ impl Leaking {
         let detector = || WindowDetector::new(Series::with_capacity(ALLOCATOR_READINGS), options.clone());
         Self {
             alarm: LeakAlarm::new(window, options.clone()),
+            own_limit: options.limit_bytes,
             allocated: detector(),
             held: detector(),
             retained: None,
@@ -63,7 +65,7 @@ impl Leaking {
 
     fn level(&mut self, seen: &Observation, bytes: u64) -> Level {
         self.listen(seen);
-        self.alarm.set_limit(seen.limit_bytes);
+        self.alarm.set_limit(self.own_limit.or(seen.limit_bytes));
         let windows = self.alarm.last().cloned();
         let raised = self.alarm.push(seen.at, bytes).map(|alarm| self.explained(alarm.verdict));
         if self.alarm.last() != windows.as_ref() {

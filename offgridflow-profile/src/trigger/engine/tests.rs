@@ -169,6 +169,24 @@ fn a_leak_towards_a_limit_fires_both_of_memory_s() {
     assert!(fired.iter().all(|(_, fired)| fired.verdict.is_some()));
 }
 
+/// The control: where no limit is known, 32 MiB matter.
+#[test]
+fn a_limit_of_the_triggers_own_counts_where_the_system_knows_none() {
+    let fired = |limit_bytes: Option<u64>| {
+        let options = TrendOptions { limit_bytes, ..TrendOptions::default() };
+        let half_hour = Duration::from_secs(1_800);
+        let mut engine =
+            TriggerEngine::new(vec![Trigger::leak_within(half_hour, options)], Budget::default());
+        let noise = |s: u64| s.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 46;
+        run(&mut engine, 0..9_000, |seen| {
+            let s = seen.at.as_secs();
+            seen.memory_bytes = Some((50 << 20) + 1_024 * s + noise(s));
+        })
+    };
+    assert_eq!(fired(None).len(), 0);
+    assert!(!fired(Some(70 << 20)).is_empty(), "a quarter of what is left");
+}
+
 #[test]
 fn what_the_allocator_keeps_does_not_fire_the_leak_trigger() {
     let grown = |allocated: u64, held: u64| {
