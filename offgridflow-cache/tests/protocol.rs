@@ -96,7 +96,7 @@ async fn s4_what_nobody_vouches_for_is_not_served_however_the_polling_task_fares
     .await;
 }
 
-/// S5: the shared tier is saved, something is invalidated, and it starts again from the file. (With a real Redis: `nodes.rs`.)
+/// S5: the shared tier is saved, something is invalidated, and it starts again from the file. (With a real Redis: `nodes`.)
 #[tokio::test(start_paused = true)]
 async fn s5_what_a_restart_brings_back_is_not_served() {
     with_and_without(Mutant::TrustRollback, async |mutant| {
