@@ -3,6 +3,7 @@ use std::hash::Hash;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
 
 pub use self::lease::PutLease;
@@ -35,6 +36,7 @@ mod run;
 mod settings;
 mod wire;
 
+use self::follow::Following;
 use self::outage::Outages;
 use self::refresh::Refreshes;
 
@@ -66,6 +68,7 @@ pub(crate) struct Inner<K, V, L: Loader<K, V>> {
     flights: Arc<Flights<K, V, L::Error>>,
     clock: Clock,
     trust: Trust,
+    following: Following,
     watch: Watch,
     loads: Semaphore,
     hurry: Notify, // a load waits for a flight: who waits for a turn looks whether it is theirs
@@ -153,6 +156,7 @@ where
             flights: Arc::new(Flights::new()),
             clock: Clock::default(),
             trust,
+            following: Following::default(),
             watch: Watch::start(),
             loads: Semaphore::new(settings.max_loads),
             hurry: Notify::new(),
@@ -168,8 +172,8 @@ where
             draws: AtomicU64::new(0),
             settings,
         });
-        if inner.wire.is_some() {
-            tokio::spawn(follow::follow(Arc::downgrade(&inner)));
+        if let Ok(runtime) = Handle::try_current() {
+            inner.follow_on(&runtime);
         }
         Self { inner }
     }

@@ -41,6 +41,9 @@ where
     {
         let (mut tickets, mut opened) = (Vec::new(), Vec::new());
         let runtime = Handle::try_current();
+        if let Ok(runtime) = &runtime {
+            self.follow_on(runtime);
+        }
         for key in keys {
             let reentrant = self.awaits_itself(key).then_some(Error::Reentrant);
             let refused = runtime.is_err().then_some(Error::NoRuntime).or(reentrant);

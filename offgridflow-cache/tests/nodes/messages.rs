@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use offgridflow_cache::{CacheBackend, InProcess, RedisBackend};
+use offgridflow_cache::{CacheBackend, Delivery, InProcess, RedisBackend};
 use testkit::Redis;
+use tokio::runtime::Builder;
 use tokio::time::sleep;
 
 use crate::node::{Source, eventually, node, node_behind, read, warmed};
@@ -82,4 +83,33 @@ async fn a_store_that_is_dropped_leaves_no_connection() {
     eventually("it has two", Duration::from_secs(5), async || clients() == before + 2).await;
     drop(cache);
     eventually("none is left", Duration::from_secs(5), async || clients() == before).await;
+}
+
+/// A cache that is kept in a `static`, say, and was built on the runtime of the first test.
+#[test]
+fn a_cache_connects_again_when_the_runtime_it_was_connected_on_has_ended() {
+    let runtime = || Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (redis, source, first) = (Redis::start().unwrap(), Source::default(), runtime());
+    let connected = || node("static", RedisBackend::connect(&redis.url()).unwrap(), &source);
+    let cache = first.block_on(async {
+        let cache = connected();
+        warmed(&cache, "k").await;
+        cache
+    });
+    first.shutdown_background();
+    runtime().block_on(async {
+        let limit = Duration::from_secs(20);
+        let listening = || redis.cli(&["CLIENT", "LIST", "TYPE", "pubsub"]).unwrap().contains("id=");
+        eventually("its connections are gone", limit, async || !listening()).await;
+        eventually("messages are heard again", limit, async || {
+            read(&cache, "k").await;
+            listening() && cache.stats().shared.unheard == 0
+        })
+        .await;
+        warmed(&cache, "k").await;
+        assert_eq!(cache.stats().outage, None);
+        source.set(1);
+        assert_eq!(connected().invalidate(&"k".to_owned()).await, Delivery::Delivered);
+        eventually("it follows", limit, async || read(&cache, "k").await == Some(1)).await;
+    });
 }

@@ -63,6 +63,7 @@ impl RedisBackend {
         keys: Vec<RedisKey>,
         mut arguments: Vec<Value>,
     ) -> Result<Vec<Value>, BackendError> {
+        self.revive();
         self.counts.commands.fetch_add(1, Ordering::Relaxed);
         let call = script.evalsha(&self.client, keys.clone(), arguments.clone());
         let mut answer: Result<Value, _> = self.door.pass(&self.client, call).await;

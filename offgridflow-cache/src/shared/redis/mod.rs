@@ -60,10 +60,9 @@ pub struct RedisBackend {
     messages: Arc<Messages>,
     door: Arc<Door>,
     seen: Arc<Seen>,
-    #[expect(dead_code, reason = "dropped with the last clone, which closes it")]
-    connection: Option<Arc<Connection<Client>>>, // `None`: the client is its owner's
-    denied: Arc<AtomicBool>,  // scripts, to this user
-    replica: Arc<AtomicBool>, // as far as the last look for news told
+    connection: Option<Arc<Connection<Client>>>, // closed with the last clone; `None`: the client is its owner's
+    denied: Arc<AtomicBool>,                     // scripts, to this user
+    replica: Arc<AtomicBool>,                    // as far as the last look for news told
     max_value_bytes: usize,
 }
 
@@ -83,8 +82,8 @@ impl fmt::Debug for RedisBackend {
 
 impl RedisBackend {
     /// A client of the server at `url` (`redis://`, `redis-cluster://`, `redis-sentinel://`), which connects in the background
-    /// and again whenever the connection is lost, until the last clone is dropped. A server that is down is no error here: reads go on
-    /// without it.
+    /// and again whenever the connection is lost, or the runtime that it was connected on has ended, until the last clone is dropped. A
+    /// server that is down is no error here: reads go on without it.
     ///
     /// # Errors
     /// When the address cannot be read.
@@ -193,8 +192,17 @@ impl RedisBackend {
         &self,
         answer: impl Future<Output = Result<T, fred::error::Error>>,
     ) -> Result<T, BackendError> {
+        self.revive();
         self.counts.commands.fetch_add(1, Ordering::Relaxed);
         self.door.pass(&self.client, answer).await.map_err(|error| self.failed(error))
+    }
+
+    /// Connects again where the runtime of a connection has ended.
+    fn revive(&self) {
+        if let Some(connection) = &self.connection {
+            connection.revive();
+        }
+        self.messages.revive();
     }
 
     /// Whether fills are of any use: there are scripts, and this is no replica.
