@@ -124,6 +124,9 @@ pub use codec::Lz4;
 pub use codec::Postcard;
 pub use decorate::{Breaker, BreakerSettings, Calls, Chaos, Faults, Metered, Metering};
 pub use error::{BackendError, CodecError, ConfigError, Error};
+#[cfg(feature = "redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+pub use fred;
 pub use key::{CacheKey, Key, KeyParts};
 pub use loader::{Loaded, Loader, LoaderFn, loader_fn};
 #[cfg(feature = "moka")]

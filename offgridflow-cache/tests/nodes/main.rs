@@ -7,4 +7,5 @@ mod coherence;
 mod messages;
 mod node;
 mod schemas;
+mod sentinel;
 mod trips;

@@ -85,8 +85,11 @@ impl RedisBackend {
     /// and again whenever the connection is lost, or the runtime that it was connected on has ended, until the last clone is dropped. A
     /// server that is down is no error here: reads go on without it.
     ///
+    /// Users and passwords may stand in the address. Encryption (`rediss://` and so on) needs one of [`fred`]'s own features: name it beside this
+    /// crate, as in `fred = { version = "10", default-features = false, features = ["enable-rustls"] }`.
+    ///
     /// # Errors
-    /// When the address cannot be read.
+    /// When the address cannot be read, or asks for encryption and `fred` was built without.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -95,8 +98,17 @@ impl RedisBackend {
         if !["redis", "rediss", "valkey", "valkeys"].iter().any(|scheme| url.starts_with(scheme)) {
             return Err(refuse("it begins with redis://, redis-cluster:// or redis-sentinel://"));
         }
-        let address = |error: fred::error::Error| refuse(error.details());
+        let address = |error: fred::error::Error| {
+            let shape = "SCHEME://[[USER:]PASSWORD@]HOST[:PORT][/DATABASE]";
+            refuse(&format!("{}; it looks like {shape}", error.details().trim_end_matches('.')))
+        };
         let mut config = Config::from_url(url).map_err(address)?;
+        let encrypts = ["rediss", "valkeys"].iter().any(|scheme| url.starts_with(scheme));
+        if encrypts && !config.uses_tls() {
+            return Err(refuse(
+                "it asks for encryption, which `fred` was built without: enable its feature `enable-rustls`, `enable-rustls-ring` or `enable-native-tls`",
+            ));
+        }
         config.fail_fast = false; // a server that is down now may come later
         let client = Builder::from_config(config)
             .with_performance_config(|performance| {
@@ -123,8 +135,8 @@ impl RedisBackend {
         Ok(Self { connection, ..store })
     }
 
-    /// Over a client that is connected, or will be: TLS, users, cluster and sentinel are its own to configure. It should have a
-    /// command timeout. It stays connected when the store is dropped.
+    /// Over a client that is connected, or will be: TLS, users, cluster and sentinel are its own to configure, through
+    /// [`fred`] as this crate re-exports it. It should have a command timeout. It stays connected when the store is dropped.
     #[must_use]
     pub fn over(client: Client) -> Self {
         let messages = Arc::new(Messages::over(&client));
