@@ -283,6 +283,18 @@ where
         self.detached(async move { inner.invalidate(&key).await }).await
     }
 
+    /// Removes `keys` as [`invalidate`](Self::invalidate) does one: 512 of them cost one trip to the shared tier. Deferred if any of them is.
+    ///
+    /// Nodes remember the last thousand removals or so: after more at once, the others load everything again. A [tag](Self::invalidate_tag)
+    /// is one removal.
+    ///
+    /// # Cancel safety
+    /// Dropping the future does not stop the invalidation.
+    pub async fn invalidate_many(&self, keys: &[K]) -> Delivery {
+        let (inner, keys) = (Arc::clone(&self.inner), keys.to_vec());
+        self.detached(async move { inner.invalidate_many(&keys).await }).await
+    }
+
     /// Removes everything that carries `tag`, here and everywhere. Costs the same for one entry and for a million.
     ///
     /// Outside a tokio runtime the shared tier is not told, which is [`Deferred`](Delivery::Deferred); on one that has ended, all of the

@@ -6,7 +6,7 @@ mod gated;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use gated::{DELTA, Gated, Node, Source, read, reading};
+use gated::{DELTA, Gated, Node, PATIENCE, Source, read, reading};
 use offgridflow_cache::sim::{Mutant, Notice, Store};
 use offgridflow_cache::{Cache, Delivery, InProcess, Json};
 use tokio::time::sleep;
@@ -20,8 +20,6 @@ fn node(shared: &Gated, source: &Source, mutant: Option<Mutant>, patience: Durat
 fn connected(store: &InProcess) -> Gated {
     Gated { link: store.connect(), ..Gated::over(store) }
 }
-
-const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A schedule, and whether its last read saw the new value.
 async fn with_and_without<F: Future<Output = bool>>(mutant: Mutant, schedule: impl Fn(Option<Mutant>) -> F) {
