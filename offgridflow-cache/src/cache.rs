@@ -333,10 +333,21 @@ where
         }
     }
 
-    /// Hands the figures to the `metrics` facade: call it before they are scraped. Hits cost nothing for it.
+    /// Hands the figures to the `metrics` facade: call it before they are scraped. Hits cost nothing for it. Each carries the label `cache`,
+    /// the namespace:
+    ///
+    /// | | further labels |
+    /// |---|---|
+    /// | `offgridflow_cache_requests_total` | `tier` and `outcome`: near hit, coalesced, miss, refused; shared hit, error; loader miss, error |
+    /// | `offgridflow_cache_stale_total` | `why`: ttl, outage |
+    /// | `offgridflow_cache_events_total` | `event`: decode_error, distrusted, encode_error, fenced, gap, invalidation, near_error, outage, refresh |
+    /// | `offgridflow_cache_entries` | `tier`: near |
+    /// | `offgridflow_cache_deferred_invalidations`, `offgridflow_cache_outage` (1 while there is one) | |
+    ///
+    /// Beside them each load records its time in the histogram `offgridflow_cache_load_duration_seconds`, when it ends.
     #[cfg(feature = "metrics")]
     #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
     pub fn record_metrics(&self) {
-        crate::stats::record(&self.inner.name, &self.stats());
+        crate::stats::metrics::record(&self.inner.name, &self.stats());
     }
 }

@@ -96,6 +96,8 @@ where
         }
         let took = self.began.elapsed();
         inner.counters.load_time.record(took);
+        #[cfg(feature = "metrics")]
+        crate::stats::metrics::load(&inner.name, took);
         event!(DEBUG, inner, keys = asked, ?took, in_time = ended.is_ok(), "loaded");
         match ended {
             Ok(Ok(answers)) if answers.len() == asked => {
