@@ -45,8 +45,8 @@ where
             self.follow_on(runtime);
         }
         for key in keys {
-            let reentrant = self.awaits_itself(key).then_some(Error::Reentrant);
-            let refused = runtime.is_err().then_some(Error::NoRuntime).or(reentrant);
+            let nested = self.refused_within(key);
+            let refused = runtime.is_err().then_some(Error::NoRuntime).or(nested);
             if let Some(error) = refused.or_else(|| self.failures.recent(key, &self.clock)) {
                 self.counters.refused.add(1);
                 tickets.push(Ticket::answered(Err(error)));

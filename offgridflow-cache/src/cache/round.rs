@@ -131,7 +131,7 @@ where
         let names: Vec<K> = flying().map(|one| one.landing.key.clone()).collect();
         let held = self.held.iter().map(|held| held.as_ref().map(|holding| Arc::clone(&holding.value)));
         let keys: Vec<_> = names.iter().cloned().zip(held).collect();
-        let (inner, within) = (Arc::clone(self.inner), Arc::clone(&errand.within));
+        let (inner, within) = (Arc::clone(self.inner), errand.within.clone());
         let (batch, told) = crate::batch::Batch::new();
         let tell = batch.teller();
         let task = tokio::spawn(async move {
