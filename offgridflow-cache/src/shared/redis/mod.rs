@@ -64,6 +64,7 @@ pub struct RedisBackend {
     denied: Arc<AtomicBool>,                     // scripts, to this user
     replica: Arc<AtomicBool>,                    // as far as the last look for news told
     max_value_bytes: usize,
+    trusts_restarts: bool,
 }
 
 #[derive(Default)]
@@ -153,6 +154,7 @@ impl RedisBackend {
             denied: Arc::default(),
             replica: Arc::default(),
             max_value_bytes: VALUE_BYTES,
+            trusts_restarts: false,
         }
     }
 
@@ -161,6 +163,17 @@ impl RedisBackend {
     #[must_use]
     pub const fn max_value_bytes(mut self, bytes: usize) -> Self {
         self.max_value_bytes = bytes;
+        self
+    }
+
+    /// Believes a Redis that was started again from its file, or took over from another: what it has stays. Default: nothing that was stored before is
+    /// served any more.
+    ///
+    /// For one that loses no acknowledged write, as with `appendfsync always`: a removal that it has forgotten is undone, unless a node that asks has
+    /// seen more removals than it knows. On all nodes alike: one that does not believe it begins another life of the namespace.
+    #[must_use]
+    pub const fn trust_restarts(mut self) -> Self {
+        self.trusts_restarts = true;
         self
     }
 
