@@ -49,7 +49,7 @@ where
     }
 
     /// The map in the process. Default: [`QuickCache::entries(10_000)`](crate::QuickCache::entries); without the feature
-    /// `quick_cache`, the same of [`Moka`](crate::Moka).
+    /// `quick_cache`, the same of `Moka`.
     pub fn near(mut self, near: impl MemoryTier<K, V>) -> Self {
         self.near = Some(Box::new(near));
         self
