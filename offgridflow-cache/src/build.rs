@@ -49,7 +49,7 @@ where
     }
 
     /// The map in the process. Default: [`QuickCache::entries(10_000)`](crate::QuickCache::entries); without the feature
-    /// `quick_cache`, the same of [`Moka`](crate::Moka).
+    /// `quick_cache`, the same of `Moka`.
     pub fn near(mut self, near: impl MemoryTier<K, V>) -> Self {
         self.near = Some(Box::new(near));
         self
@@ -180,13 +180,11 @@ where
         self
     }
 
-    /// Builds the cache; with a shared tier, on the current tokio runtime.
+    /// Builds the cache. With a shared tier, a task on the current tokio runtime follows what other nodes remove; where there is none, or when it has ended, one on
+    /// the runtime of the next read that is not near, or of the next removal.
     ///
     /// # Errors
     /// A setting that makes no sense.
-    ///
-    /// # Panics
-    /// With a shared tier, outside a tokio runtime.
     pub fn build<L: Loader<K, V>>(mut self, loader: L) -> Result<Cache<K, V, L>, ConfigError> {
         self.settings.check()?;
         let refuse = |setting, hint| Err(ConfigError { setting, hint });

@@ -1,30 +1,30 @@
 use std::fmt;
 use std::hash::Hash;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
-use tokio::time::Instant;
 
 pub use self::lease::PutLease;
 pub use self::settings::Outage;
 pub(crate) use self::settings::Settings;
 pub(crate) use self::wire::{Wire, WireKey};
 use crate::failures::Failures;
-use crate::flight::{Boarding, Flights, Ticket};
+use crate::flight::Flights;
 use crate::loader::Fate;
 use crate::near::{Watch, nanos};
 use crate::recovery::Recovery;
 use crate::stats::Counters;
 use crate::tags::Clock;
 use crate::trust::Trust;
-use crate::{BackendStats, CacheBuilder, Error, Held, Loaded, Loader, MemoryTier, Stats};
+use crate::{BackendStats, CacheBuilder, Error, Loaded, Loader, MemoryTier, Stats};
 
+mod boarding;
 mod detached;
 mod follow;
 mod fresh;
+mod hit;
 mod invalidate;
 mod lease;
 mod load;
@@ -36,10 +36,9 @@ mod run;
 mod settings;
 mod wire;
 
-use self::fresh::Judged;
+use self::follow::Following;
 use self::outage::Outages;
 use self::refresh::Refreshes;
-use self::run::Errand;
 
 /// A typed cache in front of a loader. Clones share it.
 ///
@@ -69,6 +68,7 @@ pub(crate) struct Inner<K, V, L: Loader<K, V>> {
     flights: Arc<Flights<K, V, L::Error>>,
     clock: Clock,
     trust: Trust,
+    following: Following,
     watch: Watch,
     loads: Semaphore,
     hurry: Notify, // a load waits for a flight: who waits for a turn looks whether it is theirs
@@ -156,6 +156,7 @@ where
             flights: Arc::new(Flights::new()),
             clock: Clock::default(),
             trust,
+            following: Following::default(),
             watch: Watch::start(),
             loads: Semaphore::new(settings.max_loads),
             hurry: Notify::new(),
@@ -171,8 +172,8 @@ where
             draws: AtomicU64::new(0),
             settings,
         });
-        if inner.wire.is_some() {
-            tokio::spawn(follow::follow(Arc::downgrade(&inner)));
+        if let Ok(runtime) = Handle::try_current() {
+            inner.follow_on(&runtime);
         }
         Self { inner }
     }
@@ -282,6 +283,18 @@ where
         self.detached(async move { inner.invalidate(&key).await }).await
     }
 
+    /// Removes `keys` as [`invalidate`](Self::invalidate) does one: 512 of them cost one trip to the shared tier. Deferred if any of them is.
+    ///
+    /// Nodes remember the last thousand removals or so: after more at once, the others load everything again. A [tag](Self::invalidate_tag)
+    /// is one removal.
+    ///
+    /// # Cancel safety
+    /// Dropping the future does not stop the invalidation.
+    pub async fn invalidate_many(&self, keys: &[K]) -> Delivery {
+        let (inner, keys) = (Arc::clone(&self.inner), keys.to_vec());
+        self.detached(async move { inner.invalidate_many(&keys).await }).await
+    }
+
     /// Removes everything that carries `tag`, here and everywhere. Costs the same for one entry and for a million.
     ///
     /// Outside a tokio runtime the shared tier is not told, which is [`Deferred`](Delivery::Deferred); on one that has ended, all of the
@@ -320,149 +333,21 @@ where
         }
     }
 
-    /// Hands the figures to the `metrics` facade: call it before they are scraped. Hits cost nothing for it.
+    /// Hands the figures to the `metrics` facade: call it before they are scraped. Hits cost nothing for it. Each carries the label `cache`,
+    /// the namespace:
+    ///
+    /// | | further labels |
+    /// |---|---|
+    /// | `offgridflow_cache_requests_total` | `tier` and `outcome`: near hit, coalesced, miss, refused; shared hit, error; loader miss, error |
+    /// | `offgridflow_cache_stale_total` | `why`: ttl, outage |
+    /// | `offgridflow_cache_events_total` | `event`: decode_error, distrusted, encode_error, fenced, gap, invalidation, near_error, outage, refresh |
+    /// | `offgridflow_cache_entries` | `tier`: near |
+    /// | `offgridflow_cache_deferred_invalidations`, `offgridflow_cache_outage` (1 while there is one) | |
+    ///
+    /// Beside them each load records its time in the histogram `offgridflow_cache_load_duration_seconds`, when it ends.
     #[cfg(feature = "metrics")]
     #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
     pub fn record_metrics(&self) {
-        crate::stats::record(&self.inner.name, &self.stats());
-    }
-}
-
-impl<K, V, L> Inner<K, V, L>
-where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
-    V: Send + Sync + 'static,
-    L: Loader<K, V>,
-{
-    /// A near value that may be served. Trust is looked at before what was invalidated: news is applied before it extends trust, so
-    /// what was trusted is also checked against that news.
-    #[inline]
-    fn near_hit(self: &Arc<Self>, key: &K) -> Option<Option<Arc<V>>> {
-        let (mut hit, mut refresh) = (None, false);
-        self.near.get(key, &mut |held| {
-            let now = self.watch.at_latest();
-            let calm = now < held.calm
-                && (now < held.doubted || now < self.trusted_until().saturating_sub(self.half_delta));
-            let judged = if calm { Judged::CALM } else { self.judge(held) };
-            if judged.serve && self.is_valid(held) {
-                hit = Some((held.value.clone(), held.doubted));
-                refresh = judged.refresh;
-            }
-        });
-        if refresh {
-            self.refresh(key);
-        }
-        let (value, doubted) = hit?;
-        self.counters.near_hit(|| self.age(doubted));
-        Some(value)
-    }
-
-    /// Whether nothing that concerns an entry was invalidated since it was born.
-    #[inline]
-    pub(crate) fn is_valid(&self, held: &Held<V>) -> bool {
-        let newest = self.clock.now();
-        newest <= held.checked.load(Ordering::Relaxed) || self.still_valid(held, newest)
-    }
-
-    /// Whether nothing up to the change `newest` concerns an entry; looked up once for each entry and change.
-    fn still_valid(&self, held: &Held<V>, newest: u64) -> bool {
-        let valid = self.clock.allows(held.born, held.name, held.marks());
-        if valid {
-            held.checked.store(newest, Ordering::Relaxed); // a later one that this overwrites is only looked up again
-        }
-        valid
-    }
-
-    #[cold]
-    fn age(&self, doubted: u64) -> Duration {
-        let asked = doubted.saturating_sub(self.half_delta);
-        Duration::from_nanos(self.watch.exact().saturating_sub(asked))
-    }
-
-    /// Until when the near tier may be served, by the cache's watch.
-    fn trusted_until(&self) -> u64 {
-        if mutated!(self, TickedTrust) {
-            return if self.down.load(Ordering::Acquire) { 0 } else { u64::MAX };
-        }
-        self.trust.until()
-    }
-
-    /// Whether a read of `key` that comes now may wait for a flight that was born and began then. What was removed elsewhere
-    /// more than Δ ago has to be known by now, or be older than the flight.
-    fn is_joinable(&self, key: &K, born: u64, began: Instant) -> bool {
-        if mutated!(self, JoinAny) {
-            return true;
-        }
-        if mutated!(self, LoadAlone) {
-            return false;
-        }
-        let young = began + self.settings.max_staleness > Instant::now();
-        let heard = self.wire.is_none() || young || self.watch.exact() < self.trusted_until();
-        if !heard {
-            note_fence!(self, key);
-        }
-        heard && !self.clock.forgot(born)
-    }
-
-    /// Joins or opens the flights of `keys`, and runs those it opened as one batch.
-    fn board<'k>(self: &Arc<Self>, keys: impl Iterator<Item = &'k K>) -> Vec<Ticket<V, L::Error>>
-    where
-        K: 'k,
-    {
-        let (mut tickets, mut opened) = (Vec::new(), Vec::new());
-        let runtime = Handle::try_current();
-        for key in keys {
-            let reentrant = self.awaits_itself(key).then_some(Error::Reentrant);
-            let refused = runtime.is_err().then_some(Error::NoRuntime).or(reentrant);
-            if let Some(error) = refused.or_else(|| self.failures.recent(key, &self.clock)) {
-                self.counters.refused.add(1);
-                tickets.push(Ticket::answered(Err(error)));
-                continue;
-            }
-            match self.flights.board(key, &self.clock, |born, began| self.is_joinable(key, born, began)) {
-                Boarding::Joined(ticket) => {
-                    self.counters.coalesced.add(1);
-                    if nested::is_nested() {
-                        ticket.hurry();
-                        self.hurry.notify_waiters();
-                    }
-                    tickets.push(ticket);
-                }
-                Boarding::Opened(landing, ticket) => {
-                    self.counters.misses.add(1);
-                    opened.push(landing);
-                    tickets.push(ticket);
-                }
-            }
-        }
-        if let Some(runtime) = runtime.ok().filter(|_| !opened.is_empty()) {
-            runtime.spawn(run::run(Arc::clone(self), opened, Errand::read()));
-        }
-        tickets
-    }
-
-    /// Joins or opens the flight of `key`, and waits for its answer.
-    async fn fly(self: &Arc<Self>, key: &K) -> Result<Option<Arc<V>>, Error<L::Error>> {
-        let patience = self.patience();
-        let ticket = self.board(std::iter::once(key)).pop().ok_or(Error::Closed)?;
-        self.arrive(key, ticket, patience).await
-    }
-
-    /// The answer of a flight, unless what it brought was invalidated between its start and this read's: its tags are known only
-    /// now. Then the flight of the key that was opened since is late enough.
-    async fn arrive(
-        self: &Arc<Self>,
-        key: &K,
-        ticket: Ticket<V, L::Error>,
-        patience: Option<Instant>,
-    ) -> Result<Option<Arc<V>>, Error<L::Error>> {
-        let at = ticket.at;
-        let held = self.answer(key, ticket, patience).await?;
-        if held.born >= at || mutated!(self, JoinAny) || self.clock.allows(held.born, held.name, held.marks())
-        {
-            return Ok(held.value().cloned());
-        }
-        let ticket = self.board(std::iter::once(key)).pop().ok_or(Error::Closed)?;
-        Ok(self.answer(key, ticket, patience).await?.value().cloned())
+        crate::stats::metrics::record(&self.inner.name, &self.stats());
     }
 }

@@ -26,13 +26,19 @@ pub enum Error<E> {
     /// The loader of a key, or one that it waits for, read the same key: it would have waited for itself.
     #[error("the loader read the key that it is to load; read its source instead")]
     Reentrant,
+    /// So many loads wait for each other already, each for a key that its loader read.
+    #[error("{0} loads wait for each other already; read the source in a loader, in place of the cache")]
+    TooDeep(usize),
     /// The loader said that nothing has changed, of a key whose value the cache does not hold.
     #[error(
         "the loader said that nothing has changed, and there is no value; answer so only for keys that `reload_many` was given a value of"
     )]
     NothingHeld,
-    /// Something else that the cache was given panicked: the key's own methods, or the near tier. The message went to the panic hook.
-    #[error("the key or the near tier panicked while the value was on its way")]
+    /// Something else that the cache was given panicked: the key's own methods, the near tier, or a runtime without a timer. The message
+    /// went to the panic hook.
+    #[error(
+        "the key, the near tier, or a runtime that was built without `enable_time` panicked while the value was on its way"
+    )]
     Panicked,
     /// There is no tokio runtime here, and the value is not near.
     #[error("not near, and there is no runtime to load it on; read within a tokio runtime")]
@@ -50,6 +56,7 @@ impl<E> Clone for Error<E> {
             Self::LoadTimeout(limit) => Self::LoadTimeout(*limit),
             Self::LoadCount { asked, got } => Self::LoadCount { asked: *asked, got: *got },
             Self::Reentrant => Self::Reentrant,
+            Self::TooDeep(loads) => Self::TooDeep(*loads),
             Self::NothingHeld => Self::NothingHeld,
             Self::Panicked => Self::Panicked,
             Self::NoRuntime => Self::NoRuntime,
@@ -68,6 +75,7 @@ impl<E: fmt::Debug> fmt::Debug for Error<E> {
                 f.debug_struct("LoadCount").field("asked", asked).field("got", got).finish()
             }
             Self::Reentrant => f.write_str("Reentrant"),
+            Self::TooDeep(loads) => f.debug_tuple("TooDeep").field(loads).finish(),
             Self::NothingHeld => f.write_str("NothingHeld"),
             Self::Panicked => f.write_str("Panicked"),
             Self::NoRuntime => f.write_str("NoRuntime"),

@@ -20,7 +20,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! - *Near tier* ([`MemoryTier`]): in the process, typed, synchronous; [`QuickCache`], [`Moka`] or your own.
+//! - *Near tier* ([`MemoryTier`]): in the process, typed, synchronous; [`QuickCache`], `Moka` (feature `moka`), or your own.
 //! - *Shared tier* ([`CacheBackend`]): bytes, between processes; `RedisBackend` (feature `redis`), [`InProcess`], or your own.
 //!
 //! # What is promised
@@ -29,8 +29,10 @@
 //! 2. Other nodes follow not later than [`max_staleness`](CacheBuilder::max_staleness) (Δ) after an invalidation was
 //!    [`Delivered`](Delivery::Delivered), whatever messages are lost: a near value is served only within Δ of the last gap-free look
 //!    at the shared tier's sequence of invalidations. [`Deferred`](Delivery::Deferred) is delivered later, or dies with the process.
-//! 3. One load a key and node, and one a fleet while the shared tier answers.
-//! 4. A failing shared tier never fails a read that the loader could answer.
+//! 3. Once the shared tier is back, all nodes agree within Δ.
+//! 4. One load a key and node, and one a fleet while the shared tier answers and the load is shorter than half of
+//!    [`lease_wait`](CacheBuilder::lease_wait).
+//! 5. A failing shared tier never fails a read that the loader could answer, and every read ends.
 //!
 //! The module `sim` (feature `sim`) holds seeded runs of whole fleets against them, over a store of your own as well.
 //!
@@ -124,6 +126,9 @@ pub use codec::Lz4;
 pub use codec::Postcard;
 pub use decorate::{Breaker, BreakerSettings, Calls, Chaos, Faults, Metered, Metering};
 pub use error::{BackendError, CodecError, ConfigError, Error};
+#[cfg(feature = "redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+pub use fred;
 pub use key::{CacheKey, Key, KeyParts};
 pub use loader::{Loaded, Loader, LoaderFn, loader_fn};
 #[cfg(feature = "moka")]

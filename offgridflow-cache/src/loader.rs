@@ -120,7 +120,29 @@ impl<V> From<V> for Loaded<V> {
     }
 }
 
-/// A loader from an asynchronous closure.
+/// A loader from an asynchronous closure. Its type has no name: a cache that is kept in a `struct` takes a [`Loader`] of its own.
+///
+/// ```
+/// use offgridflow_cache::{Cache, Loaded, Loader};
+///
+/// struct Users(/* a pool */);
+///
+/// impl Loader<u64, String> for Users {
+///     type Error = std::io::Error;
+///
+///     async fn load(&self, id: u64) -> Result<Loaded<String>, Self::Error> {
+///         Ok(Loaded::value(format!("user {id}")))
+///     }
+/// }
+///
+/// struct App {
+///     users: Cache<u64, String, Users>,
+/// }
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let app = App { users: Cache::builder("users").build(Users())? };
+/// assert_eq!(app.users.get(&1).await?.as_deref(), Some(&"user 1".to_owned()));
+/// # Ok(()) }
+/// ```
 #[must_use]
 pub fn loader_fn<F>(load: F) -> LoaderFn<F> {
     LoaderFn(load)

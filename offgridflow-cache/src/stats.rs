@@ -7,6 +7,8 @@ use self::striped::Striped;
 use crate::BackendStats;
 
 mod durations;
+#[cfg(feature = "metrics")]
+pub(crate) mod metrics;
 mod striped;
 
 /// One near hit in so many is asked how old its value is.
@@ -142,24 +144,4 @@ impl Counter {
     fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
-}
-
-/// Counters as absolute figures, so that recording twice counts once.
-#[cfg(feature = "metrics")]
-#[expect(clippy::cast_precision_loss, reason = "gauges are floats")]
-pub(crate) fn record(cache: &std::sync::Arc<str>, stats: &Stats) {
-    let requests = |tier: &'static str, outcome: &'static str, count: u64| {
-        let labels =
-            [("cache", cache.to_string()), ("tier", tier.to_owned()), ("outcome", outcome.to_owned())];
-        metrics::counter!("offgridflow_cache_requests_total", &labels).absolute(count);
-    };
-    requests("near", "hit", stats.near_hits);
-    requests("near", "coalesced", stats.coalesced);
-    requests("near", "miss", stats.misses);
-    requests("shared", "hit", stats.shared_hits);
-    requests("shared", "error", stats.shared_errors);
-    requests("loader", "miss", stats.loads);
-    requests("loader", "error", stats.load_errors);
-    metrics::gauge!("offgridflow_cache_entries", "cache" => cache.to_string(), "tier" => "near")
-        .set(stats.near_entries as f64);
 }

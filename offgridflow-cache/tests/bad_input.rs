@@ -1,7 +1,7 @@
 //! A Redis that lets nobody in, may not be written, has no room, or is given what it cannot take; and a runtime that ends. No wrong
 //! value, no hang, no invalidation lost, one typed error.
 //!
-//! Elsewhere: a Redis that is absent, frozen, rolled back or holds other types and other schemas (`nodes.rs`); that evicts, forgets or
+//! Elsewhere: a Redis that is absent, frozen, rolled back or holds other types and other schemas (`nodes`); that evicts, forgets or
 //! denies scripts (`backends.rs`); that is emptied, killed and frozen under load (`fleet`); whose clock jumps (the simulation); loaders
 //! that panic or never return (`near.rs`), or read their own key (`fresh.rs`).
 #![cfg(all(feature = "json", feature = "redis"))]

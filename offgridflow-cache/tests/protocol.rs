@@ -6,7 +6,7 @@ mod gated;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use gated::{DELTA, Gated, Node, Source, read, reading};
+use gated::{DELTA, Gated, Node, PATIENCE, Source, read, reading};
 use offgridflow_cache::sim::{Mutant, Notice, Store};
 use offgridflow_cache::{Cache, Delivery, InProcess, Json};
 use tokio::time::sleep;
@@ -20,8 +20,6 @@ fn node(shared: &Gated, source: &Source, mutant: Option<Mutant>, patience: Durat
 fn connected(store: &InProcess) -> Gated {
     Gated { link: store.connect(), ..Gated::over(store) }
 }
-
-const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A schedule, and whether its last read saw the new value.
 async fn with_and_without<F: Future<Output = bool>>(mutant: Mutant, schedule: impl Fn(Option<Mutant>) -> F) {
@@ -96,7 +94,7 @@ async fn s4_what_nobody_vouches_for_is_not_served_however_the_polling_task_fares
     .await;
 }
 
-/// S5: the shared tier is saved, something is invalidated, and it starts again from the file. (With a real Redis: `nodes.rs`.)
+/// S5: the shared tier is saved, something is invalidated, and it starts again from the file. (With a real Redis: `nodes`.)
 #[tokio::test(start_paused = true)]
 async fn s5_what_a_restart_brings_back_is_not_served() {
     with_and_without(Mutant::TrustRollback, async |mutant| {

@@ -3,9 +3,11 @@
 
 mod space;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use offgridflow_cache::{
-    BackendError, CacheBackend, Entry, Fill, FillWith, Filled, Key, Lookup, Scope, Terms,
+    BackendError, CacheBackend, Entry, Fill, FillWith, Filled, Key, Lookup, RedisBackend, Scope, Terms,
 };
 use space::{MINUTE, Space, over, restricted, space};
 use testkit::Redis;
@@ -144,6 +146,38 @@ async fn a_sequence_that_was_rolled_back_does_not_catch_up() {
         let looked = found(&space).await;
         assert!(matches!(looked, Ok(Lookup::Miss(_))), "{denied}: {looked:?}");
     }
+}
+
+/// The control: so is nobody's who was not told to.
+#[tokio::test]
+async fn a_restart_is_believed_by_who_was_told_to_unless_it_is_behind_what_they_have_seen() {
+    let mut redis = Redis::start().unwrap();
+    let [trusting, others] = ["space", "not told"].map(|name| {
+        let url = redis.url();
+        move || {
+            let store = RedisBackend::connect(&url).unwrap();
+            let store = if name == "space" { store.trust_restarts() } else { store };
+            Space { store: Arc::new(store), name: name.to_owned() }
+        }
+    });
+    let mut seen = None;
+    for before in [trusting(), others()] {
+        before.set("k", "kept", &[]).await;
+        before.remove(Scope::Keys(vec![before.key("another")])).await;
+    }
+    trusting().changes(&mut seen).await;
+    redis.cli(&["SAVE"]).unwrap();
+    redis.kill();
+    redis.restart().unwrap();
+    let after = trusting();
+    assert!(matches!(found(&after).await, Ok(Lookup::Fresh(_))));
+    assert_eq!(after.changes(&mut seen).await, Some(Vec::new()), "and no gap");
+    assert!(matches!(found(&others()).await, Ok(Lookup::Miss(_))));
+    after.remove(Scope::Keys(vec![after.key("k")])).await;
+    redis.kill();
+    redis.restart().unwrap();
+    assert!(matches!(found(&after).await, Ok(Lookup::Miss(_))), "a removal was forgotten");
+    assert_eq!(after.store.stats().rolled_back, 1);
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! Removals on a runtime that has ended, and outside of any: nothing removed is served, and nothing is lost that can be delivered.
+//! Removals on a runtime that has ended, and outside of any: nothing removed is served, and nothing is lost that can be delivered. And a
+//! cache whose own runtime has ended goes on with the next.
 #![cfg(all(feature = "json", feature = "quick_cache"))]
 
 use std::convert::Infallible;
@@ -7,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use offgridflow_cache::{Cache, CacheBuilder, Delivery, InProcess, Json, Loaded, Loader};
+use offgridflow_cache::{Cache, CacheBackend, CacheBuilder, Delivery, InProcess, Json, Loaded, Loader};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::time::sleep;
 
@@ -69,6 +70,18 @@ async fn reads(node: &Node, value: u64) {
     panic!("{value} is not read");
 }
 
+/// Until `node` serves what is near.
+async fn trusted(node: &Node) {
+    for _ in 0..1_000 {
+        read(node).await;
+        if node.peek(&1).is_some() {
+            return;
+        }
+        sleep(DELTA / 20).await;
+    }
+    panic!("nothing is served near");
+}
+
 /// What becomes of a removal that `call` makes from elsewhere; `alive` is where the cache was built.
 fn is_removed(call: impl Fn(&Node, &str) -> Delivery) {
     let alive = runtime();
@@ -112,5 +125,41 @@ fn what_is_removed_outside_of_a_runtime_is_removed() {
             Poll::Ready(delivery) => delivery,
             Poll::Pending => panic!("there is nothing to wait for"),
         }
+    });
+}
+
+/// A cache that is kept in a `static`, say, and was built on the runtime of the first test.
+#[test]
+fn a_cache_goes_on_when_the_runtime_it_was_built_on_has_ended() {
+    let (source, store) = (Source::default(), InProcess::new());
+    let node = || alone().shared(store.clone(), Json).build(source.clone()).unwrap();
+    let first = runtime();
+    let cache = first.block_on(async { node() });
+    first.block_on(trusted(&cache));
+    first.shutdown_background();
+    source.0.store(1, Ordering::SeqCst);
+    assert_eq!(ended().block_on(cache.invalidate(&1)), Delivery::Deferred, "nobody could be told");
+    let second = runtime();
+    second.block_on(async {
+        let other = node();
+        reads(&cache, 1).await;
+        trusted(&cache).await;
+        assert_eq!(cache.stats().deferred, 0, "what was deferred is delivered");
+        trusted(&other).await;
+        source.0.store(2, Ordering::SeqCst);
+        assert_eq!(other.invalidate(&1).await, Delivery::Delivered);
+        reads(&cache, 2).await;
+    });
+}
+
+#[test]
+fn a_cache_that_was_built_outside_of_a_runtime_begins_with_its_first_read() {
+    let store = InProcess::new();
+    let cache = alone().shared(store.clone(), Json).build(Source::default()).unwrap();
+    runtime().block_on(async {
+        trusted(&cache).await;
+        let commands = store.stats().commands;
+        sleep(5 * DELTA).await;
+        assert!(store.stats().commands > commands + 5, "it follows what others remove");
     });
 }

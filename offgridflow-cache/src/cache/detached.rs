@@ -63,7 +63,10 @@ where
             return guarded.await.unwrap_or(Delivery::Delivered);
         }
         let done = match Handle::try_current() {
-            Ok(runtime) => runtime.spawn(guarded).await.ok().flatten(),
+            Ok(runtime) => {
+                self.inner.follow_on(&runtime);
+                runtime.spawn(guarded).await.ok().flatten()
+            }
             Err(_) => guarded.await,
         };
         done.unwrap_or(Delivery::Deferred)

@@ -2,9 +2,10 @@
 
 use std::future::pending;
 use std::hash::Hash;
-use std::sync::Weak;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use xxhash_rust::xxh3::xxh3_64;
@@ -13,9 +14,30 @@ use super::Inner;
 use crate::caught::caught;
 use crate::{Change, Loader, News, Position};
 
+/// Whether a task follows.
+#[derive(Debug, Default)]
+pub(super) struct Following(Arc<AtomicBool>);
+
+/// The right to follow. Dropped with the task, also by a runtime that ends: whoever comes next on another one takes it again.
+struct Turn(Arc<AtomicBool>);
+
+impl Following {
+    /// Unless somebody has it.
+    fn take(&self) -> Option<Turn> {
+        let free = !self.0.load(Ordering::Acquire) && !self.0.swap(true, Ordering::AcqRel);
+        free.then(|| Turn(Arc::clone(&self.0)))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
 /// Asks for news four times within Δ, and sooner after a message, for as long as the cache lives. The near tier is trusted for Δ from when a question was *sent*
 /// that was answered without a gap.
-pub(super) async fn follow<K, V, L>(cache: Weak<Inner<K, V, L>>)
+async fn follow<K, V, L>(cache: Weak<Inner<K, V, L>>, _turn: Turn)
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Send + Sync + 'static,
@@ -63,6 +85,15 @@ where
     V: Send + Sync + 'static,
     L: Loader<K, V>,
 {
+    /// Has the shared tier followed by a task on `runtime`, unless one does so already.
+    pub(super) fn follow_on(self: &Arc<Self>, runtime: &Handle) {
+        if self.wire.is_some()
+            && let Some(turn) = self.following.take()
+        {
+            runtime.spawn(follow(Arc::downgrade(self), turn));
+        }
+    }
+
     fn apply(&self, news: &News, seen: Option<&Position>) {
         let same_life = seen.is_some_and(|seen| seen.epoch == news.position.epoch);
         let Some(changes) = news.changes.as_ref().filter(|_| same_life) else {

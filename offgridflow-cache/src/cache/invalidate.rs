@@ -9,10 +9,11 @@ use tokio::time::timeout;
 
 #[cfg(feature = "sim")]
 use super::Cache;
+use super::run::PORTION;
 use super::{Delivery, Inner, Wire};
 use crate::caught::{caught, caught_within};
 use crate::recovery::{Kept, Recovery};
-use crate::{BackendError, Held, Loader, Scope};
+use crate::{BackendError, Held, Key, Loader, Scope};
 
 #[cfg(feature = "sim")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sim")))]
@@ -37,27 +38,51 @@ where
     L: Loader<K, V>,
 {
     pub(super) async fn invalidate(&self, key: &K) -> Delivery {
-        self.counters.invalidations.add(1);
-        self.fence(key);
+        self.invalidate_many(std::slice::from_ref(key)).await
+    }
+
+    /// All are fenced before the first is told of. What comes after a portion that could not be told is deferred at once.
+    pub(super) async fn invalidate_many(&self, keys: &[K]) -> Delivery {
+        self.counters.invalidations.add(keys.len() as u64);
+        keys.iter().for_each(|key| self.fence(key));
         let Some(wire) = &self.wire else { return Delivery::Delivered };
+        let mut reached = true;
+        for portion in keys.chunks(PORTION) {
+            reached = self.remove_keys(wire, portion, reached).await;
+        }
+        if reached {
+            return Delivery::Delivered;
+        }
+        event!(WARN, self, "an invalidation is deferred: the shared tier could not be told");
+        Delivery::Deferred
+    }
+
+    /// Removes keys from the shared tier, or defers that where it is out of `reach` or does not answer; whether it was told.
+    async fn remove_keys(&self, wire: &Wire<K, V>, keys: &[K], reach: bool) -> bool {
+        let skip = |skip| keys.iter().for_each(|key| self.flights.skip_shared(key, skip));
+        let names: Vec<_> = keys.iter().map(|key| wire.key(key)).collect();
         if !mutated!(self, FenceOnce) {
-            self.flights.skip_shared(key, true);
+            skip(true);
         }
-        let name = wire.key(key);
-        let removed = self.removed(wire, Scope::Keys(vec![name.clone()])).await;
-        if !removed {
-            event!(WARN, self, "an invalidation is deferred: the shared tier could not be told");
-        }
-        let kept = (!removed).then(|| self.keep(|recovery| recovery.keep_key(name, key.clone())));
+        let removed = reach && self.removed(wire, Scope::Keys(names.clone())).await;
         if mutated!(self, FenceOnce) {
-            self.flights.skip_shared(key, true);
-        } else {
-            self.fence(key); // again: a read meanwhile may have found the old value still there
+            skip(true);
+        }
+        for (key, name) in keys.iter().zip(names) {
+            self.end_removal(key, name, removed);
+        }
+        removed
+    }
+
+    /// Fences a key again: a read meanwhile may have found the old value still there.
+    fn end_removal(&self, key: &K, name: Key, removed: bool) {
+        let kept = (!removed).then(|| self.keep(|recovery| recovery.keep_key(name, key.clone())));
+        if !mutated!(self, FenceOnce) {
+            self.fence(key);
         }
         if kept != Some(Kept::New) || mutated!(self, ForgetDeferred) {
             self.flights.skip_shared(key, false); // removed, or something else sees to it
         }
-        if removed { Delivery::Delivered } else { Delivery::Deferred }
     }
 
     pub(super) fn fence(&self, key: &K) {

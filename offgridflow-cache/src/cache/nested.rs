@@ -4,19 +4,35 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use super::Inner;
-use crate::Loader;
+use crate::{Error, Loader};
 
 /// A load under way: the cache's address, and the hash of the key.
 type Load = (usize, u64);
 
+/// So many loads may wait for each other. Each of them is bounded in time, but goes on when nobody waits any more: without an end of their
+/// number they would beget each other for ever.
+const DEEPEST: usize = 64;
+
+/// Loads that wait for a task, the outermost first. A batch is one, with many keys.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Within {
+    loads: Arc<[Load]>,
+    depth: usize,
+}
+
+impl Within {
+    pub(super) fn is_empty(&self) -> bool {
+        self.depth == 0
+    }
+}
+
 tokio::task_local! {
-    /// Loads that wait for this task, the outermost first.
-    static WITHIN: Arc<[Load]>;
+    static WITHIN: Within;
 }
 
 /// What the current task loads for.
-pub(super) fn within() -> Arc<[Load]> {
-    WITHIN.try_with(Arc::clone).unwrap_or_default()
+pub(super) fn within() -> Within {
+    WITHIN.try_with(Within::clone).unwrap_or_default()
 }
 
 /// Whether the current task runs for a load.
@@ -34,19 +50,25 @@ where
         (Arc::as_ptr(self).addr(), self.flights.hash(key))
     }
 
-    /// Whether the current task runs for a load of `key`, directly or through other loads: a read of it would wait for itself.
-    pub(super) fn awaits_itself(self: &Arc<Self>, key: &K) -> bool {
-        WITHIN.try_with(|within| within.contains(&self.load_of(key))).unwrap_or(false)
+    /// Why the current task must not wait for a load of `key`: it runs for one, directly or through other loads, and would wait for itself;
+    /// or too many loads wait for it.
+    pub(super) fn refused_within(self: &Arc<Self>, key: &K) -> Option<Error<L::Error>> {
+        let refused = |within: &Within| match within.depth {
+            _ if within.loads.contains(&self.load_of(key)) => Some(Error::Reentrant),
+            DEEPEST.. => Some(Error::TooDeep(DEEPEST)),
+            _ => None,
+        };
+        WITHIN.try_with(refused).ok().flatten()
     }
 
     /// Runs `work` as a load of `keys`, which `outer` waits for.
     pub(super) async fn loading<T>(
         self: &Arc<Self>,
-        outer: &[Load],
+        outer: &Within,
         keys: &[K],
         work: impl Future<Output = T>,
     ) -> T {
-        let within = outer.iter().copied().chain(keys.iter().map(|key| self.load_of(key))).collect();
-        WITHIN.scope(within, work).await
+        let loads = outer.loads.iter().copied().chain(keys.iter().map(|key| self.load_of(key))).collect();
+        WITHIN.scope(Within { loads, depth: outer.depth + 1 }, work).await
     }
 }

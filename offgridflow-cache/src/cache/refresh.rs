@@ -85,6 +85,7 @@ where
         }
         let Ok(runtime) = Handle::try_current() else { return }; // a `peek` from outside
         if let Some(turn) = Turn::take(self) {
+            self.follow_on(&runtime); // a value in doubt may be so because nobody follows any more
             runtime.spawn(Self::refresh_all(turn));
         }
     }

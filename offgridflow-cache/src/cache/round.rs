@@ -96,6 +96,8 @@ where
         }
         let took = self.began.elapsed();
         inner.counters.load_time.record(took);
+        #[cfg(feature = "metrics")]
+        crate::stats::metrics::load(&inner.name, took);
         event!(DEBUG, inner, keys = asked, ?took, in_time = ended.is_ok(), "loaded");
         match ended {
             Ok(Ok(answers)) if answers.len() == asked => {
@@ -129,7 +131,7 @@ where
         let names: Vec<K> = flying().map(|one| one.landing.key.clone()).collect();
         let held = self.held.iter().map(|held| held.as_ref().map(|holding| Arc::clone(&holding.value)));
         let keys: Vec<_> = names.iter().cloned().zip(held).collect();
-        let (inner, within) = (Arc::clone(self.inner), Arc::clone(&errand.within));
+        let (inner, within) = (Arc::clone(self.inner), errand.within.clone());
         let (batch, told) = crate::batch::Batch::new();
         let tell = batch.teller();
         let task = tokio::spawn(async move {

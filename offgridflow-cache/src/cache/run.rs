@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
+use super::nested::{self, Within};
 use super::round::load;
-use super::{Inner, Wire, nested};
+use super::{Inner, Wire};
 use crate::flight::Landing;
 use crate::loader::Fate;
 use crate::near::nanos;
@@ -42,7 +43,7 @@ pub(super) enum Purpose {
 pub(super) struct Errand {
     pub(super) purpose: Purpose,
     /// The loads that wait for it.
-    pub(super) within: Arc<[(usize, u64)]>,
+    pub(super) within: Within,
 }
 
 impl Errand {
@@ -53,7 +54,7 @@ impl Errand {
 
     /// Behind the readers' backs: no load waits for it.
     pub(super) fn refresh() -> Self {
-        Self { purpose: Purpose::Refresh, within: Arc::default() }
+        Self { purpose: Purpose::Refresh, within: Within::default() }
     }
 }
 

@@ -123,7 +123,9 @@ impl<B: CacheBackend> Metered<B> {
         Calls { get_or_lease, fill_if, remove, news }
     }
 
-    /// Hands the figures to the `metrics` facade, under this name of the store: call it before they are scraped.
+    /// Hands the figures to the `metrics` facade, under this name of the store: call it before they are scraped. The counter
+    /// `offgridflow_cache_calls_total` (labels `store`, `call`, `outcome`: ok, error, given_up), and as a gauge `offgridflow_cache_call_seconds`
+    /// (labels `store`, `call`, `quantile`: 0.5, 0.99).
     #[cfg(feature = "metrics")]
     #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
     pub fn record_metrics(&self, store: &str) {

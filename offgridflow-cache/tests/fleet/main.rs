@@ -3,6 +3,8 @@
 //! and when, and the history says what happened.
 #![cfg(target_os = "linux")]
 
+mod journal;
+mod loader;
 mod node;
 mod plan;
 mod promise;
@@ -11,6 +13,7 @@ mod rival;
 mod run;
 mod source;
 mod stage;
+mod subject;
 
 use run::{Kept, run};
 use stage::{Stage, Variant};

@@ -34,6 +34,14 @@ pub(crate) enum Trouble {
     Other,
 }
 
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+impl std::error::Error for Trouble {}
+
 impl From<Trouble> for Fault {
     fn from(trouble: Trouble) -> Self {
         match trouble {

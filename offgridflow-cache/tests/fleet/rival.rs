@@ -9,7 +9,7 @@ use fred::types::config::{Config, ReconnectPolicy};
 use fred::types::{Builder, ClusterHash, CustomCommand, Value};
 use tokio::time::timeout;
 
-use crate::node::{Source, Version};
+use crate::loader::{SourceLoader, Version};
 use crate::plan::Shape;
 use crate::record::{Saw, Trouble};
 
@@ -21,12 +21,12 @@ pub(crate) struct Composition {
     redis: Client,
     limit: Duration,
     load_limit: Duration,
-    source: Source,
+    source: SourceLoader,
     _listens: SubscriberClient,
 }
 
 impl Composition {
-    pub(crate) async fn connect(space: &str, url: &str, shape: &Shape, source: Source) -> Self {
+    pub(crate) async fn connect(space: &str, url: &str, shape: &Shape, source: SourceLoader) -> Self {
         let config = Config { fail_fast: false, ..Config::from_url(url).unwrap() };
         let limit = Duration::from_millis(shape.shared_timeout);
         let mut builder = Builder::from_config(config);

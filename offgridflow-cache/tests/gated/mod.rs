@@ -14,6 +14,7 @@ use offgridflow_cache::{
 use tokio::sync::Semaphore;
 
 pub(crate) const DELTA: Duration = Duration::from_secs(2);
+pub(crate) const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A place that calls pass, unless it is closed.
 #[derive(Debug, Clone)]
@@ -179,7 +180,7 @@ pub(crate) fn node(shared: &Gated, source: &Source) -> Node {
     Cache::builder("schedules")
         .shared(shared.clone(), Json)
         .max_staleness(DELTA)
-        .shared_timeout(Duration::from_millis(500))
+        .shared_timeout(PATIENCE)
         .build(source.clone())
         .unwrap()
 }

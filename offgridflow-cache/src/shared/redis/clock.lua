@@ -1,5 +1,5 @@
 -- Begins every script. KEYS: clock, tags, log, then what the script is about. ARGV: a unique text, the epoch and the sequence that who asks has
--- seen ('' and -1: none), 1 to ask for the run id in any case, then the script's own.
+-- seen ('' and -1: none), 1 to ask for the run id in any case and 2 in none, then the script's own.
 -- A key's hash, each field followed by a schema: v frame, h header (when it was born by the sequence, end of its freshness in ms, of its grace, length of the epoch, of
 -- the hashes of its tags; then these, and the tags' names); l lease token, d its deadline, g when it was given.
 -- The clock's hash: e epoch, s sequence, f floor, g up to where the log is forgotten, t whether tags were removed, r run id.
@@ -22,7 +22,7 @@ end
 -- who has not asks for the run id. Of a replica neither says anything; whoever asked sees how far it is.
 local function read_clock()
   local c = redis.call('HMGET', KEYS[1], 'e', 's', 'f', 'g', 't', 'r')
-  local run = (ARGV[4] == '1' or c[1] ~= ARGV[2]) and run_id()
+  local run = ARGV[4] ~= '2' and (ARGV[4] == '1' or c[1] ~= ARGV[2]) and run_id()
   local behind = c[1] == ARGV[2] and tonumber(c[2]) < tonumber(ARGV[3])
   if c[1] and not behind and not (run and c[6] ~= run) then return c, 0 end
   if is_replica() then return c[1] and c or { '', '0', '0', '0' }, 0 end

@@ -1,6 +1,7 @@
 use std::collections::HashMap;
+use std::future::pending;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use fred::clients::{Client, SubscriberClient};
@@ -9,6 +10,7 @@ use fred::types::ConnectHandle;
 use tokio::runtime::Handle;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 /// First pause before a channel that could not be subscribed to is tried again; it doubles up to the last.
@@ -23,9 +25,9 @@ pub(super) fn channel(namespace: &str) -> String {
 
 /// Announcements of removals, on a connection of their own from when somebody first asks for them.
 pub(super) struct Messages {
-    subscriber: SubscriberClient,
+    client: Client, // whose settings the connection has
     channels: Arc<Channels>,
-    listening: OnceLock<Connection<SubscriberClient>>,
+    listening: Mutex<Option<Connection<SubscriberClient>>>,
 }
 
 /// Who waits for what, by the channel's name.
@@ -39,64 +41,126 @@ struct Channel {
 
 impl Messages {
     pub(super) fn over(client: &Client) -> Self {
+        Self { client: client.clone(), channels: Arc::default(), listening: Mutex::default() }
+    }
+
+    /// Something happens here when something was removed from the namespace, unless the message is lost.
+    pub(super) fn of(&self, namespace: &str) -> watch::Receiver<()> {
+        let mut listening = lock(&self.listening);
+        let connection = listening.get_or_insert_with(|| self.listen());
+        let name = channel(namespace);
+        let mut channels = lock(&self.channels);
+        if let Some(known) = channels.get(&name) {
+            return known.heard.subscribe();
+        }
+        let (heard, receiver) = watch::channel(());
+        let channel = Channel { heard, subscribed: Arc::default() };
+        self.subscribe_to(&connection.client, &name, &channel);
+        channels.insert(name, channel);
+        receiver
+    }
+
+    /// Listens again, on the current runtime, where that of the connection has ended.
+    pub(super) fn revive(&self) {
+        let mut listening = lock(&self.listening);
+        if !listening.as_ref().is_some_and(Connection::has_ended) || Handle::try_current().is_err() {
+            return;
+        }
+        let connection = listening.insert(self.listen());
+        lock(&self.channels)
+            .iter()
+            .for_each(|(name, channel)| self.subscribe_to(&connection.client, name, channel));
+    }
+
+    /// Namespaces that somebody follows and whose announcements cannot be heard at the moment.
+    pub(super) fn unheard(&self) -> u64 {
+        let connected =
+            lock(&self.listening).as_ref().is_some_and(|listening| listening.client.is_connected());
+        let unheard = |channel: &&Channel| !connected || !channel.subscribed.load(Ordering::Acquire);
+        lock(&self.channels).values().filter(unheard).count() as u64
+    }
+
+    /// By a client of its own each time: one that was connected on another runtime may have more state than it knows.
+    fn listen(&self) -> Connection<SubscriberClient> {
+        let client = &self.client;
         let subscriber = SubscriberClient::new(
             client.client_config(),
             Some(client.perf_config()),
             Some(client.connection_config().clone()),
             client.client_reconnect_policy(),
         );
-        Self { subscriber, channels: Arc::default(), listening: OnceLock::new() }
-    }
-
-    /// Something happens here when something was removed from the namespace, unless the message is lost.
-    pub(super) fn of(&self, namespace: &str) -> watch::Receiver<()> {
-        self.listening.get_or_init(|| self.listen());
-        let channel = channel(namespace);
-        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = channels.get(&channel) {
-            return known.heard.subscribe();
-        }
-        let (heard, receiver) = watch::channel(());
-        let subscribed = Arc::<AtomicBool>::default();
-        channels.insert(channel.clone(), Channel { heard, subscribed: Arc::clone(&subscribed) });
-        tokio::spawn(subscribe(self.subscriber.clone(), channel, subscribed, Arc::downgrade(&self.channels)));
-        receiver
-    }
-
-    /// Namespaces that somebody follows and whose announcements cannot be heard at the moment.
-    pub(super) fn unheard(&self) -> u64 {
-        let channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
-        let connected = self.subscriber.is_connected();
-        let unheard = |channel: &&Channel| !connected || !channel.subscribed.load(Ordering::Acquire);
-        channels.values().filter(unheard).count() as u64
-    }
-
-    fn listen(&self) -> Connection<SubscriberClient> {
-        let connection = Connection::open(&self.subscriber);
-        let _subscribing_again = self.subscriber.manage_subscriptions();
-        tokio::spawn(pass_on(self.subscriber.clone(), Arc::downgrade(&self.channels)));
+        let connection = Connection::open(&subscriber);
+        let _subscribing_again = subscriber.manage_subscriptions();
+        tokio::spawn(pass_on(subscriber, Arc::downgrade(&self.channels)));
         connection
     }
+
+    fn subscribe_to(&self, subscriber: &SubscriberClient, name: &str, channel: &Channel) {
+        let (subscriber, subscribed) = (subscriber.clone(), Arc::clone(&channel.subscribed));
+        subscribed.store(false, Ordering::Release);
+        tokio::spawn(subscribe(subscriber, name.to_owned(), subscribed, Arc::downgrade(&self.channels)));
+    }
+}
+
+fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
+    what.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A client that connects, and again whenever it loses its connection, until this is dropped.
 pub(super) struct Connection<C: ClientLike + 'static> {
     client: C,
+    running: Mutex<Running>,
+}
+
+/// The task that connects, and where it runs.
+struct Running {
     runtime: Handle,
-    connecting: ConnectHandle,
+    connecting: ConnectHandle, // ends with the runtime, or when the client gives up
+    lives: JoinHandle<()>,     // ends with the runtime
+}
+
+impl Running {
+    /// Panics outside a tokio runtime.
+    fn begin(client: &impl ClientLike) -> Self {
+        Self { runtime: Handle::current(), connecting: client.connect(), lives: tokio::spawn(pending()) }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.lives.is_finished()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.lives.abort();
+    }
 }
 
 impl<C: ClientLike + 'static> Connection<C> {
     /// Panics outside a tokio runtime.
     pub(super) fn open(client: &C) -> Self {
-        Self { client: client.clone(), runtime: Handle::current(), connecting: client.connect() }
+        Self { client: client.clone(), running: Mutex::new(Running::begin(client)) }
+    }
+
+    /// Whether the runtime that it ran on has ended.
+    fn has_ended(&self) -> bool {
+        lock(&self.running).has_ended()
+    }
+
+    /// Connects again, on the current runtime, where the one that it ran on has ended.
+    pub(super) fn revive(&self) {
+        let mut running = lock(&self.running);
+        if running.has_ended() && Handle::try_current().is_ok() {
+            *running = Running::begin(&self.client);
+        }
     }
 }
 
 impl<C: ClientLike + 'static> Drop for Connection<C> {
     fn drop(&mut self) {
-        let (client, connecting) = (self.client.clone(), self.connecting.abort_handle());
-        self.runtime.spawn(async move {
+        let running = self.running.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let (client, connecting) = (self.client.clone(), running.connecting.abort_handle());
+        running.runtime.spawn(async move {
             let _farewell = timeout(FAREWELL, client.quit()).await;
             connecting.abort(); // which ends a client that was never connected
         });
@@ -127,7 +191,7 @@ async fn pass_on(subscriber: SubscriberClient, channels: Weak<Channels>) {
     loop {
         let message = messages.recv().await;
         let Some(channels) = channels.upgrade() else { return };
-        let channels = channels.lock().unwrap_or_else(PoisonError::into_inner);
+        let channels = lock(&channels);
         match message {
             Ok(message) => {
                 channels

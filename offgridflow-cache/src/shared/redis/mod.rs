@@ -60,11 +60,11 @@ pub struct RedisBackend {
     messages: Arc<Messages>,
     door: Arc<Door>,
     seen: Arc<Seen>,
-    #[expect(dead_code, reason = "dropped with the last clone, which closes it")]
-    connection: Option<Arc<Connection<Client>>>, // `None`: the client is its owner's
-    denied: Arc<AtomicBool>,  // scripts, to this user
-    replica: Arc<AtomicBool>, // as far as the last look for news told
+    connection: Option<Arc<Connection<Client>>>, // closed with the last clone; `None`: the client is its owner's
+    denied: Arc<AtomicBool>,                     // scripts, to this user
+    replica: Arc<AtomicBool>,                    // as far as the last look for news told
     max_value_bytes: usize,
+    trusts_restarts: bool,
 }
 
 #[derive(Default)]
@@ -83,11 +83,14 @@ impl fmt::Debug for RedisBackend {
 
 impl RedisBackend {
     /// A client of the server at `url` (`redis://`, `redis-cluster://`, `redis-sentinel://`), which connects in the background
-    /// and again whenever the connection is lost, until the last clone is dropped. A server that is down is no error here: reads go on
-    /// without it.
+    /// and again whenever the connection is lost, or the runtime that it was connected on has ended, until the last clone is dropped. A
+    /// server that is down is no error here: reads go on without it.
+    ///
+    /// Users and passwords may stand in the address. Encryption (`rediss://` and so on) needs one of [`fred`]'s own features: name it beside this
+    /// crate, as in `fred = { version = "10", default-features = false, features = ["enable-rustls"] }`.
     ///
     /// # Errors
-    /// When the address cannot be read.
+    /// When the address cannot be read, or asks for encryption and `fred` was built without.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -96,8 +99,17 @@ impl RedisBackend {
         if !["redis", "rediss", "valkey", "valkeys"].iter().any(|scheme| url.starts_with(scheme)) {
             return Err(refuse("it begins with redis://, redis-cluster:// or redis-sentinel://"));
         }
-        let address = |error: fred::error::Error| refuse(error.details());
+        let address = |error: fred::error::Error| {
+            let shape = "SCHEME://[[USER:]PASSWORD@]HOST[:PORT][/DATABASE]";
+            refuse(&format!("{}; it looks like {shape}", error.details().trim_end_matches('.')))
+        };
         let mut config = Config::from_url(url).map_err(address)?;
+        let encrypts = ["rediss", "valkeys"].iter().any(|scheme| url.starts_with(scheme));
+        if encrypts && !config.uses_tls() {
+            return Err(refuse(
+                "it asks for encryption, which `fred` was built without: enable its feature `enable-rustls`, `enable-rustls-ring` or `enable-native-tls`",
+            ));
+        }
         config.fail_fast = false; // a server that is down now may come later
         let client = Builder::from_config(config)
             .with_performance_config(|performance| {
@@ -124,8 +136,8 @@ impl RedisBackend {
         Ok(Self { connection, ..store })
     }
 
-    /// Over a client that is connected, or will be: TLS, users, cluster and sentinel are its own to configure. It should have a
-    /// command timeout. It stays connected when the store is dropped.
+    /// Over a client that is connected, or will be: TLS, users, cluster and sentinel are its own to configure, through
+    /// [`fred`] as this crate re-exports it. It should have a command timeout. It stays connected when the store is dropped.
     #[must_use]
     pub fn over(client: Client) -> Self {
         let messages = Arc::new(Messages::over(&client));
@@ -142,6 +154,7 @@ impl RedisBackend {
             denied: Arc::default(),
             replica: Arc::default(),
             max_value_bytes: VALUE_BYTES,
+            trusts_restarts: false,
         }
     }
 
@@ -150,6 +163,17 @@ impl RedisBackend {
     #[must_use]
     pub const fn max_value_bytes(mut self, bytes: usize) -> Self {
         self.max_value_bytes = bytes;
+        self
+    }
+
+    /// Believes a Redis that was started again from its file, or took over from another: what it has stays. Default: nothing that was stored before is
+    /// served any more.
+    ///
+    /// For one that loses no acknowledged write, as with `appendfsync always`: a removal that it has forgotten is undone, unless a node that asks has
+    /// seen more removals than it knows. On all nodes alike: one that does not believe it begins another life of the namespace.
+    #[must_use]
+    pub const fn trust_restarts(mut self) -> Self {
+        self.trusts_restarts = true;
         self
     }
 
@@ -193,8 +217,17 @@ impl RedisBackend {
         &self,
         answer: impl Future<Output = Result<T, fred::error::Error>>,
     ) -> Result<T, BackendError> {
+        self.revive();
         self.counts.commands.fetch_add(1, Ordering::Relaxed);
         self.door.pass(&self.client, answer).await.map_err(|error| self.failed(error))
+    }
+
+    /// Connects again where the runtime of a connection has ended.
+    fn revive(&self) {
+        if let Some(connection) = &self.connection {
+            connection.revive();
+        }
+        self.messages.revive();
     }
 
     /// Whether fills are of any use: there are scripts, and this is no replica.
