@@ -14,7 +14,7 @@ use std::time::Duration;
 
 const DEFAULT_STATEMENTS: usize = 2_048;
 
-/// Counts and times statements by [`Fingerprint`].
+/// Counts and times statements by [`Fingerprint`](crate::Fingerprint).
 ///
 /// The table is bounded (2 048 statements unless told otherwise): where it is full, the statement that was used least gives its
 /// place up and counts in one row called "other", so no execution is lost. A statement costs about 5 KiB. Clones share the table.
