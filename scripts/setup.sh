@@ -1,8 +1,18 @@
 #!/usr/bin/env bash
 # Installs what the tests need and the machine lacks: PostgreSQL, pgbouncer, Redis (Debian packages, when root); says so otherwise.
+# And a browser to try pages in, where one can be had: without it those tests say that they tried nothing.
 # Usage: scripts/setup.sh
 source "$(dirname "$0")/common.sh"
 help_if_asked "$@"
+
+may_install() { [ "$(id -u)" -eq 0 ] && have apt-get; }
+
+install() {
+  step "installing $*"
+  export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 # RUNLEVEL: the packages' own services stay down
+  apt-get update -qq
+  apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
 
 missing=()
 compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || have postgres || missing+=(postgresql)
@@ -10,12 +20,14 @@ have psql || missing+=(postgresql-client)
 have redis-server || missing+=(redis-server)
 have pgbouncer || [ -x /usr/sbin/pgbouncer ] || missing+=(pgbouncer)
 have cc || missing+=(gcc libc6-dev)
-[ ${#missing[@]} -eq 0 ] && exit 0
-
-if [ "$(id -u)" -ne 0 ] || ! have apt-get; then
-  die "missing: ${missing[*]}. Install them, for example: sudo apt-get install ${missing[*]}"
+if [ ${#missing[@]} -gt 0 ]; then
+  may_install || die "missing: ${missing[*]}. Install them, for example: sudo apt-get install ${missing[*]}"
+  install "${missing[@]}"
 fi
-step "installing ${missing[*]}"
-export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 # RUNLEVEL: the packages' own services stay down
-apt-get update -qq
-apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+
+[ -z "${OFFGRIDFLOW_BROWSER:-}" ] || exit 0
+for browser in chromium-headless-shell chromium chromium-browser google-chrome chrome; do
+  have $browser && exit 0
+done
+may_install || exit 0
+install chromium-headless-shell || printf 'no browser could be installed\n' >&2

@@ -1,12 +1,11 @@
 //! The gate's page in a browser. Where none is there, nothing is tried, and that is said.
 #![cfg(feature = "gate")]
-mod chromium;
 
 use std::fs;
 
-use chromium::{browser, open, with_nothing_allowed};
 use offgridflow_bench::gate::{GateReport, Judged, Round, Rule, SCHEMA, Statistic, Verdict};
 use offgridflow_bench::history::Record;
+use testkit::{Browser, with_nothing_allowed};
 
 const NAME: &str = "p/t: <img src=http://example.invalid/x onerror=alert(1)> & \"100 %\"";
 
@@ -67,11 +66,11 @@ fn page() -> String {
 /// The control: a page that does both is caught at it.
 #[test]
 fn the_page_runs_nothing_and_asks_for_nothing() {
-    let Some(browser) = browser() else { return eprintln!("SKIP no browser is here") };
+    let Some(browser) = Browser::find() else { return eprintln!("SKIP no browser is here") };
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("report.html");
     fs::write(&file, with_nothing_allowed(&page())).unwrap();
-    let seen = open(&browser, &file);
+    let seen = browser.open(&file).unwrap();
     for part in
         ["<h1>Benchmarks: ", "&lt;img src=http://example.invalid/x", "<circle", "class=\"course\"", "</html>"]
     {
@@ -82,7 +81,10 @@ fn the_page_runs_nothing_and_asks_for_nothing() {
 
     let restless = page().replace("</main>", "<img src=\"http://example.invalid/x\"></main>");
     fs::write(&file, with_nothing_allowed(&restless)).unwrap();
-    assert!(!open(&browser, &file).console.is_empty(), "the image was refused");
+    assert!(!browser.open(&file).unwrap().console.is_empty(), "the image was refused");
     fs::write(&file, restless).unwrap();
-    assert_eq!(open(&browser, &file).asked.first().map(String::as_str), Some("http://example.invalid/x"));
+    assert_eq!(
+        browser.open(&file).unwrap().asked.first().map(String::as_str),
+        Some("http://example.invalid/x")
+    );
 }

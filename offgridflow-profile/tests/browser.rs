@@ -1,12 +1,11 @@
 //! Pages in a browser. Where none is there, nothing is tried, and that is said.
 #![cfg(all(feature = "profiler", feature = "flamegraph"))]
-mod chromium;
 
 use std::fs;
 use std::time::{Duration, Instant, SystemTime};
 
-use chromium::{browser, open, with_nothing_allowed};
 use offgridflow_profile::{Frame, Profile, Profiler, Stack, Trigger, ValueKind, wait_site};
+use testkit::{Browser, with_nothing_allowed};
 
 /// The page of an incident that a profiler captured.
 fn incident_page() -> String {
@@ -31,12 +30,12 @@ fn incident_page() -> String {
 /// The control: a page that does both is caught at it.
 #[test]
 fn an_incident_runs_nothing_and_asks_for_nothing() {
-    let Some(browser) = browser() else { return eprintln!("SKIP no browser is here") };
+    let Some(browser) = Browser::find() else { return eprintln!("SKIP no browser is here") };
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("incident.html");
     let page = incident_page();
     fs::write(&file, with_nothing_allowed(&page)).unwrap();
-    let seen = open(&browser, &file);
+    let seen = browser.open(&file).unwrap();
     for part in ["Who may be to blame", "&lt;b&gt;pool&lt;/b&gt; &amp; \"lock\"", "<polyline", "</html>"] {
         assert!(seen.document.contains(part), "{part}: {seen:?}");
     }
@@ -44,14 +43,17 @@ fn an_incident_runs_nothing_and_asks_for_nothing() {
 
     let restless = page.replace("</body>", "<script>fetch('http://example.invalid/x')</script></body>");
     fs::write(&file, with_nothing_allowed(&restless)).unwrap();
-    assert!(!open(&browser, &file).console.is_empty(), "the script was refused");
+    assert!(!browser.open(&file).unwrap().console.is_empty(), "the script was refused");
     fs::write(&file, restless).unwrap();
-    assert_eq!(open(&browser, &file).asked.first().map(String::as_str), Some("http://example.invalid/x"));
+    assert_eq!(
+        browser.open(&file).unwrap().asked.first().map(String::as_str),
+        Some("http://example.invalid/x")
+    );
 }
 
 #[test]
 fn a_flame_graph_of_hostile_names_is_drawn_and_runs_nothing_of_theirs() {
-    let Some(browser) = browser() else { return eprintln!("SKIP no browser is here") };
+    let Some(browser) = Browser::find() else { return eprintln!("SKIP no browser is here") };
     let names = [
         "</script><script>document.title='owned'</script>",
         "nul\0\u{1b}[31m\u{ffff}",
@@ -84,7 +86,7 @@ fn a_flame_graph_of_hostile_names_is_drawn_and_runs_nothing_of_theirs() {
     for (name, text, scripts) in [("flame.svg", whole, true), ("flame.html", part, false)] {
         let page = folder.path().join(name);
         fs::write(&page, text).unwrap();
-        let seen = open(&browser, &page);
+        let seen = browser.open(&page).unwrap();
         assert!(!seen.document.contains("parsererror"), "{seen:?}");
         assert!(seen.document.contains("&lt;svg onload=alert(1)&gt;"), "{seen:?}");
         assert!(seen.document.replace("&nbsp;", "\u{a0}").contains("shard\u{a0}7"), "{seen:?}");

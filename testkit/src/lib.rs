@@ -1,4 +1,4 @@
-//! Private PostgreSQL and Redis servers and a fault proxy, for tests.
+//! Private PostgreSQL and Redis servers, a fault proxy and a browser, for tests.
 //!
 //! Every server listens on loopback at a port the system picked, keeps its files in a directory of its own, is checked
 //! to be *ours* before anything is written to it, and is stopped by its recorded process id. A reaper, a shell outside the
@@ -20,6 +20,7 @@
 
 mod binary;
 mod bouncer;
+mod browser;
 mod cluster;
 mod error;
 mod port;
@@ -32,6 +33,7 @@ mod server;
 mod shared;
 
 pub use bouncer::PgBouncer;
+pub use browser::{Browser, Seen, with_nothing_allowed};
 pub use cluster::RedisCluster;
 pub use error::Error;
 pub use postgres::{Database, Postgres, PostgresOptions};
