@@ -151,7 +151,8 @@ async fn a_deadlock_is_tried_again() {
     let writer = writer.lock_timeout(Duration::from_secs(60)).start().unwrap();
     let tickets = writer.push_many([1, 2].map(reading)).await.unwrap();
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    while sqlx::query(waiting).fetch_one(&mut other).await.unwrap().get::<i64, _>(0) == 0 {
+    let mut watcher = sqlx::PgConnection::connect(&database.url()).await.unwrap(); // within a transaction the first answer stays
+    while sqlx::query(waiting).fetch_one(&mut watcher).await.unwrap().get::<i64, _>(0) == 0 {
         tokio::task::yield_now().await;
     }
     let end = "UPDATE readings SET note = 'other' WHERE id = 1; COMMIT";
