@@ -72,6 +72,23 @@ fn an_address_of_another_kind_is_refused() {
 
 #[cfg(feature = "sqlite")]
 #[tokio::test]
+async fn an_address_that_names_no_file_is_refused() {
+    for url in ["sqlite:", "sqlite://", "", "sqlite:?mode=rwc", "postgres://h/d", "some.db"] {
+        let error = SqliteGate::from_url(url, GateConfig::default()).unwrap_err();
+        assert!(matches!(error, ConfigError::Address { .. }), "{url:?}: {error}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mode=a.db");
+    let gate = SqliteGate::from_url(&format!("sqlite:{}", path.display()), GateConfig::default()).unwrap();
+    drop(
+        gate.acquire(Acquire::default())
+            .await
+            .expect("made, as nothing after a question mark says otherwise"),
+    );
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
 async fn a_file_that_is_missing_is_named_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("missing.db");

@@ -42,9 +42,10 @@ impl Gate<Sqlite> {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn from_url(url: &str, config: GateConfig) -> Result<Self, ConfigError> {
+        let (name, query) = named(url).map_err(|why| ConfigError::Address { why: why.to_owned() })?;
         let options =
             SqliteConnectOptions::from_str(url).map_err(|e| ConfigError::Address { why: e.to_string() })?;
-        let in_memory = url.contains(":memory:") || url.contains("mode=memory");
+        let in_memory = name == ":memory:" || query.contains("mode=memory");
         let options = options.foreign_keys(true).busy_timeout(BUSY_TIMEOUT);
         if in_memory {
             let config =
@@ -52,10 +53,22 @@ impl Gate<Sqlite> {
             return Self::open(options, config);
         }
         let options = options
-            .create_if_missing(!url.contains("mode=") || url.contains("mode=rwc"))
+            .create_if_missing(!query.contains("mode=") || query.contains("mode=rwc"))
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full);
         Self::open(options, config)
+    }
+}
+
+/// The file's name and what follows the question mark.
+fn named(url: &str) -> Result<(&str, &str), &'static str> {
+    let rest = url.strip_prefix("sqlite:").ok_or("not a sqlite: address")?;
+    let (name, query) = rest.split_once('?').unwrap_or((rest, ""));
+    match name.strip_prefix("//").unwrap_or(name) {
+        "" => Err(
+            "no file is named, and SQLite would give each connection a database of its own; in memory is sqlite::memory:",
+        ),
+        name => Ok((name, query)),
     }
 }
 
