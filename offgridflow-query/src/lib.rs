@@ -102,6 +102,8 @@ pub use observe::{IsConnection, Observed, Watched};
 #[cfg(feature = "tower")]
 pub use observe::{QueryScopeLayer, QueryScopeService};
 pub use pool::{Acquire, Condition, ConnectionPool, Guard, Lane, Lease, PoolStatus};
+#[doc(hidden)]
+pub use row::__column_name;
 pub use row::{Date, Field, Fields, Json, Numeric, Row, Timestamp, TimestampTz, Uuid};
 pub use shape::{Column, Conflict, Element, Kind, Shape};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

@@ -182,6 +182,13 @@ pub(crate) fn tuple_shape<T: Fields>(table: &str, names: &[String]) -> Shape {
     Shape::new(table, names.iter().zip(T::kinds()).map(column))
 }
 
+/// The column of a field as it is written.
+#[doc(hidden)]
+#[must_use]
+pub fn __column_name(field: &'static str) -> &'static str {
+    field.strip_prefix("r#").unwrap_or(field)
+}
+
 /// Makes a struct a [`Row`]: its table, the fields to store (each under the column of the same name), and its key.
 ///
 /// ```
@@ -191,13 +198,15 @@ pub(crate) fn tuple_shape<T: Fields>(table: &str, names: &[String]) -> Shape {
 /// assert_eq!(Reading::shape().key_names(), ["id"]);
 /// assert!(Reading::shape().columns()[2].is_nullable());
 /// ```
+///
+/// A field called by a raw identifier names its column without the prefix: `r#type` is the column `type`.
 #[macro_export]
 macro_rules! row {
     ($row:ident in $table:literal { $($field:ident),+ $(,)? } $(key { $($key:ident),+ $(,)? })?) => {
         impl $crate::Row for $row {
             fn shape() -> $crate::Shape {
-                $crate::Shape::new($table, [$($crate::Column::of(stringify!($field), |row: &$row| &row.$field)),+])
-                    $(.key([$(stringify!($key)),+]))?
+                $crate::Shape::new($table, [$($crate::Column::of($crate::__column_name(stringify!($field)), |row: &$row| &row.$field)),+])
+                    $(.key([$($crate::__column_name(stringify!($key))),+]))?
             }
             fn put(&self, to: &mut $crate::ChunkWriter<'_>) {
                 $($crate::Field::put(&self.$field, to);)+

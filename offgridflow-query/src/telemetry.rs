@@ -95,7 +95,13 @@ pub(crate) fn warn(table: &str, what: &str) {
     #[cfg(feature = "tracing")]
     tracing::warn!(target: "offgridflow_query", table, "{what}");
     #[cfg(not(feature = "tracing"))]
-    let _ = (table, what);
+    {
+        // To whoever watches the process; nobody is left to whom an error of writing it could be told.
+        let _ = std::io::Write::write_fmt(
+            &mut std::io::stderr(),
+            format_args!("offgridflow_query: {table}: {what}\n"),
+        );
+    }
 }
 
 #[cfg(feature = "observe")]

@@ -23,6 +23,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 
+/// Flushes at once that a writer may be set to.
+const MOST_IN_FLIGHT: usize = 1 << 16;
+
 /// A sink for rows that were rejected while nobody waited for their outcome.
 type DeadLetters<R> = Box<dyn Fn(Rejected<R>) + Send + Sync>;
 
@@ -287,6 +290,13 @@ impl<R: Send + 'static, E: BatchExecutor> BatchWriterBuilder<R, E> {
         }
         if self.flush_rows.is_empty() {
             return refuse("flush_rows", *self.flush_rows.end(), "it is below the smallest size");
+        }
+        if *self.in_flight.end() > MOST_IN_FLIGHT {
+            return refuse(
+                "in_flight",
+                *self.in_flight.end(),
+                "more than 65 536 flushes at once help nobody",
+            );
         }
         if self.in_flight.is_empty() || *self.in_flight.start() == 0 {
             return refuse("in_flight", *self.in_flight.end(), "somebody must write");

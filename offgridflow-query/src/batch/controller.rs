@@ -133,7 +133,7 @@ impl FlightController {
     }
 
     pub(crate) fn up_to(max: usize) -> Self {
-        Self { max, limit: 1, adaptive: true, rate: vec![0.0; max + 1], samples: 0, keep: 0 }
+        Self { max, limit: 1, adaptive: true, rate: vec![0.0; max.saturating_add(1)], samples: 0, keep: 0 }
     }
 
     pub(crate) fn limit(&self) -> usize {
