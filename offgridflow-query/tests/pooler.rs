@@ -2,7 +2,8 @@
 #![cfg(feature = "postgres")]
 
 use offgridflow_query::{
-    Acquire, BatchWriter, Conflict, ConnectionPool, Fate, GateConfig, Outcome, PgGate, Pooling, Strategy, row,
+    Acquire, BatchWriter, Column, Conflict, ConnectionPool, Fate, GateConfig, Kind, Outcome, PgGate, Pooling,
+    Shape, Strategy, row,
 };
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
@@ -68,6 +69,40 @@ async fn many_writers_behind_a_transaction_pooler_lose_nothing() {
     }
     let stored: i64 = sqlx::query("SELECT count(*) FROM levels").fetch_one(&mut *conn).await.unwrap().get(0);
     assert_eq!((settled, stored), (6_000, 6_000));
+}
+
+/// Who forgets to say that a pooler is there gets no statement of somebody else's: the server sees a port that is not ours.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pooler_that_nobody_mentioned_puts_no_row_into_another_table() {
+    let Some((server, _bouncer, url)) = pooled() else { return };
+    let direct = PgGate::from_url(&server.url(), GateConfig::default()).unwrap();
+    let mut conn = direct.acquire(Acquire::default()).await.unwrap();
+    let tables = "CREATE TABLE t0 (key INT8, value INT8); CREATE TABLE t1 (key INT8, value INT8)";
+    sqlx::raw_sql(tables).execute(&mut *conn).await.unwrap();
+    let tasks = ["t0", "t1", "t0", "t1"].into_iter().zip(0i64..).map(|(table, task)| {
+        let gate = PgGate::from_url(&url, GateConfig { max_open: 2, ..GateConfig::default() }).unwrap();
+        tokio::spawn(async move {
+            let columns = [Column::new("key", Kind::Int8), Column::new("value", Kind::Int8)];
+            let writer = BatchWriter::<(i64, i64)>::for_shape(gate, Shape::new(table, columns));
+            let writer = writer.strategy(Strategy::Unnest).start().unwrap();
+            for _ in 0..50 {
+                let outcomes =
+                    writer.push_many((0..10).map(|key| (key, task % 2))).await.unwrap().outcomes().await;
+                assert!(outcomes.iter().all(Outcome::is_settled), "{outcomes:?}");
+            }
+            assert!(writer.close().await.unwrap().is_clean());
+        })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        task.await.unwrap();
+    }
+    for (sql, rows) in [
+        ("SELECT count(*) FROM t0 WHERE value = 0", 1_000),
+        ("SELECT count(*) FROM t1 WHERE value = 1", 1_000),
+        ("SELECT (SELECT count(*) FROM t0) + (SELECT count(*) FROM t1)", 2_000),
+    ] {
+        assert_eq!(sqlx::query(sql).fetch_one(&mut *conn).await.unwrap().get::<i64, _>(0), rows, "{sql}");
+    }
 }
 
 /// Asks for `n` and says whether the answer was `n`.

@@ -12,6 +12,9 @@ use sqlx::postgres::PgRow;
 use sqlx::{Executor, PgConnection, Row as _};
 use std::collections::HashMap;
 
+/// What the error says, in the place of a number, where a table is not what it was.
+pub(super) const CHANGED: &str = "the table changed while rows were written, session";
+
 /// From how many rows on COPY is expected to win; the writer measures on from there. See `docs/design/query-writes.md`.
 const COPY_ROWS: usize = 512;
 /// The same for COPY into a staging table, which has to be made first.
@@ -26,19 +29,20 @@ const TABLE: &str = "SELECT c.relkind::text AS kind, row_security_active(c.oid) 
      EXISTS (SELECT 1 FROM pg_trigger g WHERE g.tgrelid = c.oid AND g.tgtype & 7 = 7) AS rewritten, \
      EXISTS (SELECT 1 FROM pg_index i JOIN pg_collation l ON l.oid = ANY (i.indcollation) \
      WHERE i.indrelid = c.oid AND i.indisunique AND NOT l.collisdeterministic) AS collated, \
-     has_database_privilege(current_database(), 'TEMP') AS temp, inet_client_port() AS port \
+     has_database_privilege(current_database(), 'TEMP') AS temp, inet_client_port() AS port, c.oid::int8 AS oid \
      FROM pg_class c WHERE c.oid = to_regclass($1)";
 
 const COLUMNS: &str = "SELECT a.attname::text AS name, \
      (CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END)::int8 AS type, \
      (CASE t.typtype WHEN 'd' THEN t.typtypmod ELSE a.atttypmod END)::int8 AS modifier, \
-     a.attidentity::text AS identity, a.attgenerated::text AS generated \
+     a.attidentity::text AS identity, a.attgenerated::text AS generated, a.attnum AS number, a.atttypid::int8 AS declared \
      FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid \
      WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped";
 
 /// The facts about one table.
 struct Table {
     name: String, // quoted
+    oid: i64,
     kind: String, // pg_class.relkind
     guarded: bool,
     ruled: bool,
@@ -51,7 +55,9 @@ struct Table {
 }
 
 struct Attribute {
-    kind: u32,      // the type's OID; of a domain, what it is made of
+    number: i16,
+    declared: i64,  // the type's OID
+    kind: u32,      // the same; of a domain, what it is made of
     modified: bool, // its declaration cuts or rounds values: varchar(3), numeric(4, 1)
     generated: bool,
     always_identity: bool,
@@ -75,6 +81,7 @@ pub(super) async fn prepare(
     prepared.exact_key = table.has_exact_key(shape);
     prepared.bulk_rows = table.bulk_rows(bulk);
     (prepared.types, prepared.server) = (types, server);
+    prepared.unchanged = Some(table.unchanged(shape));
     Ok(prepared)
 }
 
@@ -97,6 +104,7 @@ async fn read(conn: &mut PgConnection, name: String) -> Result<Option<Table>, sq
         .map(|row| Ok((row.try_get("name")?, attribute(row)?)))
         .collect();
     Ok(Some(Table {
+        oid: facts.try_get("oid")?,
         kind: facts.try_get("kind")?,
         guarded: facts.try_get("guarded")?,
         ruled: facts.try_get("ruled")?,
@@ -112,6 +120,8 @@ async fn read(conn: &mut PgConnection, name: String) -> Result<Option<Table>, sq
 
 fn attribute(row: &PgRow) -> Result<Attribute, sqlx::Error> {
     Ok(Attribute {
+        number: row.try_get("number")?,
+        declared: row.try_get("declared")?,
         kind: u32::try_from(row.try_get::<i64, _>("type")?).unwrap_or(0),
         modified: row.try_get::<i64, _>("modifier")? != -1,
         generated: !row.try_get::<String, _>("generated")?.is_empty(),
@@ -167,6 +177,24 @@ impl Table {
         Ok(attribute.kind)
     }
 
+    /// A query that fails, with [`CHANGED`] in its message, unless the columns of `shape` are what they were. COPY in binary format
+    /// says no types: eight bytes of an integer would become a float without a word.
+    fn unchanged(&self, shape: &Shape) -> Box<str> {
+        let known = shape.columns().iter().filter_map(|column| self.columns.get(column.name()));
+        let mut known: Vec<_> = known.map(|attribute| (attribute.number, attribute.declared)).collect();
+        known.sort_unstable();
+        let list = |of: fn(&(i16, i64)) -> String| known.iter().map(of).collect::<Vec<_>>().join(",");
+        let (numbers, types) =
+            (list(|(number, _)| number.to_string()), list(|(_, declared)| declared.to_string()));
+        let (oid, name) = (self.oid, literal(&self.name));
+        format!(
+            "SELECT CASE WHEN to_regclass({name})::oid = {oid} AND (SELECT array_agg(atttypid::int8 ORDER BY attnum) \
+             FROM pg_catalog.pg_attribute WHERE attrelid = {oid} AND attnum = ANY ('{{{numbers}}}'::int2[]) AND NOT attisdropped) \
+             = '{{{types}}}'::int8[] THEN 0 ELSE ('{CHANGED} ' || pg_backend_pid())::int8 END"
+        )
+        .into()
+    }
+
     /// Whether two keys are equal to the server exactly when their values are.
     fn has_exact_key(&self, shape: &Shape) -> bool {
         let exact = |column: &Column| {
@@ -210,6 +238,11 @@ impl Table {
             _ => COPY_ROWS,
         }
     }
+}
+
+/// A text as SQL.
+fn literal(text: &str) -> String {
+    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
 /// Whether a column of `oid` stores every two values of `kind` that differ as two that differ.

@@ -1,5 +1,6 @@
 //! SQLSTATE in this crate's vocabulary, without data.
 
+use super::catalog::CHANGED;
 use super::{nodelay, reach};
 use crate::backend::driver_cause;
 use crate::error::{Cause, Class, ConfigError};
@@ -17,6 +18,8 @@ impl GateDatabase for Postgres {
         let class = class_of(error.code());
         let message = if class == Class::Data || error.code() == SYNTAX {
             redacted(error.message())
+        } else if NAMED.contains(&error.code()) {
+            format!("{}; if a pooler stands between, say so: Pooling::Transaction", error.message())
         } else {
             error.message().to_owned()
         };
@@ -51,12 +54,24 @@ pub(super) fn failed(error: &sqlx::Error) -> WriteError {
     WriteError::failed(Postgres::cause(error))
 }
 
+/// The refusal of the check that a table is what it was, if `error` is one.
+pub(super) fn changed(error: &sqlx::Error) -> Option<WriteError> {
+    let message = error.as_database_error()?.message();
+    message.contains(CHANGED).then(|| {
+        let why = "the types of the columns are no longer those that the rows were written for";
+        WriteError::failed(Cause::new(Class::Schema, why).with_code("42804"))
+    })
+}
+
 pub(super) fn unbuildable(error: ConfigError) -> WriteError {
     WriteError::failed(Cause::new(Class::Schema, error.to_string()))
 }
 
 /// syntax_error, which quotes the text where it went wrong.
 const SYNTAX: &str = "42601";
+
+/// invalid_sql_statement_name, duplicate_prepared_statement: another session answers than the one that prepared.
+const NAMED: [&str; 2] = ["26000", "42P05"];
 
 /// read_only_sql_transaction: the role or the database is set so, or the server is a standby.
 const READ_ONLY: &str = "25006";
@@ -91,7 +106,7 @@ fn class_of(code: &str) -> Class {
             "22" => Class::Data,
             "23" | "44" => Class::Check,
             "28" => Class::Permission,
-            "42" | "3F" | "0A" => Class::Schema,
+            "42" | "3F" | "0A" | "26" => Class::Schema,
             "40" => Class::Contention,
             "53" => Class::Resource,
             "P0" => Class::Raised,

@@ -1,7 +1,7 @@
 //! One part of a write, by the strategy of its plan.
 
 use super::copy::Copy;
-use super::errors::{failed, unbuildable};
+use super::errors::{changed, failed, unbuildable};
 use super::statement::{Parts, Statement, counted, named};
 use crate::backend::built;
 use crate::chunk::Slice;
@@ -9,7 +9,7 @@ use crate::error::{Cause, Class, ConfigError};
 use crate::ident::Ident;
 use crate::shape::{Conflict, Shape};
 use crate::strategy::Strategy;
-use crate::write::{WriteError, WritePlan};
+use crate::write::{Pooling, WriteError, WritePlan};
 use sqlx::{Executor, PgConnection};
 
 /// The statements of one strategy for one shape and one conflict rule.
@@ -45,15 +45,24 @@ impl Insert {
         slice: &Slice<'_>,
         plan: &WritePlan,
         part: usize,
+        direct: bool,
     ) -> Result<Option<Vec<usize>>, WriteError> {
         let copy = |ordinals| Copy { slice, types: &plan.prepared.types, ordinals };
         match self {
             Self::Unnest(statement) => {
-                statement.run(conn, slice, plan.pooling).await.map_err(|error| failed(&error))
+                let named = direct && plan.pooling == Pooling::Session;
+                statement.run(conn, slice, named).await.map_err(|error| failed(&error))
             }
             Self::Copy { statement } => Ok(counted(copy(false).run(conn, statement).await?, slice.len())),
-            Self::Staging(staging) => staging.run(conn, &copy(staging.names_stored), part).await,
+            Self::Staging(staging) => {
+                staging.run(conn, &copy(staging.names_stored), part, plan.prepared.unchanged.as_deref()).await
+            }
         }
+    }
+
+    /// What must hold at COMMIT: a staging table is checked when it is made, and UNNEST's values have types.
+    pub(super) fn check_at_the_end(&self, plan: &WritePlan) -> Option<Box<str>> {
+        plan.prepared.unchanged.clone().filter(|_| matches!(self, Self::Copy { .. }))
     }
 }
 
@@ -76,14 +85,17 @@ impl Staging {
         conn: &mut PgConnection,
         copy: &Copy<'_>,
         part: usize,
+        unchanged: Option<&str>,
     ) -> Result<Option<Vec<usize>>, WriteError> {
         let (failed, rows) = (|error: sqlx::Error| failed(&error), copy.slice.len());
         let (name, target) = (format!("offgridflow_staging_{part}"), &self.parts.target);
         let create = format!(
-            "CREATE TEMP TABLE {name} ON COMMIT DROP AS SELECT {} FROM {target} WITH NO DATA",
-            self.columns
+            "CREATE TEMP TABLE {name} ON COMMIT DROP AS SELECT {} FROM {target} WITH NO DATA; {}",
+            self.columns,
+            unchanged.unwrap_or_default() // which holds until the end, as the target is locked now
         );
-        conn.execute(sqlx::raw_sql(built(create))).await.map_err(failed)?;
+        let made = conn.execute(sqlx::raw_sql(built(create))).await;
+        made.map_err(|error| changed(&error).unwrap_or_else(|| failed(error)))?;
         let staged = copy.run(conn, &format!("COPY pg_temp.{name} FROM STDIN (FORMAT binary)")).await?;
         if staged != rows as u64 {
             let what = format!("{rows} rows were sent to the staging table, {staged} arrived");

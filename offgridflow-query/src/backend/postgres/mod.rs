@@ -42,10 +42,11 @@ impl Gate<Postgres> {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn from_url(url: &str, config: GateConfig) -> Result<Self, ConfigError> {
-        let options = PgConnectOptions::from_str(url)
-            .ok()
-            .filter(|_| SCHEMES.iter().any(|scheme| url.starts_with(scheme))) // which sqlx does not look at
-            .ok_or_else(|| ConfigError::Address { why: "not a postgres:// address".into() })?;
+        let refused = |why: String| ConfigError::Address { why };
+        if !SCHEMES.iter().any(|scheme| url.starts_with(scheme)) {
+            return Err(refused("not a postgres:// address".into())); // which sqlx does not look at
+        }
+        let options = PgConnectOptions::from_str(url).map_err(|error| refused(error.to_string()))?;
         Self::open(options, config)
     }
 }

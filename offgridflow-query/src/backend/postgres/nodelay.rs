@@ -14,6 +14,11 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 /// Whether the sockets that gates opened leave nothing back.
 static GATES: AtomicBool = AtomicBool::new(false);
 
+/// As [`ensure`]; false where no socket of this process has that local `port`: somebody stands between.
+pub(super) fn ensure_own(port: u16) -> bool {
+    system::ensure(port)
+}
+
 /// Whether packets leave at once on the connected TCP socket of this process that has the local `port`; where there is none
 /// (the server sees the port of a proxy), on those that gates opened. False if the system refuses.
 pub(super) fn ensure(port: u16) -> bool {

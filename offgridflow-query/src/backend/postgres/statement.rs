@@ -6,7 +6,6 @@ use crate::chunk::Slice;
 use crate::error::ConfigError;
 use crate::ident::Ident;
 use crate::shape::{Conflict, Shape};
-use crate::write::Pooling;
 use sqlx::postgres::PgArguments;
 use sqlx::{Arguments, PgConnection, Row as _};
 
@@ -50,26 +49,29 @@ impl Parts {
     }
 
     /// DO NOTHING that names what it stored: the server joins the keys that RETURNING gives with the keys it was sent,
-    /// by its own idea of equality, and answers with the first ordinal of each. `source` is called `s` and has `ord`.
+    /// by its own idea of equality, and answers with the first ordinal of each. `source` is called `s` and has `ord`. In the order of
+    /// the keys, so that writers of the same keys wait for each other in one order.
     pub(super) fn insert_naming(
         &self,
         shape: &Shape,
         source: &str,
         casts: bool,
     ) -> Result<String, ConfigError> {
-        let (mut returning, mut on, mut group) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut returning, mut on, mut group, mut order) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (n, position) in shape.key_positions().into_iter().enumerate() {
             let column = &shape.columns()[position];
             let cast = if casts { wire(column.kind()).cast } else { "" };
             returning.push(format!("{} AS k{n}", Ident::new(column.name())?));
             on.push(format!("i.k{n} = s.c{position}{cast}"));
             group.push(format!("i.k{n}"));
+            order.push(format!("c{position}{cast}"));
         }
         let (returning, on, group) = (returning.join(", "), on.join(" AND "), group.join(", "));
+        let order = order.join(", ");
         let Self { target, columns, values, clause, .. } = self;
         Ok(format!(
             "WITH s AS MATERIALIZED ({source}), \
-             i AS (INSERT INTO {target} ({columns}) SELECT {values} FROM s ORDER BY ord{clause} RETURNING {returning}) \
+             i AS (INSERT INTO {target} ({columns}) SELECT {values} FROM s ORDER BY {order}, ord{clause} RETURNING {returning}) \
              SELECT (SELECT count(*) FROM i), \
              ARRAY(SELECT min(s.ord) FROM s JOIN i ON {on} GROUP BY {group})"
         ))
@@ -97,14 +99,13 @@ impl Statement {
         &self,
         conn: &mut PgConnection,
         slice: &Slice<'_>,
-        pooling: Pooling,
+        by_name: bool,
     ) -> Result<Option<Vec<usize>>, sqlx::Error> {
         let mut arguments = PgArguments::default();
         for column in 0..slice.shape().columns().len() {
             arguments.add(ColumnArray { slice, column }).map_err(sqlx::Error::Encode)?;
         }
-        let query =
-            sqlx::query_with(built(self.sql.clone()), arguments).persistent(pooling == Pooling::Session);
+        let query = sqlx::query_with(built(self.sql.clone()), arguments).persistent(by_name);
         if self.names_stored {
             return named(&query.fetch_one(conn).await?, slice.len());
         }

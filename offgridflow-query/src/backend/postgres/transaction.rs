@@ -1,6 +1,6 @@
 //! Transactions: the user's ([`Tx`](crate::Tx)) and the writer's.
 
-use super::errors::{failed, unbuildable};
+use super::errors::{changed, failed, unbuildable};
 use super::insert::Insert;
 use super::{nodelay, settle};
 use crate::backend::built;
@@ -50,7 +50,9 @@ impl Transact for PgConnection {
 pub(super) struct Clean<'c> {
     conn: &'c mut PgConnection,
     token: Option<TxToken>,
-    limit: Duration, // for each answer
+    limit: Duration,         // for each answer
+    direct: bool,            // nobody stands between, who might lend the session to others
+    check: Option<Box<str>>, // what must hold when it ends
 }
 
 impl<'c> Clean<'c> {
@@ -65,11 +67,9 @@ impl<'c> Clean<'c> {
         let limit = plan.answer_timeout;
         match answered(limit, conn.fetch_one(sqlx::raw_sql(built(sql)))).await {
             Ok(answer) => {
-                if let Some(port) = settle::port_of(&answer) {
-                    nodelay::ensure(port);
-                }
+                let direct = settle::port_of(&answer).is_none_or(nodelay::ensure_own);
                 let token = server.and_then(|server| settle::token_of(&answer, server));
-                Ok(Self { conn, token, limit })
+                Ok(Self { conn, token, limit, direct, check: None })
             }
             Err(error) => Err(undo(conn, failed(&error), limit).await),
         }
@@ -90,19 +90,22 @@ impl<'c> Clean<'c> {
     }
 
     pub(super) async fn insert(
-        self,
+        mut self,
         insert: &Insert,
         slice: &Slice<'_>,
         plan: &WritePlan,
         part: usize,
     ) -> Result<(Self, Option<Vec<usize>>), WriteError> {
         let limit = self.limit.saturating_add(Duration::from_millis(slice.len() as u64));
-        let inserted = match timeout(limit, insert.run(self.conn, slice, plan, part)).await {
+        let inserted = match timeout(limit, insert.run(self.conn, slice, plan, part, self.direct)).await {
             Ok(inserted) => inserted,
             Err(_) => Err(failed(&silent(limit))),
         };
         match inserted {
-            Ok(skipped) => Ok((self, skipped)),
+            Ok(skipped) => {
+                self.check = insert.check_at_the_end(plan);
+                Ok((self, skipped))
+            }
             Err(error) => Err(undo(self.conn, error, self.limit).await),
         }
     }
@@ -126,8 +129,13 @@ impl<'c> Clean<'c> {
     /// An ERROR at COMMIT means that the server aborted, unless its class speaks of the server's own trouble; a link that is
     /// lost, or silent for too long, means that nobody knows.
     pub(super) async fn commit(self, wrote: Wrote) -> Result<Wrote, WriteError> {
-        let commit = self.conn.execute(sqlx::raw_sql("COMMIT"));
+        // By now COPY holds its lock, so that what the check sees is what COPY met.
+        let sql = self.check.map_or_else(|| "COMMIT".to_owned(), |check| format!("{check}; COMMIT"));
+        let commit = self.conn.execute(sqlx::raw_sql(built(sql)));
         let Err(error) = answered(self.limit, commit).await else { return Ok(wrote) };
+        if let Some(changed) = changed(&error) {
+            return Err(undo(self.conn, changed, self.limit).await);
+        }
         let cause = Postgres::cause(&error);
         match aborts(&error) {
             true => Err(WriteError::failed(cause)),

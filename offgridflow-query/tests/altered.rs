@@ -1,0 +1,58 @@
+//! A column that changes its type under a live writer: COPY's bytes say no types, so nobody else would notice.
+#![cfg(feature = "postgres")]
+
+use offgridflow_query::{BatchWriter, Column, Conflict, GateConfig, Kind, Outcome, PgGate, Shape, Strategy};
+
+/// So many go by COPY or through a staging table.
+const ROWS: i64 = 8_192;
+
+/// Writes through `ALTER TABLE`; how many rows are not what was sent, of `2 * ROWS`.
+async fn wrong(altered: &str, conflict: Conflict, way: Strategy) -> (i64, i64) {
+    let database = testkit::postgres().create_database("altered").unwrap();
+    database.psql("CREATE TABLE t (id INT8 PRIMARY KEY, v INT8)").unwrap();
+    let gate =
+        PgGate::from_url(&database.url(), GateConfig { max_open: 3, ..GateConfig::default() }).unwrap();
+    let shape = Shape::new("t", [Column::new("id", Kind::Int8), Column::new("v", Kind::Int8)]).key(["id"]);
+    let rows = |from: i64| (from..from + ROWS).map(|id| (id, 10_000 + id));
+    let writer = BatchWriter::<(i64, i64)>::for_shape(gate.clone(), shape.clone());
+    let writer = writer.conflict(conflict).flush_rows(8_192).start().unwrap();
+    settle(&writer, rows(0)).await;
+    database.psql(&format!("ALTER TABLE t ALTER v TYPE {altered} USING v::text::{altered}")).unwrap();
+    settle(&writer, rows(ROWS)).await;
+    let report = writer.close().await.unwrap();
+    assert!(report.is_clean() && report.strategies.iter().any(|used| used.strategy == way), "{report:?}");
+    let count = |sql: &str| database.psql(sql).unwrap().trim().parse::<i64>().unwrap();
+    let wrong = count("SELECT count(*) FROM t WHERE v::text::numeric <> 10000 + id");
+    (count("SELECT count(*) FROM t"), wrong)
+}
+
+async fn settle(writer: &BatchWriter<(i64, i64)>, rows: impl Iterator<Item = (i64, i64)>) {
+    let outcomes = writer.push_many(rows).await.unwrap().outcomes().await;
+    assert!(outcomes.iter().all(Outcome::is_settled), "{:?}", outcomes.iter().find(|one| !one.is_settled()));
+}
+
+#[tokio::test]
+async fn rows_are_right_after_a_column_changed_to_another_type_of_the_same_width() {
+    for (conflict, way) in [(Conflict::Error, Strategy::Copy), (Conflict::Update, Strategy::Staging)] {
+        for altered in ["FLOAT8", "NUMERIC", "INT4"] {
+            let (stored, wrong) = wrong(altered, conflict.clone(), way).await;
+            assert_eq!((stored, wrong), (2 * ROWS, 0), "{way:?} {altered}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_was_replaced_by_another_of_its_name_gets_rows_of_its_own_types() {
+    let database = testkit::postgres().create_database("replaced").unwrap();
+    database.psql("CREATE TABLE \"t'\\\" (id INT8, v INT8)").unwrap();
+    let gate = PgGate::from_url(&database.url(), GateConfig::default()).unwrap();
+    let shape = Shape::new("t'\\", [Column::new("id", Kind::Int8), Column::new("v", Kind::Int8)]);
+    let writer = BatchWriter::<(i64, i64)>::for_shape(gate, shape).start().unwrap();
+    settle(&writer, (0..ROWS).map(|id| (id, id))).await;
+    let replace = "ALTER TABLE \"t'\\\" RENAME TO old; CREATE TABLE \"t'\\\" (v FLOAT8, id INT8)";
+    database.psql(replace).unwrap();
+    settle(&writer, (0..ROWS).map(|id| (id, id))).await;
+    assert!(writer.close().await.unwrap().is_clean());
+    let right = database.psql("SELECT count(*) FROM \"t'\\\" WHERE v = id").unwrap();
+    assert_eq!(right.trim(), ROWS.to_string());
+}
