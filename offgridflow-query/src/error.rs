@@ -349,7 +349,11 @@ impl PoolError {
     /// Whether the same call may succeed later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        !matches!(self, Self::Closed)
+        match self {
+            Self::Closed => false,
+            Self::Connect(cause) => cause.class().scope() == Scope::Transient,
+            _ => true,
+        }
     }
 
     /// The same fact in the vocabulary of write errors.

@@ -42,6 +42,27 @@ async fn rows_are_right_after_a_column_changed_to_another_type_of_the_same_width
 }
 
 #[tokio::test]
+async fn text_that_became_jsonb_is_written_without_a_search_for_a_bad_row() {
+    let database = testkit::postgres().create_database("jsonb").unwrap();
+    database.psql("CREATE TABLE t (id INT8, v JSON)").unwrap();
+    let gate = PgGate::from_url(&database.url(), GateConfig::default()).unwrap();
+    let shape = Shape::new("t", [Column::new("id", Kind::Int8), Column::new("v", Kind::Json)]);
+    let rows = || (0..ROWS).map(|id| (id, offgridflow_query::Json(format!("{{\"n\": {id}}}"))));
+    let writer = BatchWriter::<(i64, offgridflow_query::Json)>::for_shape(gate, shape).start().unwrap();
+    for _ in 0..2 {
+        let outcomes = writer.push_many(rows()).await.unwrap().outcomes().await;
+        assert!(outcomes.iter().all(Outcome::is_settled));
+        database.psql("ALTER TABLE t ALTER v TYPE JSONB USING v::jsonb").unwrap();
+    }
+    let report = writer.close().await.unwrap();
+    assert!(report.is_clean() && report.stats.transactions < 10, "{:?}", report.stats);
+    assert_eq!(
+        database.psql("SELECT count(*) FROM t WHERE (v->>'n')::int8 = id").unwrap().trim(),
+        (2 * ROWS).to_string()
+    );
+}
+
+#[tokio::test]
 async fn a_table_that_was_replaced_by_another_of_its_name_gets_rows_of_its_own_types() {
     let database = testkit::postgres().create_database("replaced").unwrap();
     database.psql("CREATE TABLE \"t'\\\" (id INT8, v INT8)").unwrap();

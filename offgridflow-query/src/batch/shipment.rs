@@ -246,9 +246,11 @@ impl<E: BatchExecutor> Shipper<E> {
         shipment.plan.ledger.is_some() || self.delivery == Delivery::AtLeastOnce
     }
 
-    /// Whether the table may have changed since it was looked up. COPY shows that as data that does not fit (22P03).
+    /// Whether the table may have changed since it was looked up. COPY shows that as data that does not fit (22P03), or as a
+    /// `jsonb` of an unheard-of version, which a text that was meant for `json` is.
     fn is_stale(&self, shipment: &Shipment<'_>, cause: &Cause) -> bool {
-        let suspect = cause.class() == Class::Schema || cause.code() == Some("22P03");
+        let jsonb = cause.code() == Some("XX000") && cause.message().contains("jsonb version");
+        let suspect = cause.class() == Class::Schema || cause.code() == Some("22P03") || jsonb;
         suspect && !shipment.looked_up_again && self.known().prepared.is_some()
     }
 
