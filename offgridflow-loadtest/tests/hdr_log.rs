@@ -1,6 +1,8 @@
 //! The `HdrHistogram` log says what the report says, in a format others read.
 #![cfg(feature = "hlog")]
 
+mod outputs;
+
 use std::time::Duration;
 
 use hdrhistogram::{
@@ -11,6 +13,7 @@ use hdrhistogram::{
     },
 };
 use offgridflow_loadtest::{HdrLog, LoadTest, Quantile, Rate, Report, WarmUp, workload_fn};
+use outputs::Full;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -88,15 +91,6 @@ async fn the_log_sums_to_the_report() {
 
 #[tokio::test]
 async fn a_log_that_cannot_be_written_costs_no_result() {
-    struct Full;
-    impl std::io::Write for Full {
-        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
-            Err(std::io::ErrorKind::StorageFull.into())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
     let test = LoadTest::new(workload_fn(|_op| async {}))
         .rate(Rate::constant(500.0, SECOND))
         .reporter(HdrLog::to(Full));

@@ -1,16 +1,15 @@
 //! A report says the same in every form: JSON by its schema, JUnit, Prometheus, windows.
 #![cfg(feature = "serde")]
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+mod outputs;
+
+use std::{collections::BTreeSet, time::Duration};
 
 use offgridflow_loadtest::{
     Executor, FailKind, LoadTest, NdjsonWindows, OnCap, Op, Outcome, Overload, Rate, Report, ShardCtx,
     TargetError, WarmUp, Workload, workload_fn,
 };
+use outputs::{Full, Kept};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -262,20 +261,9 @@ async fn prometheus_has_each_series_once_and_the_reports_figures() {
 
 #[tokio::test(start_paused = true)]
 async fn windows_as_lines_of_json_add_up_to_the_report() {
-    #[derive(Clone, Default)]
-    struct Out(Arc<Mutex<Vec<u8>>>);
-    impl std::io::Write for Out {
-        fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().expect("lock").extend_from_slice(text);
-            Ok(text.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let out = Out::default();
+    let out = Kept::default();
     let report = mixed().reporter(NdjsonWindows::to(out.clone())).run_here().await.expect("runs");
-    let text = String::from_utf8(out.0.lock().expect("lock").clone()).expect("text");
+    let text = out.text();
     let windows: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let sum = |field: &str| windows.iter().filter_map(|window| window[field].as_u64()).sum::<u64>();
     assert_eq!(
@@ -288,15 +276,6 @@ async fn windows_as_lines_of_json_add_up_to_the_report() {
 
 #[tokio::test]
 async fn windows_that_cannot_be_written_cost_no_result() {
-    struct Full;
-    impl std::io::Write for Full {
-        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
-            Err(std::io::ErrorKind::StorageFull.into())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
     let test = LoadTest::new(workload_fn(|_op| async {})).rate(Rate::constant(500.0, SECOND));
     let report = test.reporter(NdjsonWindows::to(Full)).run_here().await.expect("runs");
     let noted = report.notes.iter().any(|note| note.contains("windows as NDJSON could not deliver"));

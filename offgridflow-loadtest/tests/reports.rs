@@ -1,6 +1,8 @@
 //! A report says the same in text and JSON, and reads back.
 #![cfg(feature = "serde")]
 
+mod outputs;
+
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
@@ -10,6 +12,7 @@ use offgridflow_loadtest::{
     FailKind, LoadTest, ProgressLines, Rate, Report, ReportError, Reporter, SCHEMA, TargetError,
     ThresholdStatus, workload_fn,
 };
+use outputs::Kept;
 use tokio::time::sleep;
 
 async fn report() -> Report {
@@ -117,23 +120,12 @@ async fn a_rate_below_one_a_second_is_not_rounded_away() {
 
 #[tokio::test(start_paused = true)]
 async fn progress_is_a_line_a_second() {
-    #[derive(Clone, Default)]
-    struct Out(Arc<Mutex<Vec<u8>>>);
-    impl std::io::Write for Out {
-        fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().expect("lock").extend_from_slice(text);
-            Ok(text.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let out = Out::default();
+    let out = Kept::default();
     let test = LoadTest::new(workload_fn(|_| sleep(Duration::from_millis(4))));
     let test =
         test.rate(Rate::constant(50.0, Duration::from_secs(5))).reporter(ProgressLines::to(out.clone()));
     test.run_here().await.expect("runs");
-    let text = String::from_utf8(out.0.lock().expect("lock").clone()).expect("text");
+    let text = out.text();
     let lines: Vec<_> = text.lines().collect();
     assert!((6..=7).contains(&lines.len()), "{text}");
     assert!(lines[3].contains("3 s / 5 s  offered 50/s  done 50/s  failed 0"), "{text}");

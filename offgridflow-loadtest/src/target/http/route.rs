@@ -144,10 +144,7 @@ impl HttpRoute {
         name: &str,
         value: impl Fn(&Op) -> String + Send + Sync + 'static,
     ) -> Result<Self, ConfigError> {
-        let made = MadeHeader::new(name, value)?;
-        self.headers.remove(&made.name);
-        self.made_headers.retain(|other| other.name != made.name);
-        self.made_headers.push(made);
+        MadeHeader::new(name, value)?.replace(&mut self.headers, &mut self.made_headers);
         Ok(self)
     }
 
