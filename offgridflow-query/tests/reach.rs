@@ -70,6 +70,14 @@ fn an_address_of_another_kind_is_refused() {
     }
 }
 
+#[test]
+fn an_address_with_a_fault_says_which_and_keeps_the_password() {
+    let error =
+        PgGate::from_url("postgres://u:hunter2@h/d?sslmode=bogus", GateConfig::default()).unwrap_err();
+    let said = error.to_string();
+    assert!(said.contains("bogus") && !said.contains("hunter2"), "{said}");
+}
+
 #[cfg(feature = "sqlite")]
 #[tokio::test]
 async fn an_address_that_names_no_file_is_refused() {
