@@ -8,8 +8,8 @@
 //! ```
 #![expect(clippy::missing_panics_doc, reason = "a suite says no by panicking")]
 
-use crate::error::PoolError;
 use crate::pool::{Acquire, ConnectionPool, Guard, Lane};
+use crate::pool_error::PoolError;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;

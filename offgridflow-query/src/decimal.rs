@@ -3,8 +3,15 @@
 /// PostgreSQL's `numeric` ends at 131 072 digits before the point, so that six are enough.
 const MAX_EXPONENT_DIGITS: usize = 6;
 
-/// Digits with an optional sign, point and exponent.
+/// Numbers that are no digits, as PostgreSQL writes them.
+pub(crate) const WITHOUT_DIGITS: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
+
+/// Digits with an optional sign, point and exponent, or one of [`WITHOUT_DIGITS`].
 pub(crate) fn is_decimal(text: &str) -> bool {
+    has_digits(text) || WITHOUT_DIGITS.contains(&text)
+}
+
+fn has_digits(text: &str) -> bool {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (mantissa, Some(exponent.strip_prefix(['+', '-']).unwrap_or(exponent))),
@@ -18,6 +25,10 @@ pub(crate) fn is_decimal(text: &str) -> bool {
 
 /// Appends bytes that are equal exactly when two decimal numbers are (1.0 and 1.00, 1e2 and 100).
 pub(crate) fn put_canonical(text: &str, out: &mut Vec<u8>) {
+    if WITHOUT_DIGITS.contains(&text) {
+        out.push(3);
+        return out.extend(text.as_bytes());
+    }
     let (unsigned, negative) = match text.strip_prefix('-') {
         Some(unsigned) => (unsigned, true),
         None => (text.strip_prefix('+').unwrap_or(text), false),
@@ -46,10 +57,12 @@ mod tests {
 
     #[test]
     fn decimals_are_told_from_other_text() {
-        for good in ["0", "-1", "+1.50", ".5", "5.", "1e10", "1.5E-3", "1e-10000"] {
+        for good in
+            ["0", "-1", "+1.50", ".5", "5.", "1e10", "1.5E-3", "1e-10000", "NaN", "Infinity", "-Infinity"]
+        {
             assert!(is_decimal(good), "{good}");
         }
-        for bad in ["", ".", "-", "1,5", "0x10", "1e", "NaN", " 1", "1e1000000"] {
+        for bad in ["", ".", "-", "1,5", "0x10", "1e", "nan", "+Infinity", " 1", "1e1000000"] {
             assert!(!is_decimal(bad), "{bad}");
         }
     }
@@ -68,7 +81,7 @@ mod tests {
         ] {
             assert!(equal.iter().all(|text| bytes(text) == bytes(equal[0])), "{equal:?}");
         }
-        let different = ["0", "1", "-1", "10", "0.1", "12", "1.2", "102"];
+        let different = ["0", "1", "-1", "10", "0.1", "12", "1.2", "102", "NaN", "Infinity", "-Infinity"];
         for (at, one) in different.iter().enumerate() {
             assert!(different[..at].iter().all(|other| bytes(other) != bytes(one)), "{one}");
         }

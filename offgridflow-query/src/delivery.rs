@@ -2,7 +2,7 @@
 
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 use crate::error::{Cause, Class, Scope};
-use crate::ident::Ident;
+use crate::ident::{Ident, target};
 use std::fmt;
 
 /// What a writer does when the link breaks at COMMIT, so that nobody can say whether the rows are stored.
@@ -59,6 +59,8 @@ pub enum TxOutcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LedgerEntry {
+    /// The schema (PostgreSQL) or attached database (SQLite) of the ledger's table, if it is named.
+    pub schema: Option<String>,
     /// The ledger's table, see [`ledger_table_sql`].
     pub table: String,
     /// The caller's name for the batch.
@@ -71,7 +73,32 @@ impl LedgerEntry {
     /// Notes in `table` that `batch`, of `rows` rows, is stored.
     #[must_use]
     pub fn new(table: impl Into<String>, batch: impl Into<String>, rows: u64) -> Self {
-        Self { table: table.into(), batch: batch.into(), rows }
+        Self { schema: None, table: table.into(), batch: batch.into(), rows }
+    }
+
+    /// The same in a table of this schema.
+    #[must_use]
+    pub fn in_schema(self, schema: impl Into<String>) -> Self {
+        Self { schema: Some(schema.into()), ..self }
+    }
+
+    /// Looks for a name that no table can have, and for a schema that is not named apart.
+    pub(crate) fn check(&self) -> Result<(), crate::ConfigError> {
+        target(self.schema.as_deref(), &self.table)?;
+        match &self.schema {
+            None if self.table.contains('.') => {
+                let (name, why) = (self.table.clone(), "a schema is named apart: ledger_in(schema, table)");
+                Err(crate::ConfigError::Ident { name, why })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes the place of the batch in the ledger, or changes nothing if the batch is there already.
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    pub(crate) fn insert_sql(&self) -> Result<String, crate::ConfigError> {
+        let table = target(self.schema.as_deref(), &self.table)?;
+        Ok(format!("INSERT INTO {table} (batch, \"rows\") VALUES ($1, $2) ON CONFLICT (batch) DO NOTHING"))
     }
 }
 
@@ -107,14 +134,4 @@ pub(crate) fn ledger_refusal(entry: &LedgerEntry, cause: Cause) -> Cause {
         Some(code) => refusal.with_code(code),
         None => refusal,
     }
-}
-
-/// Takes the place of a batch in the ledger, or changes nothing if the batch is there already.
-#[cfg_attr(
-    not(any(feature = "sqlite", feature = "postgres")),
-    expect(dead_code, reason = "said in SQL only")
-)]
-pub(crate) fn ledger_insert_sql(table: &str) -> Result<String, crate::ConfigError> {
-    let table = Ident::new(table)?;
-    Ok(format!("INSERT INTO {table} (batch, \"rows\") VALUES ($1, $2) ON CONFLICT (batch) DO NOTHING"))
 }

@@ -1,7 +1,6 @@
 //! What went wrong, sorted by what the caller can do about it.
 
 use std::fmt;
-use std::time::Duration;
 
 /// Who is to blame, and so what to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,6 +40,8 @@ pub enum Class {
     Connection,
     /// No connection came free in time.
     PoolTimeout,
+    /// The pool is closed: no connection comes any more.
+    Closed,
     /// Out of disk, memory or connections.
     Resource,
     /// The statement was cancelled or ran into a time-out.
@@ -58,7 +59,7 @@ pub enum Class {
 impl Class {
     /// Every class, in the order of the variants.
     #[cfg(feature = "observe")]
-    pub(crate) const ALL: [Self; 17] = {
+    pub(crate) const ALL: [Self; 18] = {
         use Class::*;
         [
             Unique,
@@ -72,6 +73,7 @@ impl Class {
             Contention,
             Connection,
             PoolTimeout,
+            Closed,
             Resource,
             Cancelled,
             Schema,
@@ -88,7 +90,7 @@ impl Class {
         match self {
             Unique | ForeignKey | NotNull | Check | Data | Raised | Encoding | TooLarge => Scope::Row,
             Contention | Connection | PoolTimeout | Resource | Cancelled => Scope::Transient,
-            Schema | Permission | ReadOnly | Other => Scope::Batch,
+            Closed | Schema | Permission | ReadOnly | Other => Scope::Batch,
         }
     }
 
@@ -108,6 +110,7 @@ impl Class {
             Contention => "contention",
             Connection => "connection",
             PoolTimeout => "pool_timeout",
+            Closed => "closed",
             Resource => "resource",
             Cancelled => "cancelled",
             Schema => "schema",
@@ -136,13 +139,16 @@ pub struct Cause {
     code: Option<Box<str>>,
     constraint: Option<Box<str>>,
     message: Box<str>,
+    /// The database was busy with one row when it failed.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    amid_rows: bool,
 }
 
 impl Cause {
     /// A cause of `class`, in words for a person.
     #[must_use]
     pub fn new(class: Class, message: impl Into<String>) -> Self {
-        Self { class, code: None, constraint: None, message: message.into().into() }
+        Self { class, code: None, constraint: None, message: message.into().into(), amid_rows: false }
     }
 
     /// Adds the database's own code (SQLSTATE, SQLite's extended result code).
@@ -156,6 +162,18 @@ impl Cause {
     #[cfg(feature = "sqlite")]
     pub(crate) fn into_class(self, class: Class) -> Self {
         Self { class, ..self }
+    }
+
+    /// It came while the database was busy with one row, which may be to blame though the class says otherwise.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn amid_rows(self) -> Self {
+        Self { amid_rows: true, ..self }
+    }
+
+    /// Whether smaller writes can show which row it is that keeps a write from passing: one that waits for a lock, one for which a trigger raises
+    /// what passes elsewhere. What the whole table is locked for, or the whole server lacks, is no row's.
+    pub(crate) fn may_be_a_rows(&self) -> bool {
+        self.amid_rows && matches!(self.class, Class::Contention | Class::Resource)
     }
 
     /// Puts in front where it happened.
@@ -294,103 +312,6 @@ pub enum Error {
     /// The task behind the writer ended before its time (panic, or the runtime shut down). Its rows were returned.
     #[error("the writer's task ended early; its unsettled rows were returned")]
     Aborted,
-}
-
-/// No connection: why, and who holds the others.
-#[derive(Debug, Clone, thiserror::Error)]
-#[non_exhaustive]
-pub enum PoolError {
-    /// No connection came free in time. Raise `max_open`, shorten what the holders do, or wait longer.
-    #[error("no connection came free within {waited:?} ({in_use} of {max_open} in use, {waiting} waiting{})", holders_text(.holders))]
-    Timeout {
-        /// How long this caller waited.
-        waited: Duration,
-        /// Connections lent out.
-        in_use: usize,
-        /// The pool's limit.
-        max_open: usize,
-        /// Callers still waiting.
-        waiting: usize,
-        /// The oldest holders, at most five, oldest first.
-        holders: Vec<Holder>,
-    },
-    /// Waiting would have been in vain: the callers ahead need longer than this one has, by far. Refused at once, so
-    /// that it can be answered at once; try again later, somewhere else, or with fewer callers at a time.
-    #[error("no connection can be expected within {left:?}: {waiting} callers wait for {max_open} connections, which takes about {expected:?}{}", holders_text(.holders))]
-    Shed {
-        /// When a connection could be expected.
-        expected: Duration,
-        /// How long this caller would have waited.
-        left: Duration,
-        /// The pool's limit.
-        max_open: usize,
-        /// Callers waiting.
-        waiting: usize,
-        /// The oldest holders, at most five, oldest first.
-        holders: Vec<Holder>,
-    },
-    /// A place was free but the database did not let us in within the deadline. Look at the network and the server.
-    #[error("the database did not accept a connection within {waited:?}{}", obstacle_text(.obstacle))]
-    ConnectTimeout {
-        /// How long connecting took before it was given up.
-        waited: Duration,
-        /// What is in the way, if it is known: nobody listens there, the name leads nowhere.
-        obstacle: Option<Cause>,
-    },
-    /// The database refused the connection, or the connection broke.
-    #[error("cannot connect: {0}")]
-    Connect(Cause),
-    /// The pool is closed.
-    #[error("the pool is closed")]
-    Closed,
-}
-
-impl PoolError {
-    /// Whether the same call may succeed later.
-    #[must_use]
-    pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Closed => false,
-            Self::Connect(cause) => cause.class().scope() == Scope::Transient,
-            _ => true,
-        }
-    }
-
-    /// The same fact in the vocabulary of write errors.
-    #[must_use]
-    pub fn to_cause(&self) -> Cause {
-        let class = match self {
-            Self::Timeout { .. } | Self::Shed { .. } => Class::PoolTimeout,
-            Self::Connect(cause) => return cause.clone(),
-            Self::ConnectTimeout { .. } | Self::Closed => Class::Connection,
-        };
-        Cause::new(class, self.to_string())
-    }
-}
-
-/// Who holds a connection, and since when.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-pub struct Holder {
-    /// File and line of the call to `acquire`.
-    pub at: String,
-    /// How long the connection has been out.
-    pub held: Duration,
-    /// Which work it was lent for.
-    pub lane: crate::Lane,
-}
-
-fn obstacle_text(obstacle: &Option<Cause>) -> String {
-    obstacle.as_ref().map_or_else(String::new, |cause| format!("; {}", cause.message()))
-}
-
-fn holders_text(holders: &[Holder]) -> String {
-    let mut text = String::new();
-    for (i, holder) in holders.iter().enumerate() {
-        text.push_str(if i == 0 { "; held by " } else { ", " });
-        text.push_str(&format!("{} for {:?}", holder.at, holder.held));
-    }
-    text
 }
 
 #[cfg(all(test, feature = "observe"))]

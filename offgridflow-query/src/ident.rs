@@ -51,3 +51,12 @@ impl fmt::Display for Ident {
         f.write_str("\"")
     }
 }
+
+/// A quoted table, with its schema if that is named.
+pub(crate) fn target(schema: Option<&str>, table: &str) -> Result<String, ConfigError> {
+    let table = Ident::new(table)?;
+    match schema {
+        Some(schema) => Ok(format!("{}.{table}", Ident::new(schema)?)),
+        None => Ok(table.to_string()),
+    }
+}

@@ -51,6 +51,7 @@ mod memory;
 #[cfg(feature = "observe")]
 mod observe;
 mod pool;
+mod pool_error;
 mod row;
 mod shape;
 mod strategy;
@@ -70,7 +71,7 @@ pub use batch::{
 };
 pub use chunk::{Chunk, ChunkWriter, Items, Slice, Value};
 pub use delivery::{Delivery, LedgerEntry, TxOutcome, TxToken, ledger_table_sql};
-pub use error::{Cause, Class, ConfigError, Error, Holder, PoolError, Scope};
+pub use error::{Cause, Class, ConfigError, Error, Scope};
 pub use executor::{BatchConnection, BatchExecutor, DynBatchExecutor, Limits};
 pub use gate::{Advice, Evidence, Leak, LeakStatus, Sizing};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -102,6 +103,7 @@ pub use observe::{IsConnection, Observed, Watched};
 #[cfg(feature = "tower")]
 pub use observe::{QueryScopeLayer, QueryScopeService};
 pub use pool::{Acquire, Condition, ConnectionPool, Guard, Lane, Lease, PoolStatus};
+pub use pool_error::{Holder, PoolError};
 #[doc(hidden)]
 pub use row::__column_name;
 pub use row::{Date, Field, Fields, Json, Numeric, Row, Timestamp, TimestampTz, Uuid};

@@ -1,10 +1,11 @@
 //! A pool and a database in memory, for tests: real transactions on keys, faults on demand.
 
 use crate::chunk::{Slice, Value};
-use crate::error::{Cause, Class, PoolError};
+use crate::error::{Cause, Class};
 use crate::executor::{BatchConnection, Limits};
 use crate::gate::{Advice, Place, Places, Rules, default_reserve};
 use crate::pool::{Acquire, Condition, ConnectionPool, Guard, Lease, PoolStatus};
+use crate::pool_error::PoolError;
 use crate::shape::{Conflict, Shape};
 use crate::strategy::Prepared;
 use crate::write::{Ending, WriteError, WritePlan, Wrote};

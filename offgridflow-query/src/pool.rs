@@ -1,8 +1,8 @@
 //! Lending connections: the trait, the guard, and what a pool tells about itself.
 
-use crate::error::{Holder, PoolError};
 use crate::gate::LeakStatus;
 use crate::histogram::HistogramSnapshot;
+use crate::pool_error::{Holder, PoolError};
 use std::fmt;
 use std::future::Future;
 use std::ops::{Deref, DerefMut};

@@ -1,7 +1,7 @@
 //! Where rows go and what they consist of.
 
 use crate::error::ConfigError;
-use crate::ident::Ident;
+use crate::ident::{Ident, target};
 
 /// What a column holds. One kind is one wire encoding on each database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -210,11 +210,7 @@ impl Shape {
     /// # Errors
     /// [`ConfigError::Ident`] for a name no database takes.
     pub fn target(&self) -> Result<String, ConfigError> {
-        let table = Ident::new(&self.table)?;
-        match &self.schema {
-            Some(schema) => Ok(format!("{}.{table}", Ident::new(schema)?)),
-            None => Ok(table.to_string()),
-        }
+        target(self.schema.as_deref(), &self.table)
     }
 
     /// What to say where the database has no such table.
@@ -323,6 +319,9 @@ impl Conflict {
         };
         if let Some(name) = columns.iter().find(|name| shape.position(name).is_none()) {
             return refuse(format!("cannot update {name:?}, which is not among the columns"));
+        }
+        if let Some((_, name)) = columns.iter().enumerate().find(|(at, name)| columns[..*at].contains(name)) {
+            return refuse(format!("{name:?} is to be updated twice"));
         }
         if columns.is_empty() {
             return refuse("no column is left to update; use Conflict::Ignore".into());

@@ -77,3 +77,23 @@ async fn a_table_that_was_replaced_by_another_of_its_name_gets_rows_of_its_own_t
     let right = database.psql("SELECT count(*) FROM \"t'\\\" WHERE v = id").unwrap();
     assert_eq!(right.trim(), ROWS.to_string());
 }
+
+/// The server keeps a statement that was prepared under such a rule as one that does nothing, also when the rule is gone.
+#[tokio::test]
+async fn rows_are_stored_again_when_a_rule_against_them_is_gone() {
+    let database = testkit::postgres().create_database("ruled").unwrap();
+    database.psql("CREATE TABLE t (id INT8, v INT8)").unwrap();
+    let gate =
+        PgGate::from_url(&database.url(), GateConfig { max_open: 1, ..GateConfig::default() }).unwrap();
+    let shape = Shape::new("t", [Column::new("id", Kind::Int8), Column::new("v", Kind::Int8)]);
+    let writer =
+        BatchWriter::<(i64, i64)>::for_shape(gate, shape).strategy(Strategy::Unnest).start().unwrap();
+    settle(&writer, (0..4).map(|id| (id, id))).await;
+    database.psql("CREATE RULE nothing AS ON INSERT TO t DO INSTEAD NOTHING").unwrap();
+    settle(&writer, (4..8).map(|id| (id, id))).await;
+    database.psql("DROP RULE nothing ON t").unwrap();
+    settle(&writer, (8..12).map(|id| (id, id))).await;
+    let report = writer.close().await.unwrap();
+    assert_eq!((report.stats.committed, report.stats.skipped), (8, 4));
+    assert_eq!(database.psql("SELECT count(*) FROM t").unwrap().trim(), "8");
+}

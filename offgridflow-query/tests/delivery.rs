@@ -283,6 +283,22 @@ async fn a_batch_that_is_replayed_is_stored_once_on_both_databases() {
 }
 
 #[tokio::test]
+async fn a_ledger_in_a_schema_of_its_own_is_found_there() {
+    let database = testkit::postgres().create_database("ledgerschema").unwrap();
+    let gate = gate(&database.url());
+    let ledger = ledger_table_sql("batches").unwrap().replace("\"batches\"", "audit.batches");
+    run(&gate, &format!("CREATE SCHEMA audit; {ledger}; CREATE TABLE readings (id INT8)")).await;
+    let writer = BatchWriter::builder(gate.clone()).ledger_in("audit", "batches").start().unwrap();
+    for expected in [Fate::Committed, Fate::Replayed] {
+        let batch = writer.push_batch("b", [Reading { id: 1 }]).await.unwrap();
+        let fate = batch.outcomes().await.remove(0).committed().unwrap().fate;
+        assert_eq!(fate, expected);
+    }
+    let _ = writer.close().await.unwrap();
+    assert_eq!(number(&gate, "SELECT rows FROM audit.batches").await, 1);
+}
+
+#[tokio::test]
 async fn a_batch_with_a_bad_row_leaves_no_trace_in_the_ledger() {
     let database = testkit::postgres().create_database("ledgerbad").unwrap();
     let gate = gate(&database.url());

@@ -3,7 +3,10 @@
 
 use offgridflow_query::sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use offgridflow_query::sqlx::{self, Connection, SqliteConnection};
-use offgridflow_query::{Acquire, ConnectionPool, GateConfig, Guard, PoolError, PoolStatus, SqliteGate, Tx};
+use offgridflow_query::{
+    Acquire, BatchWriter, Class, Column, ConnectionPool, GateConfig, Guard, Kind, Outcome, PoolError,
+    PoolStatus, Shape, SqliteGate, Tx, Why,
+};
 use std::time::Duration;
 
 const MS: Duration = Duration::from_millis(1);
@@ -220,6 +223,21 @@ async fn closing_closes_what_is_at_hand_and_what_comes_back() {
     let status = gate.status();
     assert_eq!((status.open, status.idle, status.in_use), (0, 0, 0));
     assert!(matches!(gate.acquire(Acquire::default()).await, Err(PoolError::Closed)));
+}
+
+/// Nothing more can come of trying again, so that nobody waits for it.
+#[tokio::test]
+async fn a_writer_over_a_closed_gate_returns_its_rows_at_the_first_try() {
+    let (_dir, gate) = gate(|_| {});
+    gate.close().await;
+    let shape = Shape::new("t", [Column::new("id", Kind::Int8)]);
+    let writer = BatchWriter::<(i64,)>::for_shape(gate, shape).start().unwrap();
+    let outcomes = writer.push_many([(1,), (2,)]).await.unwrap().outcomes().await;
+    for outcome in &outcomes {
+        let Outcome::Returned(returned) = outcome else { panic!("{outcome:?}") };
+        assert!(matches!(&returned.why, Why::Batch(cause) if cause.class() == Class::Closed), "{returned:?}");
+    }
+    assert_eq!(writer.close().await.unwrap().stats.retries, 0);
 }
 
 /// The runtime may end first: connections close without it.

@@ -154,3 +154,38 @@ async fn hurried_flushes_keep_the_last_write() {
     let last = offgridflow_query::Stored::Text(LAST.load(Relaxed).to_string());
     assert_eq!(pool.rows("t")[0][1], last);
 }
+
+#[tokio::test]
+async fn settings_that_cannot_work_are_refused_at_the_start() {
+    let pool = MemoryPool::new(2);
+    let twice = Conflict::UpdateOnly(vec!["v".into(), "v".into()]);
+    for (builder, said) in [
+        (writer(&pool).conflict(twice), "\"v\" is to be updated twice"),
+        (writer(&pool).lock_timeout(Duration::ZERO), "lock_timeout cannot be 0ns"),
+        (writer(&pool).ledger("audit.batches"), "ledger_in(schema, table)"),
+        (writer(&pool).ledger_in("", "batches"), "it is empty"),
+    ] {
+        let error = builder.start().expect_err("a setting that cannot work");
+        assert!(error.to_string().contains(said), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_value_out_of_range_is_said_with_its_column() {
+    use offgridflow_query::{Date, Numeric, TimestampTz};
+    let columns = [("n", Kind::Numeric), ("at", Kind::TimestampTz), ("day", Kind::Date)];
+    let shape = Shape::new("t", columns.map(|(name, kind)| Column::new(name, kind)));
+    let writer = BatchWriter::for_shape(MemoryPool::new(2), shape).start().unwrap();
+    let good = || (Numeric("1".into()), TimestampTz(0), Date(0));
+    let bad = [
+        (Numeric("1,5".into()), good().1, good().2),
+        (good().0, TimestampTz(i64::MAX), good().2),
+        (good().0, good().1, Date(i32::MAX)),
+    ];
+    let outcomes = writer.push_many(bad).await.unwrap().outcomes().await;
+    for (outcome, (name, _)) in outcomes.iter().zip(columns) {
+        let Outcome::Rejected(rejected) = outcome else { panic!("{outcome:?}") };
+        assert!(rejected.cause.message().contains(&format!("{name:?}")), "{}", rejected.cause);
+    }
+    let _ = writer.close().await.unwrap();
+}

@@ -354,6 +354,11 @@ async fn the_longest_numbers_go_by_every_strategy() {
         assert_eq!(copy, unnest, "{what}");
         assert_eq!(texts(&gate, "SELECT count(*)::text FROM amounts").await, ["1"]);
     }
+    for number in ["NaN", "Infinity", "-Infinity"] {
+        let [copy, unnest] = by_both(&gate, number.to_owned()).await;
+        assert!(copy == unnest && copy.is_ok(), "{number}: {copy:?}, {unnest:?}");
+        assert_eq!(texts(&gate, "SELECT amount::text FROM amounts").await, [number]);
+    }
     for number in ["1e131072".to_owned(), format!("{whole}0"), "1e-16384".to_owned(), "-1e999999".to_owned()]
     {
         let what = format!("{number:.20}, {} characters", number.len());

@@ -20,11 +20,10 @@ pub(crate) fn driver_cause(error: &sqlx::Error) -> Cause {
         sqlx::Error::Encode(_) | sqlx::Error::InvalidArgument(_) => Class::Encoding,
         sqlx::Error::Configuration(_) => Class::Permission,
         sqlx::Error::PoolTimedOut => Class::PoolTimeout,
-        sqlx::Error::Io(_)
-        | sqlx::Error::Tls(_)
-        | sqlx::Error::Protocol(_)
-        | sqlx::Error::WorkerCrashed
-        | sqlx::Error::PoolClosed => Class::Connection,
+        sqlx::Error::PoolClosed => Class::Closed,
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
+            Class::Connection
+        }
         _ => Class::Other,
     };
     Cause::new(class, error.to_string())

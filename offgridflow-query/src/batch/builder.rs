@@ -11,7 +11,7 @@ use crate::batch::setup::Setup;
 use crate::batch::worker::{Pace, Worker};
 use crate::batch::writer::BatchWriter;
 use crate::chunk::ChunkWriter;
-use crate::delivery::{Delivery, ledger_table_sql};
+use crate::delivery::{Delivery, LedgerEntry};
 use crate::error::ConfigError;
 use crate::executor::{BatchExecutor, Limits};
 use crate::shape::{Conflict, Kind, Shape};
@@ -43,7 +43,7 @@ pub struct BatchWriterBuilder<R, E> {
     in_flight: RangeInclusive<usize>,
     row_bytes: usize,
     queue_rows: usize,
-    ledger: Option<String>,
+    ledger: Option<LedgerEntry>, // of no batch yet
     keep_unheard: usize,
     dead_letters: Option<DeadLetters<R>>,
     setup: Setup,
@@ -140,9 +140,15 @@ impl<R: Send + 'static, E: BatchExecutor> BatchWriterBuilder<R, E> {
     }
 
     /// The table that remembers the batches of [`push_batch`](BatchWriter::push_batch); see
-    /// [`ledger_table_sql`]. Default: none.
+    /// [`ledger_table_sql`](crate::ledger_table_sql). Default: none.
     pub fn ledger(mut self, table: impl Into<String>) -> Self {
-        self.ledger = Some(table.into());
+        self.ledger = Some(LedgerEntry::new(table, "", 0));
+        self
+    }
+
+    /// As [`ledger`](Self::ledger), in a schema (PostgreSQL) or an attached database (SQLite).
+    pub fn ledger_in(mut self, schema: impl Into<String>, table: impl Into<String>) -> Self {
+        self.ledger = Some(LedgerEntry::new(table, "", 0).in_schema(schema));
         self
     }
 
@@ -211,7 +217,8 @@ impl<R: Send + 'static, E: BatchExecutor> BatchWriterBuilder<R, E> {
         self
     }
 
-    /// How long a statement waits for somebody else's lock before the flush is retried. Default: 5 s.
+    /// How long a statement waits for somebody else's lock before the flush is retried, at least a millisecond. Where the retries are spent on one
+    /// row's lock, the flush is halved down to that row, with one wait a half. Default: 5 s.
     pub fn lock_timeout(mut self, timeout: Duration) -> Self {
         self.setup.plan.lock_timeout = timeout;
         self
@@ -278,7 +285,7 @@ impl<R: Send + 'static, E: BatchExecutor> BatchWriterBuilder<R, E> {
         self.setup.check(&self.shape, limits)?;
         self.kinds.as_ref().map_or(Ok(()), |kinds| fits(&self.shape, kinds))?;
         if let Some(ledger) = &self.ledger {
-            ledger_table_sql(ledger)?;
+            ledger.check()?;
         }
         let refuse =
             |setting, value: usize, why| Err(ConfigError::Setting { setting, value: value.to_string(), why });

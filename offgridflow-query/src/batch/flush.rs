@@ -56,12 +56,14 @@ pub(crate) struct Tally {
     pub(crate) went: bool,
     /// Failures since then that only a search can tell from those of the whole batch.
     strange: usize,
-    /// Statements cancelled since then.
-    slow: usize,
+    /// Statements since then that were cancelled, or could not pass within their retries.
+    stuck: usize,
     /// A statement was cancelled: smaller ones are tried instead of the same again.
     cancelled: bool,
+    /// All retries were spent on what may be one row's doing: each smaller statement is tried once.
+    spent: bool,
     /// A statement that is cancelled is not tried again at its size.
-    pub(crate) hasty: bool,
+    hasty: bool,
 }
 
 /// Failures in a row after which a search that meets nothing else is given up: enough to find one row among a million.
@@ -70,7 +72,7 @@ const SEARCH: usize = 24;
 impl Tally {
     /// Something went through: what fails beside it is not the batch as a whole.
     pub(crate) fn went_through(&mut self) {
-        (self.went, self.strange, self.slow) = (true, 0, 0);
+        (self.went, self.strange, self.stuck) = (true, 0, 0);
     }
 
     /// Before a write of `units` units: whether it is tried again or made smaller where it takes too long.
@@ -78,12 +80,27 @@ impl Tally {
         self.hasty = units > 1 || self.cancelled;
     }
 
-    /// Whether the search for what takes too long goes on, because it does not meet it everywhere.
-    pub(crate) fn is_slow(&mut self, cause: &Cause) -> bool {
-        let slow = cause.class() == Class::Cancelled && self.hasty && self.slow < SEARCH;
-        self.slow += usize::from(slow);
-        self.cancelled |= slow;
-        slow
+    /// Before a rehearsal, which is never made smaller.
+    pub(crate) fn be_patient(&mut self) {
+        (self.hasty, self.spent) = (false, false);
+    }
+
+    /// Whether what passes elsewhere is not tried again at its size, because the caller tries less at a time.
+    pub(crate) fn tries_less(&self, cause: &Cause) -> bool {
+        match cause.class() {
+            Class::Cancelled => self.hasty,
+            _ => self.spent && cause.may_be_a_rows(),
+        }
+    }
+
+    /// Whether a failure that does not pass is searched for, row by row in the end, as long as the search does not meet it everywhere.
+    pub(crate) fn searches(&mut self, cause: &Cause) -> bool {
+        let slow = cause.class() == Class::Cancelled && self.hasty;
+        let sought = (slow || cause.may_be_a_rows()) && self.stuck < SEARCH;
+        self.stuck += usize::from(sought);
+        self.cancelled |= sought && slow;
+        self.spent |= sought && !slow;
+        sought
     }
 
     /// How a failure is dealt with. One of an unknown kind is searched for as if a row was to blame, as long as the search

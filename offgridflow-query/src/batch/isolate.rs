@@ -149,7 +149,7 @@ impl<E: BatchExecutor> Flusher<E> {
                 Err(WriteError::Failed { row, cause }) => match tally.scope(&cause) {
                     Scope::Row if units.len() > 1 => open.extend(run.cut(&units, row)),
                     Scope::Row => self.refuse(run, units.start, cause, plan, tally).await,
-                    Scope::Transient if tally.is_slow(&cause) => match units.len() {
+                    Scope::Transient if tally.searches(&cause) => match units.len() {
                         1 => run.settle(&units, &Verdict::Returned(Why::Unavailable(cause))),
                         _ => open.extend(run.cut(&units, row)),
                     },

@@ -22,7 +22,7 @@ struct Rehearsed {
 impl<E: BatchExecutor> Flusher<E> {
     /// Stores the good units of a run in one transaction.
     pub(crate) async fn write_together(&self, run: &mut Run<'_>, plan: &WritePlan, tally: &mut Tally) {
-        tally.hasty = false;
+        tally.be_patient();
         let mut pieces = Vec::from([run.all()]);
         for round in 0..=CONTENTION_ROUNDS {
             if pieces.is_empty() {
@@ -193,7 +193,7 @@ impl<E: BatchExecutor> Flusher<E> {
         rehearsal: &WritePlan,
         tally: &mut Tally,
     ) -> Tried {
-        tally.hasty = false;
+        tally.be_patient();
         let before: usize = accepted.iter().map(Range::len).sum();
         let parts: Vec<_> = accepted.iter().chain([piece]).map(|rows| chunk.slice(rows.clone())).collect();
         match self.shipper.write(&parts, rehearsal, tally).await {

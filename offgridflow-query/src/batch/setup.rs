@@ -9,6 +9,7 @@ use crate::executor::{BatchExecutor, Limits};
 use crate::shape::{Conflict, Shape};
 use crate::strategy::Strategy;
 use crate::write::WritePlan;
+use std::time::Duration;
 
 /// Settings with their defaults.
 #[derive(Debug, Clone)]
@@ -42,6 +43,11 @@ impl Setup {
         if self.retry.attempts == 0 {
             let (setting, value) = ("retry.attempts", "0".to_owned());
             return Err(ConfigError::Setting { setting, value, why: "the first try counts" });
+        }
+        if self.plan.lock_timeout < Duration::from_millis(1) {
+            let (setting, value) = ("lock_timeout", format!("{:?}", self.plan.lock_timeout));
+            let why = "databases count it in milliseconds, and zero would be for ever or never";
+            return Err(ConfigError::Setting { setting, value, why });
         }
         Ok(())
     }

@@ -112,7 +112,7 @@ impl<E: BatchExecutor> Shipper<E> {
                 Err(error) => error,
             };
             let failed = Instant::now();
-            let end = self.judge(&mut shipment, error, tally.hasty).await;
+            let end = self.judge(&mut shipment, error, tally).await;
             tally.pausing += failed.elapsed();
             if let Some(end) = end {
                 return end;
@@ -207,7 +207,7 @@ impl<E: BatchExecutor> Shipper<E> {
         &self,
         shipment: &mut Shipment<'_>,
         error: WriteError,
-        hasty: bool,
+        tally: &Tally,
     ) -> Option<Result<Wrote, WriteError>> {
         let (cause, row) = match error {
             WriteError::CommitUnknown { cause, token, wrote } => {
@@ -227,8 +227,7 @@ impl<E: BatchExecutor> Shipper<E> {
             return None;
         }
         shipment.failed += 1;
-        let smaller = hasty && cause.class() == Class::Cancelled; // the caller tries less at a time
-        if cause.class().scope() == Scope::Transient && !smaller {
+        if cause.class().scope() == Scope::Transient && !tally.tries_less(&cause) {
             let pause = {
                 let jitter = &mut self.known().jitter;
                 self.retry.pause(shipment.failed, shipment.started.elapsed(), jitter)

@@ -56,7 +56,7 @@ pub(crate) struct Worker<R, E> {
     pub(crate) encoder: Encoder<R>,
     pub(crate) pace: Pace,
     pub(crate) partitions: usize, // 1 unless updates may be under way side by side
-    pub(crate) ledger: Option<String>,
+    pub(crate) ledger: Option<LedgerEntry>, // of no batch yet
     pub(crate) flusher: Arc<Flusher<E>>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) unheard: Unheard<R>,
@@ -210,8 +210,8 @@ impl<R: Send + 'static, E: BatchExecutor> Running<R, E> {
                 let rows = items.len() as u64;
                 let mut batch = self.batch();
                 self.worker.encoder.admit_group(&mut batch, items);
-                let table = self.worker.ledger.clone().unwrap_or_default();
-                batch.ledger = Some(LedgerEntry::new(table, name, rows));
+                batch.ledger =
+                    self.worker.ledger.clone().map(|entry| LedgerEntry { batch: name, rows, ..entry });
                 self.whole.push_back(batch);
                 None
             }

@@ -70,10 +70,11 @@ impl<'a> ChunkWriter<'a> {
         self.put_text(value, Kind::Json);
     }
 
-    /// Writes a [`Kind::Numeric`]: digits with an optional sign, point and exponent.
+    /// Writes a [`Kind::Numeric`]: digits with an optional sign, point and exponent, or `NaN`, `Infinity`, `-Infinity`, which PostgreSQL
+    /// has from version 14 on (`NaN` always) and SQLite has not.
     pub fn numeric(&mut self, value: &str) {
         if !is_decimal(value) {
-            self.fail(|_| "not a decimal number".to_owned());
+            self.fail(|name| format!("not a decimal number for column {name:?}"));
         }
         self.put_text(value, Kind::Numeric);
     }
@@ -109,7 +110,7 @@ impl<'a> ChunkWriter<'a> {
     pub fn micros(&mut self, value: i64) {
         let kind = self.next_kind();
         if !(calendar::FIRST_MICRO..=calendar::LAST_MICRO).contains(&value) {
-            self.fail(|_| "a time outside the years 1 to 9999".to_owned());
+            self.fail(|name| format!("a time outside the years 1 to 9999 for column {name:?}"));
         }
         if let Some(Kind::Timestamp | Kind::TimestampTz) = kind
             && let Some(Data::Int8(values)) = self.data()
@@ -125,7 +126,7 @@ impl<'a> ChunkWriter<'a> {
     pub fn days(&mut self, value: i32) {
         let kind = self.next_kind();
         if !(calendar::FIRST_DAY..=calendar::LAST_DAY).contains(&value) {
-            self.fail(|_| "a date outside the years 1 to 9999".to_owned());
+            self.fail(|name| format!("a date outside the years 1 to 9999 for column {name:?}"));
         }
         if kind == Some(Kind::Date)
             && let Some(Data::Int4(values)) = self.data()

@@ -1,7 +1,7 @@
 //! Who holds a place: a slab of slots, as many as were ever taken at once.
 
-use crate::error::Holder;
 use crate::pool::Lane;
+use crate::pool_error::Holder;
 use std::panic::Location;
 use std::time::Duration;
 use tokio::time::Instant;

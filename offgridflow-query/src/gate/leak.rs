@@ -1,6 +1,6 @@
 //! The leak watch: connections held for suspiciously long, each named when noticed and again if it comes back after all.
 
-use crate::error::Holder;
+use crate::pool_error::Holder;
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 

@@ -1,6 +1,6 @@
 //! From a place to a connection and back: what is at hand, what has to be tested, what has to be opened.
 
-use crate::error::{Cause, PoolError};
+use crate::error::Cause;
 use crate::finish::Finish;
 use crate::gate::config::GateConfig;
 use crate::gate::idle::{Idle, IdleStack, Leaving};
@@ -9,6 +9,7 @@ use crate::gate::lifetime::Lifetimes;
 use crate::gate::places::{Place, Places};
 use crate::gate::pool::GateDatabase;
 use crate::pool::{Guard, Lease};
+use crate::pool_error::PoolError;
 use sqlx::pool::PoolConnection;
 use sqlx::{Connection, Pool};
 use std::pin::pin;

@@ -1,6 +1,5 @@
 //! The places of one pool: taking one, waiting for one, and the books.
 
-use crate::error::{Holder, PoolError};
 use crate::gate::advice::Advice;
 use crate::gate::holders::{Held, Holders, site};
 use crate::gate::lane::{Closed, Lanes, Queue};
@@ -8,6 +7,7 @@ use crate::gate::leak::LeakWatch;
 use crate::gate::window::{Totals, Window};
 use crate::histogram::Histogram;
 use crate::pool::{Acquire, Lane, PoolStatus};
+use crate::pool_error::{Holder, PoolError};
 use std::panic::Location;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,6 +1,6 @@
 //! A front door for `sqlx::Pool`: lanes, exact waiting times, and nothing lost when a caller goes away.
 
-use crate::error::{Cause, ConfigError, PoolError};
+use crate::error::{Cause, ConfigError};
 use crate::finish::Finish;
 use crate::gate::advice::Advice;
 use crate::gate::config::GateConfig;
@@ -8,6 +8,7 @@ use crate::gate::keeper;
 use crate::gate::lend::Lender;
 use crate::gate::tidy::Tidy;
 use crate::pool::{Acquire, ConnectionPool, Guard, PoolStatus};
+use crate::pool_error::PoolError;
 use sqlx::pool::PoolOptions;
 use sqlx::{Connection, Database, Pool};
 use std::fmt;

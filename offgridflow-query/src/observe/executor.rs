@@ -1,11 +1,11 @@
 //! An executor for sqlx's own queries that sees what a layer cannot: rows as they come, whoever takes his time with them, errors.
 
-use crate::error::PoolError;
 use crate::gate::GateDatabase;
 use crate::observe::observation::Observation;
 use crate::observe::observer::Observer;
 use crate::observe::scope::Place;
 use crate::pool::{Acquire, ConnectionPool, Guard};
+use crate::pool_error::PoolError;
 use futures_core::Stream;
 use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;

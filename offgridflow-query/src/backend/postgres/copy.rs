@@ -10,6 +10,8 @@ use sqlx::postgres::{PgCopyIn, PgDatabaseError};
 
 /// Signature, flags, and the length of a header extension that is not there.
 const HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+/// numeric_value_out_of_range: what the server says of a number that its binary form cannot show.
+const OUT_OF_RANGE: &str = "22003";
 const TRAILER: [u8; 2] = (-1i16).to_be_bytes();
 /// What is encoded between two sends. Small enough that the server works while the next piece is encoded.
 const PIECE_BYTES: usize = 128 << 10;
@@ -60,7 +62,9 @@ impl Copy<'_> {
         out.extend_from_slice(&i16::try_from(fields).unwrap_or(i16::MAX).to_be_bytes()); // 1 600 at most
         for (column, &kind) in self.types.iter().enumerate() {
             put_copied(out, self.slice.value(row, column), kind).ok_or_else(|| {
-                Stopped::Row(row, Cause::new(Class::Data, "a value does not fit the binary format"))
+                let name = self.slice.shape().columns()[column].name();
+                let what = format!("a value for column {name:?} is out of range");
+                Stopped::Row(row, Cause::new(Class::Data, what).with_code(OUT_OF_RANGE))
             })?;
         }
         if self.ordinals {

@@ -23,7 +23,10 @@ impl GateDatabase for Postgres {
         } else {
             error.message().to_owned()
         };
-        let cause = Cause::new(class, message).with_code(error.code());
+        let mut cause = Cause::new(class, message).with_code(error.code());
+        if error.r#where().is_some() {
+            cause = cause.amid_rows(); // COPY's line, the tuple that is waited for, the trigger's function
+        }
         match error.constraint() {
             Some(name) => cause.with_constraint(name),
             None => cause,

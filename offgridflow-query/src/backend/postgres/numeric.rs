@@ -1,12 +1,21 @@
 //! Decimal text in PostgreSQL's binary form of `numeric`: digits to the base 10 000, aligned at the decimal point.
 
+use crate::decimal::WITHOUT_DIGITS;
+
 const NEGATIVE: u16 = 0x4000;
+/// The signs that say that there are no digits.
+const SIGN_OF: [(u16, &str); 3] =
+    [(0xc000, WITHOUT_DIGITS[0]), (0xd000, WITHOUT_DIGITS[1]), (0xf000, WITHOUT_DIGITS[2])];
 /// Digits behind the decimal point that the format can show.
 const MAX_SCALE: u16 = 0x3fff;
 
 /// Appends the binary form, without a length in front, of `text`, which a chunk has checked to be a decimal number.
 /// `None`, and nothing appended, if the number does not fit the format.
 pub(super) fn put(text: &str, out: &mut Vec<u8>) -> Option<()> {
+    if let Some((sign, _)) = SIGN_OF.iter().find(|(_, word)| *word == text) {
+        [0, 0, *sign, 0].iter().for_each(|word| out.extend(word.to_be_bytes()));
+        return Some(());
+    }
     let (unsigned, negative) = match text.strip_prefix('-') {
         Some(unsigned) => (unsigned, true),
         None => (text.strip_prefix('+').unwrap_or(text), false),
@@ -71,6 +80,8 @@ mod tests {
         assert_eq!(words("1.5E-3"), [1, 0xffff, 0, 4, 15]);
         assert_eq!(words("+1e8"), [1, 2, 0, 0, 1]);
         assert_eq!(words(".5"), [1, 0xffff, 0, 1, 5000]);
+        assert_eq!(words("NaN"), [0, 0, 0xc000, 0]);
+        assert_eq!(words("-Infinity"), [0, 0, 0xf000, 0]);
     }
 
     #[test]

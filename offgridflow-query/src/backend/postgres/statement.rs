@@ -7,7 +7,7 @@ use crate::error::ConfigError;
 use crate::ident::Ident;
 use crate::shape::{Conflict, Shape};
 use sqlx::postgres::PgArguments;
-use sqlx::{Arguments, PgConnection, Row as _};
+use sqlx::{Arguments, Connection as _, PgConnection, Row as _};
 
 pub(super) struct Statement {
     sql: String,
@@ -109,7 +109,12 @@ impl Statement {
         if self.names_stored {
             return named(&query.fetch_one(conn).await?, slice.len());
         }
-        Ok(counted(query.execute(conn).await?.rows_affected(), slice.len()))
+        let stored = query.execute(&mut *conn).await?.rows_affected();
+        if stored == 0 && by_name {
+            // Prepared under a rule that did nothing instead, it would go on doing nothing when the rule is gone.
+            conn.clear_cached_statements().await?;
+        }
+        Ok(counted(stored, slice.len()))
     }
 }
 

@@ -5,7 +5,7 @@ use super::insert::Insert;
 use super::{nodelay, settle};
 use crate::backend::built;
 use crate::chunk::Slice;
-use crate::delivery::{LedgerEntry, TxToken, ledger_insert_sql, ledger_refusal};
+use crate::delivery::{LedgerEntry, TxToken, ledger_refusal};
 use crate::error::{Cause, Class};
 use crate::gate::GateDatabase;
 use crate::transaction::Transact;
@@ -77,7 +77,7 @@ impl<'c> Clean<'c> {
 
     /// Takes the batch's place in the ledger; false if it is there already.
     pub(super) async fn enter(self, entry: &LedgerEntry) -> Result<(Self, bool), WriteError> {
-        let sql = ledger_insert_sql(&entry.table).map_err(unbuildable)?;
+        let sql = entry.insert_sql().map_err(unbuildable)?;
         let rows = i64::try_from(entry.rows).unwrap_or(i64::MAX);
         let query = sqlx::query(built(sql)).bind(entry.batch.clone()).bind(rows).persistent(false);
         match answered(self.limit, query.execute(&mut *self.conn)).await {

@@ -4,6 +4,7 @@ use super::failed;
 use crate::backend::built;
 use crate::calendar::{date_text, timestamp_text};
 use crate::chunk::{Slice, Value};
+use crate::decimal::WITHOUT_DIGITS;
 use crate::error::{Cause, Class, ConfigError};
 use crate::shape::{Conflict, Kind, Shape};
 use crate::strategy::Strategy;
@@ -195,6 +196,9 @@ fn bind(arguments: &mut SqliteArguments, value: Value<'_>, kind: Kind) -> Result
         Value::Float4(v) => arguments.add(f64::from(v)),
         Value::Float8(v) if v.is_nan() => return Err(Cause::new(Class::Data, "SQLite has no NaN")),
         Value::Float8(v) => arguments.add(v),
+        Value::Text(v) if kind == Kind::Numeric && WITHOUT_DIGITS.contains(&v) => {
+            return Err(Cause::new(Class::Data, format!("SQLite has no number {v}")));
+        }
         Value::Text(v) => arguments.add(Arc::<str>::from(v)), // one allocation; a `String` is two
         Value::Bytes(v) => arguments.add(v.to_vec()),
         Value::Uuid(v) => arguments.add(v.to_vec()),

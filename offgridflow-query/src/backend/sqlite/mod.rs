@@ -5,7 +5,7 @@ mod catalog;
 
 use crate::backend::{built, driver_cause};
 use crate::chunk::Slice;
-use crate::delivery::{LedgerEntry, ledger_insert_sql, ledger_refusal};
+use crate::delivery::{LedgerEntry, ledger_refusal};
 use crate::error::{Cause, Class, ConfigError};
 use crate::executor::{BatchConnection, Limits};
 use crate::gate::{Gate, GateConfig, GateDatabase};
@@ -233,7 +233,8 @@ async fn rehearse(conn: &mut SqliteConnection) -> Result<(), WriteError> {
 
 /// Takes the batch's place in the ledger; false if it is there already.
 async fn enter(conn: &mut SqliteConnection, entry: &LedgerEntry) -> Result<bool, WriteError> {
-    let sql = ledger_insert_sql(&entry.table)
+    let sql = entry
+        .insert_sql()
         .map_err(|error| WriteError::failed(Cause::new(Class::Schema, error.to_string())))?;
     let rows = i64::try_from(entry.rows).unwrap_or(i64::MAX);
     let query = sqlx::query(built(sql)).bind(entry.batch.clone()).bind(rows);

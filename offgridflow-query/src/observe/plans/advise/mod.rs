@@ -6,11 +6,12 @@ mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
-use crate::error::{Cause, PoolError};
+use crate::error::Cause;
 use crate::ident::Ident;
 use crate::observe::IsConnection;
 use crate::observe::plans::watch::Explain;
 use crate::pool::{Acquire, ConnectionPool, Lane};
+use crate::pool_error::PoolError;
 use crate::shape::quoted_list;
 use sqlx::Database;
 use std::fmt;
