@@ -110,8 +110,8 @@ where
         self
     }
 
-    /// How long a read waits for other nodes' loads before it loads itself. A node that has been loading for half of it is taken over by
-    /// one of those that wait. Default: 1 s.
+    /// How long another node may load a key: after that one of those who wait takes its lease over, and has as long again. So a read waits for
+    /// other nodes' loads for twice this long at most, and then loads by itself. Default: 1 s.
     pub fn lease_wait(mut self, wait: Duration) -> Self {
         self.settings.lease_wait = wait;
         self

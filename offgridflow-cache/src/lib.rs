@@ -30,7 +30,7 @@
 //!    [`Delivered`](Delivery::Delivered), whatever messages are lost: a near value is served only within Δ of the last gap-free look
 //!    at the shared tier's sequence of invalidations. [`Deferred`](Delivery::Deferred) is delivered later, or dies with the process.
 //! 3. Once the shared tier is back, all nodes agree within Δ.
-//! 4. One load a key and node, and one a fleet while the shared tier answers and the load is shorter than half of
+//! 4. One load a key and node, and one a fleet while the shared tier answers and the load is shorter than
 //!    [`lease_wait`](CacheBuilder::lease_wait).
 //! 5. A failing shared tier never fails a read that the loader could answer, and every read ends.
 //!

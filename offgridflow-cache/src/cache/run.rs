@@ -68,7 +68,7 @@ pub(super) async fn run<K, V, L>(
     V: Send + Sync + 'static,
     L: Loader<K, V>,
 {
-    let deadline = Instant::now() + inner.settings.lease_wait;
+    let deadline = Instant::now() + inner.settings.longest_wait();
     let wire_key = |landing: &Landing<K, V, L::Error>| inner.wire.as_ref().map(|wire| wire.key(&landing.key));
     let flying = |landing| Flying { wire: wire_key(&landing), landing, lease: None, purpose: errand.purpose };
     let flying: Vec<_> = landings.into_iter().map(flying).collect();
@@ -192,7 +192,7 @@ where
         keys: &[Key],
         purpose: Purpose,
     ) -> Option<Vec<Lookup>> {
-        let terms = Terms::new(self.settings.lease()).patience(self.settings.lease_wait / 2);
+        let terms = Terms::new(self.settings.lease()).patience(self.settings.lease_wait);
         let terms = Terms { early: purpose == Purpose::Refresh, ..terms };
         let mut lookups = Vec::with_capacity(keys.len());
         for portion in keys.chunks(PORTION) {

@@ -67,6 +67,11 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// How long a read waits for other nodes: for the one that loads, and for the one that takes over.
+    pub(crate) fn longest_wait(&self) -> Duration {
+        self.lease_wait * 2
+    }
+
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let refuse = |setting, hint| Err(ConfigError { setting, hint });
         let waits = [

@@ -75,7 +75,7 @@ impl Default for Bounds {
 impl Bounds {
     /// How long a read may take that nothing stands in the way of but the network and the loader.
     fn flight(&self) -> u64 {
-        millis(self.lease_wait + self.shared_timeout * 3 + self.load_timeout + self.slack) + 80
+        millis(self.lease_wait * 2 + self.shared_timeout * 3 + self.load_timeout + self.slack) + 80
     }
 }
 

@@ -115,7 +115,7 @@ impl Shape {
             calm,
             theme: [Theme::Updates, Theme::Deaths, Theme::Rollbacks, Theme::Updates][dice.index(4)],
             shared_timeout: if !calm && dice.percent(25) { 1_000 } else { 50 },
-            lease_wait: 120,
+            lease_wait: 60,
             hard_timeout: 300,
             ttl: if calm { 60_000 } else { [150, 600, 60_000][dice.index(3)] },
             revalidate,

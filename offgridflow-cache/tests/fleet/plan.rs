@@ -91,7 +91,7 @@ impl Shape {
             calm,
             delta: DELTA,
             shared_timeout: if calm { 1_000 } else { dice.one_of(&[120, 120, 120, 600]) },
-            lease_wait: if calm { 2_000 } else { 160 },
+            lease_wait: if calm { 1_000 } else { 80 },
             load_timeout: if calm { 2_000 } else { 400 },
             ttl: if calm { 60_000 } else { dice.one_of(&[250, 800, 60_000]) },
             revalidate,

@@ -39,7 +39,7 @@ async fn a_batch_waits_for_slow_loads_once() {
 async fn who_loads_too_slowly_is_taken_over_by_one() {
     let store = InProcess::new();
     let node = |source: &Source| {
-        let builder = builder().shared(store.clone(), Json).lease_wait(SECOND).load_timeout(5 * SECOND);
+        let builder = builder().shared(store.clone(), Json).lease_wait(SECOND / 2).load_timeout(5 * SECOND);
         builder.build(source.clone()).unwrap()
     };
     let (stuck, source) = (Source::default(), Source::default());
@@ -75,7 +75,7 @@ async fn who_loads_too_slowly_is_taken_over_by_one() {
 async fn a_read_waits_for_other_nodes_loads_no_longer_than_asked() {
     let store = InProcess::new();
     let node = |source: &Source| {
-        let builder = builder().shared(store.clone(), Json).lease_wait(SECOND).load_timeout(50 * SECOND);
+        let builder = builder().shared(store.clone(), Json).lease_wait(SECOND / 2).load_timeout(50 * SECOND);
         builder.build(source.clone()).unwrap()
     };
     let (stuck, quick) = (Source::default(), Source::default());

@@ -152,11 +152,7 @@ impl Order {
 async fn node() {
     let (order, source) = (Order::read(), Source::default());
     let shared = RedisBackend::connect(&order.redis).unwrap();
-    let cache = Cache::builder("stampede")
-        .shared(shared, Json)
-        .lease_wait(Duration::from_secs(2))
-        .build(source.clone())
-        .unwrap();
+    let cache = Cache::builder("stampede").shared(shared, Json).build(source.clone()).unwrap();
     cache.get(&0).await.unwrap(); // connected, and followed
     let before = source.loads.load(Ordering::SeqCst);
     order.wait().await;
