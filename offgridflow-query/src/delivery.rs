@@ -100,6 +100,21 @@ impl LedgerEntry {
         let table = target(self.schema.as_deref(), &self.table)?;
         Ok(format!("INSERT INTO {table} (batch, \"rows\") VALUES ($1, $2) ON CONFLICT (batch) DO NOTHING"))
     }
+
+    /// Looks for the batch in the ledger.
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    pub(crate) fn select_sql(&self) -> Result<String, crate::ConfigError> {
+        Ok(format!("SELECT 1 FROM {} WHERE batch = $1", target(self.schema.as_deref(), &self.table)?))
+    }
+
+    /// Why a batch is not called replayed that the ledger did not take.
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    pub(crate) fn neither(&self) -> Cause {
+        Cause::new(
+            Class::Other,
+            "it neither took the row nor has one of that name; a trigger dropped it, or a policy hides it",
+        )
+    }
 }
 
 /// The table that a [ledger](crate::BatchWriterBuilder::ledger) needs, on PostgreSQL and SQLite alike.

@@ -276,8 +276,8 @@ pub enum Conflict {
     /// Every column outside the key is overwritten. Rows of one flush are sorted by key, and of several rows
     /// with one key only the last is sent; the others are *superseded*.
     Update,
-    /// As `Update`, but only these columns are overwritten. Of several rows with one key the last one is sent, with the other columns
-    /// of the first: what is stored is what one row after the other would have left.
+    /// As `Update`, but only these columns are overwritten. Of several rows with one key the first that is not refused and the last one are sent, so that what is
+    /// stored is what one row after the other would have left. A group is one statement: of its rows with one key the last one is sent, with the other columns of the first.
     UpdateOnly(Vec<String>),
 }
 

@@ -43,7 +43,9 @@ pub struct Prepared {
     strategies: Vec<Strategy>, // the one for few rows first; empty: the executor knows only one way
     refused: Vec<(Strategy, String)>,
     pub(crate) types: Vec<u32>, // PostgreSQL: the type of each column of the shape; empty elsewhere
-    pub(crate) unchanged: Option<Box<str>>, // PostgreSQL: the query that fails where those types are no longer so
+    pub(crate) target: Option<Box<str>>, // PostgreSQL: the table with its schema, whatever a session's search path says
+    pub(crate) unchanged: Option<Box<str>>, // PostgreSQL: the query that fails where the table is no longer so
+    pub(crate) version: Option<i64>,        // SQLite: of the schema
     pub(crate) server: Option<Box<str>>,    // what a transaction's token is compared with; `None`: no tokens
     pub(crate) turns: Option<Turns>,        // where writers of this process queue up
     pub(crate) exact_key: bool, // whether the database calls two keys equal exactly when their values are

@@ -34,7 +34,7 @@ async fn settle(writer: &BatchWriter<(i64, i64)>, rows: impl Iterator<Item = (i6
 #[tokio::test]
 async fn rows_are_right_after_a_column_changed_to_another_type_of_the_same_width() {
     for (conflict, way) in [(Conflict::Error, Strategy::Copy), (Conflict::Update, Strategy::Staging)] {
-        for altered in ["FLOAT8", "NUMERIC", "INT4"] {
+        for altered in ["FLOAT8", "NUMERIC", "INT4", "TEXT"] {
             let (stored, wrong) = wrong(altered, conflict.clone(), way).await;
             assert_eq!((stored, wrong), (2 * ROWS, 0), "{way:?} {altered}");
         }
@@ -96,4 +96,87 @@ async fn rows_are_stored_again_when_a_rule_against_them_is_gone() {
     let report = writer.close().await.unwrap();
     assert_eq!((report.stats.committed, report.stats.skipped), (8, 4));
     assert_eq!(database.psql("SELECT count(*) FROM t").unwrap().trim(), "8");
+}
+
+/// Names are what COPY goes by, so a column of the old name and another type is another column.
+#[tokio::test]
+async fn rows_are_right_after_a_new_column_took_the_name_of_an_old_one() {
+    for (conflict, way) in [(Conflict::Error, Strategy::Copy), (Conflict::Update, Strategy::Staging)] {
+        let database = testkit::postgres().create_database("renamed").unwrap();
+        database.psql("CREATE TABLE t (id INT8 PRIMARY KEY, v INT8)").unwrap();
+        let gate = PgGate::from_url(&database.url(), GateConfig::default()).unwrap();
+        let shape =
+            Shape::new("t", [Column::new("id", Kind::Int8), Column::new("v", Kind::Int8)]).key(["id"]);
+        let writer = BatchWriter::<(i64, i64)>::for_shape(gate, shape).conflict(conflict).start().unwrap();
+        settle(&writer, (0..ROWS).map(|id| (id, id))).await;
+        database.psql("ALTER TABLE t RENAME v TO old; ALTER TABLE t ADD v FLOAT8").unwrap();
+        settle(&writer, (ROWS..2 * ROWS).map(|id| (id, id))).await;
+        let report = writer.close().await.unwrap();
+        assert!(report.strategies.iter().any(|used| used.strategy == way), "{report:?}");
+        let right = database.psql("SELECT count(*) FROM t WHERE coalesce(old, v) = id").unwrap();
+        assert_eq!(right.trim(), (2 * ROWS).to_string(), "{way:?}");
+    }
+}
+
+/// A rule that stores a copy elsewhere is INSERT's, and passed by by COPY.
+#[tokio::test]
+async fn a_rule_that_is_made_under_a_live_writer_is_obeyed() {
+    let database = testkit::postgres().create_database("also").unwrap();
+    database.psql("CREATE TABLE t (id INT8, v INT8); CREATE TABLE audit (id INT8)").unwrap();
+    let gate = PgGate::from_url(&database.url(), GateConfig::default()).unwrap();
+    let shape = Shape::new("t", [Column::new("id", Kind::Int8), Column::new("v", Kind::Int8)]);
+    let writer = BatchWriter::<(i64, i64)>::for_shape(gate, shape).start().unwrap();
+    settle(&writer, (0..ROWS).map(|id| (id, id))).await;
+    database.psql("CREATE RULE also AS ON INSERT TO t DO ALSO INSERT INTO audit VALUES (NEW.id)").unwrap();
+    settle(&writer, (0..ROWS).map(|id| (id, id))).await;
+    let _ = writer.close().await.unwrap();
+    assert_eq!(database.psql("SELECT count(*) FROM audit").unwrap().trim(), ROWS.to_string());
+}
+
+/// `char(3)` calls "a" and "a " equal, which text does not.
+#[tokio::test]
+async fn the_last_write_wins_after_the_key_became_one_that_compares_otherwise() {
+    let database = testkit::postgres().create_database("padded").unwrap();
+    database.psql("CREATE TABLE t (id TEXT PRIMARY KEY, v INT8)").unwrap();
+    let gate = PgGate::from_url(&database.url(), GateConfig::default()).unwrap();
+    let shape = Shape::new("t", [Column::new("id", Kind::Text), Column::new("v", Kind::Int8)]).key(["id"]);
+    let writer =
+        BatchWriter::<(String, i64)>::for_shape(gate, shape).conflict(Conflict::Update).start().unwrap();
+    let push = async |rows: &[(&str, i64)]| {
+        let rows = rows.iter().map(|(id, v)| ((*id).to_owned(), *v));
+        let outcomes = writer.push_many(rows).await.unwrap().outcomes().await;
+        assert!(outcomes.iter().all(Outcome::is_settled), "{outcomes:?}");
+    };
+    push(&[("x", 0)]).await;
+    database.psql("ALTER TABLE t ALTER id TYPE CHAR(3)").unwrap();
+    push(&[("b", 0), ("a ", 1), ("a", 2)]).await;
+    let _ = writer.close().await.unwrap();
+    assert_eq!(database.psql("SELECT v FROM t WHERE id = 'a'").unwrap().trim(), "2");
+}
+
+/// What a holder sets on a session stays there, and leads no row into another table.
+#[tokio::test]
+async fn a_search_path_that_somebody_left_leads_no_row_elsewhere() {
+    use offgridflow_query::{Acquire, ConnectionPool};
+    for way in [Strategy::Unnest, Strategy::Copy] {
+        let database = testkit::postgres().create_database("path").unwrap();
+        database.psql("CREATE TABLE t (id INT8, v INT8); CREATE SCHEMA other; CREATE TABLE other.t (id INT8, v INT8)").unwrap();
+        let gate =
+            PgGate::from_url(&database.url(), GateConfig { max_open: 1, ..GateConfig::default() }).unwrap();
+        let shape = Shape::new("t", [Column::new("id", Kind::Int8), Column::new("v", Kind::Int8)]);
+        let writer = BatchWriter::<(i64, i64)>::for_shape(gate.clone(), shape).strategy(way).start().unwrap();
+        settle(&writer, (0..4).map(|id| (id, id))).await;
+        let mut conn = gate.acquire(Acquire::default()).await.unwrap();
+        sqlx::raw_sql("SET search_path TO other").execute(&mut *conn).await.unwrap();
+        drop(conn);
+        settle(&writer, (4..8).map(|id| (id, id))).await;
+        let trigger = "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$; \
+            CREATE TRIGGER f BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f()";
+        database.psql(trigger).unwrap(); // a change, which is looked up in that very session
+        settle(&writer, (8..12).map(|id| (id, id))).await;
+        let _ = writer.close().await.unwrap();
+        let count =
+            |table: &str| database.psql(&format!("SELECT count(*) FROM {table}")).unwrap().trim().to_owned();
+        assert_eq!((count("public.t"), count("other.t")), ("12".into(), "0".into()), "{way:?}");
+    }
 }

@@ -298,6 +298,35 @@ async fn a_ledger_in_a_schema_of_its_own_is_found_there() {
     assert_eq!(number(&gate, "SELECT rows FROM audit.batches").await, 1);
 }
 
+/// The old way of partitioning: the row goes elsewhere, and the statement counts nothing.
+#[tokio::test]
+async fn a_ledger_that_takes_nothing_has_replayed_nothing() {
+    let database = testkit::postgres().create_database("ledgerdrops").unwrap();
+    let gate = gate(&database.url());
+    let (ledger, drops) = (
+        ledger_table_sql("batches").unwrap(),
+        "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS \
+        $$ BEGIN RETURN NULL; END $$; CREATE TRIGGER f BEFORE INSERT ON batches FOR EACH ROW EXECUTE FUNCTION f()",
+    );
+    run(&gate, &format!("{ledger}; CREATE TABLE readings (id INT8); {drops}")).await;
+    let small = SqliteGate::from_url("sqlite::memory:", GateConfig::default()).unwrap();
+    let mut conn = small.acquire(Acquire::default()).await.unwrap();
+    let drops = "CREATE TRIGGER f BEFORE INSERT ON batches BEGIN SELECT RAISE(IGNORE); END";
+    let sql = format!("{ledger}; CREATE TABLE readings (id INTEGER); {drops}");
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *conn).await.unwrap();
+    drop(conn);
+    let executors: [Arc<dyn offgridflow_query::DynBatchExecutor>; 2] = [Arc::new(gate), Arc::new(small)];
+    for executor in executors {
+        let writer = BatchWriter::builder(executor).ledger("batches").start().unwrap();
+        let outcomes = writer.push_batch("b", [Reading { id: 1 }]).await.unwrap().outcomes().await;
+        let Outcome::Returned(returned) = &outcomes[0] else { panic!("{outcomes:?}") };
+        assert!(
+            matches!(&returned.why, Why::Batch(cause) if cause.message().contains("nor has one of that name"))
+        );
+        let _ = writer.close().await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_batch_with_a_bad_row_leaves_no_trace_in_the_ledger() {
     let database = testkit::postgres().create_database("ledgerbad").unwrap();

@@ -189,3 +189,56 @@ async fn a_key_that_is_not_unique_is_a_matter_of_the_schema() {
     );
     let _ = writer.close().await.unwrap();
 }
+
+/// Children come before their parents, and one bad row keeps the flush from being one statement.
+#[tokio::test]
+async fn children_before_their_parents_are_stored_beside_a_bad_row() {
+    use offgridflow_query::Strategy;
+    let bad = || Part { weight: -1, ..part(-1) };
+    let child = |id, parent| Part { parent: Some(parent), ..part(id) };
+    let many = || (0..1_500).map(|id| child(id, 5_000)).chain([bad(), part(5_000)]).collect::<Vec<_>>();
+    let chain = || {
+        let mut rows: Vec<_> = (0..40).map(|id| child(id, id + 1)).chain([part(40)]).collect();
+        rows.insert(20, bad());
+        rows
+    };
+    for (name, strategy) in [("orphans_unnested", Strategy::Unnest), ("orphans_copied", Strategy::Copy)] {
+        for rows in [many(), chain()] {
+            let (_database, gate) = gate(name).await;
+            let writer = BatchWriter::builder(gate).strategy(strategy).start().unwrap();
+            let sent = rows.len();
+            let outcomes = writer.push_many(rows).await.unwrap().outcomes().await;
+            let stored = outcomes.iter().filter(|outcome| outcome.is_settled()).count();
+            let wrong: Vec<_> = outcomes.iter().filter_map(class).collect();
+            assert_eq!((stored, wrong), (sent - 1, vec![Class::Check]), "{strategy:?}");
+            let _ = writer.close().await.unwrap();
+        }
+    }
+}
+
+/// Where no row has a parent the fuse still blows.
+#[tokio::test]
+async fn a_table_of_parents_that_is_empty_does_not_become_thousands_of_probes() {
+    let (_database, gate) = gate("no_parents").await;
+    let writer = BatchWriter::builder(gate).max_rejects(50).start().unwrap();
+    let rows = (0..2_000).map(|id| Part { parent: Some(9_999), ..part(id) });
+    let outcomes = writer.push_many(rows).await.unwrap().outcomes().await;
+    assert!(outcomes.iter().all(|outcome| !outcome.is_settled()));
+    let report = writer.close().await.unwrap();
+    assert!(report.stats.transactions < 500, "{:?}", report.stats);
+}
+
+/// Good rows are sent once more when all are known, not once more for each bad one.
+#[tokio::test]
+async fn rehearsals_grow_with_the_bad_rows_and_not_with_their_square() {
+    let (_database, gate) = gate("rehearsals").await;
+    let writer = BatchWriter::builder(gate.clone()).atomicity(Atomicity::Together).start().unwrap();
+    let rows = (0..1_000).map(|id| Part { weight: if id % 5 == 0 { -1 } else { 1 }, ..part(id) });
+    let outcomes = writer.push_many(rows).await.unwrap().outcomes().await;
+    assert!((0..).zip(&outcomes).all(|(id, outcome)| outcome.is_settled() == (id % 5 != 0)));
+    let _ = writer.close().await.unwrap();
+    let sql = "SELECT n_tup_ins FROM pg_stat_user_tables WHERE relname = 'parts'"; // rolled back ones too
+    gate.close().await; // sessions report what they counted when they end
+    let inserted: i64 = _database.psql(sql).unwrap().trim().parse().unwrap();
+    assert!(inserted < 40_000, "{inserted} rows were sent for 1 000, of which 200 are bad");
+}

@@ -189,3 +189,56 @@ async fn a_value_out_of_range_is_said_with_its_column() {
     }
     let _ = writer.close().await.unwrap();
 }
+
+/// What lingers beside a flush that is under way is flushed in its time, and waiting costs no work.
+#[tokio::test(start_paused = true)]
+async fn rows_beside_a_slow_flush_linger_no_longer_than_set() {
+    let pool = MemoryPool::new(2);
+    let writer = writer(&pool).in_flight(2).linger(Duration::from_millis(50)).start().unwrap();
+    let began = tokio::time::Instant::now();
+    pool.stall();
+    let first = writer.push_many(pairs(0..1)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(60)).await; // under way
+    let second = writer.push_many(pairs(1..2)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    assert_eq!(writer.stats().flushes, 2, "the second one does not wait for the first");
+    pool.resume();
+    assert!(first.outcomes().await.iter().chain(&second.outcomes().await).all(Outcome::is_settled));
+    assert!(began.elapsed() < Duration::from_millis(200), "{:?}", began.elapsed());
+    let _ = writer.close().await.unwrap();
+}
+
+/// On paused time a task that does not sleep keeps the clock from moving.
+#[tokio::test(start_paused = true)]
+async fn a_row_that_waits_for_a_group_to_land_keeps_nothing_busy() {
+    let pool = MemoryPool::new(2);
+    let writer = writer(&pool).conflict(Conflict::Update).in_flight(2).start().unwrap();
+    let _ = writer.push_many(pairs(9..10)).await.unwrap().outcomes().await;
+    pool.stall();
+    let group = writer.push_group(pairs(0..3)).await.unwrap();
+    tokio::task::yield_now().await;
+    let row = writer.push_many(pairs(3..4)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    pool.resume();
+    assert!(group.outcomes().await.iter().all(Outcome::is_settled));
+    assert!(row.outcomes().await.iter().all(Outcome::is_settled));
+    let _ = writer.close().await.unwrap();
+}
+
+/// Who waits for room is not kept waiting by rows that came after, and linger.
+#[tokio::test(start_paused = true)]
+async fn nobody_lingers_while_somebody_waits_for_room() {
+    let pool = MemoryPool::new(2);
+    let writer = writer(&pool).queue_rows(2).linger(Duration::from_secs(8)).start().unwrap();
+    let began = tokio::time::Instant::now();
+    let permit = writer.reserve().await.unwrap();
+    let many = writer.push_many(pairs(0..2));
+    let one = async {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        permit.push(pairs(2..3).remove(0))
+    };
+    let (many, ticket) = tokio::join!(many, one);
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    drop((many, ticket));
+    let _ = writer.close().await.unwrap();
+}

@@ -79,8 +79,16 @@ async fn a_pooler_that_nobody_mentioned_puts_no_row_into_another_table() {
     let mut conn = direct.acquire(Acquire::default()).await.unwrap();
     let tables = "CREATE TABLE t0 (key INT8, value INT8); CREATE TABLE t1 (key INT8, value INT8)";
     sqlx::raw_sql(tables).execute(&mut *conn).await.unwrap();
-    let tasks = ["t0", "t1", "t0", "t1"].into_iter().zip(0i64..).map(|(table, task)| {
-        let gate = PgGate::from_url(&url, GateConfig { max_open: 2, ..GateConfig::default() }).unwrap();
+    let gates = [(); 4]
+        .map(|()| PgGate::from_url(&url, GateConfig { max_open: 2, ..GateConfig::default() }).unwrap());
+    fill_two_tables(&gates).await;
+    assert_two_tables(&mut conn).await;
+}
+
+/// Four writers, two a table, each through a gate that knows of no pooler.
+async fn fill_two_tables(gates: &[PgGate; 4]) {
+    let tasks = gates.iter().zip(["t0", "t1", "t0", "t1"]).zip(0i64..).map(|((gate, table), task)| {
+        let gate = gate.clone();
         tokio::spawn(async move {
             let columns = [Column::new("key", Kind::Int8), Column::new("value", Kind::Int8)];
             let writer = BatchWriter::<(i64, i64)>::for_shape(gate, Shape::new(table, columns));
@@ -96,13 +104,48 @@ async fn a_pooler_that_nobody_mentioned_puts_no_row_into_another_table() {
     for task in tasks.collect::<Vec<_>>() {
         task.await.unwrap();
     }
+}
+
+async fn assert_two_tables(conn: &mut PgConnection) {
     for (sql, rows) in [
         ("SELECT count(*) FROM t0 WHERE value = 0", 1_000),
         ("SELECT count(*) FROM t1 WHERE value = 1", 1_000),
         ("SELECT (SELECT count(*) FROM t0) + (SELECT count(*) FROM t1)", 2_000),
     ] {
-        assert_eq!(sqlx::query(sql).fetch_one(&mut *conn).await.unwrap().get::<i64, _>(0), rows, "{sql}");
+        let counted: i64 = sqlx::query(sql).fetch_one(&mut *conn).await.unwrap().get(0);
+        assert_eq!(counted, rows, "{sql}");
     }
+}
+
+/// A socket of this process may have by chance the port that a pooler has to the server: it leads elsewhere.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_socket_with_the_pooler_s_port_is_not_taken_for_the_connection() {
+    let Some((server, _bouncer, url)) = pooled() else { return };
+    let direct = PgGate::from_url(&server.url(), GateConfig::default()).unwrap();
+    let mut conn = direct.acquire(Acquire::default()).await.unwrap();
+    let tables = "CREATE TABLE t0 (key INT8, value INT8); CREATE TABLE t1 (key INT8, value INT8)";
+    sqlx::raw_sql(tables).execute(&mut *conn).await.unwrap();
+    let gate = PgGate::from_url(&url, GateConfig { max_open: 8, ..GateConfig::default() }).unwrap();
+    let mut sockets = Vec::new();
+    let elsewhere = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (mut one, mut two) =
+        (gate.acquire(Acquire::default()).await.unwrap(), gate.acquire(Acquire::default()).await.unwrap());
+    for session in [&mut *one, &mut *two] {
+        sqlx::raw_sql("BEGIN").execute(&mut *session).await.unwrap(); // each keeps its session until both are known
+    }
+    for session in [&mut *one, &mut *two] {
+        let asked = sqlx::raw_sql("SELECT inet_client_port()").fetch_one(&mut *session).await.unwrap();
+        let port: i32 = asked.get(0);
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, 2], u16::try_from(port).unwrap()).into()).unwrap();
+        sockets.push(socket.connect(elsewhere.local_addr().unwrap()).await.unwrap());
+    }
+    for session in [&mut *one, &mut *two] {
+        sqlx::raw_sql("ROLLBACK").execute(&mut *session).await.unwrap();
+    }
+    drop((one, two));
+    fill_two_tables(&[gate.clone(), gate.clone(), gate.clone(), gate]).await;
+    assert_two_tables(&mut conn).await;
 }
 
 /// Asks for `n` and says whether the answer was `n`.

@@ -81,7 +81,7 @@ async fn columns_that_an_update_leaves_alone_are_those_of_the_row_that_inserted_
     let (told, left) = both(false, "", only(), &rows).await;
     assert_eq!(left, ["1:10:30", "2:1:1"]);
     let (superseded, committed) = (Some(Fate::Superseded), Some(Fate::Committed));
-    assert_eq!(told, [superseded, committed, superseded, committed]);
+    assert_eq!(told, [committed, committed, superseded, committed], "the first inserts, the last updates");
 
     let (_, left) = both(false, "INSERT INTO t VALUES (1, 5, 5)", only(), &rows).await;
     assert_eq!(left, ["1:5:30", "2:1:1"], "where the key is stored, they stay");
@@ -96,4 +96,116 @@ async fn a_first_row_that_is_refused_takes_no_later_one_with_it() {
     let (told, left) = both(false, "", only(), &[(1, 10, 10), (1, 20, 13)]).await;
     assert_eq!(left, ["1:10:10"]);
     assert_eq!(told, [Some(Fate::Committed), None]);
+}
+
+/// Whose columns are inserted is settled before the last row updates them.
+#[tokio::test]
+async fn a_first_row_that_a_trigger_dropped_takes_no_later_one_with_it() {
+    let only = || Conflict::UpdateOnly(vec!["last".into()]);
+    let guard =
+        "CREATE TRIGGER dropper BEFORE INSERT ON t WHEN NEW.first = 99 BEGIN SELECT RAISE(IGNORE); END";
+    let lite = SqliteGate::from_url("sqlite::memory:", GateConfig::default()).unwrap();
+    let mut conn = lite.acquire(Acquire::default()).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(format!("{TABLE}; {guard}"))).execute(&mut *conn).await.unwrap();
+    drop(conn);
+    let told = flushed(lite.clone(), only(), &[(1, 99, 1), (1, 20, 2), (1, 30, 3)]).await;
+    assert_eq!(told, [Some(Fate::Skipped), Some(Fate::Committed), Some(Fate::Committed)]);
+    let mut conn = lite.acquire(Acquire::default()).await.unwrap();
+    let left: Vec<String> = sqlx::query_scalar(STORED).fetch_all(&mut *conn).await.unwrap();
+    assert_eq!(left, ["1:20:3"]);
+}
+
+/// An update that is alone would be refused for a column that it leaves alone, and so it is beside others.
+#[tokio::test]
+async fn a_row_is_refused_for_its_own_columns_though_an_earlier_one_was_stored() {
+    let only = || Conflict::UpdateOnly(vec!["last".into()]);
+    let (told, left) = both(false, "", only(), &[(1, 10, 10), (1, 13, 20)]).await;
+    assert_eq!(left, ["1:10:10"]);
+    assert_eq!(told, [Some(Fate::Committed), None]);
+}
+
+/// Columns that round, triggers and collations make one key of two: RETURNING then gives another key than was sent, and says nothing of whose it is.
+#[tokio::test]
+async fn under_ignore_the_row_that_was_stored_is_the_one_called_stored() {
+    use offgridflow_query::{Numeric, Strategy};
+    let lower = "CREATE FUNCTION lower_key() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.k := lower(NEW.k); RETURN NEW; END $$; \
+        CREATE TRIGGER lower_key BEFORE INSERT ON texts FOR EACH ROW EXECUTE FUNCTION lower_key()";
+    for (name, strategy) in [("ignore_unnest", Strategy::Unnest), ("ignore_staging", Strategy::Staging)] {
+        let database = testkit::postgres().create_database(name).unwrap();
+        database.psql("CREATE TABLE cents (k NUMERIC(6, 2) PRIMARY KEY, v INT8)").unwrap();
+        database.psql(&format!("CREATE TABLE texts (k TEXT PRIMARY KEY, v INT8); {lower}")).unwrap();
+        let gate = PgGate::from_url(&database.url(), GateConfig::default()).unwrap();
+        let shape = |table, kind| {
+            Shape::new(table, [Column::new("k", kind), Column::new("v", Kind::Int8)]).key(["k"])
+        };
+        let fates = async |outcomes: Vec<Fate>, table: &str| {
+            assert_eq!(outcomes, [Fate::Committed, Fate::Skipped], "{strategy:?} {table}");
+            assert_eq!(
+                database.psql(&format!("SELECT v FROM {table}")).unwrap().trim(),
+                "1",
+                "{strategy:?} {table}"
+            );
+        };
+        let writer = BatchWriter::<(Numeric, i64)>::for_shape(gate.clone(), shape("cents", Kind::Numeric));
+        let writer = writer.conflict(Conflict::Ignore).strategy(strategy).start().unwrap();
+        let rows = [(Numeric("1.00".into()), 1), (Numeric("0.996".into()), 2)];
+        fates(told(writer.push_many(rows).await.unwrap().outcomes().await), "cents").await;
+        let _ = writer.close().await.unwrap();
+        let writer = BatchWriter::<(String, i64)>::for_shape(gate, shape("texts", Kind::Text));
+        let writer = writer.conflict(Conflict::Ignore).strategy(strategy).start().unwrap();
+        let rows = [("bob".to_owned(), 1), ("BOB".to_owned(), 2)];
+        fates(told(writer.push_many(rows).await.unwrap().outcomes().await), "texts").await;
+        let _ = writer.close().await.unwrap();
+    }
+}
+
+fn told<R: std::fmt::Debug>(outcomes: Vec<Outcome<R>>) -> Vec<Fate> {
+    outcomes.into_iter().map(|outcome| outcome.committed().unwrap().fate).collect()
+}
+
+/// A partition's trigger changes keys as well as the table's own, and SQLite's triggers may run afterwards.
+#[tokio::test]
+async fn the_last_write_wins_whatever_triggers_make_of_its_key() {
+    let database = testkit::postgres().create_database("leaf").unwrap();
+    let sql = "CREATE TABLE t (r INT4, k TEXT COLLATE \"C\", v INT8, PRIMARY KEY (r, k)) PARTITION BY LIST (r); \
+        CREATE TABLE t1 PARTITION OF t FOR VALUES IN (1); \
+        CREATE FUNCTION low() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.k := lower(NEW.k); RETURN NEW; END $$; \
+        CREATE TRIGGER low BEFORE INSERT ON t1 FOR EACH ROW EXECUTE FUNCTION low()";
+    database.psql(sql).unwrap();
+    let gate = PgGate::from_url(&database.url(), GateConfig::default()).unwrap();
+    let columns = [Column::new("r", Kind::Int4), Column::new("k", Kind::Text), Column::new("v", Kind::Int8)];
+    let shape = Shape::new("t", columns).key(["r", "k"]);
+    let writer = BatchWriter::<(i32, String, i64)>::for_shape(gate, shape).conflict(Conflict::Update);
+    let writer = writer.start().unwrap();
+    let rows = [(1, "bob".to_owned(), 1), (1, "BOB".to_owned(), 2)];
+    let _ = told(writer.push_many(rows).await.unwrap().outcomes().await);
+    let _ = writer.close().await.unwrap();
+    assert_eq!(database.psql("SELECT v FROM t").unwrap().trim(), "2");
+}
+
+/// The key of a table that was made again under a live writer compares otherwise.
+#[tokio::test]
+async fn the_last_write_wins_after_sqlite_s_key_became_one_without_case() {
+    let dir = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", dir.path().join("t.db").display());
+    let gate = SqliteGate::from_url(&url, GateConfig::default()).unwrap();
+    let run = async |sql: &'static str| {
+        let mut conn = gate.acquire(Acquire::default()).await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut *conn).await.unwrap();
+    };
+    run("CREATE TABLE t (k TEXT PRIMARY KEY, v INTEGER)").await;
+    let shape = Shape::new("t", [Column::new("k", Kind::Text), Column::new("v", Kind::Int8)]).key(["k"]);
+    let writer = BatchWriter::<(String, i64)>::for_shape(gate.clone(), shape).conflict(Conflict::Update);
+    let writer = writer.start().unwrap();
+    let push = async |rows: &[(&str, i64)]| {
+        let rows: Vec<_> = rows.iter().map(|(k, v)| ((*k).to_owned(), *v)).collect();
+        told(writer.push_many(rows).await.unwrap().outcomes().await)
+    };
+    push(&[("x", 0)]).await;
+    run("CREATE TABLE s (k TEXT COLLATE NOCASE PRIMARY KEY, v INTEGER); DROP TABLE t; ALTER TABLE s RENAME TO t").await;
+    push(&[("bob", 1), ("BOB", 2)]).await;
+    let _ = writer.close().await.unwrap();
+    let mut conn = gate.acquire(Acquire::default()).await.unwrap();
+    let left: Vec<i64> = sqlx::query_scalar("SELECT v FROM t").fetch_all(&mut *conn).await.unwrap();
+    assert_eq!(left, [2]);
 }

@@ -7,7 +7,7 @@ use crate::chunk::Chunk;
 use crate::error::{Cause, Class, Scope};
 use crate::executor::BatchExecutor;
 use crate::write::WritePlan;
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::time::Duration;
 
 /// What happens to the good rows of a flush that has bad ones.
@@ -64,6 +64,8 @@ pub(crate) struct Tally {
     spent: bool,
     /// A statement that is cancelled is not tried again at its size.
     hasty: bool,
+    /// Rows were put in the order of their keys, which holds as long as the database compares keys as values.
+    pub(crate) exact: bool,
 }
 
 /// Failures in a row after which a search that meets nothing else is given up: enough to find one row among a million.
@@ -73,6 +75,11 @@ impl Tally {
     /// Something went through: what fails beside it is not the batch as a whole.
     pub(crate) fn went_through(&mut self) {
         (self.went, self.strange, self.stuck) = (true, 0, 0);
+    }
+
+    /// The database compares keys otherwise than was thought: what was not written is ordered anew.
+    fn no_longer_exact(&mut self) {
+        (self.exact, self.halted) = (false, None);
     }
 
     /// Before a write of `units` units: whether it is tried again or made smaller where it takes too long.
@@ -149,27 +156,31 @@ impl<E: BatchExecutor> Flusher<E> {
     }
 
     /// One group, or single rows only: one row a key, sorted by key where that changes no outcome. A superseded row is tried after all where its
-    /// successor was not stored. Columns that an update leaves alone are those of the first row of a key, which is the one that would have inserted
-    /// them; where that was refused, each row is sent as it is.
+    /// successor was not stored. Columns that an update leaves alone are those of the row that inserts them, so the first of a key goes before
+    /// the last; a group, which is one statement, is given the first one's columns instead.
     async fn flush_updates(&self, chunk: &Chunk, units: &[Unit], plan: &WritePlan, flushed: &mut Flushed) {
         let group = units.len() == 1 && units[0].len() > 1;
         let mut pending: Vec<usize> = units.iter().cloned().flatten().collect();
-        let exact = self.shipper.has_exact_key(chunk.shape()).await;
-        let mut inserted = plan.conflict.inserted_only(chunk.shape());
+        flushed.tally.exact = self.shipper.has_exact_key(chunk.shape()).await;
+        let inserted = plan.conflict.inserted_only(chunk.shape());
+        if !inserted.is_empty() && !group {
+            pending = self.insert_firsts(chunk, pending, plan, flushed).await;
+        }
         while !pending.is_empty() {
+            let exact = flushed.tally.exact;
             let order = deduplicate(&chunk.slice(0..chunk.len()), chunk.shape(), &pending, exact);
             let sent = chunk.gather_from(&order.order, &inserted, &order.firsts());
-            let units =
-                if group { vec![unit(0, sent.len())] } else { (0..sent.len()).map(|r| r..r + 1).collect() };
+            let units = if group { vec![unit(0, sent.len())] } else { single(sent.len()) };
             let verdicts = self.isolate(&sent, &units, plan, &mut flushed.tally).await;
             for (verdict, &row) in verdicts.into_iter().zip(&order.order) {
                 flushed.verdicts[row] = verdict;
             }
-            pending.clear();
-            if !inserted.is_empty() && !group {
-                pending.extend(refused_mixtures(&order.firsts(), &flushed.verdicts));
-                inserted.clear();
+            if exact && self.shipper.lost_exact_key() {
+                flushed.tally.no_longer_exact();
+                pending.retain(|&row| !is_settled(flushed.verdicts[row].as_ref()));
+                continue;
             }
+            pending.clear();
             for (row, winner) in order.superseded {
                 let fate = inherited(flushed.verdicts[winner].as_ref(), group);
                 if fate.is_none() {
@@ -179,14 +190,47 @@ impl<E: BatchExecutor> Flusher<E> {
             }
         }
     }
+
+    /// Of each key with several rows the first one that is not refused; which rows are left to send.
+    async fn insert_firsts(
+        &self,
+        chunk: &Chunk,
+        mut left: Vec<usize>,
+        plan: &WritePlan,
+        flushed: &mut Flushed,
+    ) -> Vec<usize> {
+        let mut served = HashSet::new(); // keys, by their last row
+        loop {
+            let exact = flushed.tally.exact;
+            let order = deduplicate(&chunk.slice(0..chunk.len()), chunk.shape(), &left, exact);
+            let firsts = order.firsts();
+            let open = order.order.iter().filter(|&last| !served.contains(last));
+            let (lasts, rows): (Vec<usize>, Vec<usize>) =
+                open.filter_map(|last| Some((*last, *firsts.get(last)?))).unzip();
+            if rows.is_empty() {
+                return left;
+            }
+            let verdicts =
+                self.isolate(&chunk.gather(&rows), &single(rows.len()), plan, &mut flushed.tally).await;
+            for ((verdict, row), last) in verdicts.into_iter().zip(&rows).zip(lasts) {
+                if !matches!(verdict, Some(Verdict::Rejected(_) | Verdict::Settled(Fate::Skipped))) {
+                    served.insert(last);
+                }
+                flushed.verdicts[*row] = verdict;
+            }
+            let sent: HashSet<usize> = rows.into_iter().collect();
+            left.retain(|row| !sent.contains(row));
+        }
+    }
 }
 
-/// Rows that were sent with columns of another row of their key, and refused: whose columns were to blame, nobody can say.
-fn refused_mixtures(firsts: &HashMap<usize, usize>, verdicts: &[Option<Verdict>]) -> Vec<usize> {
-    let refused = |row: &&usize| matches!(verdicts[**row], Some(Verdict::Rejected(_)));
-    let mut rows: Vec<usize> = firsts.keys().filter(refused).copied().collect();
-    rows.sort_unstable();
-    rows
+fn is_settled(verdict: Option<&Verdict>) -> bool {
+    matches!(verdict, Some(Verdict::Settled(_)))
+}
+
+/// Every row for itself.
+pub(crate) fn single(rows: usize) -> Vec<Unit> {
+    (0..rows).map(|row| row..row + 1).collect()
 }
 
 fn unit(start: usize, end: usize) -> Unit {

@@ -5,7 +5,7 @@
 //! transactions. Units that belong together are searched by [rehearsals](crate::batch::rehearse). There is never a
 //! savepoint a row.
 
-use crate::batch::flush::{Atomicity, Flusher, Tally};
+use crate::batch::flush::{Atomicity, Flusher, Tally, single};
 use crate::batch::outcome::{Fate, Verdict, Why};
 use crate::batch::plan::Unit;
 use crate::chunk::Chunk;
@@ -14,8 +14,6 @@ use crate::executor::BatchExecutor;
 use crate::write::{WriteError, WritePlan, Wrote};
 use std::ops::Range;
 
-/// Rounds in which rows with a missing parent are tried again, after the rest of the run.
-const FOREIGN_KEY_ROUNDS: usize = 8;
 /// Rounds in which a write that was rehearsed may still meet a conflict, because somebody else wrote meanwhile.
 pub(crate) const CONTENTION_ROUNDS: usize = 3;
 
@@ -71,10 +69,18 @@ impl Run<'_> {
 
     /// Single rows that were rejected for want of a parent.
     fn orphans(&self) -> Vec<usize> {
-        let orphan = |row: usize| matches!(&self.verdicts[row], Some(Verdict::Rejected(c)) if c.class() == Class::ForeignKey);
-        (0..self.units.len())
-            .filter(|&unit| self.units[unit].len() == 1 && orphan(self.units[unit].start))
-            .collect()
+        let orphan = |verdict: &Verdict| matches!(verdict, Verdict::Rejected(cause) if cause.class() == Class::ForeignKey);
+        self.singles(orphan)
+    }
+
+    /// Single rows that were not tried because too many were rejected before.
+    fn untried(&self) -> Vec<usize> {
+        self.singles(|verdict| *verdict == Verdict::Returned(Why::TooManyRejects))
+    }
+
+    fn singles(&self, with: impl Fn(&Verdict) -> bool) -> Vec<usize> {
+        let alone = self.units.iter().filter(|unit| unit.len() == 1).map(|unit| unit.start);
+        alone.filter(|&row| self.verdicts[row].as_ref().is_some_and(&with)).collect()
     }
 
     /// Cuts several units around the one that holds the named row, or in halves; the rightmost piece comes first.
@@ -114,11 +120,7 @@ impl<E: BatchExecutor> Flusher<E> {
         if !tally.went {
             run.acquit(tally);
         }
-        for _ in 0..FOREIGN_KEY_ROUNDS {
-            if !self.retry_orphans(&mut run, plan, tally).await {
-                break;
-            }
-        }
+        while self.retry_orphans(&mut run, plan, tally).await {}
         run.verdicts
     }
 
@@ -187,26 +189,33 @@ impl<E: BatchExecutor> Flusher<E> {
         }
     }
 
-    /// Tries rows again whose parent may have come after them; one that fails again keeps its first cause. Whether
-    /// another round makes sense.
+    /// Tries rows again whose parent may have come after them, all in one piece: behind those that were not tried because so many had no
+    /// parent. One that fails again keeps its first cause. Whether anything was stored, so that another round makes sense.
     async fn retry_orphans(&self, run: &mut Run<'_>, plan: &WritePlan, tally: &mut Tally) -> bool {
         let orphans = run.orphans();
-        let settled = run.verdicts.iter().any(|verdict| matches!(verdict, Some(Verdict::Settled(_))));
-        if orphans.is_empty() || !settled || tally.halted.is_some() {
+        let too_many = tally.halted == Some(Why::TooManyRejects)
+            && tally.rejects.saturating_sub(orphans.len()) <= self.max_rejects;
+        if orphans.is_empty() || !(too_many || tally.halted.is_none() && tally.went) {
             return false;
         }
-        let first: Vec<_> = orphans.iter().map(|&unit| run.verdicts[run.units[unit].start].clone()).collect();
-        tally.rejects -= orphans.len();
-        let again = orphans.iter().rev().map(|&unit| unit..unit + 1).collect();
-        self.work_off(run, again, plan, tally).await;
-        let mut adopted = false;
-        for (&unit, first) in orphans.iter().zip(first) {
-            match &mut run.verdicts[run.units[unit].start] {
-                again @ Some(Verdict::Rejected(_)) => *again = first,
-                _ => adopted = true,
+        let mut rows = if too_many { run.untried() } else { Vec::new() };
+        let untried = rows.len();
+        rows.extend(&orphans);
+        (tally.halted, tally.rejects) = (None, tally.rejects - orphans.len());
+        let (chunk, units) = (run.chunk.gather(&rows), single(rows.len()));
+        let mut again =
+            Run { chunk: &chunk, units: &units, verdicts: vec![None; rows.len()], doubtful: Vec::new() };
+        let everything = 0..units.len();
+        self.work_off(&mut again, Vec::from([everything]), plan, tally).await;
+        let stored = again.verdicts.iter().any(|verdict| matches!(verdict, Some(Verdict::Settled(_))));
+        for (at, (verdict, row)) in again.verdicts.into_iter().zip(rows).enumerate() {
+            match verdict {
+                Some(Verdict::Rejected(_)) if at >= untried => {}
+                Some(Verdict::Returned(Why::TooManyRejects)) if at >= untried => tally.rejects += 1,
+                verdict => run.verdicts[row] = verdict,
             }
         }
-        adopted
+        stored
     }
 }
 

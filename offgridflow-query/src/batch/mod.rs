@@ -17,6 +17,7 @@ pub(crate) mod query;
 mod rehearse;
 pub(crate) mod report;
 mod retry;
+mod sent;
 mod setup;
 mod shipment;
 mod statement;

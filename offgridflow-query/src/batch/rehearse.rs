@@ -1,16 +1,18 @@
-//! Rows that are stored in one transaction: bad ones are found by rehearsals that are rolled back, each with the rows
-//! accepted so far in front, so that rows which only clash with each other are found too.
+//! Rows that are stored in one transaction: bad ones are found by rehearsals that are rolled back, pieces first by themselves and then
+//! together, so that rows which only clash with each other are found too.
 
 use crate::batch::flush::{Flusher, Tally};
 use crate::batch::isolate::{CONTENTION_ROUNDS, Run};
 use crate::batch::outcome::{Verdict, Why};
-use crate::chunk::Chunk;
+use crate::batch::sent::Sent;
+use crate::chunk::{Chunk, Slice};
 use crate::error::{Cause, Class, Scope};
 use crate::executor::BatchExecutor;
 use crate::write::{WriteError, WritePlan};
 use std::ops::Range;
 
 /// What rehearsals found.
+#[derive(Default)]
 struct Rehearsed {
     /// Good rows, in the order in which they go together.
     accepted: Vec<Range<usize>>,
@@ -28,8 +30,8 @@ impl<E: BatchExecutor> Flusher<E> {
             if pieces.is_empty() {
                 return;
             }
-            let slices: Vec<_> = pieces.iter().map(|rows| run.chunk.slice(rows.clone())).collect();
-            let why = match self.shipper.write(&slices, plan, tally).await {
+            let sent = Sent::new(run.chunk, &pieces, plan);
+            let why = match self.shipper.write(&sent.parts(run.chunk), plan, tally).await {
                 Ok(wrote) => return run.store(&pieces, &wrote),
                 Err(WriteError::CommitUnknown { cause, .. }) => Why::CommitUnknown(cause),
                 Err(WriteError::Failed { cause, .. }) => match tally.scope(&cause) {
@@ -97,8 +99,8 @@ impl<E: BatchExecutor> Flusher<E> {
                 }
                 return;
             }
-            let slices: Vec<_> = found.accepted.iter().map(|rows| run.chunk.slice(rows.clone())).collect();
-            let why = match self.shipper.write(&slices, plan, tally).await {
+            let sent = Sent::new(run.chunk, &found.accepted, plan);
+            let why = match self.shipper.write(&sent.parts(run.chunk), plan, tally).await {
                 Ok(wrote) => return run.store(&found.accepted, &wrote),
                 Err(WriteError::CommitUnknown { cause, .. }) => Why::CommitUnknown(cause),
                 Err(WriteError::Failed { cause: again, .. }) => match tally.scope(&again) {
@@ -115,7 +117,8 @@ impl<E: BatchExecutor> Flusher<E> {
         run.verdicts[rows].fill(Some(Verdict::Returned(Why::Contended(cause))));
     }
 
-    /// Tells good rows from bad ones without storing anything.
+    /// Tells good rows from bad ones without storing anything: first each piece by itself, then the good ones together, which clash with each
+    /// other only seldom, and if they do one behind the other.
     async fn rehearse(
         &self,
         chunk: &Chunk,
@@ -124,40 +127,59 @@ impl<E: BatchExecutor> Flusher<E> {
         tally: &mut Tally,
     ) -> Rehearsed {
         let rehearsal = plan.rehearsal();
-        let mut found = Rehearsed { accepted: Vec::new(), bad: Vec::new(), ended: None };
-        let mut open: Vec<_> = pieces.iter().rev().cloned().collect();
-        while let Some(piece) = open.pop() {
-            match self.try_after(chunk, &found.accepted, &piece, &rehearsal, tally).await {
-                // Rows that went as two statements may not go as one: the database may call their keys equal.
-                Tried::Good if plan.conflict.updates() => found.accepted.push(piece),
-                Tried::Good => found.accept(piece),
-                Tried::Bad(row, _) if piece.len() > 1 => open.extend(cut_rows(&piece, row)),
-                Tried::Bad(_, cause) => found.bad.push((piece.start, cause)),
-                Tried::Ended(why) => {
-                    if matches!(why, Why::Batch(_)) {
-                        found.bad.retain(|(_, cause)| cause.class() != Class::Other); // the batch is to blame
-                    }
-                    found.ended = Some(why);
-                    return found;
+        let mut found = Rehearsed::default();
+        self.sift(chunk, pieces, Company::Alone, &rehearsal, tally, &mut found).await;
+        if found.ended.is_none() && found.accepted.len() > 1 {
+            let alone = std::mem::take(&mut found.accepted);
+            match self.try_all(chunk, &alone, &rehearsal, tally).await {
+                Tried::Good => alone.into_iter().for_each(|piece| found.accept(piece, &rehearsal)),
+                Tried::Bad(..) => {
+                    self.sift(chunk, &alone, Company::Behind, &rehearsal, tally, &mut found).await;
                 }
+                Tried::Ended(why) => found.end(why),
             }
-            if tally.rejects + found.bad.len() > self.max_rejects {
-                found.ended = Some(Why::TooManyRejects);
-                return found;
-            }
+        }
+        if found.ended.is_none() {
+            self.adopt_orphans(chunk, &mut found, &rehearsal, tally).await;
         }
         if let Some((_, cause)) = found.bad.iter().find(|(_, cause)| cause.class() == Class::Other)
             && found.accepted.is_empty()
         {
-            found.ended = Some(Why::Batch(cause.clone())); // every piece failed
-            found.bad.retain(|(_, cause)| cause.class() != Class::Other);
-            return found;
+            found.end(Why::Batch(cause.clone())); // every piece failed
         }
-        self.adopt_orphans(chunk, &mut found, &rehearsal, tally).await;
         found
     }
 
-    /// Rows whose parent came after them are tried behind the rest, until no more of them fit.
+    /// Cuts pieces until each is accepted or one bad row.
+    async fn sift(
+        &self,
+        chunk: &Chunk,
+        pieces: &[Range<usize>],
+        company: Company,
+        rehearsal: &WritePlan,
+        tally: &mut Tally,
+        found: &mut Rehearsed,
+    ) {
+        let mut open: Vec<_> = pieces.iter().rev().cloned().collect();
+        while let Some(piece) = open.pop() {
+            let before = match company {
+                Company::Alone => &[][..],
+                Company::Behind => &found.accepted,
+            };
+            match self.try_after(chunk, before, &piece, rehearsal, tally).await {
+                Tried::Good if company == Company::Alone => found.accepted.push(piece),
+                Tried::Good => found.accept(piece, rehearsal),
+                Tried::Bad(row, _) if piece.len() > 1 => open.extend(cut_rows(&piece, row)),
+                Tried::Bad(_, cause) => found.bad.push((piece.start, cause)),
+                Tried::Ended(why) => return found.end(why),
+            }
+            if tally.rejects + found.bad.len() > self.max_rejects {
+                return found.end(Why::TooManyRejects);
+            }
+        }
+    }
+
+    /// Rows that lack what other rows bring are tried behind these, all at once and then one by one, until no more of them fit.
     async fn adopt_orphans(
         &self,
         chunk: &Chunk,
@@ -165,24 +187,47 @@ impl<E: BatchExecutor> Flusher<E> {
         rehearsal: &WritePlan,
         tally: &mut Tally,
     ) {
+        let lacks = |cause: &Cause| matches!(cause.class(), Class::ForeignKey | Class::Raised);
+        let alone = |row: usize| row..row + 1;
         loop {
-            let before = found.bad.len();
-            for (row, cause) in std::mem::take(&mut found.bad) {
-                let alone = row..row + 1;
-                let orphan = cause.class() == Class::ForeignKey && !found.accepted.is_empty();
-                if orphan
-                    && let Tried::Good =
-                        self.try_after(chunk, &found.accepted, &alone, rehearsal, tally).await
-                {
-                    found.accepted.push(alone);
-                } else {
-                    found.bad.push((row, cause));
+            let (orphans, others): (Vec<_>, Vec<_>) =
+                std::mem::take(&mut found.bad).into_iter().partition(|(_, cause)| lacks(cause));
+            found.bad = others;
+            if orphans.is_empty() || found.accepted.is_empty() {
+                return found.bad.extend(orphans);
+            }
+            let all: Vec<_> =
+                found.accepted.iter().cloned().chain(orphans.iter().map(|(row, _)| alone(*row))).collect();
+            if let Tried::Good = self.try_all(chunk, &all, rehearsal, tally).await {
+                found.accepted = all;
+                return;
+            }
+            let before = orphans.len();
+            let mut left = Vec::new();
+            for (row, cause) in orphans {
+                match self.try_after(chunk, &found.accepted, &alone(row), rehearsal, tally).await {
+                    Tried::Good => found.accepted.push(alone(row)),
+                    _ => left.push((row, cause)),
                 }
             }
-            if found.bad.len() == before {
+            let adopted = left.len() < before;
+            found.bad.extend(left);
+            if !adopted {
                 return;
             }
         }
+    }
+
+    /// Several pieces in one transaction.
+    async fn try_all(
+        &self,
+        chunk: &Chunk,
+        pieces: &[Range<usize>],
+        rehearsal: &WritePlan,
+        tally: &mut Tally,
+    ) -> Tried {
+        let sent = Sent::new(chunk, pieces, rehearsal);
+        self.attempt(&sent.parts(chunk), rehearsal, tally).await
     }
 
     async fn try_after(
@@ -193,25 +238,41 @@ impl<E: BatchExecutor> Flusher<E> {
         rehearsal: &WritePlan,
         tally: &mut Tally,
     ) -> Tried {
-        tally.be_patient();
         let before: usize = accepted.iter().map(Range::len).sum();
-        let parts: Vec<_> = accepted.iter().chain([piece]).map(|rows| chunk.slice(rows.clone())).collect();
-        match self.shipper.write(&parts, rehearsal, tally).await {
+        let sent = Sent::new(chunk, accepted, rehearsal);
+        let mut parts = sent.parts(chunk);
+        parts.push(chunk.slice(piece.clone()));
+        match self.attempt(&parts, rehearsal, tally).await {
+            Tried::Bad(row, cause) => {
+                let named = row.and_then(|row| row.checked_sub(before)).map(|row| piece.start + row);
+                Tried::Bad(named, cause)
+            }
+            other => other,
+        }
+    }
+
+    async fn attempt(&self, parts: &[Slice<'_>], rehearsal: &WritePlan, tally: &mut Tally) -> Tried {
+        tally.be_patient();
+        match self.shipper.write(parts, rehearsal, tally).await {
             Ok(_) => {
                 tally.went_through();
                 Tried::Good
             }
             Err(WriteError::CommitUnknown { cause, .. }) => Tried::Ended(Why::Unavailable(cause)),
             Err(WriteError::Failed { row, cause }) => match tally.scope(&cause) {
-                Scope::Row => {
-                    let named = row.and_then(|row| row.checked_sub(before)).map(|row| piece.start + row);
-                    Tried::Bad(named, cause)
-                }
+                Scope::Row => Tried::Bad(row, cause),
                 Scope::Transient => Tried::Ended(Why::Unavailable(cause)),
                 Scope::Batch => Tried::Ended(Why::Batch(cause)),
             },
         }
     }
+}
+
+/// Whether a piece is tried by itself, or behind all that was accepted.
+#[derive(Clone, Copy, PartialEq)]
+enum Company {
+    Alone,
+    Behind,
 }
 
 enum Tried {
@@ -221,9 +282,18 @@ enum Tried {
 }
 
 impl Rehearsed {
-    fn accept(&mut self, piece: Range<usize>) {
+    /// The search ends early. Where the batch is to blame, rows are not.
+    fn end(&mut self, why: Why) {
+        if matches!(why, Why::Batch(_)) {
+            self.bad.retain(|(_, cause)| cause.class() != Class::Other);
+        }
+        self.ended = Some(why);
+    }
+
+    /// Rows that went as two statements may not go as one where keys are updated: the database may call two of them equal.
+    fn accept(&mut self, piece: Range<usize>, plan: &WritePlan) {
         match self.accepted.last_mut() {
-            Some(last) if last.end == piece.start => last.end = piece.end,
+            Some(last) if last.end == piece.start && !plan.conflict.updates() => last.end = piece.end,
             _ => self.accepted.push(piece),
         }
     }

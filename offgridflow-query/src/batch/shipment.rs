@@ -29,6 +29,7 @@ pub(crate) struct Shipper<E> {
 #[derive(Debug)]
 struct Known {
     prepared: Option<Arc<Prepared>>,
+    before: Arc<Prepared>, // what was known until it was doubted
     crossover: Crossover,
     used: BTreeMap<&'static str, StrategyUse>,
     jitter: Jitter,
@@ -54,6 +55,7 @@ struct Shipment<'a> {
     started: Instant,
     failed: u32,
     looked_up_again: bool,
+    exact: bool,                   // its rows are in the order of keys that are compared as values
     doubt: Option<(Cause, Wrote)>, // a COMMIT of this very write that nobody answered for
 }
 
@@ -61,6 +63,7 @@ impl<E: BatchExecutor> Shipper<E> {
     pub(crate) fn new(executor: E, plan: WritePlan, retry: Retry, delivery: Delivery, seed: u64) -> Self {
         let known = Known {
             prepared: None,
+            before: Arc::default(),
             crossover: Crossover::default(),
             used: BTreeMap::new(),
             jitter: Jitter::new(seed),
@@ -100,8 +103,15 @@ impl<E: BatchExecutor> Shipper<E> {
         plan: &WritePlan,
         tally: &mut Tally,
     ) -> Result<Wrote, WriteError> {
-        let mut shipment =
-            Shipment { parts, plan, started: Instant::now(), failed: 0, looked_up_again: false, doubt: None };
+        let mut shipment = Shipment {
+            parts,
+            plan,
+            started: Instant::now(),
+            failed: 0,
+            looked_up_again: false,
+            exact: tally.exact,
+            doubt: None,
+        };
         loop {
             tally.transactions += 1;
             let began = Instant::now();
@@ -126,6 +136,10 @@ impl<E: BatchExecutor> Shipper<E> {
         let Some(first) = shipment.parts.first() else { return Ok(Wrote::default()) };
         let (prepared, fresh) = self.prepared(first.shape()).await?;
         shipment.looked_up_again |= fresh;
+        if shipment.exact && !prepared.exact_key {
+            let what = "the database compares keys otherwise than when the rows were put in order";
+            return Err(WriteError::failed(Cause::new(Class::Schema, what)));
+        }
         let rows = shipment.parts.iter().map(Slice::len).sum();
         let strategy = self.strategy(rows, &prepared)?;
         let plan = WritePlan { strategy, prepared: Arc::clone(&prepared), ..shipment.plan.clone() };
@@ -135,7 +149,7 @@ impl<E: BatchExecutor> Shipper<E> {
             Ok(wrote) if plan.ending == Ending::Commit => {
                 self.note(wrote, rows, shipment.parts.len(), started, &prepared);
             }
-            Err(error) if error.broke_connection() => self.known().prepared = None, // perhaps another server now
+            Err(error) if error.broke_connection() => self.forget(), // perhaps another server now
             _ => {}
         }
         result
@@ -146,11 +160,20 @@ impl<E: BatchExecutor> Shipper<E> {
         if let Some(prepared) = self.known().prepared.clone() {
             return Ok((prepared, false));
         }
-        let look = timeout(self.plan.answer_timeout, self.executor.prepare(shape, &self.plan));
+        let plan = WritePlan { prepared: Arc::clone(&self.known().before), ..self.plan.clone() };
+        let look = timeout(self.plan.answer_timeout, self.executor.prepare(shape, &plan));
         let silent = |_| Cause::new(Class::Connection, "no answer about the table in time");
         let prepared = Arc::new(look.await.map_err(silent).map_err(WriteError::failed)??);
         self.known().prepared = Some(Arc::clone(&prepared));
         Ok((prepared, true))
+    }
+
+    /// What is known of the table may no longer be so.
+    fn forget(&self) {
+        let mut known = self.known();
+        if let Some(prepared) = known.prepared.take() {
+            known.before = prepared;
+        }
     }
 
     /// Whether the database calls two keys equal exactly when their values are; no where it cannot be asked.
@@ -158,7 +181,12 @@ impl<E: BatchExecutor> Shipper<E> {
         self.prepared(shape).await.is_ok_and(|(prepared, _)| prepared.exact_key)
     }
 
-    /// The same, asked again while the failure is transient and the budget for retries lasts.
+    /// Whether it is known that the database compares keys otherwise than by their values.
+    pub(crate) fn lost_exact_key(&self) -> bool {
+        self.known().prepared.as_ref().is_some_and(|prepared| !prepared.exact_key)
+    }
+
+    /// As [`has_exact_key`](Self::has_exact_key), asked again while the failure is transient and the budget for retries lasts.
     pub(crate) async fn finds_exact_key(&self, shape: &Shape) -> bool {
         let started = Instant::now();
         for failed in 1.. {
@@ -222,7 +250,7 @@ impl<E: BatchExecutor> Shipper<E> {
             WriteError::Failed { row, cause } => (cause, row),
         };
         if self.is_stale(shipment, &cause) {
-            self.known().prepared = None;
+            self.forget();
             shipment.looked_up_again = true;
             return None;
         }
@@ -245,11 +273,9 @@ impl<E: BatchExecutor> Shipper<E> {
         shipment.plan.ledger.is_some() || self.delivery == Delivery::AtLeastOnce
     }
 
-    /// Whether the table may have changed since it was looked up. COPY shows that as data that does not fit (22P03), or as a
-    /// `jsonb` of an unheard-of version, which a text that was meant for `json` is.
+    /// Whether the table may have changed since it was looked up; a server may show that as data that does not fit (22P03).
     fn is_stale(&self, shipment: &Shipment<'_>, cause: &Cause) -> bool {
-        let jsonb = cause.code() == Some("XX000") && cause.message().contains("jsonb version");
-        let suspect = cause.class() == Class::Schema || cause.code() == Some("22P03") || jsonb;
+        let suspect = cause.class() == Class::Schema || cause.code() == Some("22P03");
         suspect && !shipment.looked_up_again && self.known().prepared.is_some()
     }
 

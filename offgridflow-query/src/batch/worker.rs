@@ -172,8 +172,8 @@ impl<R: Send + 'static, E: BatchExecutor> Running<R, E> {
             Message::Batch(name, items) => self.backlog.push_back(Entry::Batch(name, items)),
             Message::Flush(done) => self.backlog.push_back(Entry::Barrier(done)),
             Message::Unheard(outcome) => self.worker.unheard.keep(outcome, &self.worker.counters),
-            // Rows in flushes under way make room as these land; those that linger must not keep it from others.
-            Message::Crowd => self.crowded = self.lingers() || !self.backlog.is_empty(),
+            // Rows in flushes under way make room as these land; those that linger, and those about to, must not keep it from others.
+            Message::Crowd => self.crowded = true,
             Message::Close => self.worker.queue.close(), // what is inside still comes
         }
     }
@@ -290,11 +290,17 @@ impl<R: Send + 'static, E: BatchExecutor> Running<R, E> {
 
     /// When the next pending flush has lingered enough.
     fn deadline(&self) -> Option<Instant> {
-        if !self.has_room() {
+        if !self.has_room() || self.alone {
             return None;
         }
-        let waiting = self.pending.iter().zip(&self.busy).filter(|(_, busy)| !**busy);
+        let side_by_side = self.go_side_by_side();
+        let waiting = self.pending.iter().zip(&self.busy).filter(|(_, busy)| side_by_side || !**busy);
         waiting.filter_map(|(batch, _)| batch.since).min().and_then(|since| self.until(since))
+    }
+
+    /// Whether one flush may start while another of the same partition is under way: no order matters to plain inserts.
+    fn go_side_by_side(&self) -> bool {
+        self.worker.partitions == 1 && !self.worker.flusher.shipper.updates()
     }
 
     /// When a flush whose first row came at `since` has lingered enough; `None` is never.
@@ -317,7 +323,7 @@ impl<R: Send + 'static, E: BatchExecutor> Running<R, E> {
                 departed = true;
                 continue;
             }
-            let side_by_side = self.worker.partitions == 1 && !self.worker.flusher.shipper.updates();
+            let side_by_side = self.go_side_by_side();
             let ready = |at: &usize| {
                 self.pending[*at].taken() > 0 && (side_by_side || !self.busy[*at]) && self.is_due(*at)
             };

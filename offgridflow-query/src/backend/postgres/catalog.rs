@@ -1,9 +1,12 @@
 //! What the catalog says about a table, and which strategies that leaves.
 
+use super::ends::{ENDS, Ends};
 use super::errors::failed;
 use super::wire::copies_into;
 use super::{nodelay, settle};
+use crate::backend::built;
 use crate::error::{Cause, Class};
+use crate::ident::{Ident, target};
 use crate::shape::{Column, Conflict, Kind, Shape};
 use crate::strategy::{Prepared, Strategy};
 use crate::transaction::Transact;
@@ -22,40 +25,47 @@ const STAGING_ROWS: usize = 4_096;
 /// The same where Nagle's algorithm stalls every COPY for 40 ms.
 const STALLED_ROWS: usize = 32_768;
 
-const TABLE: &str = "SELECT c.relkind::text AS kind, row_security_active(c.oid) AS guarded, \
+fn table_sql() -> String {
+    format!(
+        "SELECT c.relkind::text AS kind, row_security_active(c.oid) AS guarded, \
      EXISTS (SELECT 1 FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_type = '3') AS ruled, \
      EXISTS (SELECT 1 FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_type = '3' AND r.is_instead \
      AND pg_get_ruledef(r.oid) !~ 'DO INSTEAD NOTHING;$') AS diverted, \
      EXISTS (SELECT 1 FROM pg_trigger g WHERE g.tgrelid = c.oid AND g.tgtype & 7 = 7) AS rewritten, \
+     EXISTS (SELECT 1 FROM pg_partition_tree(c.oid) p JOIN pg_trigger g ON g.tgrelid = p.relid WHERE g.tgtype & 7 = 7) AS rewritten_below, \
      EXISTS (SELECT 1 FROM pg_index i JOIN pg_collation l ON l.oid = ANY (i.indcollation) \
      WHERE i.indrelid = c.oid AND i.indisunique AND NOT l.collisdeterministic) AS collated, \
-     has_database_privilege(current_database(), 'TEMP') AS temp, inet_client_port() AS port, c.oid::int8 AS oid \
-     FROM pg_class c WHERE c.oid = to_regclass($1)";
+     has_database_privilege(current_database(), 'TEMP') AS temp, {ENDS} AS ends, c.oid::int8 AS oid, \
+     (CASE c.relpersistence WHEN 't' THEN 'pg_temp' ELSE n.nspname END)::text AS schema, c.relname::text AS name \
+     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+     WHERE c.oid = coalesce(to_regclass($2), to_regclass($1))"
+    )
+}
 
 const COLUMNS: &str = "SELECT a.attname::text AS name, \
      (CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END)::int8 AS type, \
      (CASE t.typtype WHEN 'd' THEN t.typtypmod ELSE a.atttypmod END)::int8 AS modifier, \
-     a.attidentity::text AS identity, a.attgenerated::text AS generated, a.attnum AS number, a.atttypid::int8 AS declared \
+     a.attidentity::text AS identity, a.attgenerated::text AS generated, a.atttypid::int8 AS declared \
      FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid \
-     WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped";
+     WHERE a.attrelid = $1::int8::oid AND a.attnum > 0 AND NOT a.attisdropped";
 
 /// The facts about one table.
 struct Table {
-    name: String, // quoted
+    name: String, // quoted, with its schema
     oid: i64,
     kind: String, // pg_class.relkind
     guarded: bool,
     ruled: bool,
-    diverted: bool,  // a rule stores rows elsewhere
-    rewritten: bool, // a trigger sees each row before it is stored, and may change its key
-    collated: bool,  // a unique index calls texts equal whose bytes differ
+    diverted: bool,        // a rule stores rows elsewhere
+    rewritten: bool,       // a trigger sees each row before it is stored, and may change its key
+    rewritten_below: bool, // the same of a partition's
+    collated: bool,        // a unique index calls texts equal whose bytes differ
     temp: bool,
-    port: Option<i32>,
+    ends: Option<Ends>,
     columns: HashMap<String, Attribute>,
 }
 
 struct Attribute {
-    number: i16,
     declared: i64,  // the type's OID
     kind: u32,      // the same; of a domain, what it is made of
     modified: bool, // its declaration cuts or rounds values: varchar(3), numeric(4, 1)
@@ -69,7 +79,7 @@ pub(super) async fn prepare(
     shape: &Shape,
     plan: &WritePlan,
 ) -> Result<Prepared, WriteError> {
-    let table = look_up(conn, shape).await?;
+    let table = look_up(conn, shape, plan).await?;
     let table = table.ok_or_else(|| refused("42P01", shape.missing()))?;
     let types = table.types(shape)?;
     let server = settle::server(conn).await.map_err(|error| failed(&error))?;
@@ -82,45 +92,58 @@ pub(super) async fn prepare(
     prepared.bulk_rows = table.bulk_rows(bulk);
     (prepared.types, prepared.server) = (types, server);
     prepared.unchanged = Some(table.unchanged(shape));
+    prepared.target = Some(table.name.into());
     Ok(prepared)
 }
 
 /// With values, so inside a transaction and prepared for one use: a transaction pooler may stand in between.
-async fn look_up(conn: &mut PgConnection, shape: &Shape) -> Result<Option<Table>, WriteError> {
+async fn look_up(
+    conn: &mut PgConnection,
+    shape: &Shape,
+    plan: &WritePlan,
+) -> Result<Option<Table>, WriteError> {
     let name = shape.target().map_err(super::errors::unbuildable)?;
     conn.begin().await.map_err(WriteError::failed)?;
-    let found = read(conn, name).await;
+    let found = read(conn, name, plan.prepared.target.as_deref()).await;
     conn.rollback().await.map_err(WriteError::failed)?;
     found.map_err(|error| failed(&error))
 }
 
-async fn read(conn: &mut PgConnection, name: String) -> Result<Option<Table>, sqlx::Error> {
-    let asked = |sql| sqlx::query(sql).bind(name.clone()).persistent(false);
-    let Some(facts) = conn.fetch_optional(asked(TABLE)).await? else { return Ok(None) };
+/// The table that `before` names, if it was looked up before and is still there, so that a session whose search path leads elsewhere changes
+/// nothing; else the one that `name` means.
+async fn read(
+    conn: &mut PgConnection,
+    name: String,
+    before: Option<&str>,
+) -> Result<Option<Table>, sqlx::Error> {
+    let asked = sqlx::query(built(table_sql())).bind(name).bind(before.map(str::to_owned)).persistent(false);
+    let Some(facts) = conn.fetch_optional(asked).await? else { return Ok(None) };
+    let oid: i64 = facts.try_get("oid")?;
+    let (schema, table): (String, String) = (facts.try_get("schema")?, facts.try_get("name")?);
     let columns: Result<_, sqlx::Error> = conn
-        .fetch_all(asked(COLUMNS))
+        .fetch_all(sqlx::query(COLUMNS).bind(oid).persistent(false))
         .await?
         .iter()
         .map(|row| Ok((row.try_get("name")?, attribute(row)?)))
         .collect();
     Ok(Some(Table {
-        oid: facts.try_get("oid")?,
+        name: target(Some(&schema), &table).unwrap_or(table), // the server's own names can be quoted
+        oid,
         kind: facts.try_get("kind")?,
         guarded: facts.try_get("guarded")?,
         ruled: facts.try_get("ruled")?,
         diverted: facts.try_get("diverted")?,
         rewritten: facts.try_get("rewritten")?,
+        rewritten_below: facts.try_get("rewritten_below")?,
         collated: facts.try_get("collated")?,
         temp: facts.try_get("temp")?,
-        port: facts.try_get("port")?,
+        ends: Ends::of(&facts),
         columns: columns?,
-        name,
     }))
 }
 
 fn attribute(row: &PgRow) -> Result<Attribute, sqlx::Error> {
     Ok(Attribute {
-        number: row.try_get("number")?,
         declared: row.try_get("declared")?,
         kind: u32::try_from(row.try_get::<i64, _>("type")?).unwrap_or(0),
         modified: row.try_get::<i64, _>("modifier")? != -1,
@@ -177,20 +200,23 @@ impl Table {
         Ok(attribute.kind)
     }
 
-    /// A query that fails, with [`CHANGED`] in its message, unless the columns of `shape` are what they were. COPY in binary format
-    /// says no types: eight bytes of an integer would become a float without a word.
+    /// A query that fails, with [`CHANGED`] in its message, unless the table has the columns, rules and triggers that were looked up. COPY in
+    /// binary format says no types: eight bytes of an integer would become a float without a word. Names and types are the parser's
+    /// own, so that they are those of now even to a transaction that sees the past.
     fn unchanged(&self, shape: &Shape) -> Box<str> {
-        let known = shape.columns().iter().filter_map(|column| self.columns.get(column.name()));
-        let mut known: Vec<_> = known.map(|attribute| (attribute.number, attribute.declared)).collect();
-        known.sort_unstable();
-        let list = |of: fn(&(i16, i64)) -> String| known.iter().map(of).collect::<Vec<_>>().join(",");
-        let (numbers, types) =
-            (list(|(number, _)| number.to_string()), list(|(_, declared)| declared.to_string()));
-        let (oid, name) = (self.oid, literal(&self.name));
+        let Self { oid, name, ruled, rewritten, .. } = self;
+        let columns = shape.columns().iter().filter_map(|column| {
+            let attribute = self.columns.get(column.name())?;
+            let column = Ident::new(column.name()).ok()?;
+            Some((format!("pg_typeof((NULL::{name}).{column})::oid::int8"), attribute.declared.to_string()))
+        });
+        let (now, then): (Vec<_>, Vec<_>) = columns.unzip();
+        let (now, then, literal) = (now.join(","), then.join(","), literal(name));
         format!(
-            "SELECT CASE WHEN to_regclass({name})::oid = {oid} AND (SELECT array_agg(atttypid::int8 ORDER BY attnum) \
-             FROM pg_catalog.pg_attribute WHERE attrelid = {oid} AND attnum = ANY ('{{{numbers}}}'::int2[]) AND NOT attisdropped) \
-             = '{{{types}}}'::int8[] THEN 0 ELSE ('{CHANGED} ' || pg_backend_pid())::int8 END"
+            "SELECT CASE WHEN to_regclass({literal})::oid = {oid} AND ARRAY[{now}] = '{{{then}}}'::int8[] \
+             AND EXISTS (SELECT 1 FROM pg_catalog.pg_rewrite WHERE ev_class = {oid} AND ev_type = '3') = {ruled} \
+             AND EXISTS (SELECT 1 FROM pg_catalog.pg_trigger WHERE tgrelid = {oid} AND tgtype & 7 = 7) = {rewritten} \
+             THEN 0 ELSE ('{CHANGED} ' || pg_backend_pid())::int8 END"
         )
         .into()
     }
@@ -201,7 +227,7 @@ impl Table {
             let attribute = self.columns.get(column.name());
             attribute.is_some_and(|attribute| !attribute.modified && keeps(column.kind(), attribute.kind))
         };
-        let elsewhere = self.kind == "f" || self.rewritten || self.collated;
+        let elsewhere = self.kind == "f" || self.rewritten || self.rewritten_below || self.collated;
         !elsewhere && shape.key_positions().iter().all(|&at| exact(&shape.columns()[at]))
     }
 
@@ -231,7 +257,7 @@ impl Table {
 
     /// A connection without a port is a Unix socket, which knows no Nagle.
     fn bulk_rows(&self, bulk: Strategy) -> usize {
-        let prompt = self.port.is_none_or(|port| u16::try_from(port).is_ok_and(nodelay::ensure));
+        let prompt = self.ends.as_ref().is_none_or(nodelay::ensure);
         match bulk {
             _ if !prompt => STALLED_ROWS,
             Strategy::Staging => STAGING_ROWS,

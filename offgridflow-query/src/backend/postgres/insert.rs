@@ -1,13 +1,13 @@
 //! One part of a write, by the strategy of its plan.
 
 use super::copy::Copy;
-use super::errors::{changed, failed, unbuildable};
-use super::statement::{Parts, Statement, counted, named};
+use super::errors::{failed, unbuildable};
+use super::statement::{Parts, Statement, Subject, counted, named};
 use crate::backend::built;
 use crate::chunk::Slice;
 use crate::error::{Cause, Class, ConfigError};
 use crate::ident::Ident;
-use crate::shape::{Conflict, Shape};
+use crate::shape::Conflict;
 use crate::strategy::Strategy;
 use crate::write::{Pooling, WriteError, WritePlan};
 use sqlx::{Executor, PgConnection};
@@ -27,14 +27,14 @@ pub(super) struct Staging {
 }
 
 impl Insert {
-    pub(super) fn new(strategy: Strategy, shape: &Shape, conflict: &Conflict) -> Result<Self, ConfigError> {
+    pub(super) fn new(strategy: Strategy, subject: &Subject<'_>) -> Result<Self, ConfigError> {
         Ok(match strategy {
             Strategy::Copy => {
-                let (target, columns) = (shape.target()?, shape.column_list()?);
+                let (target, columns) = (subject.target()?, subject.shape.column_list()?);
                 Self::Copy { statement: format!("COPY {target} ({columns}) FROM STDIN (FORMAT binary)") }
             }
-            Strategy::Staging => Self::Staging(Staging::new(shape, conflict)?),
-            Strategy::Unnest | Strategy::Blocks => Self::Unnest(Statement::new(shape, conflict)?),
+            Strategy::Staging => Self::Staging(Staging::new(subject)?),
+            Strategy::Unnest | Strategy::Blocks => Self::Unnest(Statement::new(subject)?),
         })
     }
 
@@ -54,21 +54,25 @@ impl Insert {
                 statement.run(conn, slice, named).await.map_err(|error| failed(&error))
             }
             Self::Copy { statement } => Ok(counted(copy(false).run(conn, statement).await?, slice.len())),
-            Self::Staging(staging) => {
-                staging.run(conn, &copy(staging.names_stored), part, plan.prepared.unchanged.as_deref()).await
-            }
+            Self::Staging(staging) => staging.run(conn, &copy(staging.names_stored), part).await,
         }
     }
 
-    /// What must hold at COMMIT: a staging table is checked when it is made, and UNNEST's values have types.
+    /// What must hold at COMMIT. UNNEST's values have types; what its rows mean to each other depends on the key, where there is a rule.
     pub(super) fn check_at_the_end(&self, plan: &WritePlan) -> Option<Box<str>> {
-        plan.prepared.unchanged.clone().filter(|_| matches!(self, Self::Copy { .. }))
+        let typed = matches!(self, Self::Unnest(_)) && plan.conflict == Conflict::Error;
+        plan.prepared.unchanged.clone().filter(|_| !typed)
+    }
+
+    /// Whether a refusal may come from values that were written for other types.
+    pub(super) fn is_blind(strategy: Strategy) -> bool {
+        matches!(strategy, Strategy::Copy | Strategy::Staging)
     }
 }
 
 impl Staging {
-    fn new(shape: &Shape, conflict: &Conflict) -> Result<Self, ConfigError> {
-        let names_stored = *conflict == Conflict::Ignore;
+    fn new(subject: &Subject<'_>) -> Result<Self, ConfigError> {
+        let (shape, names_stored) = (subject.shape, subject.names_stored());
         let mut columns = Vec::with_capacity(shape.columns().len() + 1);
         for (at, column) in shape.columns().iter().enumerate() {
             columns.push(format!("{} AS c{at}", Ident::new(column.name())?));
@@ -76,7 +80,7 @@ impl Staging {
         if names_stored {
             columns.push("0::int8 AS ord".to_owned());
         }
-        Ok(Self { parts: Parts::new(shape, conflict, false)?, columns: columns.join(", "), names_stored })
+        Ok(Self { parts: Parts::new(subject, false)?, columns: columns.join(", "), names_stored })
     }
 
     /// The parts of one transaction have a table each, which goes with the transaction.
@@ -85,17 +89,14 @@ impl Staging {
         conn: &mut PgConnection,
         copy: &Copy<'_>,
         part: usize,
-        unchanged: Option<&str>,
     ) -> Result<Option<Vec<usize>>, WriteError> {
         let (failed, rows) = (|error: sqlx::Error| failed(&error), copy.slice.len());
         let (name, target) = (format!("offgridflow_staging_{part}"), &self.parts.target);
         let create = format!(
-            "CREATE TEMP TABLE {name} ON COMMIT DROP AS SELECT {} FROM {target} WITH NO DATA; {}",
-            self.columns,
-            unchanged.unwrap_or_default() // which holds until the end, as the target is locked now
+            "CREATE TEMP TABLE {name} ON COMMIT DROP AS SELECT {} FROM {target} WITH NO DATA",
+            self.columns
         );
-        let made = conn.execute(sqlx::raw_sql(built(create))).await;
-        made.map_err(|error| changed(&error).unwrap_or_else(|| failed(error)))?;
+        conn.execute(sqlx::raw_sql(built(create))).await.map_err(failed)?;
         let staged = copy.run(conn, &format!("COPY pg_temp.{name} FROM STDIN (FORMAT binary)")).await?;
         if staged != rows as u64 {
             let what = format!("{rows} rows were sent to the staging table, {staged} arrived");

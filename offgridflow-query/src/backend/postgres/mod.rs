@@ -2,6 +2,7 @@
 
 mod catalog;
 mod copy;
+mod ends;
 mod errors;
 mod insert;
 mod literal;
@@ -13,9 +14,10 @@ mod statement;
 mod transaction;
 mod wire;
 
+use crate::backend::built;
 use crate::chunk::Slice;
 use crate::delivery::{TxOutcome, TxToken};
-use crate::error::{Cause, Class, ConfigError};
+use crate::error::{Cause, Class, ConfigError, Scope};
 use crate::executor::{BatchConnection, Limits};
 use crate::gate::{Gate, GateConfig};
 use crate::shape::{Kind, Shape};
@@ -24,7 +26,8 @@ use crate::write::{Ending, WriteError, WritePlan, Wrote};
 use errors::unbuildable;
 use insert::Insert;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{PgConnection, Postgres};
+use sqlx::{Executor, PgConnection, Postgres};
+use statement::Subject;
 use std::str::FromStr;
 use transaction::Clean;
 
@@ -78,20 +81,36 @@ impl BatchConnection for PgConnection {
     async fn write(&mut self, parts: &[Slice<'_>], plan: &WritePlan) -> Result<Wrote, WriteError> {
         match write(self, parts, plan).await {
             Err(error) if errors::is_read_only(&error) => Err(settle::unless_standby(self, error).await),
+            Err(error) if blames_rows(&error, plan) => Err(unless_changed(self, plan, error).await),
             result => result,
         }
     }
 }
 
+/// Whether a refusal of rows may be one of values that were written for a table that is no longer so.
+fn blames_rows(error: &WriteError, plan: &WritePlan) -> bool {
+    let class = error.cause().class();
+    let rows = class.scope() == Scope::Row || class == Class::Other;
+    rows && plan.strategy.is_some_and(Insert::is_blind) && matches!(error, WriteError::Failed { .. })
+}
+
+/// A refusal, as it is; or that the table has changed, which explains it.
+async fn unless_changed(conn: &mut PgConnection, plan: &WritePlan, refusal: WriteError) -> WriteError {
+    let Some(check) = plan.prepared.unchanged.as_deref() else { return refusal };
+    let answer = conn.execute(sqlx::raw_sql(built(check.to_owned()))).await;
+    answer.err().and_then(|error| errors::changed(&error)).unwrap_or(refusal)
+}
+
 async fn write(conn: &mut PgConnection, parts: &[Slice<'_>], plan: &WritePlan) -> Result<Wrote, WriteError> {
     let Some(first) = parts.first() else { return Ok(Wrote::default()) };
     let strategy = strategy_of(plan)?;
-    let insert = Insert::new(strategy, first.shape(), &plan.conflict).map_err(unbuildable)?;
+    let subject = Subject::new(first.shape(), plan);
+    let insert = Insert::new(strategy, &subject).map_err(unbuildable)?;
     if let Attempt::Done(wrote) = attempt(conn, &insert, parts, plan, Naming::Counted).await? {
         return Ok(wrote.by(strategy));
     }
     // The count says that rows were skipped, and the statement cannot say which: once more, row by row.
-    let insert = Insert::new(Strategy::Unnest, first.shape(), &plan.conflict).map_err(unbuildable)?;
+    let insert = Insert::new(Strategy::Unnest, &subject).map_err(unbuildable)?;
     match attempt(conn, &insert, parts, plan, Naming::RowByRow).await? {
         Attempt::Done(wrote) => Ok(wrote.by(Strategy::Unnest)),
         Attempt::Unnamed => unreachable!("single rows name themselves"),

@@ -7,22 +7,23 @@
 //! Only sockets are duplicated: to close a duplicate of a file drops all locks that this process holds on it (POSIX, `fcntl(2)`),
 //! SQLite's among them. What was taken for a socket and turns out to be something else is therefore never closed.
 //!
-//! A socket is known by the address that a gate connects to, which may be a proxy's, or by the port that the server sees.
+//! A socket is known by the address that a gate connects to, which may be a proxy's, or by the two ends that the server sees.
 
+use super::ends::Ends;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Whether the sockets that gates opened leave nothing back.
 static GATES: AtomicBool = AtomicBool::new(false);
 
-/// As [`ensure`]; false where no socket of this process has that local `port`: somebody stands between.
-pub(super) fn ensure_own(port: u16) -> bool {
-    system::ensure(port)
+/// As [`ensure`]; false where no socket of this process has these ends: somebody stands between.
+pub(super) fn ensure_own(ends: &Ends) -> bool {
+    system::ensure(ends)
 }
 
-/// Whether packets leave at once on the connected TCP socket of this process that has the local `port`; where there is none
-/// (the server sees the port of a proxy), on those that gates opened. False if the system refuses.
-pub(super) fn ensure(port: u16) -> bool {
-    system::ensure(port) || GATES.load(Relaxed)
+/// Whether packets leave at once on the connected TCP socket of this process that has these ends; where there is none
+/// (the server sees those of a proxy), on those that gates opened. False if the system refuses.
+pub(super) fn ensure(ends: &Ends) -> bool {
+    system::ensure(ends) || GATES.load(Relaxed)
 }
 
 /// A gate has opened a connection to `host`: has packets leave at once on every socket of this process to that address
@@ -33,9 +34,10 @@ pub(super) fn opened(host: &str, port: u16) {
 
 #[cfg(not(target_os = "linux"))]
 mod system {
+    use super::Ends;
     use std::net::IpAddr;
 
-    pub(super) fn ensure(_port: u16) -> bool {
+    pub(super) fn ensure(_ends: &Ends) -> bool {
         false
     }
 
@@ -46,6 +48,7 @@ mod system {
 
 #[cfg(target_os = "linux")]
 mod system {
+    use super::Ends;
     use rustix::fs::{FileType, fstat};
     use rustix::net::sockopt::set_tcp_nodelay;
     use rustix::net::{getpeername, getsockname};
@@ -55,25 +58,26 @@ mod system {
     use std::os::fd::{OwnedFd, RawFd};
     use std::sync::{Mutex, PoisonError};
 
-    /// Where the socket of a port was last seen; `None` where there was none. At most one entry a port.
-    static SEEN: Mutex<BTreeMap<u16, Option<RawFd>>> = Mutex::new(BTreeMap::new());
+    /// Where the socket of a connection was last seen, by its client's port; no descriptor where there was none. At most one entry a port.
+    static SEEN: Mutex<BTreeMap<u16, (Ends, Option<RawFd>)>> = Mutex::new(BTreeMap::new());
 
-    pub(super) fn ensure(port: u16) -> bool {
+    pub(super) fn ensure(ends: &Ends) -> bool {
+        let port = ends.client.port();
         let seen = || SEEN.lock().unwrap_or_else(PoisonError::into_inner);
         let Ok(this) = pidfd_open(getpid(), PidfdFlags::empty()) else { return false };
         let is_it = |descriptor| {
-            socket(&this, descriptor).is_some_and(|(socket, local, _)| {
-                local.port() == port && set_tcp_nodelay(&socket, true).is_ok()
+            socket(&this, descriptor).is_some_and(|(socket, local, peer)| {
+                ends.are(local, peer) && set_tcp_nodelay(&socket, true).is_ok()
             })
         };
         let last = seen().get(&port).copied();
-        match last {
+        match last.filter(|(of, _)| of == ends).map(|(_, descriptor)| descriptor) {
             Some(Some(descriptor)) if is_it(descriptor) => return true,
             Some(None) => return false, // a proxy's: not looked for at every write
             _ => {}
         }
         let found = descriptors().find(|&descriptor| is_it(descriptor));
-        seen().insert(port, found);
+        seen().insert(port, (*ends, found));
         found.is_some()
     }
 
@@ -124,7 +128,7 @@ mod system {
         fn the_socket_of_a_port_gets_the_option() {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-            let port = stream.local_addr().unwrap().port();
+            let ends = Ends { client: stream.local_addr().unwrap(), server: listener.local_addr().unwrap() };
             if pidfd_open(getpid(), PidfdFlags::empty())
                 .and_then(|this| pidfd_getfd(this, 0, PidfdGetfdFlags::empty()))
                 .is_err()
@@ -133,9 +137,12 @@ mod system {
                 return;
             }
             assert!(!stream.nodelay().unwrap());
-            assert!(ensure(port) && ensure(port));
+            assert!(ensure(&ends) && ensure(&ends));
             assert!(stream.nodelay().unwrap());
-            assert!(!ensure(listener.local_addr().unwrap().port()), "a listener is not a connection");
+            let other = Ends { server: ends.client, client: ends.server };
+            assert!(!ensure(&other), "a listener is not a connection");
+            let pooler = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+            assert!(!ensure(&Ends { server: pooler, ..ends }), "the same port to somebody else");
         }
 
         #[test]

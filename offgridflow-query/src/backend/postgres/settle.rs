@@ -14,11 +14,11 @@ use crate::write::WriteError;
 use sqlx::postgres::PgRow;
 use sqlx::{Executor, PgConnection, Postgres, Row as _};
 
-/// Appended to BEGIN: the local port of the connection as the server sees it, and nothing for a token.
-pub(super) const ASK_PORT: &str = "; SELECT inet_client_port()::text AS port, NULL::text AS xid, NULL::text AS timeline, NULL::text AS started";
+/// Appended to BEGIN behind [`ENDS`](super::ends::ENDS): nothing for a token.
+pub(super) const NO_TOKEN: &str = "NULL::text AS xid, NULL::text AS timeline, NULL::text AS started";
 
-/// As [`ASK_PORT`], with the transaction's id, the timeline being written, and the server's start. Assigns the id.
-pub(super) const ASK_TOKEN: &str = "; SELECT inet_client_port()::text AS port, pg_current_xact_id()::text AS xid, \
+/// The transaction's id, the timeline being written, and the server's start. Assigns the id.
+pub(super) const TOKEN: &str = "pg_current_xact_id()::text AS xid, \
      left(pg_walfile_name(pg_current_wal_lsn()), 8) AS timeline, \
      extract(epoch FROM pg_postmaster_start_time())::text AS started";
 
@@ -26,10 +26,6 @@ pub(super) const ASK_TOKEN: &str = "; SELECT inet_client_port()::text AS port, p
 const SERVER: &str = "(SELECT system_identifier FROM pg_control_system())::text || '/' || \
      extract(epoch FROM pg_postmaster_start_time())::text || '/' || \
      coalesce((SELECT extract(epoch FROM stats_reset) FROM pg_stat_bgwriter)::text, '')";
-
-pub(super) fn port_of(answer: &PgRow) -> Option<u16> {
-    answer.try_get::<Option<String>, _>("port").ok()??.parse().ok()
-}
 
 /// The token of the transaction that `answer` came from, if it runs on the server that was looked up.
 pub(super) fn token_of(answer: &PgRow, server: &str) -> Option<TxToken> {

@@ -5,7 +5,9 @@ use crate::backend::built;
 use crate::chunk::Slice;
 use crate::error::ConfigError;
 use crate::ident::Ident;
-use crate::shape::{Conflict, Shape};
+use crate::shape::{Conflict, Element, Kind, Shape};
+use crate::strategy::Prepared;
+use crate::write::WritePlan;
 use sqlx::postgres::PgArguments;
 use sqlx::{Arguments, Connection as _, PgConnection, Row as _};
 
@@ -21,20 +23,46 @@ pub(super) struct Parts {
     pub(super) columns: String,
     pub(super) values: String, // c0, c1, … with their casts
     pub(super) clause: String,
-    pub(super) order: String, // by the key in the server's own order, for updates; else empty
+    pub(super) order: String, // by the key in the server's own order, where there is a conflict rule; else empty
+}
+
+/// What the statements of one write are made for.
+#[derive(Clone, Copy)]
+pub(super) struct Subject<'a> {
+    pub(super) shape: &'a Shape,
+    pub(super) conflict: &'a Conflict,
+    pub(super) prepared: &'a Prepared,
+}
+
+impl<'a> Subject<'a> {
+    pub(super) fn new(shape: &'a Shape, plan: &'a WritePlan) -> Self {
+        Self { shape, conflict: &plan.conflict, prepared: &plan.prepared }
+    }
+
+    /// The table that was looked up, with its schema; one that was not, by its name.
+    pub(super) fn target(&self) -> Result<String, ConfigError> {
+        self.prepared.target.as_deref().map_or_else(|| self.shape.target(), |target| Ok(target.to_owned()))
+    }
+
+    /// Whether a statement under DO NOTHING can name the rows it stored: where keys come back as they were sent.
+    pub(super) fn names_stored(&self) -> bool {
+        *self.conflict == Conflict::Ignore && self.prepared.exact_key
+    }
 }
 
 impl Parts {
-    pub(super) fn new(shape: &Shape, conflict: &Conflict, casts: bool) -> Result<Self, ConfigError> {
+    pub(super) fn new(subject: &Subject<'_>, casts: bool) -> Result<Self, ConfigError> {
+        let Subject { shape, conflict, .. } = *subject;
         let value = |at: usize| {
             let cast = if casts { wire(shape.columns()[at].kind()).cast } else { "" };
             format!("c{at}{cast}")
         };
         let values: Vec<String> = (0..shape.columns().len()).map(value).collect();
-        let keys: Vec<String> = shape.key_positions().into_iter().map(value).collect();
-        let order = if conflict.updates() { format!(" ORDER BY {}", keys.join(", ")) } else { String::new() };
+        let sorts = |at: &usize| *conflict != Conflict::Error && has_order(shape.columns()[*at].kind());
+        let keys: Vec<String> = shape.key_positions().into_iter().filter(sorts).map(value).collect();
+        let order = if keys.is_empty() { String::new() } else { format!(" ORDER BY {}", keys.join(", ")) };
         Ok(Self {
-            target: shape.target()?,
+            target: subject.target()?,
             columns: shape.column_list()?,
             values: values.join(", "),
             clause: conflict.clause(shape)?,
@@ -78,15 +106,20 @@ impl Parts {
     }
 }
 
+/// Whether the server can sort what a value is sent as: JSON it cannot.
+fn has_order(kind: Kind) -> bool {
+    !matches!(kind, Kind::Json | Kind::Array(Element::Json))
+}
+
 impl Statement {
-    pub(super) fn new(shape: &Shape, conflict: &Conflict) -> Result<Self, ConfigError> {
-        let parts = Parts::new(shape, conflict, true)?;
+    pub(super) fn new(subject: &Subject<'_>) -> Result<Self, ConfigError> {
+        let (parts, shape) = (Parts::new(subject, true)?, subject.shape);
         let columns = shape.columns().iter().enumerate();
         let arrays: Vec<String> =
             columns.map(|(i, c)| format!("${}::{}[]", i + 1, wire(c.kind()).name)).collect();
         let aliases: Vec<String> = (0..shape.columns().len()).map(|i| format!("c{i}")).collect();
         let (arrays, aliases) = (arrays.join(", "), aliases.join(", "));
-        if *conflict != Conflict::Ignore {
+        if !subject.names_stored() {
             let sql = parts.insert(&format!("UNNEST({arrays}) AS u({aliases})"));
             return Ok(Self { sql, names_stored: false });
         }

@@ -1,5 +1,6 @@
 //! Transactions: the user's ([`Tx`](crate::Tx)) and the writer's.
 
+use super::ends::{ENDS, Ends};
 use super::errors::{changed, failed, unbuildable};
 use super::insert::Insert;
 use super::{nodelay, settle};
@@ -58,16 +59,17 @@ pub(super) struct Clean<'c> {
 impl<'c> Clean<'c> {
     pub(super) async fn begin(conn: &'c mut PgConnection, plan: &WritePlan) -> Result<Self, WriteError> {
         let lock = plan.lock_timeout.as_millis().clamp(1, i32::MAX as u128);
-        let mut sql = format!(
-            "BEGIN; SET LOCAL lock_timeout = {lock}; \
-             SET LOCAL idle_in_transaction_session_timeout = {IDLE_TIMEOUT_MILLIS}"
-        );
         let server = plan.prepared.server.as_ref().filter(|_| plan.ending == Ending::Commit);
-        sql.push_str(if server.is_some() { settle::ASK_TOKEN } else { settle::ASK_PORT });
+        let token = if server.is_some() { settle::TOKEN } else { settle::NO_TOKEN };
+        let sql = format!(
+            "BEGIN; SET LOCAL lock_timeout = {lock}; \
+             SET LOCAL idle_in_transaction_session_timeout = {IDLE_TIMEOUT_MILLIS}; \
+             SELECT {ENDS} AS ends, {token}"
+        );
         let limit = plan.answer_timeout;
         match answered(limit, conn.fetch_one(sqlx::raw_sql(built(sql)))).await {
             Ok(answer) => {
-                let direct = settle::port_of(&answer).is_none_or(nodelay::ensure_own);
+                let direct = Ends::of(&answer).is_none_or(|ends| nodelay::ensure_own(&ends));
                 let token = server.and_then(|server| settle::token_of(&answer, server));
                 Ok(Self { conn, token, limit, direct, check: None })
             }
@@ -81,12 +83,25 @@ impl<'c> Clean<'c> {
         let rows = i64::try_from(entry.rows).unwrap_or(i64::MAX);
         let query = sqlx::query(built(sql)).bind(entry.batch.clone()).bind(rows).persistent(false);
         match answered(self.limit, query.execute(&mut *self.conn)).await {
-            Ok(done) => Ok((self, done.rows_affected() == 1)),
-            Err(error) => {
-                let refusal = WriteError::failed(ledger_refusal(entry, Postgres::cause(&error)));
-                Err(undo(self.conn, refusal, self.limit).await)
-            }
+            Ok(done) if done.rows_affected() > 0 => Ok((self, true)),
+            Ok(_) => self.find(entry).await.map(|clean| (clean, false)),
+            Err(error) => Err(self.refused_by_ledger(entry, Postgres::cause(&error)).await),
         }
+    }
+
+    /// Makes sure that a batch which the ledger did not take is there: a trigger may have dropped its row.
+    async fn find(self, entry: &LedgerEntry) -> Result<Self, WriteError> {
+        let sql = entry.select_sql().map_err(unbuildable)?;
+        let query = sqlx::query(built(sql)).bind(entry.batch.clone()).persistent(false);
+        match answered(self.limit, query.fetch_optional(&mut *self.conn)).await {
+            Ok(Some(_)) => Ok(self),
+            Ok(None) => Err(self.refused_by_ledger(entry, entry.neither()).await),
+            Err(error) => Err(self.refused_by_ledger(entry, Postgres::cause(&error)).await),
+        }
+    }
+
+    async fn refused_by_ledger(self, entry: &LedgerEntry, cause: Cause) -> WriteError {
+        undo(self.conn, WriteError::failed(ledger_refusal(entry, cause)), self.limit).await
     }
 
     pub(super) async fn insert(

@@ -1,11 +1,13 @@
 //! What the schema says about a table.
 
 use super::failed;
+use crate::backend::built;
 use crate::error::{Cause, Class};
+use crate::ident::Ident;
 use crate::shape::{Kind, Shape};
 use crate::strategy::{Prepared, Strategy};
 use crate::write::WriteError;
-use sqlx::SqliteConnection;
+use sqlx::{Executor, Row as _, SqliteConnection};
 
 /// The kind of relation that a name means: temporary ones come before those of `main`, and these before attached ones.
 const KIND: &str = "SELECT type FROM pragma_table_list WHERE name = ?1 COLLATE NOCASE \
@@ -15,6 +17,10 @@ const KIND: &str = "SELECT type FROM pragma_table_list WHERE name = ?1 COLLATE N
 /// Whether a unique index compares other than byte by byte.
 const COLLATED: &str = "SELECT EXISTS (SELECT 1 FROM pragma_index_list(?1, ?2) AS l, pragma_index_xinfo(l.name, ?2) AS i \
      WHERE l.\"unique\" AND i.key AND upper(i.coll) <> 'BINARY')";
+
+/// Whether triggers may change what is stored, its key among it.
+const TRIGGERED: &str = "SELECT EXISTS (SELECT 1 FROM sqlite_temp_schema WHERE type = 'trigger' AND tbl_name = ?1 COLLATE NOCASE) \
+     OR EXISTS (SELECT 1 FROM {schema}.sqlite_schema WHERE type = 'trigger' AND tbl_name = ?1 COLLATE NOCASE)";
 
 const TYPES: &str = "SELECT name, type FROM pragma_table_xinfo(?1, ?2)";
 
@@ -34,9 +40,39 @@ pub(super) async fn prepare(conn: &mut SqliteConnection, shape: &Shape) -> Resul
     if kind.is_none() && shape.table().contains('.') {
         return Err(WriteError::failed(Cause::new(Class::Schema, shape.missing())));
     }
-    let prepared = Prepared::new([Strategy::Blocks]);
+    let mut prepared = Prepared::new([Strategy::Blocks]);
+    // The version first: what changes in between is then found changed.
+    let version = version(conn, shape).await.map_err(|error| failed(&error))?;
     let exact = has_exact_key(conn, shape).await.map_err(|error| failed(&error))?;
+    prepared.version = Some(version);
     Ok(if exact { prepared.with_exact_key() } else { prepared })
+}
+
+/// The quoted name of the schema that the table is looked for in.
+fn schema_of(shape: &Shape) -> String {
+    shape
+        .schema()
+        .and_then(|name| Ident::new(name).ok())
+        .map_or_else(|| "main".to_owned(), |name| name.to_string())
+}
+
+/// Counts changes of the schema.
+async fn version(conn: &mut SqliteConnection, shape: &Shape) -> Result<i64, sqlx::Error> {
+    let sql = format!("PRAGMA {}.schema_version", schema_of(shape));
+    conn.fetch_one(sqlx::raw_sql(built(sql))).await?.try_get(0)
+}
+
+/// What rows mean to each other under a conflict rule depends on the key, which may be another one than was looked up.
+pub(super) async fn unchanged(
+    conn: &mut SqliteConnection,
+    shape: &Shape,
+    prepared: &Prepared,
+) -> Result<(), WriteError> {
+    let Some(known) = prepared.version else { return Ok(()) };
+    if version(conn, shape).await.map_err(|error| failed(&error))? == known {
+        return Ok(());
+    }
+    Err(WriteError::failed(Cause::new(Class::Schema, "the schema changed since the table was looked up")))
 }
 
 /// Whether two keys are equal to SQLite exactly when their values are: what the columns make of values, and how unique
@@ -46,6 +82,8 @@ async fn has_exact_key(conn: &mut SqliteConnection, shape: &Shape) -> Result<boo
     let schema = || shape.schema().map(str::to_owned);
     let collated: bool =
         sqlx::query_scalar(COLLATED).bind(name()).bind(schema()).fetch_one(&mut *conn).await?;
+    let triggered = TRIGGERED.replace("{schema}", &schema_of(shape));
+    let triggered: bool = sqlx::query_scalar(built(triggered)).bind(name()).fetch_one(&mut *conn).await?;
     let types: Vec<(String, String)> =
         sqlx::query_as(TYPES).bind(name()).bind(schema()).fetch_all(&mut *conn).await?;
     let exact = |&at: &usize| {
@@ -53,7 +91,7 @@ async fn has_exact_key(conn: &mut SqliteConnection, shape: &Shape) -> Result<boo
         let declared = types.iter().find(|(name, _)| name.eq_ignore_ascii_case(column.name()));
         declared.is_some_and(|(_, declared)| keeps(column.kind(), Affinity::of(declared)))
     };
-    Ok(!collated && shape.key_positions().iter().all(exact))
+    Ok(!collated && !triggered && shape.key_positions().iter().all(exact))
 }
 
 /// What a column does to the values it is given (<https://www.sqlite.org/datatype3.html>).

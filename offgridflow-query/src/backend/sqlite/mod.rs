@@ -9,7 +9,7 @@ use crate::delivery::{LedgerEntry, ledger_refusal};
 use crate::error::{Cause, Class, ConfigError};
 use crate::executor::{BatchConnection, Limits};
 use crate::gate::{Gate, GateConfig, GateDatabase};
-use crate::shape::Shape;
+use crate::shape::{Conflict, Shape};
 use crate::strategy::Prepared;
 use crate::transaction::Transact;
 use crate::turn::Turns;
@@ -194,6 +194,12 @@ async fn attempt(
     plan: &WritePlan,
 ) -> Result<Option<Wrote>, WriteError> {
     conn.begin().await.map_err(WriteError::failed)?;
+    let shape = parts.first().map(Slice::shape).filter(|_| plan.conflict != Conflict::Error);
+    if let Some(shape) = shape
+        && let Err(error) = catalog::unchanged(conn, shape, &plan.prepared).await
+    {
+        return undo(conn, Err(error)).await;
+    }
     let result = match &plan.ledger {
         Some(entry) => match enter(conn, entry).await {
             Ok(true) => blocks.insert(conn, parts).await,
@@ -233,13 +239,19 @@ async fn rehearse(conn: &mut SqliteConnection) -> Result<(), WriteError> {
 
 /// Takes the batch's place in the ledger; false if it is there already.
 async fn enter(conn: &mut SqliteConnection, entry: &LedgerEntry) -> Result<bool, WriteError> {
-    let sql = entry
-        .insert_sql()
-        .map_err(|error| WriteError::failed(Cause::new(Class::Schema, error.to_string())))?;
-    let rows = i64::try_from(entry.rows).unwrap_or(i64::MAX);
-    let query = sqlx::query(built(sql)).bind(entry.batch.clone()).bind(rows);
+    let unbuildable = |error: ConfigError| WriteError::failed(Cause::new(Class::Schema, error.to_string()));
     let refusal = |error| WriteError::failed(ledger_refusal(entry, Sqlite::cause(&error)));
-    Ok(query.execute(conn).await.map_err(refusal)?.rows_affected() == 1)
+    let rows = i64::try_from(entry.rows).unwrap_or(i64::MAX);
+    let insert = sqlx::query(built(entry.insert_sql().map_err(unbuildable)?));
+    let taken = insert.bind(entry.batch.clone()).bind(rows).execute(&mut *conn).await.map_err(refusal)?;
+    if taken.rows_affected() == 1 {
+        return Ok(true);
+    }
+    let select = sqlx::query(built(entry.select_sql().map_err(unbuildable)?)).bind(entry.batch.clone());
+    match select.fetch_optional(conn).await.map_err(refusal)? {
+        Some(_) => Ok(false),
+        None => Err(WriteError::failed(ledger_refusal(entry, entry.neither()))),
+    }
 }
 
 /// Commits; BUSY leaves the transaction open, so it is asked again, as long as the busy handler allows each time.
