@@ -1,26 +1,24 @@
 //! SQLite: one writer at a time, BEGIN IMMEDIATE, multi-row blocks of 2^k rows.
 
+mod address;
 mod blocks;
 mod catalog;
 
 use crate::backend::{built, driver_cause};
 use crate::chunk::Slice;
 use crate::delivery::{LedgerEntry, ledger_refusal};
-use crate::error::{Cause, Class, ConfigError};
+use crate::error::{Cause, Class};
 use crate::executor::{BatchConnection, Limits};
-use crate::gate::{Gate, GateConfig, GateDatabase};
+use crate::gate::{Gate, GateDatabase};
 use crate::shape::Shape;
 use crate::strategy::Prepared;
 use crate::transaction::Transact;
 use crate::turn::Turns;
 use crate::write::{Ending, WriteError, WritePlan, Wrote};
 use blocks::Blocks;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteQueryResult, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteQueryResult};
 use sqlx::{Executor, Pool, Row as _, Sqlite, SqliteConnection};
-use std::str::FromStr;
-use std::time::Duration;
 
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// SQLITE_CANTOPEN.
 const CANNOT_OPEN: &str = "14";
 /// SQLITE_CONSTRAINT_COMMITHOOK.
@@ -29,52 +27,13 @@ const REFUSED_BY_HOOK: &str = "531";
 /// A [`Gate`] over SQLite.
 pub type SqliteGate = Gate<Sqlite>;
 
-impl Gate<Sqlite> {
-    /// A gate from a `sqlite:` address, set up for many readers beside one writer: WAL, synchronous FULL (an
-    /// acknowledged commit survives loss of power), foreign keys on, a busy time-out of 5 s. A file that is missing is
-    /// created, unless the address says otherwise: with `?mode=rw` it is an error.
-    ///
-    /// An in-memory database lives in one connection, so it gets exactly one, for ever.
-    ///
-    /// # Errors
-    /// [`ConfigError::Address`] for an address sqlx cannot read, [`ConfigError::Setting`] for sizes that cannot work.
-    ///
-    /// # Panics
-    /// Outside a tokio runtime.
-    pub fn from_url(url: &str, config: GateConfig) -> Result<Self, ConfigError> {
-        let (name, query) = named(url).map_err(|why| ConfigError::Address { why: why.to_owned() })?;
-        let options =
-            SqliteConnectOptions::from_str(url).map_err(|e| ConfigError::Address { why: e.to_string() })?;
-        let in_memory = name == ":memory:" || query.contains("mode=memory");
-        let options = options.foreign_keys(true).busy_timeout(BUSY_TIMEOUT);
-        if in_memory {
-            let config =
-                GateConfig { max_open: 1, max_idle: 1, max_lifetime: None, reserve: Some(0), ..config };
-            return Self::open(options, config);
-        }
-        let options = options
-            .create_if_missing(!query.contains("mode=") || query.contains("mode=rwc"))
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full);
-        Self::open(options, config)
-    }
-}
-
-/// The file's name and what follows the question mark.
-fn named(url: &str) -> Result<(&str, &str), &'static str> {
-    let rest = url.strip_prefix("sqlite:").ok_or("not a sqlite: address")?;
-    let (name, query) = rest.split_once('?').unwrap_or((rest, ""));
-    match name.strip_prefix("//").unwrap_or(name) {
-        "" => Err(
-            "no file is named, and SQLite would give each connection a database of its own; in memory is sqlite::memory:",
-        ),
-        name => Ok((name, query)),
-    }
-}
-
 impl GateDatabase for Sqlite {
     fn changed(result: &SqliteQueryResult) -> u64 {
         result.rows_affected()
+    }
+
+    fn lives_in_connection(options: &SqliteConnectOptions) -> bool {
+        address::is_in_memory(options)
     }
 
     fn cause(error: &sqlx::Error) -> Cause {
