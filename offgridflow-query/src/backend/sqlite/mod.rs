@@ -2,6 +2,7 @@
 
 mod address;
 mod blocks;
+pub(crate) mod busy;
 mod catalog;
 
 use crate::backend::{built, driver_cause};
@@ -129,20 +130,27 @@ impl BatchConnection for SqliteConnection {
             Some(turns) => turns.take().await,
             None => None,
         };
-        let millis = plan.lock_timeout.as_millis().min(i32::MAX as u128);
-        let busy = built(format!("PRAGMA busy_timeout = {millis}"));
-        self.execute(busy).await.map_err(|e| failed(&e))?;
-        let mut blocks = Blocks::new(first.shape(), &plan.conflict)?;
-        match attempt(self, &mut blocks, parts, plan).await? {
-            Some(wrote) => Ok(wrote),
-            // A trigger dropped rows, and a count cannot say which: once more, with blocks that can be taken back.
-            None => {
-                blocks.guard();
-                let again = attempt(self, &mut blocks, parts, plan).await?;
-                Ok(again.expect("guarded blocks name what they skip"))
-            }
-        }
+        let usual = busy::wait(self, plan.lock_timeout).await.map_err(|e| failed(&e))?;
+        let result = write(self, parts, plan, first.shape()).await;
+        let _ = usual.restore(self).await; // fails where the connection is gone, which changes nothing about the rows
+        result
     }
+}
+
+async fn write(
+    conn: &mut SqliteConnection,
+    parts: &[Slice<'_>],
+    plan: &WritePlan,
+    shape: &Shape,
+) -> Result<Wrote, WriteError> {
+    let mut blocks = Blocks::new(shape, &plan.conflict)?;
+    if let Some(wrote) = attempt(conn, &mut blocks, parts, plan).await? {
+        return Ok(wrote);
+    }
+    // A trigger dropped rows, and a count cannot say which: once more, with blocks that can be taken back.
+    blocks.guard();
+    let again = attempt(conn, &mut blocks, parts, plan).await?;
+    Ok(again.expect("guarded blocks name what they skip"))
 }
 
 /// One transaction; `None`, and nothing stored, if rows were skipped and nobody can say which.

@@ -3,6 +3,7 @@
 use super::candidates::{self, Candidate};
 use super::{AT_LEAST, AdviceLimits, IdleIndex, IdleReason, IndexAdvice, IndexVerdict, TryIndex, target};
 use crate::backend::built;
+use crate::backend::sqlite::busy;
 use crate::error::{Cause, Class};
 use crate::gate::GateDatabase;
 use crate::observe::entry::is_read;
@@ -171,16 +172,10 @@ fn too_long(what: &str, limits: &AdviceLimits) -> IndexVerdict {
 
 /// Begins to write, or gives up after `patience`.
 async fn begin(conn: &mut SqliteConnection, patience: Duration) -> Result<(), Cause> {
-    let usual: i64 = sqlx::query_scalar("PRAGMA busy_timeout").fetch_one(&mut *conn).await.map_err(cause)?;
-    wait_for_locks(conn, patience.as_millis()).await?;
+    let usual = busy::wait(conn, patience).await.map_err(cause)?;
     let begun = conn.begin().await;
-    wait_for_locks(conn, usual).await?;
+    usual.restore(conn).await.map_err(cause)?;
     begun
-}
-
-async fn wait_for_locks(conn: &mut SqliteConnection, ms: impl std::fmt::Display) -> Result<(), Cause> {
-    let asked = built(format!("PRAGMA busy_timeout = {ms}"));
-    conn.execute(sqlx::raw_sql(asked)).await.map(drop).map_err(cause)
 }
 
 async fn trial(
