@@ -1,4 +1,4 @@
-//! SQLite's files: locks that are waited for.
+//! SQLite's files: locks that are waited for, addresses that only read.
 #![cfg(feature = "sqlite")]
 
 use offgridflow_query::sqlx::{self, Executor};
@@ -43,4 +43,23 @@ async fn a_writers_lock_timeout_stays_its_own() {
     assert_eq!(number(&gate, "PRAGMA busy_timeout").await, 5_000, "after a lock that was not to be had");
     drop(lock);
     assert_eq!(writer.close().await.unwrap().stats.committed, 1);
+}
+
+/// A file that is not in WAL mode stays as it is where the address only reads it.
+#[tokio::test]
+async fn an_address_that_only_reads_opens_every_file() {
+    for journal in ["PRAGMA journal_mode = delete", "PRAGMA journal_mode = wal"] {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a.db");
+        let gate = open(&file, "");
+        run(&gate, journal).await;
+        run(&gate, "CREATE TABLE t (id INTEGER); INSERT INTO t VALUES (7)").await;
+        gate.close().await;
+        for query in ["?mode=ro", "?immutable=1", "?immutable=true&mode=ro", "?mode=ro&immutable=0"] {
+            let gate = open(&file, query);
+            assert_eq!(number(&gate, "SELECT id FROM t").await, 7, "{journal} {query}");
+            let mut conn = gate.acquire(Acquire::default()).await.unwrap();
+            conn.execute("INSERT INTO t VALUES (8)").await.unwrap_err();
+        }
+    }
 }

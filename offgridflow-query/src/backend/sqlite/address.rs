@@ -12,7 +12,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 impl Gate<Sqlite> {
     /// A gate from a `sqlite:` address, set up for many readers beside one writer: WAL, synchronous FULL (an
     /// acknowledged commit survives loss of power), foreign keys on, a busy time-out of 5 s. A file that is missing is
-    /// created, unless the address says otherwise: with `?mode=rw` it is an error.
+    /// created, unless the address says otherwise: with `?mode=rw` it is an error. One that is only read (`?mode=ro`, `?immutable=1`) is
+    /// left in the mode it has.
     ///
     /// An in-memory database lives in its connection. Whichever way the gate was made, such a database gets exactly one, which the gate
     /// keeps until it is closed or its runtime ends: a statement that nobody waits for any more is waited out, however long it takes, and
@@ -28,11 +29,11 @@ impl Gate<Sqlite> {
         let options =
             SqliteConnectOptions::from_str(url).map_err(|e| ConfigError::Address { why: e.to_string() })?;
         let options = options.foreign_keys(true).busy_timeout(BUSY_TIMEOUT);
-        if is_in_memory(&options) {
+        if is_in_memory(&options) || only_reads(query) {
             return Self::open(options, config);
         }
         let options = options
-            .create_if_missing(!query.contains("mode=") || query.contains("mode=rwc"))
+            .create_if_missing(matches!(parameter(query, "mode="), None | Some("rwc")))
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full);
         Self::open(options, config)
@@ -49,6 +50,16 @@ fn query(url: &str) -> Result<&str, &'static str> {
         ),
         _ => Ok(query),
     }
+}
+
+/// The value of a parameter, the last where it is there more than once.
+fn parameter<'a>(query: &'a str, key: &str) -> Option<&'a str> {
+    query.split('&').rev().find_map(|pair| pair.strip_prefix(key))
+}
+
+/// Whether nothing is written, the mode of the file's journal neither.
+fn only_reads(query: &str) -> bool {
+    parameter(query, "mode=") == Some("ro") || matches!(parameter(query, "immutable="), Some("1" | "true"))
 }
 
 /// Whether the database lives in its connections: in memory, or in a temporary file without a name.
