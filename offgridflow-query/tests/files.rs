@@ -1,9 +1,9 @@
-//! SQLite's files: locks that are waited for, addresses that only read.
+//! SQLite's files: locks that are waited for, addresses that only read, names without case.
 #![cfg(feature = "sqlite")]
 
 use offgridflow_query::sqlx::{self, Executor};
 use offgridflow_query::{
-    Acquire, BatchWriter, Column, ConnectionPool, GateConfig, Kind, Retry, Shape, SqliteGate,
+    Acquire, BatchWriter, Column, ConfigError, ConnectionPool, GateConfig, Kind, Retry, Shape, SqliteGate,
 };
 use std::path::Path;
 use std::time::Duration;
@@ -43,6 +43,27 @@ async fn a_writers_lock_timeout_stays_its_own() {
     assert_eq!(number(&gate, "PRAGMA busy_timeout").await, 5_000, "after a lock that was not to be had");
     drop(lock);
     assert_eq!(writer.close().await.unwrap().stats.committed, 1);
+}
+
+/// Where two columns differ only in case SQLite takes the first for both, and drops what the second was to have.
+#[tokio::test]
+async fn columns_that_sqlite_takes_for_one_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let gate = open(&dir.path().join("a.db"), "");
+    let start = |one: &str, two: &str| {
+        let columns = [Column::new(one, Kind::Int8), Column::new(two, Kind::Int8)];
+        BatchWriter::<(i64, i64)>::for_shape(gate.clone(), Shape::new("t", columns)).start()
+    };
+    let refused = start("id", "ID").unwrap_err();
+    assert!(matches!(refused, ConfigError::Shape { .. }), "{refused}");
+    assert!(refused.to_string().contains("\"id\" and \"ID\""), "{refused}");
+    let writer = start("größe", "GRÖSSE").unwrap();
+    let _ = writer.close().await.unwrap();
+    run(&gate, "CREATE TABLE t (ä INTEGER, Ä INTEGER)").await; // only ASCII has no case
+    let writer = start("ä", "Ä").unwrap();
+    writer.reserve().await.unwrap().push((1, 2)).committed().await.unwrap();
+    assert_eq!(number(&gate, "SELECT 10 * ä + Ä FROM t").await, 12);
+    let _ = writer.close().await.unwrap();
 }
 
 /// A file that is not in WAL mode stays as it is where the address only reads it.

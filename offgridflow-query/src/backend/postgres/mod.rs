@@ -64,6 +64,7 @@ impl BatchConnection for PgConnection {
             max_bytes: if arrays { (1 << 29) / literal::MAX_GROWTH } else { 1 << 29 },
             statement_rows: usize::MAX,
             arrays: true,
+            ignores_case: false,
         }
     }
 

@@ -108,6 +108,7 @@ impl BatchConnection for SqliteConnection {
             max_bytes: 1 << 30,
             statement_rows: blocks::rows(shape.columns().len()),
             arrays: false,
+            ignores_case: true,
         }
     }
 
