@@ -72,3 +72,16 @@ async fn sqlite_stores_under_hostile_names() {
     writer.reserve().await.unwrap().push((7,)).committed().await.unwrap();
     assert!(writer.close().await.unwrap().is_clean());
 }
+
+/// PostgreSQL folds the ASCII letters of a name without quotes, and so do we.
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn names_without_quotes_mean_what_they_mean_to_postgresql() {
+    use offgridflow_query::{BatchedQuery, GateConfig, PgGate};
+    let database = testkit::postgres().create_database("folded").unwrap();
+    database.psql("CREATE TABLE Äpfel (GRÖSSE INT8)").unwrap();
+    let gate = PgGate::from_url(&database.url(), GateConfig::default()).unwrap();
+    let insert = BatchedQuery::new("INSERT INTO Äpfel (GRÖSSE) VALUES ($1)", 10);
+    let done = insert.execute(gate, [(7i64,)]).await.unwrap();
+    assert_eq!(done.committed, 1, "{done:?}");
+}

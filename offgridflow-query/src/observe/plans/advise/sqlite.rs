@@ -106,9 +106,9 @@ async fn is_open(conn: &mut SqliteConnection, candidate: &Candidate) -> Result<b
         .map_err(cause)?;
     let indexed: Vec<(String, Option<String>)> =
         sqlx::query_as(INDEXED).bind(candidate.table.clone()).fetch_all(&mut *conn).await.map_err(cause)?;
-    let wanted: Vec<String> = candidate.columns.iter().map(|column| column.to_lowercase()).collect();
+    let wanted: Vec<String> = candidate.columns.iter().map(|column| column.to_ascii_lowercase()).collect();
     let begins = |names: &str| {
-        let names: Vec<String> = names.split('\u{1f}').map(str::to_lowercase).collect();
+        let names: Vec<String> = names.split('\u{1f}').map(str::to_ascii_lowercase).collect();
         names.starts_with(&wanted)
     };
     let covered = indexed.iter().any(|(_, names)| names.as_deref().is_some_and(begins));
