@@ -59,7 +59,7 @@ impl<'c> Clean<'c> {
     pub(super) async fn begin(conn: &'c mut PgConnection, plan: &WritePlan) -> Result<Self, WriteError> {
         let lock = plan.lock_timeout.as_millis().clamp(1, i32::MAX as u128);
         let mut sql = format!(
-            "BEGIN; SET LOCAL lock_timeout = {lock}; \
+            "BEGIN; SET LOCAL lock_timeout = {lock}; SET LOCAL array_nulls = on; \
              SET LOCAL idle_in_transaction_session_timeout = {IDLE_TIMEOUT_MILLIS}"
         );
         let server = plan.prepared.server.as_ref().filter(|_| plan.ending == Ending::Commit);
