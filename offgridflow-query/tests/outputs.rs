@@ -42,7 +42,7 @@ impl GaugeFn for Cell {
         self.add(-value);
     }
     fn set(&self, value: f64) {
-        self.add(value);
+        self.0.0.lock().unwrap().insert(self.1.clone(), value);
     }
 }
 
@@ -108,6 +108,34 @@ fn metrics_have_the_documented_names_and_no_data() {
         assert!(seen.keys().any(|key| key.starts_with(name)), "{name}");
     }
     assert!(!seen.keys().any(|key| key.contains("666")), "{seen:?}");
+}
+
+/// Nobody has to ask a gate for its status.
+#[cfg(feature = "sqlite")]
+#[test]
+fn a_gate_tells_its_gauges_by_itself() {
+    use offgridflow_query::{GateConfig, SqliteGate};
+    let recording = Recording::default();
+    let gauges = async {
+        let gate = SqliteGate::from_url("sqlite::memory:", GateConfig::default()).unwrap();
+        let _held = gate.acquire(Acquire::default()).await.unwrap();
+        let seen = || recording.0.lock().unwrap().clone();
+        let told = |seen: &BTreeMap<String, f64>| {
+            let told = seen.get("db_client_connection_count{pool=main,state=used}");
+            told.is_some_and(|&used| used == 1.0)
+        };
+        while !told(&seen()) {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        seen()
+    };
+    let limit = std::time::Duration::from_secs(60);
+    let seen = metrics::with_local_recorder(&recording, || {
+        run(async { tokio::time::timeout(limit, gauges).await }).expect("they never came")
+    });
+    assert_eq!(seen["db_client_connection_count{pool=main,state=idle}"], 0.0);
+    assert_eq!(seen["db_client_connection_max{pool=main}"], 1.0);
+    assert_eq!(seen["db_client_connection_pending_requests{pool=main}"], 0.0);
 }
 
 #[test]
