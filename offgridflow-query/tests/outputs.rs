@@ -4,7 +4,9 @@
 use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
 };
-use offgridflow_query::{Acquire, BatchWriter, Cause, Class, ConnectionPool, MemoryPool, Observer, row};
+use offgridflow_query::{
+    Acquire, BatchWriter, BatchedQuery, Cause, Class, ConnectionPool, Error, MemoryPool, Observer, row,
+};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
@@ -153,4 +155,27 @@ fn figures_serialize_without_data() {
     assert_eq!(json["top"][0]["text"], "select * from readings where id = ?");
     assert_eq!(json["top"][0]["fingerprint"].as_str().map(str::len), Some(16));
     assert!(!text.contains("666"), "{text}");
+}
+
+#[test]
+fn reports_serialize_without_data() {
+    let (report, batched) = run(async {
+        let (pool, writer, _) = work().await;
+        drop(writer.push_many([Reading { id: 666 }]).await.unwrap()); // nobody waits for its outcome
+        let query = BatchedQuery::new("INSERT INTO readings (id) VALUES (?)", 10);
+        let batched = query.execute(pool, [(4i64,), (666,)]).await.unwrap();
+        (writer.close().await.unwrap(), batched)
+    });
+    let text = serde_json::json!({ "writer": report, "batched": batched }).to_string();
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(json["writer"]["stats"]["rejected"], 2);
+    assert_eq!(json["writer"]["violation"], serde_json::Value::Null);
+    assert_eq!(json["batched"]["committed"], 1);
+    for report in ["writer", "batched"] {
+        assert_eq!(json[report]["rejected"][0]["cause"]["message"], "refused", "{report}");
+    }
+    assert!(!text.contains("666"), "{text}");
+    let violation = Error::Conservation { flush: 1, taken: 2, settled: 1 };
+    let words = serde_json::json!(violation);
+    assert_eq!(words, violation.to_string());
 }

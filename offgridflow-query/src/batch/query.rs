@@ -177,8 +177,9 @@ async fn flush<E: BatchExecutor>(flusher: Flusher<E>, chunk: Chunk) -> (Flusher<
     (flusher, chunk, flushed)
 }
 
-/// What a [`BatchedQuery`] did.
+/// What a [`BatchedQuery`] did. Serialized, the rows in it are without their data: each is its cause.
 #[must_use = "rows that were not stored are in here"]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(bound = ""))]
 #[non_exhaustive]
 pub struct BatchedReport<T> {
     /// Rows taken: `committed` + `superseded` + `skipped` + those rejected and returned.
