@@ -213,6 +213,13 @@ impl Shape {
         target(self.schema.as_deref(), &self.table)
     }
 
+    /// The same where rows go into it: under another name if `excluded.v` would mean its own rows instead of those that are sent.
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    pub(crate) fn receiver(&self) -> Result<String, ConfigError> {
+        let ambiguous = self.table.eq_ignore_ascii_case("excluded");
+        Ok(self.target()? + if ambiguous { " AS stored" } else { "" })
+    }
+
     /// What to say where the database has no such table.
     #[cfg(any(feature = "sqlite", feature = "postgres"))]
     pub(crate) fn missing(&self) -> String {
