@@ -118,6 +118,7 @@ async fn a_broken_connection_is_brought_in_order() {
     conn.lock_handle().await.unwrap().set_commit_hook(|| false); // as a rehearsal that was cut short
     drop(conn);
     assert_eq!(rows(&gate).await, 1, "rolled back");
+    assert_eq!(gate.status().broken, 1);
     take(&gate).await.execute("INSERT INTO t VALUES (2)").await.unwrap();
     assert_eq!((rows(&gate).await, gate.status().connect.count), (2, 1));
 }

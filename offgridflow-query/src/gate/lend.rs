@@ -211,6 +211,7 @@ impl<DB: GateDatabase> Lender<DB> {
 
     /// Takes a connection back whose protocol was left half-way, and that is not closed because the database would go with it.
     async fn mend(self: Arc<Self>, mut lease: Box<GateLease<DB>>, place: Place) {
+        self.places.books.broken.fetch_add(1, Relaxed);
         let mended = self.patiently(DB::mend(lease.conn_mut())).await;
         self.take_back(lease, place, mended);
     }
