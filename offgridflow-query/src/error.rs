@@ -314,6 +314,14 @@ pub enum Error {
     Aborted,
 }
 
+/// As its words.
+#[cfg(feature = "serde")]
+impl serde::Serialize for Error {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 #[cfg(all(test, feature = "observe"))]
 mod tests {
     use super::Class;

@@ -7,6 +7,7 @@ use crate::pool::{Acquire, ConnectionPool, Guard, Lane};
 use crate::shape::{Kind, Shape};
 use crate::strategy::Prepared;
 use crate::write::{WriteError, WritePlan, Wrote};
+use std::collections::HashMap;
 use std::future::Future;
 
 /// What a database can take in one write, computed for one shape.
@@ -23,6 +24,8 @@ pub struct Limits {
     pub statement_rows: usize,
     /// Whether a column can hold an array.
     pub arrays: bool,
+    /// Whether names that differ only in the case of ASCII letters are one name to it, however they are quoted.
+    pub ignores_case: bool,
 }
 
 impl Limits {
@@ -44,12 +47,24 @@ impl Limits {
             let name = column.name();
             return refuse(format!("column {name:?} is an array, which this database has no type for"));
         }
+        if self.ignores_case
+            && let Some((one, other)) = same_but_for_case(shape)
+        {
+            return refuse(format!("{one:?} and {other:?} are one column to this database"));
+        }
         let mut names = shape.columns().iter().map(crate::Column::name).chain([shape.table()]);
         match names.find(|name| name.len() > self.max_name_bytes) {
             Some(name) => refuse(format!("{name:?} is longer than {} bytes", self.max_name_bytes)),
             None => Ok(()),
         }
     }
+}
+
+/// Two columns that differ only in the case of ASCII letters.
+fn same_but_for_case(shape: &Shape) -> Option<(&str, &str)> {
+    let mut seen = HashMap::new();
+    let names = shape.columns().iter().map(crate::Column::name);
+    names.into_iter().find_map(|name| Some((seen.insert(name.to_ascii_lowercase(), name)?, name)))
 }
 
 /// One connection that can write slices of a chunk. Implemented once a database; no code is generic over drivers.

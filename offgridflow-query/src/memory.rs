@@ -238,6 +238,7 @@ impl BatchConnection for MemoryConnection {
             max_bytes: 1 << 30,
             statement_rows: usize::MAX,
             arrays: true,
+            ignores_case: false,
         }
     }
 

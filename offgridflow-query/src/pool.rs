@@ -131,8 +131,8 @@ impl<C> Guard<C> {
         Self { lease: Some(lease), condition: Condition::Untouched }
     }
 
-    /// From now on a drop closes the connection instead of lending it out again. For protocols that must not be
-    /// left half-way: mark it broken, run them, mark it whole.
+    /// From now on a drop closes the connection instead of lending it out again; the only one of an in-memory database is rolled back
+    /// and brought in order. For protocols that must not be left half-way: mark it broken, run them, mark it whole.
     pub fn mark_broken(&mut self) {
         self.condition = Condition::Broken;
     }
@@ -206,7 +206,8 @@ pub struct PoolStatus {
     pub cancelled: u64,
     /// Attempts to connect that failed.
     pub connect_errors: u64,
-    /// Connections closed because they came back broken, or with a statement that went on for too long.
+    /// Connections that came back broken, or with a statement that went on for too long. They were closed, unless an in-memory database
+    /// would have gone with them.
     pub broken: u64,
     /// Connections closed because they did not answer when they were tested or looked at, or answered out of step.
     pub dead: u64,

@@ -3,7 +3,6 @@
 //! Labels are pool and table names, error classes and statement summaries: never binds, keys or literals.
 #![cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "nothing to report to"))]
 
-use crate::pool::PoolStatus;
 use std::time::Duration;
 
 pub(crate) fn pool_timeout(pool: &str) {
@@ -55,21 +54,31 @@ pub(crate) fn pool_released(pool: &str, held: Duration) {
     metrics::histogram!("db_client_connection_use_time_seconds", "pool" => pool.to_owned()).record(held);
 }
 
+/// How a pool stands.
+#[derive(Clone, Copy)]
+#[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "nothing to report to"))]
+pub(crate) struct PoolGauges {
+    pub(crate) max_open: usize,
+    pub(crate) waiting: usize,
+    pub(crate) idle: usize,
+    pub(crate) in_use: usize,
+}
+
 #[cfg_attr(feature = "metrics", expect(clippy::cast_precision_loss, reason = "gauges are f64"))]
-pub(crate) fn pool_status(pool: &str, status: &PoolStatus) {
+pub(crate) fn pool_gauges(pool: &str, now: PoolGauges) {
     #[cfg(feature = "metrics")]
     {
         let gauge = |name: &'static str, value: usize| {
             metrics::gauge!(name, "pool" => pool.to_owned()).set(value as f64);
         };
-        gauge("db_client_connection_max", status.max_open);
-        gauge("db_client_connection_pending_requests", status.waiting);
+        gauge("db_client_connection_max", now.max_open);
+        gauge("db_client_connection_pending_requests", now.waiting);
         let count = |state: &'static str, value: usize| {
             let labels = [("pool", pool.to_owned()), ("state", state.to_owned())];
             metrics::gauge!("db_client_connection_count", &labels).set(value as f64);
         };
-        count("idle", status.idle);
-        count("used", status.in_use);
+        count("idle", now.idle);
+        count("used", now.in_use);
     }
 }
 

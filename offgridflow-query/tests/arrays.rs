@@ -288,6 +288,28 @@ async fn copy_takes_arrays_of_the_column_s_own_type_only() {
     assert!(matches!(&outcome, Outcome::Returned(_)), "an array is no number: {outcome:?}");
 }
 
+/// A role or a database may say that NULL within an array is a word like any other.
+#[tokio::test]
+async fn null_is_null_whatever_array_nulls_says() {
+    let database = testkit::postgres().create_database("arraynulls").unwrap();
+    let off =
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET array_nulls = off', current_database()); END $$";
+    database.psql(off).unwrap();
+    let gate = gate(&database);
+    run(&gate, "CREATE TABLE t (v TEXT[])").await;
+    assert_eq!(texts(&gate, "SHOW array_nulls").await, ["off"]);
+    for way in [Way::Unnest, Way::Copy] {
+        let shape = Shape::new("t", [Column::new("v", Kind::Array(Element::Text))]);
+        let writer = BatchWriter::<(Vec<Option<String>>,)>::for_shape(gate.clone(), shape).strategy(way);
+        let writer = writer.start().unwrap();
+        writer.reserve().await.unwrap().push((vec![None, Some("NULL".into())],)).committed().await.unwrap();
+        let _ = writer.close().await.unwrap();
+    }
+    let nulls = "SELECT (v[1] IS NULL AND v[2] = 'NULL')::text FROM t";
+    assert_eq!(texts(&gate, nulls).await, ["true", "true"]);
+    assert_eq!(texts(&gate, "SHOW array_nulls").await, ["off"], "the session is as it was");
+}
+
 #[tokio::test]
 async fn a_database_without_arrays_says_so_before_the_first_row() {
     let gate = SqliteGate::from_url("sqlite::memory:", GateConfig::default()).unwrap();

@@ -3,7 +3,7 @@
 
 use offgridflow_query::{
     Acquire, BatchExecutor, BatchWriter, Class, Column, Conflict, ConnectionPool, GateConfig, Kind, Outcome,
-    PgGate, Retry, Shape, SqliteGate, Strategy, Why, row,
+    PgGate, Retry, Shape, SqliteGate, Strategy, Why, WritePlan, row,
 };
 use sqlx::{AssertSqlSafe, Row as _};
 use std::time::Duration;
@@ -259,6 +259,17 @@ async fn no_rows_and_sixteen_hundred_columns_are_ordinary() {
         );
         let _ = writer.close().await.unwrap();
     }
+    run(&gate, "TRUNCATE broad; ALTER TABLE broad ADD UNIQUE (c0)").await;
+    let keyed = shape(1_600).key(["c0"]);
+    let prepared = gate.prepare(&keyed, &WritePlan::new(Conflict::Ignore)).await.unwrap();
+    assert_eq!(prepared.strategies(), [Strategy::Unnest], "a staging table would be wider still");
+    let prepared = gate.prepare(&keyed, &WritePlan::new(Conflict::Error)).await.unwrap();
+    assert_eq!(prepared.strategies(), [Strategy::Unnest, Strategy::Copy]);
+    let ignoring = BatchWriter::<Broad>::for_shape(gate.clone(), keyed).conflict(Conflict::Ignore);
+    let ignoring = ignoring.start().unwrap();
+    let outcomes = ignoring.push_many((0..10).map(Broad)).await.unwrap().outcomes().await;
+    assert!(outcomes.iter().all(Outcome::is_settled), "{outcomes:?}");
+    let _ = ignoring.close().await.unwrap();
     let wider = Shape::new("broad", (0..1_601).map(|at| Column::new(format!("c{at}"), Kind::Int2)));
     assert!(BatchWriter::<Broad>::for_shape(gate, wider).start().is_err(), "refused before anything is sent");
 }

@@ -72,3 +72,71 @@ async fn sqlite_stores_under_hostile_names() {
     writer.reserve().await.unwrap().push((7,)).committed().await.unwrap();
     assert!(writer.close().await.unwrap().is_clean());
 }
+
+/// PostgreSQL folds the ASCII letters of a name without quotes, and so do we.
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn names_without_quotes_mean_what_they_mean_to_postgresql() {
+    use offgridflow_query::{BatchedQuery, GateConfig, PgGate};
+    let database = testkit::postgres().create_database("folded").unwrap();
+    database.psql("CREATE TABLE Äpfel (GRÖSSE INT8)").unwrap();
+    let gate = PgGate::from_url(&database.url(), GateConfig::default()).unwrap();
+    let insert = BatchedQuery::new("INSERT INTO Äpfel (GRÖSSE) VALUES ($1)", 10);
+    let done = insert.execute(gate, [(7i64,)]).await.unwrap();
+    assert_eq!(done.committed, 1, "{done:?}");
+}
+
+/// Names that the statements themselves use are names like any other.
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn postgresql_stores_under_the_names_that_statements_use() {
+    use offgridflow_query::{BatchWriter, GateConfig, Outcome, PgGate, Strategy};
+    let database = testkit::postgres().create_database("names").unwrap();
+    let gate = PgGate::from_url(&database.url(), GateConfig::default()).unwrap();
+    let shape = |table: &str| {
+        let columns = ["ord", "excluded", "c0"].map(|name| Column::new(name, Kind::Int8));
+        Shape::new(table, columns).key(["ord"])
+    };
+    for table in ["s", "i", "u", "k0", "stored", "excluded", "offgridflow_staging_0"] {
+        let columns = "(ord INT8 PRIMARY KEY, excluded INT8, c0 INT8)";
+        database.psql(&format!("CREATE TABLE {table} {columns}")).unwrap();
+        for conflict in [Conflict::Error, Conflict::Ignore, Conflict::Update] {
+            let bulk = if conflict == Conflict::Error { Strategy::Copy } else { Strategy::Staging };
+            for way in [Strategy::Unnest, bulk] {
+                database.psql(&format!("TRUNCATE {table}")).unwrap();
+                let writer = BatchWriter::<(i64, i64, i64)>::for_shape(gate.clone(), shape(table));
+                let writer = writer.conflict(conflict.clone()).strategy(way).start().unwrap();
+                for round in [0, 1] {
+                    let rows = (5 * round..5 * round + 5).map(|id| (id, round, id));
+                    let outcomes = writer.push_many(rows).await.unwrap().outcomes().await;
+                    assert!(outcomes.iter().all(Outcome::is_settled), "{table} {way:?} {outcomes:?}");
+                }
+                let _ = writer.close().await.unwrap();
+                let sum = database.psql(&format!("SELECT count(*) + sum(excluded) FROM {table}")).unwrap();
+                assert_eq!(sum.trim(), "15", "{table} {conflict:?} {way:?}");
+            }
+        }
+    }
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn sqlite_updates_a_table_called_excluded() {
+    use offgridflow_query::sqlx::Executor;
+    use offgridflow_query::{Acquire, BatchWriter, ConnectionPool, GateConfig, SqliteGate};
+    let gate = SqliteGate::from_url("sqlite::memory:", GateConfig::default()).unwrap();
+    let mut conn = gate.acquire(Acquire::default()).await.unwrap();
+    conn.execute("CREATE TABLE Excluded (id INTEGER PRIMARY KEY, v INTEGER)").await.unwrap();
+    drop(conn);
+    let columns = ["id", "v"].map(|name| Column::new(name, Kind::Int8));
+    let writer =
+        BatchWriter::<(i64, i64)>::for_shape(gate.clone(), Shape::new("Excluded", columns).key(["id"]));
+    let writer = writer.conflict(Conflict::Update).start().unwrap();
+    for v in [1, 2] {
+        writer.reserve().await.unwrap().push((7, v)).committed().await.unwrap();
+    }
+    let _ = writer.close().await.unwrap();
+    let mut conn = gate.acquire(Acquire::default()).await.unwrap();
+    let v: i64 = sqlx::query_scalar("SELECT v FROM Excluded").fetch_one(&mut *conn).await.unwrap();
+    assert_eq!(v, 2);
+}

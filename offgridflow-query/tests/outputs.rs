@@ -4,7 +4,9 @@
 use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
 };
-use offgridflow_query::{Acquire, BatchWriter, Cause, Class, ConnectionPool, MemoryPool, Observer, row};
+use offgridflow_query::{
+    Acquire, BatchWriter, BatchedQuery, Cause, Class, ConnectionPool, Error, MemoryPool, Observer, row,
+};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
@@ -42,7 +44,7 @@ impl GaugeFn for Cell {
         self.add(-value);
     }
     fn set(&self, value: f64) {
-        self.add(value);
+        self.0.0.lock().unwrap().insert(self.1.clone(), value);
     }
 }
 
@@ -110,6 +112,34 @@ fn metrics_have_the_documented_names_and_no_data() {
     assert!(!seen.keys().any(|key| key.contains("666")), "{seen:?}");
 }
 
+/// Nobody has to ask a gate for its status.
+#[cfg(feature = "sqlite")]
+#[test]
+fn a_gate_tells_its_gauges_by_itself() {
+    use offgridflow_query::{GateConfig, SqliteGate};
+    let recording = Recording::default();
+    let gauges = async {
+        let gate = SqliteGate::from_url("sqlite::memory:", GateConfig::default()).unwrap();
+        let _held = gate.acquire(Acquire::default()).await.unwrap();
+        let seen = || recording.0.lock().unwrap().clone();
+        let told = |seen: &BTreeMap<String, f64>| {
+            let told = seen.get("db_client_connection_count{pool=main,state=used}");
+            told.is_some_and(|&used| used == 1.0)
+        };
+        while !told(&seen()) {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        seen()
+    };
+    let limit = std::time::Duration::from_secs(60);
+    let seen = metrics::with_local_recorder(&recording, || {
+        run(async { tokio::time::timeout(limit, gauges).await }).expect("they never came")
+    });
+    assert_eq!(seen["db_client_connection_count{pool=main,state=idle}"], 0.0);
+    assert_eq!(seen["db_client_connection_max{pool=main}"], 1.0);
+    assert_eq!(seen["db_client_connection_pending_requests{pool=main}"], 0.0);
+}
+
 #[test]
 fn figures_serialize_without_data() {
     let (pool, writer, observer) = run(work());
@@ -125,4 +155,27 @@ fn figures_serialize_without_data() {
     assert_eq!(json["top"][0]["text"], "select * from readings where id = ?");
     assert_eq!(json["top"][0]["fingerprint"].as_str().map(str::len), Some(16));
     assert!(!text.contains("666"), "{text}");
+}
+
+#[test]
+fn reports_serialize_without_data() {
+    let (report, batched) = run(async {
+        let (pool, writer, _) = work().await;
+        drop(writer.push_many([Reading { id: 666 }]).await.unwrap()); // nobody waits for its outcome
+        let query = BatchedQuery::new("INSERT INTO readings (id) VALUES (?)", 10);
+        let batched = query.execute(pool, [(4i64,), (666,)]).await.unwrap();
+        (writer.close().await.unwrap(), batched)
+    });
+    let text = serde_json::json!({ "writer": report, "batched": batched }).to_string();
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(json["writer"]["stats"]["rejected"], 2);
+    assert_eq!(json["writer"]["violation"], serde_json::Value::Null);
+    assert_eq!(json["batched"]["committed"], 1);
+    for report in ["writer", "batched"] {
+        assert_eq!(json[report]["rejected"][0]["cause"]["message"], "refused", "{report}");
+    }
+    assert!(!text.contains("666"), "{text}");
+    let violation = Error::Conservation { flush: 1, taken: 2, settled: 1 };
+    let words = serde_json::json!(violation);
+    assert_eq!(words, violation.to_string());
 }

@@ -166,7 +166,8 @@ impl<R: Send + 'static, E: BatchExecutor> BatchWriterBuilder<R, E> {
         self
     }
 
-    /// A flush is due at this many bytes of values. Default: 4 MiB.
+    /// A flush is due at this many bytes of values, or at as many as the database takes in one transaction. Rows and groups that only come
+    /// after others and exceed what it takes go in a transaction after theirs, as if the flush had ended there. Default: 4 MiB.
     pub fn flush_bytes(mut self, bytes: usize) -> Self {
         self.flush_bytes = bytes;
         self
@@ -270,7 +271,7 @@ impl<R: Send + 'static, E: BatchExecutor> BatchWriterBuilder<R, E> {
                     true => FlightController::fixed(*flights.end()),
                     false => FlightController::up_to(*flights.end()),
                 },
-                bytes: self.flush_bytes,
+                bytes: self.flush_bytes.min(limits.max_bytes),
                 linger: self.linger,
             },
             partitions,

@@ -4,6 +4,7 @@ use crate::batch::flush::{Flushed, Flusher};
 use crate::batch::item::{Item, Vacated};
 use crate::batch::outcome::{Fate, Verdict};
 use crate::batch::pending::Batch;
+use crate::batch::portion;
 use crate::batch::report::{Counters, Unheard};
 use crate::chunk::Chunk;
 use crate::executor::BatchExecutor;
@@ -31,9 +32,9 @@ impl<R> Flight<R> {
     pub(crate) async fn fly<E: BatchExecutor>(mut self, flusher: Arc<Flusher<E>>) -> Landed<R> {
         let started = Instant::now();
         self.batch.items.iter_mut().for_each(Item::depart);
-        let Batch { chunk, units, ledger, .. } = &self.batch;
+        let Batch { chunk, units, cuts, ledger, .. } = &self.batch;
         let flushed = match ledger {
-            None => flusher.flush(chunk, units).await,
+            None => portion::flush(&flusher, chunk, units, cuts).await,
             Some(entry) => {
                 let plan = WritePlan { ledger: Some(entry.clone()), ..flusher.shipper.plan() };
                 flusher.flush_batch(chunk, plan).await

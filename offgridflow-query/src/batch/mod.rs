@@ -13,6 +13,7 @@ mod partition;
 mod path;
 mod pending;
 mod plan;
+mod portion;
 pub(crate) mod query;
 mod rehearse;
 pub(crate) mod report;

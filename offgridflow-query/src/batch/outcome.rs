@@ -43,18 +43,22 @@ pub enum Fate {
 }
 
 /// A row that the database refuses, handed back.
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(bound = ""))]
 #[non_exhaustive]
 pub struct Rejected<R> {
     /// The row, unchanged.
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub row: R,
     /// What the database said.
     pub cause: Cause,
 }
 
 /// A row that was not stored though nothing is known to be wrong with it, handed back.
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(bound = ""))]
 #[non_exhaustive]
 pub struct Returned<R> {
     /// The row, unchanged.
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub row: R,
     /// Why it was not stored, or why nobody can say.
     pub why: Why,
@@ -62,6 +66,7 @@ pub struct Returned<R> {
 
 /// Why a row came back.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Why {
     /// The link broke at COMMIT, or the flush was cut short (the runtime ended, an executor panicked): the row is stored
@@ -135,7 +140,7 @@ impl<R> NotCommitted<R> {
     }
 }
 
-// Rows are data: no `Debug` here shows one.
+// Rows are data: no `Debug` here shows one, and none is serialized.
 
 impl<R> fmt::Debug for Outcome<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,6 +3,7 @@
 use crate::batch::item::Item;
 use crate::batch::outcome::{Verdict, Why};
 use crate::batch::plan::Unit;
+use crate::batch::portion::Portion;
 use crate::chunk::{Chunk, ChunkWriter};
 use crate::delivery::LedgerEntry;
 use crate::error::{Cause, Class};
@@ -14,14 +15,34 @@ pub(crate) struct Batch<R> {
     pub(crate) chunk: Chunk,
     pub(crate) items: Vec<Item<R>>, // one a row of the chunk
     pub(crate) units: Vec<Unit>,
+    pub(crate) cuts: Vec<usize>, // units before which a transaction is full
+    portion: Portion,            // since the last cut
     pub(crate) refused: Vec<(Item<R>, Verdict)>, // never reached the chunk
-    pub(crate) since: Option<Instant>,           // when its first row came
-    pub(crate) ledger: Option<LedgerEntry>,      // the batch is stored whole and once
+    pub(crate) since: Option<Instant>, // when its first row came
+    pub(crate) ledger: Option<LedgerEntry>, // the batch is stored whole and once
 }
 
 impl<R> Batch<R> {
     pub(crate) fn new(chunk: Chunk) -> Self {
-        Self { chunk, items: Vec::new(), units: Vec::new(), refused: Vec::new(), since: None, ledger: None }
+        Self {
+            chunk,
+            items: Vec::new(),
+            units: Vec::new(),
+            cuts: Vec::new(),
+            portion: Portion::default(),
+            refused: Vec::new(),
+            since: None,
+            ledger: None,
+        }
+    }
+
+    /// Adds a unit of so many bytes.
+    fn add(&mut self, unit: Unit, bytes: usize, limit: usize) {
+        let values = unit.len() * self.chunk.shape().columns().len();
+        if !self.portion.takes(bytes, values, limit) {
+            self.cuts.push(self.units.len());
+        }
+        self.units.push(unit);
     }
 
     pub(crate) fn taken(&self) -> usize {
@@ -33,7 +54,7 @@ impl<R> Batch<R> {
 pub(crate) struct Encoder<R> {
     pub(crate) put: fn(&R, &mut ChunkWriter<'_>),
     pub(crate) row_bytes: usize,
-    pub(crate) group_bytes: usize,
+    pub(crate) group_bytes: usize, // what one transaction takes
 }
 
 impl<R> Encoder<R> {
@@ -41,9 +62,9 @@ impl<R> Encoder<R> {
         batch.since.get_or_insert_with(Instant::now);
         let row = batch.chunk.len();
         match self.encode(&mut batch.chunk, item.row()) {
-            Ok(()) => {
+            Ok(bytes) => {
                 batch.items.push(item);
-                batch.units.push(row..row + 1);
+                batch.add(row..row + 1, bytes, self.group_bytes);
             }
             Err(cause) => batch.refused.push((item, Verdict::Rejected(cause))),
         }
@@ -55,9 +76,10 @@ impl<R> Encoder<R> {
         let (start, weight) = (batch.chunk.len(), batch.chunk.bytes());
         let causes: Vec<_> =
             items.iter().map(|item| self.encode(&mut batch.chunk, item.row()).err()).collect();
-        let too_large = batch.chunk.bytes().saturating_sub(weight) > self.group_bytes;
+        let bytes = batch.chunk.bytes().saturating_sub(weight);
+        let too_large = bytes > self.group_bytes;
         if causes.iter().all(Option::is_none) && !too_large {
-            batch.units.push(start..start + items.len());
+            batch.add(start..start + items.len(), bytes, self.group_bytes);
             batch.items.extend(items);
             return;
         }
@@ -68,12 +90,12 @@ impl<R> Encoder<R> {
         batch.refused.extend(items.into_iter().zip(causes.into_iter().map(verdict)));
     }
 
-    /// Encodes a row; one that cannot be encoded leaves no trace.
-    pub(crate) fn encode(&self, chunk: &mut Chunk, row: &R) -> Result<(), Cause> {
+    /// Encodes a row and returns its size in bytes; one that cannot be encoded leaves no trace.
+    pub(crate) fn encode(&self, chunk: &mut Chunk, row: &R) -> Result<usize, Cause> {
         let before = chunk.len();
         let encoded = catch_unwind(AssertUnwindSafe(|| chunk.push(|writer| (self.put)(row, writer))));
         let cause = match encoded {
-            Ok(Ok(bytes)) if bytes <= self.row_bytes => return Ok(()),
+            Ok(Ok(bytes)) if bytes <= self.row_bytes => return Ok(bytes),
             Ok(Ok(bytes)) => Cause::new(
                 Class::TooLarge,
                 format!("the row has {bytes} bytes, max_row_bytes allows {}", self.row_bytes),

@@ -3,17 +3,19 @@
 use crate::batch::flush::{Flushed, Flusher};
 use crate::batch::outcome::{Fate, Outcome, Rejected, Returned, Verdict};
 use crate::batch::plan::Unit;
+use crate::batch::portion::Portion;
 use crate::batch::retry::Retry;
 use crate::batch::setup::Setup;
 use crate::batch::statement::{Insert, parse};
 use crate::chunk::Chunk;
-use crate::error::{ConfigError, Error};
+use crate::error::{Cause, Class, ConfigError, Error};
 use crate::executor::BatchExecutor;
 use crate::finish::Finish;
 use crate::row::{Fields, tuple_shape};
 use crate::shape::Shape;
 use crate::write::Pooling;
 use std::fmt;
+use std::iter::Fuse;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -47,7 +49,7 @@ pub struct BatchedQuery {
 }
 
 impl BatchedQuery {
-    /// `sql` for every row, `size` rows a transaction.
+    /// `sql` for every row, `size` rows a transaction, or as many of them as the database takes the bytes of.
     pub fn new(sql: impl Into<String>, size: usize) -> Self {
         Self { sql: sql.into(), size, setup: Setup::default() }
     }
@@ -98,19 +100,17 @@ impl BatchedQuery {
         E: BatchExecutor,
         I: IntoIterator<Item = T>,
     {
-        let (shape, setup) = self.read::<T>(&executor)?;
+        let (shape, setup, max_bytes) = self.read::<T>(&executor)?;
         let mut flusher = setup.flusher(executor);
-        let (started, mut report, mut rows) =
-            (Instant::now(), BatchedReport::default(), rows.into_iter().fuse());
+        let (started, mut report) = (Instant::now(), BatchedReport::default());
+        let mut source = Source { rows: rows.into_iter().fuse(), size: self.size, max_bytes, carried: None };
         let mut chunk = Chunk::new(shape);
         loop {
             let began = Instant::now();
-            let taken: Vec<T> = rows.by_ref().take(self.size).collect();
-            if taken.is_empty() {
+            let Some(sent) = report.encode(&mut chunk, &mut source) else {
                 report.elapsed = started.elapsed();
                 return Ok(report);
-            }
-            let sent = report.encode(&mut chunk, taken);
+            };
             report.encoding += began.elapsed();
             let flushed;
             (flusher, chunk, flushed) = Finish::new(flush(flusher, chunk)).await;
@@ -119,7 +119,7 @@ impl BatchedQuery {
         }
     }
 
-    fn read<T: Fields>(&self, executor: &impl BatchExecutor) -> Result<(Shape, Setup), ConfigError> {
+    fn read<T: Fields>(&self, executor: &impl BatchExecutor) -> Result<(Shape, Setup, usize), ConfigError> {
         let Insert { schema, table, columns, key, conflict } = parse(&self.sql)?;
         if self.size == 0 {
             return Err(ConfigError::Setting {
@@ -139,9 +139,36 @@ impl BatchedQuery {
         }
         let mut setup = self.setup.clone();
         setup.plan.conflict = conflict;
-        setup.check(&shape, &executor.limits(&shape))?;
-        Ok((shape, setup))
+        let limits = executor.limits(&shape);
+        setup.check(&shape, &limits)?;
+        Ok((shape, setup, limits.max_bytes))
     }
+}
+
+/// Where the rows come from, and how many make a batch.
+struct Source<I: Iterator> {
+    rows: Fuse<I>,
+    size: usize,
+    max_bytes: usize,
+    carried: Option<I::Item>, // it did not fit the batch before
+}
+
+impl<I: Iterator> Source<I> {
+    fn next(&mut self) -> Option<I::Item> {
+        self.carried.take().or_else(|| self.rows.next())
+    }
+}
+
+/// Encodes a row and returns its size; one that cannot be encoded, or be sent, leaves no trace.
+fn encode<T: Fields>(chunk: &mut Chunk, row: &T, max_bytes: usize) -> Result<usize, Cause> {
+    let before = chunk.len();
+    let bytes = chunk.push(|writer| row.put(writer))?;
+    if bytes <= max_bytes {
+        return Ok(bytes);
+    }
+    chunk.truncate(before);
+    let what = format!("the row has {bytes} bytes, the database takes {max_bytes} in one transaction");
+    Err(Cause::new(Class::TooLarge, what))
 }
 
 async fn flush<E: BatchExecutor>(flusher: Flusher<E>, chunk: Chunk) -> (Flusher<E>, Chunk, Flushed) {
@@ -150,8 +177,9 @@ async fn flush<E: BatchExecutor>(flusher: Flusher<E>, chunk: Chunk) -> (Flusher<
     (flusher, chunk, flushed)
 }
 
-/// What a [`BatchedQuery`] did.
+/// What a [`BatchedQuery`] did. Serialized, the rows in it are without their data: each is its cause.
 #[must_use = "rows that were not stored are in here"]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(bound = ""))]
 #[non_exhaustive]
 pub struct BatchedReport<T> {
     /// Rows taken: `committed` + `superseded` + `skipped` + those rejected and returned.
@@ -207,19 +235,30 @@ impl<T> Default for BatchedReport<T> {
 }
 
 impl<T: Fields> BatchedReport<T> {
-    /// Fills the chunk with the rows that can be encoded, and says where they stood; the others are rejected here.
-    fn encode(&mut self, chunk: &mut Chunk, rows: Vec<T>) -> Vec<(u64, T)> {
-        self.batches += 1;
-        let mut sent = Vec::with_capacity(rows.len());
-        for row in rows {
-            let at = self.processed;
-            self.processed += 1;
-            match chunk.push(|writer| row.put(writer)) {
-                Ok(_) => sent.push((at, row)),
+    /// Fills the chunk with the rows of the next batch that can be encoded, and says where they stood; the others are rejected here.
+    /// `None` at the end of the rows.
+    fn encode<I>(&mut self, chunk: &mut Chunk, source: &mut Source<I>) -> Option<Vec<(u64, T)>>
+    where
+        I: Iterator<Item = T>,
+    {
+        let (first, columns) = (self.processed, chunk.shape().columns().len());
+        let (mut sent, mut portion) = (Vec::new(), Portion::default());
+        for _ in 0..source.size {
+            let Some(row) = source.next() else { break };
+            match encode(chunk, &row, source.max_bytes) {
+                Ok(bytes) if !portion.takes(bytes, columns, source.max_bytes) => {
+                    chunk.truncate(sent.len());
+                    source.carried = Some(row);
+                    break;
+                }
+                Ok(_) => sent.push((self.processed, row)),
                 Err(cause) => self.rejected.push(Rejected { row, cause }),
             }
+            self.processed += 1;
         }
-        sent
+        let some = self.processed > first;
+        self.batches += u64::from(some);
+        some.then_some(sent)
     }
 
     fn settle(&mut self, rows: Vec<(u64, T)>, flushed: Flushed) -> Result<(), Error> {

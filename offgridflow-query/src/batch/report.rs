@@ -109,8 +109,10 @@ impl WriterStats {
     }
 }
 
-/// What a closed writer leaves: its figures, and the rows that nobody else was told about.
+/// What a closed writer leaves: its figures, and the rows that nobody else was told about. Serialized, these are without their data: each is
+/// its cause.
 #[must_use = "rows that were not stored are in here"]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(bound = ""))]
 #[non_exhaustive]
 pub struct Report<R> {
     /// The figures at the end; `queued` is 0.

@@ -14,7 +14,8 @@ pub(crate) struct Insert {
 }
 
 /// Reads `INSERT INTO [schema.]table (column, …) [VALUES (?, …)] [ON CONFLICT (key, …) DO NOTHING | DO UPDATE SET
-/// column = excluded.column, …]`. Names without quotes are folded to lower case, as PostgreSQL does (SQLite ignores case).
+/// column = excluded.column, …]`. The ASCII letters of names without quotes are folded to lower case, as PostgreSQL does (SQLite
+/// ignores their case).
 pub(crate) fn parse(sql: &str) -> Result<Insert, ConfigError> {
     let mut reader = Reader { sql, at: 0 };
     reader.word("insert", "INSERT INTO")?;
@@ -91,7 +92,7 @@ impl Reader<'_> {
             };
         }
         let end = rest.find(|c: char| !is_name_char(c)).unwrap_or(rest.len());
-        let name = rest[..end].to_lowercase();
+        let name = rest[..end].to_ascii_lowercase();
         if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
             return self.refuse("a name");
         }
@@ -193,6 +194,9 @@ mod tests {
         assert_eq!(insert.columns, ["id", "watts"]);
         assert_eq!(insert.conflict, Conflict::UpdateOnly(vec!["watts".into()]));
         assert_eq!(parse("insert into t(a)").unwrap().columns, ["a"]);
+        let insert = parse("INSERT INTO Äpfel (GRÖSSE) ON CONFLICT (grÖsse) DO NOTHING").unwrap();
+        assert_eq!((insert.table.as_str(), insert.columns), ("Äpfel", vec!["grÖsse".to_owned()]));
+        assert_eq!(insert.key, ["grÖsse"]);
         assert_eq!(
             parse("insert into t(a) values (?1) on conflict (a) do nothing").unwrap().conflict,
             Conflict::Ignore

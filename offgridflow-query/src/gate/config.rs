@@ -3,7 +3,11 @@
 use crate::error::ConfigError;
 use crate::gate::lifetime::spread;
 use crate::gate::places::{Rules, default_reserve};
+use crate::gate::pool::GateDatabase;
+use sqlx::{Connection, Database};
 use std::time::Duration;
+
+type OptionsOf<DB> = <<DB as Database>::Connection as Connection>::Options;
 
 /// The keeper looks after idle connections, leaks and advice at least this often…
 const LOOK_AT_LEAST: Duration = Duration::from_secs(1);
@@ -98,6 +102,24 @@ impl GateConfig {
         }
         u32::try_from(self.max_open)
             .or_else(|_| refuse("max_open", self.max_open.to_string(), "it must fit 32 bits"))
+    }
+
+    /// The settings for a database that `options` open: refused if they cannot work, and those of a single connection that is
+    /// neither replaced nor tested where the database lives in it.
+    pub(crate) fn checked_for<DB: GateDatabase>(self, options: &OptionsOf<DB>) -> Result<Self, ConfigError> {
+        self.check()?;
+        if !DB::lives_in_connection(options) {
+            return Ok(self);
+        }
+        Ok(Self {
+            max_open: 1,
+            max_idle: 1,
+            max_lifetime: None,
+            reserve: Some(0),
+            test_after_idle: Duration::MAX,
+            keepalive: None,
+            ..self
+        })
     }
 
     /// The part of the settings that does not concern databases.

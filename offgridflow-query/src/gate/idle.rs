@@ -58,6 +58,10 @@ impl<T: Idle> IdleStack<T> {
         self.stack().as_ref().map_or(0, Vec::len)
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        self.stack().is_none()
+    }
+
     /// Keeps a connection, or gives it back: to be closed at once because there are enough, or because all is closed.
     pub(crate) fn push(&self, idle: T) -> Result<(), (T, Leaving)> {
         let mut stack = self.stack();

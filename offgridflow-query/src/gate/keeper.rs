@@ -1,4 +1,4 @@
-//! The task beside a gate: closes what is too old or too much, tests what is idle, and watches for leaks.
+//! The task beside a gate: closes what is too old or too much, tests what is idle, watches for leaks, and tells the gauges.
 
 use crate::gate::lease::PATIENCE;
 use crate::gate::lend::Lender;
@@ -19,6 +19,7 @@ async fn keep<DB: GateDatabase>(lender: Weak<Lender<DB>>, every: Duration) {
         let Some(lender) = lender.upgrade() else { return };
         let now = Instant::now();
         lender.places.look(now);
+        lender.places.report(lender.idle.len());
         while let Some((lease, why)) = lender.idle.take_leaving(now) {
             lender.close(lease, why, None);
         }

@@ -102,12 +102,7 @@ impl<DB: GateDatabase> Lease<DB::Connection> for GateLease<DB> {
                 let runtime = lender.runtime.clone();
                 runtime.spawn(lender.tidy(self, place));
             }
-            // Not closed politely: the server must see the link end, and roll back, whatever it is doing.
-            Condition::Broken => {
-                self.places.books.broken.fetch_add(1, Relaxed);
-                drop(self);
-                drop(place);
-            }
+            Condition::Broken => lender.take_broken(self, place),
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::pool::{Guard, Lease};
 use crate::pool_error::PoolError;
 use sqlx::pool::PoolConnection;
 use sqlx::{Connection, Pool};
+use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -36,6 +37,7 @@ pub(crate) struct Lender<DB: GateDatabase> {
     pub(crate) idle: IdleStack<Box<GateLease<DB>>>,
     pool: Pool<DB>,
     owns_pool: bool,
+    lasting: bool, // the database lives in the connection: it is never given up
     test_after_idle: Duration,
     began: Instant,
     obstacle: Mutex<Option<Cause>>, // what was in the way when a connection was last slow to open
@@ -44,6 +46,7 @@ pub(crate) struct Lender<DB: GateDatabase> {
 
 impl<DB: GateDatabase> Lender<DB> {
     pub(crate) fn new(pool: Pool<DB>, owns_pool: bool, max_open: usize, config: &GateConfig) -> Self {
+        let lasting = DB::lives_in_connection(&pool.connect_options());
         Self {
             places: Places::new(config.rules(max_open)),
             lifetimes: Lifetimes::new(config.max_lifetime),
@@ -53,6 +56,7 @@ impl<DB: GateDatabase> Lender<DB> {
             idle: IdleStack::new(config.max_idle, config.surplus_linger),
             pool,
             owns_pool,
+            lasting,
             test_after_idle: config.test_after_idle,
             began: Instant::now(),
             obstacle: Mutex::default(),
@@ -198,21 +202,64 @@ impl<DB: GateDatabase> Lender<DB> {
 
     /// Takes a connection back that was used: nobody knows what it is doing.
     pub(crate) async fn tidy(self: Arc<Self>, mut lease: Box<GateLease<DB>>, place: Place) {
-        let tidied = timeout(PATIENCE, DB::tidy(lease.conn_mut())).await;
+        let mut tidied = self.patiently(DB::tidy(lease.conn_mut())).await;
+        if self.lasting && matches!(tidied, Some(Err(_))) {
+            tidied = self.patiently(DB::mend(lease.conn_mut())).await;
+        }
+        self.take_back(lease, place, tidied);
+    }
+
+    /// Takes a connection back whose protocol was left half-way, and that is not closed because the database would go with it.
+    async fn mend(self: Arc<Self>, mut lease: Box<GateLease<DB>>, place: Place) {
+        self.places.books.broken.fetch_add(1, Relaxed);
+        let mended = self.patiently(DB::mend(lease.conn_mut())).await;
+        self.take_back(lease, place, mended);
+    }
+
+    /// What comes of `work`, if it comes in time; where the database would go with its connection, as long as the gate is open.
+    async fn patiently<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = pin!(work);
+        loop {
+            match timeout(PATIENCE, &mut work).await {
+                Err(_) if self.lasting && !self.idle.is_closed() => {}
+                end => return end.ok(),
+            }
+        }
+    }
+
+    fn take_back(
+        &self,
+        mut lease: Box<GateLease<DB>>,
+        place: Place,
+        tidied: Option<Result<bool, sqlx::Error>>,
+    ) {
         let now = Instant::now();
         match tidied {
-            Ok(Ok(rolled_back)) => {
+            Some(Ok(rolled_back)) => {
                 self.places.books.rolled_back.fetch_add(rolled_back.into(), Relaxed);
                 lease.prove(now);
                 self.keep(lease, place, now);
             }
-            Ok(Err(_)) => self.bury(lease, now),
+            Some(Err(_)) => self.bury(lease, now),
             // A long statement that nobody waits for: the end of the link is all that can be said to the server.
-            Err(_) => {
-                self.places.books.broken.fetch_add(1, Relaxed);
-                drop(lease);
-            }
+            None => self.give_up(lease),
         }
+    }
+
+    /// Takes a connection back whose protocol was left half-way.
+    pub(crate) fn take_broken(self: Arc<Self>, lease: Box<GateLease<DB>>, place: Place) {
+        if self.lasting {
+            let runtime = self.runtime.clone();
+            runtime.spawn(self.mend(lease, place));
+        } else {
+            self.give_up(lease);
+        }
+    }
+
+    /// Closes a connection without ceremony: the server must see the link end, and roll back, whatever it is doing.
+    fn give_up(&self, lease: Box<GateLease<DB>>) {
+        self.places.books.broken.fetch_add(1, Relaxed);
+        drop(lease);
     }
 
     /// Closes a connection in the background, and keeps its place until that is done.

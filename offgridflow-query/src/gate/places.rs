@@ -8,6 +8,7 @@ use crate::gate::window::{Totals, Window};
 use crate::histogram::Histogram;
 use crate::pool::{Acquire, Lane, PoolStatus};
 use crate::pool_error::{Holder, PoolError};
+use crate::telemetry::PoolGauges;
 use std::panic::Location;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -233,7 +234,8 @@ impl Places {
         let now = Instant::now();
         self.look(now);
         let books = &self.books;
-        let status = PoolStatus {
+        self.report(idle);
+        PoolStatus {
             max_open: self.rules.max_open,
             open: books.open.load(Relaxed),
             idle,
@@ -255,9 +257,15 @@ impl Places {
             held: books.held.snapshot(),
             holders: self.holders().oldest(now, HOLDERS_NAMED),
             leaks: self.leaks.status(),
-        };
-        crate::telemetry::pool_status(&self.rules.name, &status);
-        status
+        }
+    }
+
+    /// Tells the gauges how it stands.
+    pub(crate) fn report(&self, idle: usize) {
+        let books = &self.books;
+        let (waiting, in_use) = (books.waiting.load(Relaxed), books.in_use.load(Relaxed));
+        let gauges = PoolGauges { max_open: self.rules.max_open, waiting, idle, in_use };
+        crate::telemetry::pool_gauges(&self.rules.name, gauges);
     }
 }
 

@@ -29,6 +29,13 @@ pub trait GateDatabase: Tidy + Database<Arguments: Clone> {
     /// Rows that a statement changed.
     fn changed(result: &Self::QueryResult) -> u64;
 
+    /// Whether what is stored lives in the connection and goes with it: such a database has one, which the gate keeps.
+    #[must_use]
+    fn lives_in_connection(options: &<Self::Connection as Connection>::Options) -> bool {
+        let _ = options;
+        false
+    }
+
     /// What keeps `pool` from connecting at the moment; `None` where nothing does, or nobody can say. Takes a second at most.
     #[must_use]
     fn obstacle(pool: &Pool<Self>) -> impl Future<Output = Option<Cause>> + Send {
@@ -90,6 +97,7 @@ impl<DB: GateDatabase> Gate<DB> {
         options: <DB::Connection as Connection>::Options,
         config: GateConfig,
     ) -> Result<Self, ConfigError> {
+        let config = config.checked_for::<DB>(&options)?;
         let max_open = config.check()?;
         let pool = PoolOptions::<DB>::new()
             .max_connections(max_open)
@@ -103,7 +111,8 @@ impl<DB: GateDatabase> Gate<DB> {
 
     /// A gate over a pool that exists, with its `after_connect` and its limit: of `max_open` and that the smaller one
     /// counts. The gate takes its connections from the pool and does not bring them back, so whoever goes on using
-    /// the pool directly needs a `max_open` below the pool's limit. Closing the gate leaves the pool open.
+    /// the pool directly needs a `max_open` below the pool's limit. Closing the gate leaves the pool open. Of an in-memory database
+    /// the gate takes one connection; what the pool closes before it gives it is the pool's own affair.
     ///
     /// # Errors
     /// [`ConfigError::Setting`] for settings that cannot work.
@@ -111,7 +120,7 @@ impl<DB: GateDatabase> Gate<DB> {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn over(pool: Pool<DB>, config: GateConfig) -> Result<Self, ConfigError> {
-        config.check()?;
+        let config = config.checked_for::<DB>(&pool.connect_options())?;
         let limit = usize::try_from(pool.options().get_max_connections()).unwrap_or(usize::MAX);
         let max_open = config.max_open.min(limit);
         Ok(Self::start(pool, false, max_open, &config))

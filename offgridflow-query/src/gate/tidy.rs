@@ -13,6 +13,12 @@ pub trait Tidy: Database {
     ///
     /// An error means that the connection cannot be lent again. Costs one exchange with the database.
     fn tidy(conn: &mut Self::Connection) -> impl Future<Output = Result<bool, sqlx::Error>> + Send;
+
+    /// The same for a connection whose protocol was left half-way, and that is not closed because the database
+    /// [lives in it](crate::GateDatabase::lives_in_connection).
+    fn mend(conn: &mut Self::Connection) -> impl Future<Output = Result<bool, sqlx::Error>> + Send {
+        Self::tidy(conn)
+    }
 }
 
 #[cfg(feature = "postgres")]
@@ -80,6 +86,21 @@ impl Tidy for sqlx::Sqlite {
             Err(Error::BeginFailed) => Ok(false),
             Ok(open) => open.rollback().await.map(|()| true),
             Err(error) => Err(error),
+        }
+    }
+    /// A rehearsal that was cut short leaves a hook that refuses every COMMIT. A transaction of the driver's that the database has
+    /// ended (RAISE(ROLLBACK)), or that was forgotten, is counted by the driver for ever: its later ones are savepoints, and each may
+    /// leave the outermost open.
+    async fn mend(conn: &mut sqlx::SqliteConnection) -> Result<bool, sqlx::Error> {
+        use sqlx::{Error, Executor};
+        conn.lock_handle().await?.remove_commit_hook();
+        match Self::tidy(conn).await {
+            Err(Error::InvalidSavePointStatement) => {}
+            tidied => return tidied,
+        }
+        match conn.execute("ROLLBACK").await {
+            Err(Error::Database(error)) if error.message().contains("no transaction is active") => Ok(false),
+            rolled_back => rolled_back.map(|_| true),
         }
     }
 }

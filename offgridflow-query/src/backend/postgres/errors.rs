@@ -119,15 +119,40 @@ fn class_of(code: &str) -> Class {
     }
 }
 
-/// Messages of class 22 quote the value at fault, whose own quotes are not doubled: what stands between the first and the last goes.
+/// Messages of class 22 contain the value at fault, quoted as the server's language has it, or as numbers and bytes: what stands between
+/// the first quote and the last goes, since a value's own quotes are not doubled, and of the rest every word that begins with a digit.
 fn redacted(message: &str) -> String {
-    match (message.find('"'), message.rfind('"')) {
-        (Some(first), Some(last)) if first < last => {
-            format!("{}\"…\"{}", &message[..first], &message[last + 1..])
+    let mut quotes = message.char_indices().filter(|&(at, c)| is_quote(message, at, c));
+    match (quotes.next(), quotes.next_back()) {
+        (Some((first, opening)), Some((last, closing))) => {
+            let after = &message[last + closing.len_utf8()..];
+            format!("{}{opening}…{closing}{}", without_numbers(&message[..first]), without_numbers(after))
         }
-        (Some(first), _) => format!("{}\"…", &message[..first]),
-        _ => message.to_owned(),
+        (Some((first, opening)), None) => format!("{}{opening}…", without_numbers(&message[..first])),
+        (None, _) => without_numbers(message),
     }
+}
+
+/// Quotes of all languages that the server speaks, and apostrophes unless they are within a word.
+fn is_quote(message: &str, at: usize, c: char) -> bool {
+    let letter = |c: Option<char>| c.is_some_and(char::is_alphabetic);
+    match c {
+        '\'' | '’' => {
+            let (before, after) = (&message[..at], &message[at + c.len_utf8()..]);
+            !(letter(before.chars().next_back()) && letter(after.chars().next()))
+        }
+        _ => "\"`´«»‹›“”„‟‘‚‛「」『』〈〉《》＂＇".contains(c),
+    }
+}
+
+fn without_numbers(text: &str) -> String {
+    let begins =
+        |word: &str| word.trim_start_matches(|c: char| !c.is_alphanumeric()).starts_with(char::is_numeric);
+    let kept = |word: &str| match begins(word) {
+        true => format!("…{}", &word[word.trim_end().len()..]),
+        false => word.to_owned(),
+    };
+    text.split_inclusive(char::is_whitespace).map(kept).collect()
 }
 
 #[cfg(test)]
@@ -141,5 +166,41 @@ mod tests {
         assert_eq!(redacted("division by zero"), "division by zero");
         assert_eq!(redacted(r#"value "1 " 2" is out of range"#), r#"value "…" is out of range"#);
         assert_eq!(redacted(r#"invalid input: "{"card":"4111"}""#), r#"invalid input: "…""#);
+        assert_eq!(redacted(r#"invalid input: "4111"#), r#"invalid input: "…"#);
+    }
+
+    #[test]
+    fn values_leave_messages_in_every_language() {
+        let messages = [
+            (
+                "ungültige Eingabesyntax für Typ numeric: »4111-1111«",
+                "ungültige Eingabesyntax für Typ numeric: »…«",
+            ),
+            (
+                "syntaxe en entrée invalide pour l'entier : « 4111 » n'est pas",
+                "syntaxe en entrée invalide pour l'entier : «…» n'est pas",
+            ),
+            ("neplatná syntaxe pro typ integer: „4111“", "neplatná syntaxe pro typ integer: „…“"),
+            ("значение «4111» вне диапазона", "значение «…» вне диапазона"),
+            ("型integerの入力構文が不正です: 「4111」", "型integerの入力構文が不正です: 「…」"),
+            ("can't read 'O'Brien' as a number", "can't read '…' as a number"),
+            ("value ‘4111’ and “4112”", "value ‘…”"),
+        ];
+        for (message, kept) in messages {
+            assert_eq!(redacted(message), kept);
+        }
+    }
+
+    #[test]
+    fn bytes_and_numbers_leave_messages_and_types_stay() {
+        let bytes = r#"character with byte sequence 0xe2 0x82 0xac in encoding "UTF8" has no equivalent in encoding "LATIN1""#;
+        assert_eq!(redacted(bytes), r#"character with byte sequence … … … in encoding "…""#);
+        assert_eq!(
+            redacted(r#"invalid byte sequence for encoding "UTF8": 0xe9 0x20"#),
+            r#"invalid byte sequence for encoding "…": … …"#
+        );
+        assert_eq!(redacted("date field value out of range: 2026-13-41"), "date field value out of range: …");
+        let types = "value too long for type character varying(3) of int4[]";
+        assert_eq!(redacted(types), types);
     }
 }

@@ -12,6 +12,9 @@ use crate::strategy::Strategy;
 use crate::write::{Pooling, WriteError, WritePlan};
 use sqlx::{Executor, PgConnection};
 
+/// Begins the name of a staging table.
+const PREFIX: &str = "offgridflow_staging_";
+
 /// The statements of one strategy for one shape and one conflict rule.
 pub(super) enum Insert {
     Unnest(Statement),
@@ -24,6 +27,7 @@ pub(super) struct Staging {
     parts: Parts,
     columns: String, // the target's, called c0, c1, …, so that their types are the target's
     names_stored: bool,
+    prefix: &'static str, // of the tables' names
 }
 
 impl Insert {
@@ -80,7 +84,11 @@ impl Staging {
         if names_stored {
             columns.push("0::int8 AS ord".to_owned());
         }
-        Ok(Self { parts: Parts::new(subject, false)?, columns: columns.join(", "), names_stored })
+        // A temporary table would stand before a target of its name.
+        let taken = shape.table().starts_with(PREFIX);
+        let prefix = if taken { "offgridflow_staged_" } else { PREFIX };
+        let parts = Parts::new(subject, false)?;
+        Ok(Self { parts, columns: columns.join(", "), names_stored, prefix })
     }
 
     /// The parts of one transaction have a table each, which goes with the transaction.
@@ -91,7 +99,7 @@ impl Staging {
         part: usize,
     ) -> Result<Option<Vec<usize>>, WriteError> {
         let (failed, rows) = (|error: sqlx::Error| failed(&error), copy.slice.len());
-        let (name, target) = (format!("offgridflow_staging_{part}"), &self.parts.target);
+        let (name, target) = (format!("{}{part}", self.prefix), &self.parts.target);
         let create = format!(
             "CREATE TEMP TABLE {name} ON COMMIT DROP AS SELECT {} FROM {target} WITH NO DATA",
             self.columns

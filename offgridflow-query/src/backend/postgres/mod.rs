@@ -31,6 +31,9 @@ use statement::Subject;
 use std::str::FromStr;
 use transaction::Clean;
 
+/// Columns that a table can have.
+const MAX_COLUMNS: usize = 1_600;
+
 const SCHEMES: [&str; 2] = ["postgres://", "postgresql://"];
 
 /// A [`Gate`] over PostgreSQL.
@@ -60,13 +63,14 @@ impl BatchConnection for PgConnection {
     fn limits(shape: &Shape) -> Limits {
         let arrays = shape.columns().iter().any(|column| matches!(column.kind(), Kind::Array(_)));
         Limits {
-            max_columns: 1_600,
+            max_columns: MAX_COLUMNS,
             max_name_bytes: 63,
             // Half of the 1 GiB that one value may have: arrays of columns add four bytes a value. Arrays within a
             // column may be longer as text than they are counted.
             max_bytes: if arrays { (1 << 29) / literal::MAX_GROWTH } else { 1 << 29 },
             statement_rows: usize::MAX,
             arrays: true,
+            ignores_case: false,
         }
     }
 

@@ -51,7 +51,7 @@ impl Blocks {
         let columns = shape.column_list().map_err(refuse)?;
         let marks = vec!["?"; shape.columns().len()].join(", ");
         Ok(Self {
-            head: format!("INSERT INTO {} ({columns}) VALUES ", shape.target().map_err(refuse)?),
+            head: format!("INSERT INTO {} ({columns}) VALUES ", shape.receiver().map_err(refuse)?),
             tuple: format!("({marks})"),
             tail: conflict.clause(shape).map_err(refuse)?,
             rows: rows(shape.columns().len()),

@@ -1,6 +1,8 @@
 //! SQLite: one writer at a time, BEGIN IMMEDIATE, multi-row blocks of 2^k rows.
 
+mod address;
 mod blocks;
+pub(crate) mod busy;
 mod catalog;
 
 use crate::backend::{built, driver_cause};
@@ -8,19 +10,16 @@ use crate::chunk::Slice;
 use crate::delivery::{LedgerEntry, ledger_refusal};
 use crate::error::{Cause, Class, ConfigError};
 use crate::executor::{BatchConnection, Limits};
-use crate::gate::{Gate, GateConfig, GateDatabase};
+use crate::gate::{Gate, GateDatabase};
 use crate::shape::{Conflict, Shape};
 use crate::strategy::Prepared;
 use crate::transaction::Transact;
 use crate::turn::Turns;
 use crate::write::{Ending, WriteError, WritePlan, Wrote};
 use blocks::Blocks;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteQueryResult, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteQueryResult};
 use sqlx::{Executor, Pool, Row as _, Sqlite, SqliteConnection};
-use std::str::FromStr;
-use std::time::Duration;
 
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// SQLITE_CANTOPEN.
 const CANNOT_OPEN: &str = "14";
 /// SQLITE_CONSTRAINT_COMMITHOOK.
@@ -29,52 +28,13 @@ const REFUSED_BY_HOOK: &str = "531";
 /// A [`Gate`] over SQLite.
 pub type SqliteGate = Gate<Sqlite>;
 
-impl Gate<Sqlite> {
-    /// A gate from a `sqlite:` address, set up for many readers beside one writer: WAL, synchronous FULL (an
-    /// acknowledged commit survives loss of power), foreign keys on, a busy time-out of 5 s. A file that is missing is
-    /// created, unless the address says otherwise: with `?mode=rw` it is an error.
-    ///
-    /// An in-memory database lives in one connection, so it gets exactly one, for ever.
-    ///
-    /// # Errors
-    /// [`ConfigError::Address`] for an address sqlx cannot read, [`ConfigError::Setting`] for sizes that cannot work.
-    ///
-    /// # Panics
-    /// Outside a tokio runtime.
-    pub fn from_url(url: &str, config: GateConfig) -> Result<Self, ConfigError> {
-        let (name, query) = named(url).map_err(|why| ConfigError::Address { why: why.to_owned() })?;
-        let options =
-            SqliteConnectOptions::from_str(url).map_err(|e| ConfigError::Address { why: e.to_string() })?;
-        let in_memory = name == ":memory:" || query.contains("mode=memory");
-        let options = options.foreign_keys(true).busy_timeout(BUSY_TIMEOUT);
-        if in_memory {
-            let config =
-                GateConfig { max_open: 1, max_idle: 1, max_lifetime: None, reserve: Some(0), ..config };
-            return Self::open(options, config);
-        }
-        let options = options
-            .create_if_missing(!query.contains("mode=") || query.contains("mode=rwc"))
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full);
-        Self::open(options, config)
-    }
-}
-
-/// The file's name and what follows the question mark.
-fn named(url: &str) -> Result<(&str, &str), &'static str> {
-    let rest = url.strip_prefix("sqlite:").ok_or("not a sqlite: address")?;
-    let (name, query) = rest.split_once('?').unwrap_or((rest, ""));
-    match name.strip_prefix("//").unwrap_or(name) {
-        "" => Err(
-            "no file is named, and SQLite would give each connection a database of its own; in memory is sqlite::memory:",
-        ),
-        name => Ok((name, query)),
-    }
-}
-
 impl GateDatabase for Sqlite {
     fn changed(result: &SqliteQueryResult) -> u64 {
         result.rows_affected()
+    }
+
+    fn lives_in_connection(options: &SqliteConnectOptions) -> bool {
+        address::is_in_memory(options)
     }
 
     fn cause(error: &sqlx::Error) -> Cause {
@@ -148,6 +108,7 @@ impl BatchConnection for SqliteConnection {
             max_bytes: 1 << 30,
             statement_rows: blocks::rows(shape.columns().len()),
             arrays: false,
+            ignores_case: true,
         }
     }
 
@@ -170,20 +131,27 @@ impl BatchConnection for SqliteConnection {
             Some(turns) => turns.take().await,
             None => None,
         };
-        let millis = plan.lock_timeout.as_millis().min(i32::MAX as u128);
-        let busy = built(format!("PRAGMA busy_timeout = {millis}"));
-        self.execute(busy).await.map_err(|e| failed(&e))?;
-        let mut blocks = Blocks::new(first.shape(), &plan.conflict)?;
-        match attempt(self, &mut blocks, parts, plan).await? {
-            Some(wrote) => Ok(wrote),
-            // A trigger dropped rows, and a count cannot say which: once more, with blocks that can be taken back.
-            None => {
-                blocks.guard();
-                let again = attempt(self, &mut blocks, parts, plan).await?;
-                Ok(again.expect("guarded blocks name what they skip"))
-            }
-        }
+        let usual = busy::wait(self, plan.lock_timeout).await.map_err(|e| failed(&e))?;
+        let result = write(self, parts, plan, first.shape()).await;
+        let _ = usual.restore(self).await; // fails where the connection is gone, which changes nothing about the rows
+        result
     }
+}
+
+async fn write(
+    conn: &mut SqliteConnection,
+    parts: &[Slice<'_>],
+    plan: &WritePlan,
+    shape: &Shape,
+) -> Result<Wrote, WriteError> {
+    let mut blocks = Blocks::new(shape, &plan.conflict)?;
+    if let Some(wrote) = attempt(conn, &mut blocks, parts, plan).await? {
+        return Ok(wrote);
+    }
+    // A trigger dropped rows, and a count cannot say which: once more, with blocks that can be taken back.
+    blocks.guard();
+    let again = attempt(conn, &mut blocks, parts, plan).await?;
+    Ok(again.expect("guarded blocks name what they skip"))
 }
 
 /// One transaction; `None`, and nothing stored, if rows were skipped and nobody can say which.

@@ -3,6 +3,7 @@
 use super::candidates::{self, Candidate};
 use super::{AT_LEAST, AdviceLimits, IdleIndex, IdleReason, IndexAdvice, IndexVerdict, TryIndex, target};
 use crate::backend::built;
+use crate::backend::sqlite::busy;
 use crate::error::{Cause, Class};
 use crate::gate::GateDatabase;
 use crate::observe::entry::is_read;
@@ -105,9 +106,9 @@ async fn is_open(conn: &mut SqliteConnection, candidate: &Candidate) -> Result<b
         .map_err(cause)?;
     let indexed: Vec<(String, Option<String>)> =
         sqlx::query_as(INDEXED).bind(candidate.table.clone()).fetch_all(&mut *conn).await.map_err(cause)?;
-    let wanted: Vec<String> = candidate.columns.iter().map(|column| column.to_lowercase()).collect();
+    let wanted: Vec<String> = candidate.columns.iter().map(|column| column.to_ascii_lowercase()).collect();
     let begins = |names: &str| {
-        let names: Vec<String> = names.split('\u{1f}').map(str::to_lowercase).collect();
+        let names: Vec<String> = names.split('\u{1f}').map(str::to_ascii_lowercase).collect();
         names.starts_with(&wanted)
     };
     let covered = indexed.iter().any(|(_, names)| names.as_deref().is_some_and(begins));
@@ -171,16 +172,10 @@ fn too_long(what: &str, limits: &AdviceLimits) -> IndexVerdict {
 
 /// Begins to write, or gives up after `patience`.
 async fn begin(conn: &mut SqliteConnection, patience: Duration) -> Result<(), Cause> {
-    let usual: i64 = sqlx::query_scalar("PRAGMA busy_timeout").fetch_one(&mut *conn).await.map_err(cause)?;
-    wait_for_locks(conn, patience.as_millis()).await?;
+    let usual = busy::wait(conn, patience).await.map_err(cause)?;
     let begun = conn.begin().await;
-    wait_for_locks(conn, usual).await?;
+    usual.restore(conn).await.map_err(cause)?;
     begun
-}
-
-async fn wait_for_locks(conn: &mut SqliteConnection, ms: impl std::fmt::Display) -> Result<(), Cause> {
-    let asked = built(format!("PRAGMA busy_timeout = {ms}"));
-    conn.execute(sqlx::raw_sql(asked)).await.map(drop).map_err(cause)
 }
 
 async fn trial(
