@@ -34,7 +34,7 @@ impl Parts {
         let keys: Vec<String> = shape.key_positions().into_iter().map(value).collect();
         let order = if conflict.updates() { format!(" ORDER BY {}", keys.join(", ")) } else { String::new() };
         Ok(Self {
-            target: shape.receiver()?,
+            target: shape.target()? + shape.alias(),
             columns: shape.column_list()?,
             values: values.join(", "),
             clause: conflict.clause(shape)?,
