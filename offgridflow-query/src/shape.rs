@@ -213,13 +213,7 @@ impl Shape {
         target(self.schema.as_deref(), &self.table)
     }
 
-    /// The same where rows go into it: under another name if `excluded.v` would mean its own rows instead of those that are sent.
-    #[cfg(any(feature = "sqlite", feature = "postgres"))]
-    pub(crate) fn receiver(&self) -> Result<String, ConfigError> {
-        Ok(self.target()? + self.alias())
-    }
-
-    /// What stands behind the table's name where rows go into it.
+    /// What follows the table where rows go into it: another name if `excluded.v` would mean its own rows instead of those that are sent.
     #[cfg(any(feature = "sqlite", feature = "postgres"))]
     pub(crate) fn alias(&self) -> &'static str {
         if self.table.eq_ignore_ascii_case("excluded") { " AS stored" } else { "" }

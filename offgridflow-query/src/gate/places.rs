@@ -262,10 +262,9 @@ impl Places {
 
     /// Tells the gauges how it stands.
     pub(crate) fn report(&self, idle: usize) {
-        let books = &self.books;
-        let (waiting, in_use) = (books.waiting.load(Relaxed), books.in_use.load(Relaxed));
-        let gauges = PoolGauges { max_open: self.rules.max_open, waiting, idle, in_use };
-        crate::telemetry::pool_gauges(&self.rules.name, gauges);
+        let (waiting, in_use) = (self.books.waiting.load(Relaxed), self.books.in_use.load(Relaxed));
+        let now = PoolGauges { max_open: self.rules.max_open, waiting, idle, in_use };
+        crate::telemetry::pool_gauges(&self.rules.name, now);
     }
 }
 

@@ -3,7 +3,7 @@
 use super::ends::{ENDS, Ends};
 use super::errors::failed;
 use super::wire::copies_into;
-use super::{MAX_COLUMNS, nodelay, settle};
+use super::{nodelay, settle};
 use crate::backend::built;
 use crate::error::{Cause, Class};
 use crate::ident::{Ident, target};
@@ -242,8 +242,8 @@ impl Table {
             ));
         }
         if bulk == Strategy::Staging {
-            if shape.columns().len() >= MAX_COLUMNS {
-                return Some(format!("the staging table has a column more, and {MAX_COLUMNS} are the most"));
+            if shape.columns().len() >= super::MAX_COLUMNS {
+                return Some("the staging table would have a column more than a table can have".to_owned());
             }
             return (!self.temp)
                 .then(|| "the role may not make temporary tables in this database".to_owned());

@@ -7,13 +7,10 @@ use crate::backend::built;
 use crate::chunk::Slice;
 use crate::error::{Cause, Class, ConfigError};
 use crate::ident::Ident;
-use crate::shape::Conflict;
+use crate::shape::{Conflict, Shape};
 use crate::strategy::Strategy;
 use crate::write::{Pooling, WriteError, WritePlan};
 use sqlx::{Executor, PgConnection};
-
-/// Begins the name of a staging table.
-const PREFIX: &str = "offgridflow_staging_";
 
 /// The statements of one strategy for one shape and one conflict rule.
 pub(super) enum Insert {
@@ -27,7 +24,6 @@ pub(super) struct Staging {
     parts: Parts,
     columns: String, // the target's, called c0, c1, …, so that their types are the target's
     names_stored: bool,
-    prefix: &'static str, // of the tables' names
 }
 
 impl Insert {
@@ -84,11 +80,7 @@ impl Staging {
         if names_stored {
             columns.push("0::int8 AS ord".to_owned());
         }
-        // A temporary table would stand before a target of its name.
-        let taken = shape.table().starts_with(PREFIX);
-        let prefix = if taken { "offgridflow_staged_" } else { PREFIX };
-        let parts = Parts::new(subject, false)?;
-        Ok(Self { parts, columns: columns.join(", "), names_stored, prefix })
+        Ok(Self { parts: Parts::new(subject, false)?, columns: columns.join(", "), names_stored })
     }
 
     /// The parts of one transaction have a table each, which goes with the transaction.
@@ -99,7 +91,7 @@ impl Staging {
         part: usize,
     ) -> Result<Option<Vec<usize>>, WriteError> {
         let (failed, rows) = (|error: sqlx::Error| failed(&error), copy.slice.len());
-        let (name, target) = (format!("{}{part}", self.prefix), &self.parts.target);
+        let (name, target) = (name(copy.slice.shape(), part), &self.parts.target);
         let create = format!(
             "CREATE TEMP TABLE {name} ON COMMIT DROP AS SELECT {} FROM {target} WITH NO DATA",
             self.columns
@@ -119,4 +111,11 @@ impl Staging {
         let insert = sqlx::raw_sql(built(self.parts.insert(&format!("pg_temp.{name}"))));
         Ok(counted(conn.execute(insert).await.map_err(failed)?.rows_affected(), rows))
     }
+}
+
+/// The name of a staging table: not that of its target, which a temporary table would hide.
+fn name(shape: &Shape, part: usize) -> String {
+    const STEM: &str = "offgridflow_staging_";
+    let stem = if shape.table().starts_with(STEM) { "offgridflow_staged_" } else { STEM };
+    format!("{stem}{part}")
 }

@@ -44,11 +44,6 @@ impl<'a> Subject<'a> {
         self.prepared.target.as_deref().map_or_else(|| self.shape.target(), |target| Ok(target.to_owned()))
     }
 
-    /// The same where an INSERT puts its rows.
-    fn receiver(&self) -> Result<String, ConfigError> {
-        Ok(self.target()? + self.shape.alias())
-    }
-
     /// Whether a statement under DO NOTHING can name the rows it stored: where keys come back as they were sent.
     pub(super) fn names_stored(&self) -> bool {
         *self.conflict == Conflict::Ignore && self.prepared.exact_key
@@ -67,7 +62,7 @@ impl Parts {
         let keys: Vec<String> = shape.key_positions().into_iter().filter(sorts).map(value).collect();
         let order = if keys.is_empty() { String::new() } else { format!(" ORDER BY {}", keys.join(", ")) };
         Ok(Self {
-            target: subject.receiver()?,
+            target: subject.target()? + shape.alias(),
             columns: shape.column_list()?,
             values: values.join(", "),
             clause: conflict.clause(shape)?,

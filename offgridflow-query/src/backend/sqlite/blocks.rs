@@ -51,7 +51,11 @@ impl Blocks {
         let columns = shape.column_list().map_err(refuse)?;
         let marks = vec!["?"; shape.columns().len()].join(", ");
         Ok(Self {
-            head: format!("INSERT INTO {} ({columns}) VALUES ", shape.receiver().map_err(refuse)?),
+            head: format!(
+                "INSERT INTO {}{} ({columns}) VALUES ",
+                shape.target().map_err(refuse)?,
+                shape.alias()
+            ),
             tuple: format!("({marks})"),
             tail: conflict.clause(shape).map_err(refuse)?,
             rows: rows(shape.columns().len()),
