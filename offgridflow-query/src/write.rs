@@ -39,8 +39,8 @@ pub struct WritePlan {
     pub ending: Ending,
     /// How long a statement may wait for somebody else's lock.
     pub lock_timeout: Duration,
-    /// How long an answer is waited for over a link; statements that carry rows have a millisecond a row more. When it
-    /// is over the link counts as lost.
+    /// How long an answer is waited for over a link; statements that carry rows have a millisecond a row, and one for
+    /// every 10 KiB, more. When it is over the link counts as lost.
     pub answer_timeout: Duration,
     /// How the rows travel; `None` leaves it to the database.
     pub strategy: Option<Strategy>,

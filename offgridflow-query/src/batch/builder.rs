@@ -225,7 +225,7 @@ impl<R: Send + 'static, E: BatchExecutor> BatchWriterBuilder<R, E> {
         self
     }
 
-    /// How long an answer of the server is waited for, a millisecond a row more for statements with rows; a link that is
+    /// How long an answer of the server is waited for, a millisecond a row and one for every 10 KiB more for statements with rows; a link that is
     /// silent for longer counts as lost, COMMIT's too, which is then settled. Raise it where triggers, or replicas that
     /// COMMIT waits for, are slower. SQLite has no link and no such limit. Default: 30 s.
     pub fn answer_timeout(mut self, timeout: Duration) -> Self {

@@ -26,6 +26,12 @@ impl<'a> Slice<'a> {
         self.rows.is_empty()
     }
 
+    /// Bytes of its values, or more: those of all rows that it is a view of.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn bytes_at_most(&self) -> usize {
+        self.chunk.bytes()
+    }
+
     /// What the rows look like.
     #[must_use]
     pub fn shape(&self) -> &'a Shape {
