@@ -1,6 +1,9 @@
 //! Following the shards of a run, from their start to their results.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -11,6 +14,7 @@ use crate::{
     abort::Aborted,
     audience::Audience,
     clock::ClockSource,
+    course::Course,
     generator::{Calibration, Generator, MachineUse, ShardUse},
     losses::{Fault, Stuck},
     opening::OPENERS,
@@ -19,7 +23,7 @@ use crate::{
     pulse::Pulse,
     recorder::{Recorder, Tally, WindowRecord},
     rendezvous::{collect, first_ready, unless_stopped},
-    report::{Ending, Measured, Report},
+    report::{Ending, Environment, Measured, Report},
     shard::{GRACE, WINDOW},
     silence::Silence,
     span::{Span, due},
@@ -62,8 +66,10 @@ pub(crate) struct Conductor {
     parts: usize,         // how many have
     shown: Duration,      // up to where windows were told
     tally: Tally,         // of all windows that came
-    heard: Vec<Heard>,    // by shard
-    paused: Duration,     // this thread, which only waits, at the longest
+    course: Course,       // of the windows that were told
+    started: SystemTime,
+    heard: Vec<Heard>, // by shard
+    paused: Duration,  // this thread, which only waits, at the longest
 }
 
 /// What the conductor knows of a shard.
@@ -89,6 +95,8 @@ impl Conductor {
         Self {
             steadiness: Steadiness::new(plan.warm_up, plan.executor.duration()),
             tally: Tally::default(),
+            course: Course::default(),
+            started: SystemTime::now(),
             heard: vec![Heard::default(); plan.shards],
             plan,
             patience,
@@ -121,6 +129,7 @@ impl Conductor {
             return self.not_started(Ending::NotStarted, Some(error.to_string()), 0);
         }
         let origin = Instant::now() + LEAD;
+        self.started = SystemTime::now() + LEAD;
         let _ = go.send(Some(origin));
         let before = MachineUse::now();
         self.follow(origin).await;
@@ -286,6 +295,7 @@ impl Conductor {
             lag_p99: seen.lag.quantile(0.99),
             response: seen.response,
         };
+        self.course.take(&window, &seen.lag);
         self.audience.window(&window);
         self.abort_if_due(to);
     }
@@ -343,6 +353,8 @@ impl Conductor {
             trend: self.steadiness.has_trend(),
             unreachable: None,
             aborted,
+            environment: self.environment(),
+            timeline: self.course.timeline(),
         }
     }
 
@@ -362,7 +374,14 @@ impl Conductor {
             trend: None,
             unreachable,
             aborted: None,
+            environment: self.environment(),
+            timeline: self.course.timeline(),
         }
+    }
+
+    /// Where it ran; virtual time runs anywhere alike.
+    fn environment(&self) -> Option<Environment> {
+        (self.plan.clock == ClockSource::Monotonic).then(|| Environment::here(self.started))
     }
 
     /// How long none of the shards was answered, in the measured part.

@@ -37,6 +37,9 @@ pub(super) enum Command {
 /// Other forms of a report.
 #[derive(Debug, Args)]
 pub(super) struct Forms {
+    /// Also write the report as one HTML page with plots to this file, to hand around; `-` as for --json.
+    #[arg(long, value_name = "FILE")]
+    pub(super) html: Option<PathBuf>,
     /// Also write the report as JUnit XML to this file, for CI servers; `-` as for --json.
     #[arg(long, value_name = "FILE")]
     pub(super) junit: Option<PathBuf>,

@@ -20,6 +20,10 @@ pub(super) fn json(report: &Report) -> Result<String, String> {
     report.to_json().map(|json| json + "\n").map_err(|error| error.to_string())
 }
 
+pub(super) fn html(report: &Report) -> Result<String, String> {
+    Ok(report.to_html())
+}
+
 pub(super) fn junit(report: &Report) -> Result<String, String> {
     Ok(report.to_junit())
 }

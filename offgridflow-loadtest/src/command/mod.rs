@@ -21,7 +21,7 @@ use clap::Parser;
 
 use crate::{Error, HttpTarget, LoadTest, Plan, ProgressLines, Report, StopHandle};
 use arguments::{Arguments, Command, Run, Show};
-use forms::{Asked, json, junit, prometheus};
+use forms::{Asked, html, json, junit, prometheus};
 use report_file::is_stdout;
 use stream_file::StreamFile;
 
@@ -136,8 +136,9 @@ fn again(show: &Show) -> Result<ExitCode, Failure> {
     let file = show.file.display();
     let text =
         std::fs::read_to_string(&show.file).map_err(|error| usage(format!("cannot read {file}: {error}")))?;
-    let report = Report::from_json(&text)
-        .map_err(|error| usage(format!("{file} is no report of this tool: {error}")))?;
+    let is_page = text.trim_start().starts_with("<!doctype html>");
+    let report = if is_page { Report::from_html(&text) } else { Report::from_json(&text) };
+    let report = report.map_err(|error| usage(format!("{file} is no report of this tool: {error}")))?;
     let forms = forms::open(&asked).map_err(usage)?;
     let mut failures: Vec<_> = forms.into_iter().filter_map(|form| form.write(&report).err()).collect();
     if asked.iter().all(|(_, path, _)| path.is_none()) {
@@ -162,21 +163,25 @@ fn refuse_files(run: &Run, asked: &[Asked<'_>]) -> Result<(), String> {
 }
 
 impl Run {
-    fn asked(&self) -> [Asked<'_>; 3] {
-        let [junit, prometheus] = self.forms.asked();
-        [("--json", self.json.as_ref(), json), junit, prometheus]
+    fn asked(&self) -> [Asked<'_>; 4] {
+        let [html, junit, prometheus] = self.forms.asked();
+        [("--json", self.json.as_ref(), json), html, junit, prometheus]
     }
 }
 
 impl Show {
-    fn asked(&self) -> [Asked<'_>; 2] {
+    fn asked(&self) -> [Asked<'_>; 3] {
         self.forms.asked()
     }
 }
 
 impl arguments::Forms {
-    fn asked(&self) -> [Asked<'_>; 2] {
-        [("--junit", self.junit.as_ref(), junit), ("--prometheus", self.prometheus.as_ref(), prometheus)]
+    fn asked(&self) -> [Asked<'_>; 3] {
+        [
+            ("--html", self.html.as_ref(), html),
+            ("--junit", self.junit.as_ref(), junit),
+            ("--prometheus", self.prometheus.as_ref(), prometheus),
+        ]
     }
 }
 
