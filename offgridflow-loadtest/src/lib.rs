@@ -83,6 +83,8 @@ mod run;
 #[cfg(feature = "cli")]
 mod scenario;
 mod schedule;
+#[cfg(feature = "cli")]
+mod selftest;
 mod settings;
 mod shard;
 mod silence;

@@ -30,8 +30,14 @@ pub(super) enum Command {
     Preflight(Subject),
     /// Show a report that --json wrote, or write it in other forms; exits as its run did.
     Report(Show),
+    /// Test the load tester on this machine, within about a minute, and print its error budget; exits with 3 if it does not measure here.
+    Selftest(Selftest),
     /// Write a scenario to begin with, every setting explained.
     Init(Init),
+    /// Print what a shell needs to complete this command: source it, or put it where your shell looks.
+    Completions(Completions),
+    /// Print the manual page: `offgridflow-loadtest man | man -l -`.
+    Man,
 }
 
 /// Other forms of a report.
@@ -55,6 +61,22 @@ pub(super) struct Show {
     pub(super) file: PathBuf,
     #[command(flatten)]
     pub(super) forms: Forms,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Selftest {
+    /// Half the time, on less evidence.
+    #[arg(long)]
+    pub(super) quick: bool,
+    /// Also write the result as JSON to this file; `-` is standard output, and the text goes to standard error then.
+    #[arg(long, value_name = "FILE")]
+    pub(super) json: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Completions {
+    /// Whose.
+    pub(super) shell: clap_complete::Shell,
 }
 
 #[derive(Debug, Args)]

@@ -1,4 +1,4 @@
-//! The `offgridflow-loadtest` command: `run`, `preflight`, `report` and `init`.
+//! The `offgridflow-loadtest` command: `run`, `preflight`, `report`, `selftest` and `init`, `completions` and `man`.
 //!
 //! Exit codes: 0 passed · 1 a threshold broken, or the target down · 2 usage or configuration · 3 the run is not
 //! valid, so nothing was judged · 4 set-up or preflight, or a report that could not be written · 5 ended by a rule of its own (`--abort-if`) ·
@@ -7,7 +7,9 @@
 mod arguments;
 mod forms;
 mod init;
+mod papers;
 mod report_file;
+mod self_test;
 mod stream_file;
 
 use std::{
@@ -37,6 +39,9 @@ pub fn main() -> ExitCode {
         Command::Run(run) => execute(run),
         Command::Preflight(subject) => subject.load_test().map_err(usage).and_then(|test| preflight(&test)),
         Command::Report(show) => again(show),
+        Command::Selftest(asked) => self_test::run(asked),
+        Command::Completions(asked) => papers::completions(asked.shell),
+        Command::Man => papers::man(),
         Command::Init(init) => {
             init::write(init).map_err(usage).and_then(|said| say(&said)).map(|()| ExitCode::SUCCESS)
         }
