@@ -156,3 +156,7 @@ pub use {
 #[cfg(all(doctest, feature = "cli"))]
 #[doc = include_str!("../README.md")]
 struct ReadmeDoctests;
+
+#[cfg(all(doctest, feature = "cli"))]
+#[doc = include_str!("../../docs/loadtest/wrong-percentiles.md")]
+struct WrongPercentiles;
