@@ -49,15 +49,12 @@ fn draw(points: &[Percentile], end: f64) -> Option<(String, String)> {
         |plot: &Plot, share: f64, time: Duration| (Plot::x(across.share(share)), plot.y(up.share(time)));
     let band = band(points, |share, time| place(&plot, share, time.unwrap_or(Duration::MAX)));
     plot.path("band", &band);
-    let of = |plot: &Plot, of: fn(&Percentile) -> Quantile, wanted: fn(Quantile) -> bool| {
-        let taken = points.iter().filter(|point| wanted(of(point)));
-        line(taken.filter_map(|point| Some(place(plot, point.share, of(point).least()?))))
+    let through = |points: &[Percentile], time: fn(&Percentile) -> Option<Duration>| {
+        line(points.iter().filter_map(|point| Some(place(&plot, point.share, time(point)?))))
     };
-    let is_value = |quantile: Quantile| quantile.value().is_some();
-    let is_bound = |quantile: Quantile| matches!(quantile, Quantile::AtLeast(_));
-    let service = of(&plot, |point| point.service, is_value);
-    let (response, bound) =
-        (of(&plot, |point| point.response, is_value), of(&plot, |point| point.response, is_bound));
+    let service = through(points, |point| point.service.value());
+    let response = through(points, |point| point.response.value());
+    let bound = through(bounds(points), |point| point.response.least());
     plot.path("other dashed", &service);
     plot.path("main", &response);
     plot.path("bound", &bound);
@@ -77,6 +74,12 @@ fn draw(points: &[Percentile], end: f64) -> Option<(String, String)> {
         told.map(|point| format!("{} within {}", percentage(point.share), text::quantile(point.response)));
     let told = told.collect::<Vec<_>>().join(", ");
     Some((plot.svg("curve", "Response times by percentile", &told), key(&keys)))
+}
+
+/// The points among what was never answered, and the last one before.
+fn bounds(points: &[Percentile]) -> &[Percentile] {
+    let first = points.iter().position(|point| matches!(point.response, Quantile::AtLeast(_)));
+    first.map_or(&[], |first| &points[first.saturating_sub(1)..])
 }
 
 fn name_points(plot: &mut Plot, points: &[Percentile], place: impl Fn(&Plot, f64, Duration) -> (f64, f64)) {
