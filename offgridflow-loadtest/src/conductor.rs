@@ -37,8 +37,6 @@ use crate::{
 pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
 /// How far ahead the common start lies.
 const LEAD: Duration = Duration::from_millis(20);
-/// Below, the p95 of a window is its longest.
-const SHOWN_P95: u64 = 20;
 pub(crate) const TICK: Duration = Duration::from_millis(100);
 
 pub(crate) type Readies = Vec<oneshot::Receiver<Result<(), TargetError>>>;
@@ -271,7 +269,7 @@ impl Conductor {
     }
 
     fn flush(&mut self, to: Duration) {
-        let seen = std::mem::take(&mut self.window);
+        let mut seen = std::mem::take(&mut self.window);
         self.parts = 0;
         if to <= self.shown || (seen.ok + seen.failed == 0 && to > self.plan.executor.duration() + WINDOW) {
             return;
@@ -282,18 +280,10 @@ impl Conductor {
         }
         let arrivals = self.plan.executor.arrivals();
         let window = Window {
-            from,
-            to,
             planned: self.plan.executor.duration(),
             offered: arrivals.map(|arrivals| due(&**arrivals, to) - due(&**arrivals, from)),
-            ok: seen.ok,
-            failed: seen.failed,
-            in_flight: seen.in_flight,
             measured: self.steadiness.measured_from().is_some_and(|begun| begun < to),
-            p50: seen.response.empirical(0.5),
-            p95: seen.response.empirical(0.95).filter(|_| seen.response.count() >= SHOWN_P95),
-            lag_p99: seen.lag.quantile(0.99),
-            response: seen.response,
+            ..Window::of(from, to, &mut seen)
         };
         self.course.take(&window, &seen.lag);
         self.audience.window(&window);

@@ -4,6 +4,11 @@ use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
 
+use super::{
+    forms::{Forms, Show},
+    papers::Completions,
+    self_test::Selftest,
+};
 use crate::{
     ConfigError, Executor, Fields, HttpRoute, HttpTarget, LoadTest, LogFormat, OnCap, Overload, Rate, Replay,
     ReplayError, Scenario, Settings, WarmUp,
@@ -38,45 +43,6 @@ pub(super) enum Command {
     Completions(Completions),
     /// Print the manual page: `offgridflow-loadtest man | man -l -`.
     Man,
-}
-
-/// Other forms of a report.
-#[derive(Debug, Args)]
-pub(super) struct Forms {
-    /// Also write the report as one HTML page with plots to this file, to hand around; `-` as for --json.
-    #[arg(long, value_name = "FILE")]
-    pub(super) html: Option<PathBuf>,
-    /// Also write the report as JUnit XML to this file, for CI servers; `-` as for --json.
-    #[arg(long, value_name = "FILE")]
-    pub(super) junit: Option<PathBuf>,
-    /// Also write the report in Prometheus' text format to this file, for a textfile collector; `-` as for --json.
-    #[arg(long, value_name = "FILE")]
-    pub(super) prometheus: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Show {
-    /// The report as JSON.
-    #[arg(value_name = "REPORT.json")]
-    pub(super) file: PathBuf,
-    #[command(flatten)]
-    pub(super) forms: Forms,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Selftest {
-    /// Half the time, on less evidence.
-    #[arg(long)]
-    pub(super) quick: bool,
-    /// Also write the result as JSON to this file; `-` is standard output, and the text goes to standard error then.
-    #[arg(long, value_name = "FILE")]
-    pub(super) json: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Completions {
-    /// Whose.
-    pub(super) shell: clap_complete::Shell,
 }
 
 #[derive(Debug, Args)]

@@ -22,8 +22,8 @@ use std::{
 use clap::Parser;
 
 use crate::{Error, HttpTarget, LoadTest, Plan, ProgressLines, Report, StopHandle};
-use arguments::{Arguments, Command, Run, Show};
-use forms::{Asked, html, json, junit, prometheus};
+use arguments::{Arguments, Command, Run};
+use forms::{Asked, Show, json};
 use report_file::is_stdout;
 use stream_file::StreamFile;
 
@@ -171,22 +171,6 @@ impl Run {
     fn asked(&self) -> [Asked<'_>; 4] {
         let [html, junit, prometheus] = self.forms.asked();
         [("--json", self.json.as_ref(), json), html, junit, prometheus]
-    }
-}
-
-impl Show {
-    fn asked(&self) -> [Asked<'_>; 3] {
-        self.forms.asked()
-    }
-}
-
-impl arguments::Forms {
-    fn asked(&self) -> [Asked<'_>; 3] {
-        [
-            ("--html", self.html.as_ref(), html),
-            ("--junit", self.junit.as_ref(), junit),
-            ("--prometheus", self.prometheus.as_ref(), prometheus),
-        ]
     }
 }
 

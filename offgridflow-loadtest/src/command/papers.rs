@@ -2,11 +2,17 @@
 
 use std::{io, process::ExitCode};
 
-use clap::CommandFactory;
+use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
 use super::{Failure, arguments::Arguments, say, set_up};
+
+#[derive(Debug, Args)]
+pub(super) struct Completions {
+    /// Whose.
+    pub(super) shell: Shell,
+}
 
 const NAME: &str = "offgridflow-loadtest";
 

@@ -1,15 +1,25 @@
 //! `selftest`: what this machine's numbers are worth.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Args;
 
 use super::{
-    Failure,
-    arguments::Selftest,
-    complain,
+    Failure, complain,
     report_file::{ReportFile, is_stdout},
     runtime, say, set_up, tell, usage, with_source,
 };
 use crate::selftest::{Size, selftest};
+
+#[derive(Debug, Args)]
+pub(super) struct Selftest {
+    /// Half the time, on less evidence.
+    #[arg(long)]
+    quick: bool,
+    /// Also write the result as JSON to this file; `-` is standard output, and the text goes to standard error then.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
 
 /// The environment is suspect.
 const SUSPECT: u8 = 3;
