@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Packages the five crates, unpacks them outside the workspace, and builds and runs new projects on them, made from the
-# READMEs' own lines; one is an application that embeds the profiler and serves /debug/pprof/profile.
+# READMEs' own lines; one is an application that embeds the profiler and serves /debug/pprof/profile. Installs the load tester from its
+# package and runs its one-liner against a server on loopback.
 # Usage: scripts/check-consumer.sh
 source "$(dirname "$0")/common.sh"
 help_if_asked "$@"
@@ -85,4 +86,26 @@ curl --silent --fail --max-time 30 "$(cat "$work/address")/debug/pprof/profile?s
 wait $app
 gzip -t "$work/profile.pb.gz" || die "the profile is not gzip"
 [ "$(gunzip -c "$work/profile.pb.gz" | wc -c)" -gt 200 ] || die "the profile is empty"
+step "the load tester, installed from its package"
+cargo install --quiet --locked --debug --path "$(echo "$work"/offgridflow-loadtest-*/)" --root "$work/installed"
+loadtest=$work/installed/bin/offgridflow-loadtest
+python3 -u -m http.server 0 --bind 127.0.0.1 --directory "$work/installed" >"$work/served" 2>/dev/null &
+server=$!
+trap 'kill $server 2>/dev/null || true; rm -rf "$work"' EXIT
+until grep -q 'http://' "$work/served"; do kill -0 $server 2>/dev/null || die "the server ended"; sleep 0.05; done
+url=$(sed 's/.*(\(http:[^)]*\)).*/\1/' "$work/served")
+# 3: this machine was too busy to generate the load, and the run says so.
+code=0
+"$loadtest" run "$url" --rate 100 --for 4s --quiet --html "$work/run.html" >"$work/run" || code=$?
+case $code in
+  0) ;;
+  3) grep -q '^verdict: GeneratorBound' "$work/run" || die "the load test exited with 3: $(tail -n 1 "$work/run")" ;;
+  *) die "the load test exited with $code: $(tail -n 1 "$work/run")" ;;
+esac
+grep -q '^operations  400 begun' "$work/run" || die "the load test did not ask 400 times: $(cat "$work/run")"
+[ "$("$loadtest" report "$work/run.html")" = "$(cat "$work/run")" ] || die "the page does not hold its report"
+"$loadtest" completions bash >"$work/completions"
+grep -q 'complete -F' "$work/completions" || die "no completions"
+kill $server
+
 printf 'all five crates build and run outside the workspace; the embedded profiler gave %s bytes\n' "$(wc -c <"$work/profile.pb.gz")"

@@ -1,6 +1,9 @@
 //! Following the shards of a run, from their start to their results.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -11,6 +14,7 @@ use crate::{
     abort::Aborted,
     audience::Audience,
     clock::ClockSource,
+    course::Course,
     generator::{Calibration, Generator, MachineUse, ShardUse},
     losses::{Fault, Stuck},
     opening::OPENERS,
@@ -19,7 +23,7 @@ use crate::{
     pulse::Pulse,
     recorder::{Recorder, Tally, WindowRecord},
     rendezvous::{collect, first_ready, unless_stopped},
-    report::{Ending, Measured, Report},
+    report::{Ending, Environment, Measured, Report},
     shard::{GRACE, WINDOW},
     silence::Silence,
     span::{Span, due},
@@ -33,8 +37,6 @@ use crate::{
 pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
 /// How far ahead the common start lies.
 const LEAD: Duration = Duration::from_millis(20);
-/// Below, the p95 of a window is its longest.
-const SHOWN_P95: u64 = 20;
 pub(crate) const TICK: Duration = Duration::from_millis(100);
 
 pub(crate) type Readies = Vec<oneshot::Receiver<Result<(), TargetError>>>;
@@ -62,8 +64,10 @@ pub(crate) struct Conductor {
     parts: usize,         // how many have
     shown: Duration,      // up to where windows were told
     tally: Tally,         // of all windows that came
-    heard: Vec<Heard>,    // by shard
-    paused: Duration,     // this thread, which only waits, at the longest
+    course: Course,       // of the windows that were told
+    started: SystemTime,
+    heard: Vec<Heard>, // by shard
+    paused: Duration,  // this thread, which only waits, at the longest
 }
 
 /// What the conductor knows of a shard.
@@ -89,6 +93,8 @@ impl Conductor {
         Self {
             steadiness: Steadiness::new(plan.warm_up, plan.executor.duration()),
             tally: Tally::default(),
+            course: Course::default(),
+            started: SystemTime::now(),
             heard: vec![Heard::default(); plan.shards],
             plan,
             patience,
@@ -121,6 +127,7 @@ impl Conductor {
             return self.not_started(Ending::NotStarted, Some(error.to_string()), 0);
         }
         let origin = Instant::now() + LEAD;
+        self.started = SystemTime::now() + LEAD;
         let _ = go.send(Some(origin));
         let before = MachineUse::now();
         self.follow(origin).await;
@@ -262,7 +269,7 @@ impl Conductor {
     }
 
     fn flush(&mut self, to: Duration) {
-        let seen = std::mem::take(&mut self.window);
+        let mut seen = std::mem::take(&mut self.window);
         self.parts = 0;
         if to <= self.shown || (seen.ok + seen.failed == 0 && to > self.plan.executor.duration() + WINDOW) {
             return;
@@ -273,19 +280,12 @@ impl Conductor {
         }
         let arrivals = self.plan.executor.arrivals();
         let window = Window {
-            from,
-            to,
             planned: self.plan.executor.duration(),
             offered: arrivals.map(|arrivals| due(&**arrivals, to) - due(&**arrivals, from)),
-            ok: seen.ok,
-            failed: seen.failed,
-            in_flight: seen.in_flight,
             measured: self.steadiness.measured_from().is_some_and(|begun| begun < to),
-            p50: seen.response.empirical(0.5),
-            p95: seen.response.empirical(0.95).filter(|_| seen.response.count() >= SHOWN_P95),
-            lag_p99: seen.lag.quantile(0.99),
-            response: seen.response,
+            ..Window::of(from, to, &mut seen)
         };
+        self.course.take(&window, &seen.lag);
         self.audience.window(&window);
         self.abort_if_due(to);
     }
@@ -343,6 +343,8 @@ impl Conductor {
             trend: self.steadiness.has_trend(),
             unreachable: None,
             aborted,
+            environment: self.environment(),
+            timeline: self.course.timeline(),
         }
     }
 
@@ -362,7 +364,14 @@ impl Conductor {
             trend: None,
             unreachable,
             aborted: None,
+            environment: self.environment(),
+            timeline: self.course.timeline(),
         }
+    }
+
+    /// Where it ran; virtual time runs anywhere alike.
+    fn environment(&self) -> Option<Environment> {
+        (self.plan.clock == ClockSource::Monotonic).then(|| Environment::here(self.started))
     }
 
     /// How long none of the shards was answered, in the measured part.

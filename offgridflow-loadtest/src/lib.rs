@@ -35,7 +35,7 @@
 //! reached. To time a function, use a micro-benchmark.
 //!
 //! # Features
-//! `http` (default): HTTP/1.1 targets. `http2`: HTTP/2 targets. `tls`: behind TLS too. `cli` (default): scenarios and the command. `serde`: reports as JSON, NDJSON logs.
+//! `http` (default): HTTP/1.1 targets. `http2`: HTTP/2 targets. `tls`: behind TLS too. `cli` (default): scenarios and the command. `serde`: reports as JSON, NDJSON logs. `html`: reports as a page.
 //! `hlog`: response times as an HdrHistogram log. `metrics`: a reporter for the `metrics` facade. `tracing`: events of a run.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
@@ -50,6 +50,7 @@ mod clock;
 #[cfg(feature = "cli")]
 pub mod command;
 mod conductor;
+mod course;
 mod error;
 mod evidence;
 mod executor;
@@ -82,6 +83,8 @@ mod run;
 #[cfg(feature = "cli")]
 mod scenario;
 mod schedule;
+#[cfg(feature = "cli")]
+mod selftest;
 mod settings;
 mod shard;
 mod silence;
@@ -128,7 +131,10 @@ pub use {
     preflight::Check,
     rate::Rate,
     replay::{Entry, Fields, LogFormat, RefusedLine, Replay, ReplayBuilder, ReplayError, ReplaySummary},
-    report::{Correction, Ending, ErrorLine, Report, Row, SCHEMA, Summary, ThresholdResult, ThresholdStatus},
+    report::{
+        Correction, Ending, Environment, ErrorLine, Percentile, Report, Row, SCHEMA, Stretch, Summary,
+        ThresholdResult, ThresholdStatus, Timeline,
+    },
     reporter::{ProgressLines, Reporter, progress_line},
     rng::OpRng,
     route::{MAX_ROUTES, RouteId},
@@ -150,3 +156,7 @@ pub use {
 #[cfg(all(doctest, feature = "cli"))]
 #[doc = include_str!("../README.md")]
 struct ReadmeDoctests;
+
+#[cfg(all(doctest, feature = "cli"))]
+#[doc = include_str!("../../docs/loadtest/wrong-percentiles.md")]
+struct WrongPercentiles;

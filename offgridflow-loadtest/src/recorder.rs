@@ -264,13 +264,14 @@ impl Recorder {
         self.window.lag.record(times.dispatch_lag());
         let block = self.span.block(begun.index, times.intended);
         // Windows of the measured part hold measured operations only, so that they sum to the report.
-        if block.is_some() || times.done < self.span.first_window() {
+        let told = block.is_some() || times.done < self.span.first_window();
+        if told {
             self.window.response.record_either(answered, times.response());
             if answered {
                 self.window.answer(times.done, times.response());
             }
         }
-        let Some(block) = block else { return self.record_warm(outcome, 1) };
+        let Some(block) = block else { return self.record_warm(outcome, 1, told) };
         let tally = &mut self.window.tally;
         tally.dispatched += 1;
         tally.cut += u64::from(outcome.is_cut());
@@ -307,11 +308,12 @@ impl Recorder {
     pub(crate) fn record_unbegun(&mut self, unbegun: &Unbegun) {
         let Unbegun { route, index, intended, lateness, count, why } = *unbegun;
         let block = self.span.block(index, intended);
-        if block.is_some() || intended + lateness < self.span.first_window() {
+        let told = block.is_some() || intended + lateness < self.span.first_window();
+        if told {
             self.window.response.record_n_unanswered(lateness, count);
         }
         let lost = why.error().into();
-        let Some(block) = block else { return self.record_warm(&lost, count) };
+        let Some(block) = block else { return self.record_warm(&lost, count, told) };
         let tally = &mut self.window.tally;
         tally.route(route.index()).response.record_n_unanswered(block, lateness, count);
         *match why {
@@ -371,14 +373,12 @@ impl Recorder {
         }
     }
 
-    fn record_warm(&mut self, outcome: &Outcome, n: u64) {
-        self.window.tally.warm.operations += n;
-        if outcome.is_ok() {
-            self.window.ok += n;
-        } else {
-            self.window.tally.warm.failed += n;
-            self.window.failed += n;
-        }
+    /// Counts what began in the warm-up: told in its window, unless that belongs to the measured part.
+    fn record_warm(&mut self, outcome: &Outcome, n: u64, told: bool) {
+        let WindowRecord { ok, failed, tally, .. } = &mut self.window;
+        tally.warm.operations += n;
+        tally.warm.failed += if outcome.is_ok() { 0 } else { n };
+        *if outcome.is_ok() { ok } else { failed } += if told { n } else { 0 };
     }
 
     fn count(&mut self, route: RouteId, outcome: &Outcome, received: u64, n: u64) {

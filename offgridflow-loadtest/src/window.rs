@@ -2,7 +2,13 @@
 
 use std::time::Duration;
 
-use crate::histogram::{Distribution, Quantile};
+use crate::{
+    histogram::{Distribution, Quantile},
+    recorder::WindowRecord,
+};
+
+/// Below, the p95 of a window is its longest.
+const SHOWN_P95: u64 = 20;
 
 /// A stretch of the run, about a second long. Rates are those of this stretch only.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +46,25 @@ pub struct Window {
 }
 
 impl Window {
+    /// What was seen in it, with its response times taken out; the rest is the plan's.
+    pub(crate) fn of(from: Duration, to: Duration, seen: &mut WindowRecord) -> Self {
+        let response = std::mem::take(&mut seen.response);
+        Self {
+            from,
+            to,
+            planned: Duration::ZERO,
+            offered: None,
+            ok: seen.ok,
+            failed: seen.failed,
+            in_flight: seen.in_flight,
+            measured: false,
+            p50: response.empirical(0.5),
+            p95: response.empirical(0.95).filter(|_| response.count() >= SHOWN_P95),
+            lag_p99: seen.lag.quantile(0.99),
+            response,
+        }
+    }
+
     /// The response times of what ended in it.
     #[must_use]
     pub fn responses(&self) -> &Distribution {

@@ -555,8 +555,10 @@ fn a_report_is_written_in_every_form_and_shown_again() {
     let server = Server::start();
     let folder = tempfile::tempdir().expect("folder");
     let path = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
-    let [json, junit, prom, windows] = ["run.json", "run.xml", "run.prom", "run.ndjson"].map(path);
-    let flags = ["--json", &json, "--junit", &junit, "--prometheus", &prom, "--windows", &windows];
+    let [json, html, junit, prom, windows] =
+        ["run.json", "run.html", "run.xml", "run.prom", "run.ndjson"].map(path);
+    let flags =
+        ["--json", &json, "--html", &html, "--junit", &junit, "--prometheus", &prom, "--windows", &windows];
     let start = ["run", &server.url(), "-q", "-r", "400", "-d", "1s", "-t", "p95(response) < 2s"];
     let (code, out, err) = run_unstarved(&[&start[..], &flags].concat());
     assert!([0, 3].contains(&code), "{out}{err}"); // 3 on a starved machine
@@ -569,10 +571,14 @@ fn a_report_is_written_in_every_form_and_shown_again() {
         "{}",
         read(&windows)
     );
-    assert_eq!(fs::read_dir(folder.path()).expect("folder").count(), 4, "no partial file stays");
+    assert_eq!(fs::read_dir(folder.path()).expect("folder").count(), 5, "no partial file stays");
 
     let (again, shown, err) = run(&["report", &json]);
     assert_eq!((again, &*shown), (code, &*out), "the same text: {err}");
+    let (again, shown, err) = run(&["report", &html]);
+    assert_eq!((again, &*shown), (code, &*out), "a page holds its report: {err}");
+    let (again, page, err) = run(&["report", &json, "--html", "-"]);
+    assert_eq!((again, &*page), (code, &*read(&html)), "{err}");
     let (again, xml, err) = run(&["report", &json, "--junit", "-"]);
     assert_eq!((again, &*xml), (code, &*read(&junit)), "{err}");
     let (code, _, err) = run(&["report", &junit]);
@@ -584,6 +590,20 @@ fn a_report_is_written_in_every_form_and_shown_again() {
     );
     let (code, _, err) = run(&["run", &server.url(), "--windows", "-"]);
     assert!(code == 2 && err.contains("--windows: name a file"), "{code} {err}");
+}
+
+/// A wrong path costs no run, and nothing is left of any other form.
+#[test]
+fn a_page_that_cannot_be_written_is_refused_before_the_run() {
+    let server = Server::start();
+    let folder = tempfile::tempdir().expect("folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
+    let (json, html) = (path("run.json"), path("missing/run.html"));
+    let (code, out, err) = run(&["run", &server.url(), "-r", "50", "--json", &json, "--html", &html]);
+    assert!(code == 2 && out.is_empty() && err.contains("--html: cannot write"), "{code} {out}{err}");
+    assert_eq!((server.requests(), fs::read_dir(folder.path()).expect("folder").count()), (0, 0));
+    let (code, _, err) = run(&["run", &server.url(), "--html", &json, "--json", &json]);
+    assert!(code == 2 && err.contains("--json and --html"), "{code} {err}");
 }
 
 /// A gate that looks at a report later decides as the run did.

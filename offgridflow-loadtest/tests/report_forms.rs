@@ -3,81 +3,11 @@
 
 mod outputs;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
-use offgridflow_loadtest::{
-    Executor, FailKind, LoadTest, NdjsonWindows, OnCap, Op, Outcome, Overload, Rate, Report, ShardCtx,
-    TargetError, WarmUp, Workload, workload_fn,
-};
-use outputs::{Full, Kept};
+use offgridflow_loadtest::{LoadTest, NdjsonWindows, Quantile, Rate, Report, Stretch, workload_fn};
+use outputs::{Full, Kept, SECOND, all, mixed};
 use serde_json::{Value, json};
-use tokio::time::sleep;
-
-const SECOND: Duration = Duration::from_secs(1);
-
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
-
-/// Two routes, one of them slow; of a hundred one fails and one is never answered.
-fn mixed() -> LoadTest<impl Workload> {
-    let work = workload_fn(|op| async move {
-        op.route(if op.index() % 5 == 0 { "GET /slow{id} \"<&" } else { "fast" });
-        match op.index() % 100 {
-            7 => return Err("a \"bad\" <answer> & more\\\u{1}"),
-            8 => std::future::pending().await,
-            n => sleep(ms(if n % 5 == 0 { 40 } else { 4 })).await,
-        }
-        Ok(())
-    });
-    LoadTest::new(work.named("kettle & \"pot\"")).rate(Rate::constant(200.0, SECOND * 20)).timeout(ms(300))
-}
-
-struct Unreachable;
-
-impl Workload for Unreachable {
-    type Session = ();
-    async fn open(&self, _: &ShardCtx) -> Result<(), TargetError> {
-        Err(TargetError::unanswered(FailKind::Connect, "refused"))
-    }
-    async fn call(&self, (): &mut (), _: &mut Op) -> Outcome {
-        Outcome::ok()
-    }
-}
-
-/// One of each way in which a run comes out.
-async fn all() -> Vec<Report> {
-    let fine = || workload_fn(|_| sleep(ms(5)));
-    let rate = |per_sec| Rate::constant(per_sec, SECOND * 5);
-    let stopped = LoadTest::new(fine()).rate(rate(100.0));
-    let stop = stopped.stop_handle();
-    tokio::spawn(async move {
-        sleep(SECOND * 2).await;
-        stop.stop();
-    });
-    vec![
-        mixed().threshold("failure_ratio < 5%").warm_up(WarmUp::For(SECOND)).run_here().await,
-        mixed().threshold("p95(response) < 10ms").deadline(ms(100), Overload::Queue).run_here().await,
-        mixed().abort_if("failure_ratio[2s] > 0.5%").run_here().await,
-        LoadTest::new(Unreachable).rate(rate(100.0)).run_here().await,
-        LoadTest::new(workload_fn(|_| std::future::pending::<()>()))
-            .rate(rate(100.0))
-            .timeout(ms(50))
-            .run_here()
-            .await,
-        LoadTest::new(fine()).rate(rate(10.0)).run_here().await,
-        LoadTest::new(workload_fn(|_| sleep(SECOND)))
-            .rate(rate(100.0))
-            .max_in_flight(5, OnCap::CountAsFailure)
-            .run_here()
-            .await,
-        LoadTest::new(fine()).executor(Executor::closed(4, SECOND * 5)).run_here().await,
-        stopped.run_here().await,
-    ]
-    .into_iter()
-    .map(|report| report.expect("runs"))
-    .collect()
-}
 
 /// What of the draft the schema uses.
 fn fault(schema: &Value, root: &Value, value: &Value, at: &str) -> Option<String> {
@@ -272,6 +202,53 @@ async fn windows_as_lines_of_json_add_up_to_the_report() {
     );
     assert!(windows.windows(2).all(|pair| pair[0]["to_ns"] == pair[1]["from_ns"]), "without a gap");
     assert!(text.ends_with('\n') && windows.len() >= 20, "{}", windows.len());
+}
+
+/// The same stretches whatever form they are read in, and each operation in one of them.
+#[tokio::test(start_paused = true)]
+async fn the_timeline_adds_up_to_the_report() {
+    let lasted = |report: &Report| !report.elapsed.is_zero(); // one is stopped before it begins
+    for report in all().await.into_iter().filter(lasted) {
+        let (rows, stretches) = (&report.timeline.rows, &report.timeline.stretches);
+        let measured = || stretches.iter().filter(|stretch| stretch.measured);
+        let sum = |of: fn(&Stretch) -> u64| measured().map(of).sum::<u64>();
+        assert_eq!(
+            (sum(|one| one.ok), sum(|one| one.failed)),
+            (report.total.ok, report.total.failed),
+            "{report}"
+        );
+        assert_eq!(sum(|one| one.unanswered), report.total.response.unanswered, "{report}");
+        assert!(stretches.iter().all(|one| one.heat.len() == rows.len()), "a matrix");
+        assert!(rows.windows(2).all(|pair| pair[0] < pair[1]), "{rows:?}");
+    }
+}
+
+/// A point of the curve and the same percentile of the summary are one figure.
+#[tokio::test(start_paused = true)]
+async fn the_curve_goes_through_the_percentiles_of_the_summary() {
+    for report in all().await {
+        let seen = &report.total.response;
+        let named =
+            [(0.5, seen.p50), (0.9, seen.p90), (0.95, seen.p95), (0.99, seen.p99), (0.999, seen.p999)];
+        for (share, said) in named {
+            let point = report.percentiles.iter().find(|point| point.share == share);
+            let told = matches!(said, Quantile::Value(_) | Quantile::AtLeast(_));
+            assert_eq!(point.map(|point| point.response), told.then_some(said), "{share} of {report}");
+        }
+        assert!(report.percentiles.windows(2).all(|pair| pair[0].share < pair[1].share));
+    }
+}
+
+/// What an earlier version wrote has neither curve nor timeline.
+#[tokio::test(start_paused = true)]
+async fn a_report_of_an_earlier_version_reads_back() {
+    let report = mixed().run_here().await.expect("runs");
+    let mut json: Value = serde_json::from_str(&report.to_json().expect("plain data")).expect("JSON");
+    for later in ["environment", "percentiles", "timeline"] {
+        json.as_object_mut().expect("an object").remove(later).expect(later);
+    }
+    let read = Report::from_json(&json.to_string()).expect("reads");
+    assert_eq!((read.total, read.percentiles.len()), (report.total, 0));
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ make demo >"$work/out" 2>"$work/err" || { echo "FAIL measured=none make demo exi
 took=$((SECONDS - began))
 cat "$work/out" >&2
 grep -q '^verdict: Valid' "$work/out" || { echo "FAIL measured=${took}s $(grep '^verdict' "$work/out")"; exit 0; }
-for file in report.json flamegraph.svg profile.pb.gz; do
+for file in report.html report.json flamegraph.svg profile.pb.gz; do
   [ -s "target/demo/$file" ] || { echo "FAIL measured=${took}s no $file"; exit 0; }
 done
 grep -q 'unknown (needs' "$work/out" || { echo "FAIL measured=${took}s no memory verdict of a short series"; exit 0; }

@@ -124,6 +124,7 @@ async fn profiles(base: &str, seconds: u64) -> (Taken, Taken) {
 /// Where everything was written.
 struct Paths {
     report: PathBuf,
+    page: PathBuf,
     flamegraph: Option<PathBuf>,
     profile: Option<PathBuf>,
 }
@@ -137,6 +138,7 @@ fn write_files(out: &Path, outcome: &Outcome) -> Result<Paths, DemoError> {
     let optional = |name, bytes: &Taken| bytes.as_ref().ok().map(|bytes| write(name, bytes)).transpose();
     write("report.txt", outcome.report.to_string().as_bytes())?;
     Ok(Paths {
+        page: write("report.html", outcome.report.to_html().as_bytes())?,
         report: write("report.json", outcome.report.to_json()?.as_bytes())?,
         flamegraph: optional("flamegraph.svg", &outcome.flamegraph)?,
         profile: optional("profile.pb.gz", &outcome.profile)?,

@@ -1,6 +1,5 @@
 use std::fmt::Write as _;
 
-use offgridflow_loadtest::{Quantile, Report, Row, Summary};
 use serde_json::Value;
 
 use super::{Outcome, Paths};
@@ -12,14 +11,17 @@ const TEXT: usize = 62;
 
 /// One screen: what was sent, what came back, what the stack says of itself, and where the rest is.
 pub(super) fn draw(outcome: &Outcome, paths: &Paths) -> String {
-    let mut screen = String::from("\n");
-    load(&mut screen, &outcome.report);
+    // The load test's own report, whose last line is kept for the end.
+    let report = outcome.report.to_string();
+    let (report, verdict) = report.trim_end().rsplit_once('\n').unwrap_or_default();
+    let mut screen = format!("\n{report}\n\n");
     stack(&mut screen, &outcome.performance);
     let path = |taken: &Option<std::path::PathBuf>, failed: &Result<Vec<u8>, String>| {
         let reason = failed.as_ref().err().cloned().unwrap_or_default();
         taken.as_ref().map_or(format!("none: {reason}"), |path| path.display().to_string())
     };
-    let _ = writeln!(screen, "\nreport       {}", paths.report.display());
+    let _ = writeln!(screen, "\nreport       {}", paths.page.display());
+    let _ = writeln!(screen, "as JSON      {}", paths.report.display());
     let _ = writeln!(screen, "flame graph  {}", path(&paths.flamegraph, &outcome.flamegraph));
     let _ = writeln!(screen, "profile      {}", path(&paths.profile, &outcome.profile));
     let _ = writeln!(
@@ -28,46 +30,8 @@ pub(super) fn draw(outcome: &Outcome, paths: &Paths) -> String {
         outcome.ingested.activities,
         outcome.ingested.tenants.len()
     );
-    let cause = outcome.report.verdict.cause().map(|cause| format!(" ({cause})")).unwrap_or_default();
-    let _ = writeln!(screen, "verdict: {}{cause}", outcome.report.verdict.name());
+    let _ = writeln!(screen, "{verdict}");
     screen
-}
-
-fn load(screen: &mut String, report: &Report) {
-    let achieved =
-        report.achieved_share.map(|share| format!(", achieved {:.2} %", share * 100.0)).unwrap_or_default();
-    let _ = writeln!(
-        screen,
-        "throughput   {:.1}/s answered of {:.1}/s offered{achieved}, {} requests",
-        report.total.rate_per_sec,
-        report.offered_per_sec(),
-        report.offered
-    );
-    let _ = writeln!(screen, "{:34} {:>9} {:>10} {:>10} {:>10}", "", "samples", "p50", "p95", "p99");
-    row(screen, "response (from the intended start)", &report.total.response);
-    row(screen, "service", &report.total.service);
-    row(screen, "dispatch lag (the generator's own)", &report.dispatch_lag);
-    for Row { route, response, .. } in &report.routes {
-        row(screen, &format!("  {route}"), response);
-    }
-    let failed = report.total.failed;
-    let _ = writeln!(screen, "errors       {failed} of {} requests", report.total.ok + failed);
-    for error in &report.errors {
-        let _ = writeln!(screen, "  {} x {} on {}: {}", error.count, error.cause, error.route, error.message);
-    }
-}
-
-fn row(screen: &mut String, name: &str, summary: &Summary) {
-    let [p50, p95, p99] = [summary.p50, summary.p95, summary.p99].map(shown);
-    let _ = writeln!(screen, "{name:34} {:>9} {p50:>10} {p95:>10} {p99:>10}", summary.count);
-}
-
-fn shown(quantile: Quantile) -> String {
-    match quantile {
-        Quantile::Value(time) => format!("{:.2} ms", time.as_secs_f64() * 1e3),
-        Quantile::AtLeast(time) => format!("≥ {:.0} ms", time.as_secs_f64() * 1e3),
-        Quantile::Needs(samples) => format!("needs {samples}"),
-    }
 }
 
 fn stack(screen: &mut String, performance: &Value) {

@@ -4,6 +4,11 @@ use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
 
+use super::{
+    forms::{Forms, Show},
+    papers::Completions,
+    self_test::Selftest,
+};
 use crate::{
     ConfigError, Executor, Fields, HttpRoute, HttpTarget, LoadTest, LogFormat, OnCap, Overload, Rate, Replay,
     ReplayError, Scenario, Settings, WarmUp,
@@ -30,28 +35,14 @@ pub(super) enum Command {
     Preflight(Subject),
     /// Show a report that --json wrote, or write it in other forms; exits as its run did.
     Report(Show),
+    /// Test the load tester on this machine, within about a minute, and print its error budget; exits with 3 if it does not measure here.
+    Selftest(Selftest),
     /// Write a scenario to begin with, every setting explained.
     Init(Init),
-}
-
-/// Other forms of a report.
-#[derive(Debug, Args)]
-pub(super) struct Forms {
-    /// Also write the report as JUnit XML to this file, for CI servers; `-` as for --json.
-    #[arg(long, value_name = "FILE")]
-    pub(super) junit: Option<PathBuf>,
-    /// Also write the report in Prometheus' text format to this file, for a textfile collector; `-` as for --json.
-    #[arg(long, value_name = "FILE")]
-    pub(super) prometheus: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Show {
-    /// The report as JSON.
-    #[arg(value_name = "REPORT.json")]
-    pub(super) file: PathBuf,
-    #[command(flatten)]
-    pub(super) forms: Forms,
+    /// Print what a shell needs to complete this command: source it, or put it where your shell looks.
+    Completions(Completions),
+    /// Print the manual page: `offgridflow-loadtest man | man -l -`.
+    Man,
 }
 
 #[derive(Debug, Args)]

@@ -2,8 +2,33 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::Args;
+
 use super::report_file::{ReportFile, is_stdout};
 use crate::Report;
+
+/// Other forms of a report.
+#[derive(Debug, Args)]
+pub(super) struct Forms {
+    /// Also write the report as one HTML page with plots to this file, to hand around; `-` as for --json.
+    #[arg(long, value_name = "FILE")]
+    pub(super) html: Option<PathBuf>,
+    /// Also write the report as JUnit XML to this file, for CI servers; `-` as for --json.
+    #[arg(long, value_name = "FILE")]
+    pub(super) junit: Option<PathBuf>,
+    /// Also write the report in Prometheus' text format to this file, for a textfile collector; `-` as for --json.
+    #[arg(long, value_name = "FILE")]
+    pub(super) prometheus: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Show {
+    /// The report as JSON.
+    #[arg(value_name = "REPORT.json")]
+    pub(super) file: PathBuf,
+    #[command(flatten)]
+    pub(super) forms: Forms,
+}
 
 /// One form of a report, on its way to a file.
 pub(super) struct Form {
@@ -20,6 +45,10 @@ pub(super) fn json(report: &Report) -> Result<String, String> {
     report.to_json().map(|json| json + "\n").map_err(|error| error.to_string())
 }
 
+pub(super) fn html(report: &Report) -> Result<String, String> {
+    Ok(report.to_html())
+}
+
 pub(super) fn junit(report: &Report) -> Result<String, String> {
     Ok(report.to_junit())
 }
@@ -32,6 +61,22 @@ pub(super) fn prometheus(report: &Report) -> Result<String, String> {
 pub(super) fn open(asked: &[Asked<'_>]) -> Result<Vec<Form>, String> {
     let named = asked.iter().filter_map(|&(flag, path, render)| Some((flag, path?, render)));
     named.map(|(flag, path, render)| Ok(Form { file: ReportFile::create(flag, path)?, render })).collect()
+}
+
+impl Show {
+    pub(super) fn asked(&self) -> [Asked<'_>; 3] {
+        self.forms.asked()
+    }
+}
+
+impl Forms {
+    pub(super) fn asked(&self) -> [Asked<'_>; 3] {
+        [
+            ("--html", self.html.as_ref(), html),
+            ("--junit", self.junit.as_ref(), junit),
+            ("--prometheus", self.prometheus.as_ref(), prometheus),
+        ]
+    }
 }
 
 impl Form {

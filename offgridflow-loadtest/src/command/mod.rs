@@ -1,4 +1,4 @@
-//! The `offgridflow-loadtest` command: `run`, `preflight`, `report` and `init`.
+//! The `offgridflow-loadtest` command: `run`, `preflight`, `report`, `selftest` and `init`, `completions` and `man`.
 //!
 //! Exit codes: 0 passed · 1 a threshold broken, or the target down · 2 usage or configuration · 3 the run is not
 //! valid, so nothing was judged · 4 set-up or preflight, or a report that could not be written · 5 ended by a rule of its own (`--abort-if`) ·
@@ -7,7 +7,9 @@
 mod arguments;
 mod forms;
 mod init;
+mod papers;
 mod report_file;
+mod self_test;
 mod stream_file;
 
 use std::{
@@ -20,8 +22,8 @@ use std::{
 use clap::Parser;
 
 use crate::{Error, HttpTarget, LoadTest, Plan, ProgressLines, Report, StopHandle};
-use arguments::{Arguments, Command, Run, Show};
-use forms::{Asked, json, junit, prometheus};
+use arguments::{Arguments, Command, Run};
+use forms::{Asked, Show, json};
 use report_file::is_stdout;
 use stream_file::StreamFile;
 
@@ -37,6 +39,9 @@ pub fn main() -> ExitCode {
         Command::Run(run) => execute(run),
         Command::Preflight(subject) => subject.load_test().map_err(usage).and_then(|test| preflight(&test)),
         Command::Report(show) => again(show),
+        Command::Selftest(asked) => self_test::run(asked),
+        Command::Completions(asked) => papers::completions(asked.shell),
+        Command::Man => papers::man(),
         Command::Init(init) => {
             init::write(init).map_err(usage).and_then(|said| say(&said)).map(|()| ExitCode::SUCCESS)
         }
@@ -136,8 +141,9 @@ fn again(show: &Show) -> Result<ExitCode, Failure> {
     let file = show.file.display();
     let text =
         std::fs::read_to_string(&show.file).map_err(|error| usage(format!("cannot read {file}: {error}")))?;
-    let report = Report::from_json(&text)
-        .map_err(|error| usage(format!("{file} is no report of this tool: {error}")))?;
+    let is_page = text.trim_start().starts_with("<!doctype html>");
+    let report = if is_page { Report::from_html(&text) } else { Report::from_json(&text) };
+    let report = report.map_err(|error| usage(format!("{file} is no report of this tool: {error}")))?;
     let forms = forms::open(&asked).map_err(usage)?;
     let mut failures: Vec<_> = forms.into_iter().filter_map(|form| form.write(&report).err()).collect();
     if asked.iter().all(|(_, path, _)| path.is_none()) {
@@ -162,21 +168,9 @@ fn refuse_files(run: &Run, asked: &[Asked<'_>]) -> Result<(), String> {
 }
 
 impl Run {
-    fn asked(&self) -> [Asked<'_>; 3] {
-        let [junit, prometheus] = self.forms.asked();
-        [("--json", self.json.as_ref(), json), junit, prometheus]
-    }
-}
-
-impl Show {
-    fn asked(&self) -> [Asked<'_>; 2] {
-        self.forms.asked()
-    }
-}
-
-impl arguments::Forms {
-    fn asked(&self) -> [Asked<'_>; 2] {
-        [("--junit", self.junit.as_ref(), junit), ("--prometheus", self.prometheus.as_ref(), prometheus)]
+    fn asked(&self) -> [Asked<'_>; 4] {
+        let [html, junit, prometheus] = self.forms.asked();
+        [("--json", self.json.as_ref(), json), html, junit, prometheus]
     }
 }
 

@@ -25,6 +25,7 @@ const RANGE_NS: (u64, u64) = (1 << 9, 1 << 36);
 #[derive(Debug, Clone)]
 pub(crate) struct Blocks {
     blocks: Vec<Option<Box<Block>>>, // empty, or BLOCKS long
+    spare: Option<Box<Block>>,       // empty: a run goes on from block to block, and takes its memory along
 }
 
 #[derive(Debug, Clone)]
@@ -35,7 +36,7 @@ struct Block {
 
 impl Blocks {
     pub(crate) const fn new() -> Self {
-        Self { blocks: Vec::new() }
+        Self { blocks: Vec::new(), spare: None }
     }
 
     pub(crate) fn record(&mut self, block: usize, latency: Duration) {
@@ -58,7 +59,7 @@ impl Blocks {
         }
     }
 
-    /// Empties it; blocks in use keep their memory, so that what is emptied again and again holds few.
+    /// Empties it; blocks in use keep their memory and one more is kept for the next, so that what is emptied again and again holds few.
     pub(crate) fn clear(&mut self) {
         for slot in &mut self.blocks {
             match slot {
@@ -66,7 +67,7 @@ impl Blocks {
                     block.answered.clear();
                     block.count = 0;
                 }
-                _ => *slot = None,
+                _ => self.spare = slot.take().or(self.spare.take()),
             }
         }
     }
@@ -110,7 +111,9 @@ impl Blocks {
         if self.blocks.is_empty() {
             self.blocks.resize(BLOCKS, None);
         }
-        self.blocks[at.min(BLOCKS - 1)].get_or_insert_with(|| Box::new(Block::empty()))
+        let spare = &mut self.spare;
+        self.blocks[at.min(BLOCKS - 1)]
+            .get_or_insert_with(|| spare.take().unwrap_or_else(|| Box::new(Block::empty())))
     }
 }
 
@@ -160,6 +163,23 @@ mod tests {
         let mut apart = alike();
         (0..8).for_each(|block| (0..200).for_each(|_| apart.record(block, Duration::from_millis(50))));
         assert_eq!(apart.bucket_of_all(0.5, at), None, "an eighth of the blocks says otherwise");
+    }
+
+    #[test]
+    fn a_block_that_is_left_behind_lends_its_memory_and_no_count() {
+        let mut blocks = Blocks::new();
+        for at in 0..BLOCKS {
+            (0..100).for_each(|n| blocks.record(at, Duration::from_millis(1 + n)));
+            assert_eq!(
+                blocks.blocks.iter().flatten().count(),
+                1 + usize::from(at > 0),
+                "this one and the last"
+            );
+            let tallies = blocks.tallies(0.5, Duration::from_millis(50));
+            assert_eq!(tallies.iter().map(|tally| tally.count).sum::<u64>(), 100);
+            assert!((45..=55).contains(&tallies[at].at_most), "{:?}", tallies[at]);
+            blocks.clear();
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Latencies in bounded memory.
 
 mod blocks;
+mod coarse;
 mod counts;
 mod distribution;
 mod latencies;
@@ -10,7 +11,7 @@ mod observed;
 mod omission;
 mod scale;
 
-pub(crate) use {blocks::BLOCKS, observed::Observed, omission::Omission};
+pub(crate) use {blocks::BLOCKS, coarse::Coarse, observed::Observed, omission::Omission};
 pub use {
     distribution::{Distribution, Quantile, min_samples},
     latencies::Latencies,

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use super::{
     Ending, ErrorLine, Report, SCHEMA,
+    environment::Environment,
     gates::{Facts, Finding, result},
     notes::notes,
     seen::{Seen, turn},
+    timeline::Timeline,
     width::fit,
 };
 use crate::{
@@ -41,6 +43,8 @@ pub(crate) struct Measured {
     pub(crate) unreachable: Option<String>,
     /// Ended by one of its rules.
     pub(crate) aborted: Option<Aborted>,
+    pub(crate) environment: Option<Environment>,
+    pub(crate) timeline: Timeline,
 }
 
 impl Measured {
@@ -107,6 +111,9 @@ impl Measured {
             correction,
             trend: self.trend,
             notes: notes(&self, plan, &total, correction),
+            percentiles: total.percentiles(),
+            environment: self.environment,
+            timeline: self.timeline,
         }
     }
 

@@ -1,6 +1,10 @@
 //! The result of a run, for people and programs.
 
+mod curve;
+mod environment;
 mod gates;
+#[cfg(feature = "html")]
+mod html;
 mod judge;
 mod junit;
 #[cfg(feature = "serde")]
@@ -11,10 +15,16 @@ mod seen;
 #[cfg(feature = "serde")]
 pub(crate) use nanos::optional as opt_nanos;
 pub(crate) mod text;
+mod timeline;
 pub(crate) mod width;
 
 use std::{fmt, time::Duration};
 
+pub use {
+    curve::Percentile,
+    environment::Environment,
+    timeline::{Stretch, Timeline},
+};
 pub(crate) use {gates::LastSeconds, judge::Measured};
 
 use crate::{
@@ -112,6 +122,15 @@ pub struct Report {
     pub trend: Option<bool>,
     /// What else to know.
     pub notes: Vec<String>,
+    /// Where and when it ran; `None` in virtual time.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub environment: Option<Environment>,
+    /// The response times of all operations from the fastest to the slowest, at ten shares a decade.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub percentiles: Vec<Percentile>,
+    /// How it went over time.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub timeline: Timeline,
 }
 
 /// What workers of a closed loop did not ask while they waited for a slow answer, as filled into the response times: percentiles, mean,

@@ -33,3 +33,16 @@ pub(crate) mod optional {
         Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_nanos))
     }
 }
+
+/// The same for several.
+pub(crate) mod each {
+    use super::{Deserialize, Deserializer, Duration, Serializer, whole};
+
+    pub(crate) fn serialize<S: Serializer>(durations: &[Duration], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(durations.iter().map(whole))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Duration>, D::Error> {
+        Ok(Vec::<u64>::deserialize(deserializer)?.into_iter().map(Duration::from_nanos).collect())
+    }
+}

@@ -93,17 +93,9 @@ pub(super) fn turn(plan: &Plan, total: &RouteRecord) -> Option<Duration> {
 }
 
 impl Summary {
-    /// Of a distribution that may hold more than was observed: an interval is that of what was observed, where it holds this
-    /// percentile too.
+    /// Of a distribution that may hold more than was observed.
     fn corrected(seen: &Distribution, observed: &Observed) -> Self {
-        let interval = |q: f64| {
-            let stated = observed.interval(q);
-            let Interval::Stated { low, high } = stated else { return stated };
-            let at = seen.empirical(q).and_then(Quantile::value);
-            let holds = at.is_some_and(|at| low <= at && high.is_none_or(|high| at <= high));
-            if holds { stated } else { Interval::NONE }
-        };
-        Self::of(seen, observed.seen.count(), interval)
+        Self::of(seen, observed.seen.count(), |q| interval(seen, observed, q))
     }
 
     /// Tails rest on what was observed, however much was filled in.
@@ -132,6 +124,15 @@ impl Summary {
             },
         }
     }
+}
+
+/// The interval of what was observed, where it holds the percentile of `seen`, which may be more, too.
+pub(super) fn interval(seen: &Distribution, observed: &Observed, q: f64) -> Interval {
+    let stated = observed.interval(q);
+    let Interval::Stated { low, high } = stated else { return stated };
+    let at = seen.empirical(q).and_then(Quantile::value);
+    let holds = at.is_some_and(|at| low <= at && high.is_none_or(|high| at <= high));
+    if holds { stated } else { Interval::NONE }
 }
 
 impl From<&Observed> for Summary {

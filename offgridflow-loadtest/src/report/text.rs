@@ -185,7 +185,8 @@ const UNSTEADY: (&str, &str) = (
 const ONE_SPELL: (&str, &str) =
     ("one spell", "a single stretch holds most of that tail; whether it comes again, one run cannot tell");
 
-fn lower(interval: Interval) -> String {
+/// The lower end of an interval, or why there is none.
+pub(super) fn lower(interval: Interval) -> String {
     match interval {
         Interval::Stated { low, .. } => short(low),
         Interval::Refused { why: Some(BandReason::Correlated), .. } => UNSTEADY.0.into(),
