@@ -88,6 +88,7 @@ mod silence;
 mod soundness;
 mod span;
 mod stats;
+mod step;
 mod stop;
 #[cfg(test)]
 mod stuck;
@@ -113,7 +114,7 @@ pub use reporter_ndjson::NdjsonWindows;
 #[cfg(feature = "cli")]
 pub use scenario::Scenario;
 #[cfg(feature = "http")]
-pub use target::http::{HttpRoute, HttpTarget};
+pub use target::http::{HttpFlow, HttpRoute, HttpStep, HttpTarget};
 pub use {
     abort::{AbortRule, Aborted},
     clock::{ClockSource, OpTimes},
@@ -128,14 +129,18 @@ pub use {
     preflight::Check,
     rate::Rate,
     replay::{Entry, Fields, LogFormat, RefusedLine, Replay, ReplayBuilder, ReplayError, ReplaySummary},
-    report::{Correction, Ending, ErrorLine, Report, Row, SCHEMA, Summary, ThresholdResult, ThresholdStatus},
+    report::{
+        Correction, Ending, ErrorLine, Report, Row, SCHEMA, StepRow, Summary, ThresholdResult,
+        ThresholdStatus,
+    },
     reporter::{ProgressLines, Reporter, progress_line},
     rng::OpRng,
-    route::{MAX_ROUTES, RouteId},
+    route::{MAX_ROUTES, MAX_STEPS, RouteId},
     run::LoadTest,
     schedule::{ArrivalProcess, Schedule},
     settings::Settings,
     stats::{BandReason, BandRefusal, BlockTally, QuantileBand, quantile_band},
+    step::MAX_STEPS_AN_OPERATION,
     stop::StopHandle,
     threshold::Threshold,
     units::parse_duration,

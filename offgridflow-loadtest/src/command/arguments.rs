@@ -8,6 +8,7 @@ use crate::{
     ConfigError, Executor, Fields, HttpRoute, HttpTarget, LoadTest, LogFormat, OnCap, Overload, Rate, Replay,
     ReplayError, Scenario, Settings, WarmUp,
     scenario::{explain, trusting},
+    target::http::redacted,
     units::{parse_duration, parse_percent},
 };
 
@@ -181,6 +182,15 @@ pub(super) struct Subject {
     /// Header, as `name: value`; repeatable.
     #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
     headers: Vec<String>,
+    /// Bearer token with every request, from the environment: the name of the variable that holds it.
+    #[arg(long, value_name = "VARIABLE", conflicts_with = "basic_env")]
+    bearer_env: Option<String>,
+    /// Basic credentials with every request, from the environment: the name of the variable that holds `user:password`.
+    #[arg(long, value_name = "VARIABLE")]
+    basic_env: Option<String>,
+    /// Keep cookies, each connection's own.
+    #[arg(long)]
+    cookies: bool,
     /// Body of every request, as it stands here (no `@file`; a scenario's route has room for longer ones).
     #[arg(long)]
     body: Option<String>,
@@ -223,6 +233,10 @@ impl Subject {
             let hint = format!("`{0}` is no file: did you mean http://{0}?", self.what);
             return Err(ConfigError::new("", hint));
         }
+        if self.what.contains('@') && !std::path::Path::new(&self.what).exists() {
+            let hint = format!("`{0}` is no file: a URL begins with http://", redacted(&self.what));
+            return Err(ConfigError::new("", hint));
+        }
         if self.has_url_flags() {
             return Err(ConfigError::new(
                 "",
@@ -234,6 +248,21 @@ impl Subject {
             None => scenario,
         });
         read.and_then(|scenario| scenario.load_test())
+    }
+
+    /// With credentials from the environment, where a variable was named.
+    fn authorized(&self, target: HttpTarget) -> Result<HttpTarget, ConfigError> {
+        if let Some(name) = &self.bearer_env {
+            let token = variable("--bearer-env", name)?;
+            return target.bearer(&token).map_err(|error| ConfigError::new("--bearer-env", error.hint));
+        }
+        let Some(name) = &self.basic_env else { return Ok(target) };
+        let said = variable("--basic-env", name)?;
+        let pair = said.split_once(':').ok_or_else(|| {
+            ConfigError::new("--basic-env", format!("`{name}` does not hold a user, a colon and a password"))
+        });
+        let (user, password) = pair?;
+        target.basic(user, password).map_err(|error| ConfigError::new("--basic-env", error.hint))
     }
 
     fn has_url_flags(&self) -> bool {
@@ -253,6 +282,9 @@ impl Subject {
             || self.gamma.is_some()
             || self.spin
             || self.http2.is_some()
+            || self.bearer_env.is_some()
+            || self.basic_env.is_some()
+            || self.cookies
             || self.ca_file.is_some()
             || self.insecure
             || !self.headers.is_empty()
@@ -372,6 +404,10 @@ impl Subject {
                 pair.ok_or_else(|| ConfigError::new("--header", "write it as `name: value`"))?;
             target = target.header(name.trim(), value.trim())?;
         }
+        target = self.authorized(target)?;
+        if self.cookies {
+            target = target.cookies();
+        }
         if let Some(replay) = replay {
             return target
                 .replaying(Arc::clone(replay))
@@ -387,6 +423,11 @@ impl Subject {
         }
         Ok(target.route(route))
     }
+}
+
+/// What a variable of the environment holds; a refusal names it.
+fn variable(flag: &str, name: &str) -> Result<String, ConfigError> {
+    std::env::var(name).map_err(|_| ConfigError::new(flag, format!("the environment has no `{name}`")))
 }
 
 fn parse_count<T: FromStr>(text: &str) -> Result<T, &'static str> {

@@ -6,7 +6,7 @@ use super::{Job, Running, Shard, Slot};
 use crate::{
     clock::OpTimes,
     guard::{dropped, guarded, timed_out},
-    op::Op,
+    op::{Marks, Op},
     outcome::{FailKind, Outcome, TargetError},
     recorder::Begun,
     workload::Workload,
@@ -61,10 +61,21 @@ impl<W: Workload> Shard<W> {
         let (route, admitted) = (marks.route(), admitted.get().is_some());
         let within = done <= self.ends_at();
         let (index, times, bytes) = (job.index, times.ordered(), marks.bytes());
-        let begun = Begun { index, route, times, began, admitted, within, bytes };
-        self.recorder.borrow_mut().record(&begun, &outcome);
+        let (cause, rested) = (route, Duration::ZERO);
+        let begun = Begun { index, route, cause, times, rested, began, admitted, within, bytes };
+        self.count(begun, &marks, &outcome);
         marks.renew();
-        begun.times.dispatch_lag()
+        times.dispatch_lag()
+    }
+
+    /// Counts an operation that was begun, and its steps.
+    pub(super) fn count(&self, mut begun: Begun, marks: &Marks, outcome: &Outcome) {
+        let mut recorder = self.recorder.borrow_mut();
+        marks.steps.look(|steps, rested| {
+            begun.rested = rested;
+            begun.cause = recorder.record_steps(&begun, steps);
+        });
+        recorder.record(&begun, outcome);
     }
 
     /// Decides the route before anything can go wrong, where the workload knows its routes.

@@ -1,15 +1,22 @@
 //! What an operation sends.
 
+use std::time::SystemTime;
+
 use http::{HeaderValue, Method, Uri, header};
 
-use super::{HttpRoute, HttpTarget, bad_request, connection};
+use super::{HttpRoute, HttpTarget, bad_request, connection, jar::Jar};
 use crate::{
     op::Op,
     outcome::{FailKind, TargetError},
 };
 
 impl HttpTarget {
-    pub(super) fn request(&self, route: &HttpRoute, op: &Op) -> Result<connection::Request, TargetError> {
+    pub(super) fn request(
+        &self,
+        route: &HttpRoute,
+        op: &Op,
+        jar: Option<&Jar>,
+    ) -> Result<connection::Request, TargetError> {
         if (self.needs_row || route.needs_row) && op.row().is_none() {
             return Err(TargetError::unanswered(
                 FailKind::Local("rows"),
@@ -19,7 +26,9 @@ impl HttpTarget {
         let replayed = self.replayed.as_ref().and_then(|log| log.request(&self.prefix, op.index()));
         let (method, path) =
             replayed.unwrap_or_else(|| (route.method.clone(), route.make_path(&self.prefix, op)));
-        let uri = self.uri(&path).ok_or_else(|| bad_request(format!("`{path}` is not a valid path")))?;
+        // Which path that is may be somebody's secret.
+        let invalid = || bad_request(format!("the path made for `{}` is not a valid path", route.name()));
+        let uri = self.uri(&path).ok_or_else(invalid)?;
         let body = route.make_body(op);
         let says_nothing = body.is_empty() && matches!(method, Method::POST | Method::PUT | Method::PATCH);
         let mut request = http::Request::new(http_body_util::Full::new(body));
@@ -31,7 +40,7 @@ impl HttpTarget {
             // RFC 9110, section 8.6: a method that usually comes with content says that there is none.
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(0));
         }
-        let says_host = self.headers.contains_key(header::HOST) || route.says(&header::HOST);
+        let says_host = self.says(&header::HOST) || route.says(&header::HOST);
         if !says_host && self.shared.is_none() {
             headers.insert(header::HOST, self.host.clone());
         }
@@ -41,7 +50,12 @@ impl HttpTarget {
         }
         let made = self.made_headers.iter().filter(|made| !route.says(&made.name));
         for made in made.chain(&route.made_headers) {
-            headers.insert(&made.name, made.value(op)?);
+            headers.append(&made.name, made.value(op)?);
+        }
+        if let Some(jar) = jar.filter(|_| !headers.contains_key(header::COOKIE)) {
+            let path = path.split('?').next().unwrap_or_default();
+            let cookies = jar.header(&self.origin, path, SystemTime::now());
+            cookies.into_iter().for_each(|cookies| drop(headers.insert(header::COOKIE, cookies)));
         }
         Ok(request)
     }

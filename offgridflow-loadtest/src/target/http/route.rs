@@ -6,10 +6,10 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, Uri};
 
 use super::{
-    check::{Check, KEPT, first_unmet},
-    connection::Answer,
+    check::{Check, first_unmet},
     header_pair,
     made::MadeHeader,
+    subject::{KEPT, Reading},
 };
 use crate::{
     error::ConfigError,
@@ -125,17 +125,17 @@ impl HttpRoute {
         self
     }
 
-    /// A header of this route, in place of the target's of that name.
+    /// A header of this route; said again, it is sent twice. Those of this route go in place of the target's of that name.
     ///
     /// # Errors
     /// A name or value that HTTP does not allow; `content-length` and `transfer-encoding`, which follow from the body.
     pub fn header(mut self, name: &str, value: &str) -> Result<Self, ConfigError> {
         let (name, value) = header_pair(name, value)?;
-        self.headers.insert(name, value);
+        self.headers.append(name, value);
         Ok(self)
     }
 
-    /// A header whose value is made for each operation, in place of the target's of that name.
+    /// A header whose value is made for each operation; otherwise as [`header`](Self::header).
     ///
     /// # Errors
     /// As [`header`](Self::header). A value made later that HTTP does not allow is a failed operation, which is not sent.
@@ -144,7 +144,7 @@ impl HttpRoute {
         name: &str,
         value: impl Fn(&Op) -> String + Send + Sync + 'static,
     ) -> Result<Self, ConfigError> {
-        MadeHeader::new(name, value)?.replace(&mut self.headers, &mut self.made_headers);
+        self.made_headers.push(MadeHeader::new(name, value)?);
         Ok(self)
     }
 
@@ -245,11 +245,12 @@ impl HttpRoute {
     }
 
     /// What an answer failed by.
-    pub(super) fn unmet(&self, answer: &Answer) -> Option<TargetError> {
-        if !self.expect.iter().any(|statuses| statuses.contains(&answer.status)) {
-            return Some(TargetError::answered(FailKind::Status(answer.status), ""));
+    pub(super) fn unmet(&self, reading: &Reading<'_>) -> Option<TargetError> {
+        let status = reading.status();
+        if !self.expect.iter().any(|statuses| statuses.contains(&status)) {
+            return Some(TargetError::answered(FailKind::Status(status), ""));
         }
-        if self.checks.is_empty() { None } else { first_unmet(&self.checks, answer) }
+        first_unmet(&self.checks, reading)
     }
 }
 
