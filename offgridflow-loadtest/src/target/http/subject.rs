@@ -98,7 +98,7 @@ impl<'a> Reading<'a> {
             let at = pair.iter().position(|&byte| byte == b'=')?;
             Some((pair[..at].trim_ascii(), pair[at + 1..].trim_ascii()))
         });
-        let found = pairs.filter(|(set, _)| *set == name.as_bytes()).last();
+        let found = pairs.filter(|(set, _)| *set == name.as_bytes()).next_back();
         found.map_or(Found::Nothing("the answer sets no such cookie"), |(_, value)| {
             Found::Text(String::from_utf8_lossy(value))
         })
