@@ -15,6 +15,7 @@ use crate::{
     losses::{Fault, Stuck},
     opening::OPENERS,
     outcome::TargetError,
+    outlook::{Outlook, SoFar},
     plan::Plan,
     pulse::Pulse,
     recorder::{Recorder, Tally, WindowRecord},
@@ -284,10 +285,21 @@ impl Conductor {
             p50: seen.response.empirical(0.5),
             p95: seen.response.empirical(0.95).filter(|_| seen.response.count() >= SHOWN_P95),
             lag_p99: seen.lag.quantile(0.99),
+            outlook: self.outlook(to),
+            failures: self.tally.ledger.commonest(Window::CAUSES),
             response: seen.response,
         };
         self.audience.window(&window);
         self.abort_if_due(to);
+    }
+
+    /// How the run looks by `to`; nothing within its warm-up.
+    fn outlook(&self, to: Duration) -> Option<Outlook> {
+        let from = self.steadiness.measured_from().filter(|&from| from < to)?;
+        let to = to.min(self.plan.executor.duration());
+        let arrivals = self.plan.executor.arrivals();
+        let offered = arrivals.map(|arrivals| due(&**arrivals, to) - due(&**arrivals, from));
+        Some(SoFar { tally: &self.tally, offered, measured: to.saturating_sub(from) }.outlook())
     }
 
     /// Ends the run if one of its rules says so.

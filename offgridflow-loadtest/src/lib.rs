@@ -62,6 +62,7 @@ mod losses;
 mod op;
 mod opening;
 mod outcome;
+mod outlook;
 mod pacer;
 mod plan;
 mod preflight;
@@ -125,6 +126,7 @@ pub use {
     histogram::{Distribution, Interval, Latencies, Quantile, min_samples},
     op::{Op, Phase},
     outcome::{FailKind, IntoOutcome, Outcome, TargetError},
+    outlook::{Light, Outlook},
     plan::{Plan, Spin},
     preflight::Check,
     rate::Rate,

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::histogram::{Distribution, Quantile};
+use crate::{
+    histogram::{Distribution, Quantile},
+    outlook::Outlook,
+};
 
 /// A stretch of the run, about a second long. Rates are those of this stretch only.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,11 +38,20 @@ pub struct Window {
     /// 99th percentile of the generator's own lag in it.
     #[cfg_attr(feature = "serde", serde(rename = "lag_p99_ns", with = "crate::report::opt_nanos"))]
     pub lag_p99: Option<Duration>,
+    /// How the run looks so far; in no file.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub outlook: Option<Outlook>,
+    /// What failed so far in the measured part, by cause, the commonest first; at most [`CAUSES`](Self::CAUSES), and in no file.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub failures: Vec<(String, u64)>,
     #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) response: Distribution,
 }
 
 impl Window {
+    /// How many causes of failures it names.
+    pub const CAUSES: usize = 5;
+
     /// The response times of what ended in it.
     #[must_use]
     pub fn responses(&self) -> &Distribution {

@@ -83,9 +83,12 @@ pub(super) struct Run {
     /// Also write each second of the run as a line of JSON to this file, while it goes on.
     #[arg(long, value_name = "FILE")]
     pub(super) windows: Option<PathBuf>,
-    /// No line a second on standard error.
+    /// Neither the live view nor a line a second on standard error.
     #[arg(long, short)]
     pub(super) quiet: bool,
+    /// A line a second in place of the live view, also on a terminal.
+    #[arg(long)]
+    pub(super) plain: bool,
     /// Show the plan and stop: nothing is sent, and nothing is written.
     #[arg(long)]
     pub(super) dry_run: bool,

@@ -93,12 +93,12 @@ impl<'a> Reading<'a> {
     /// The value of the last cookie of this name that the answer sets.
     fn cookie(&self, name: &str) -> Found<'_> {
         let set = self.answer.headers.get_all(header::SET_COOKIE).iter();
-        let pairs = set.filter_map(|value| {
+        let mut pairs = set.filter_map(|value| {
             let pair = value.as_bytes().split(|&byte| byte == b';').next()?;
             let at = pair.iter().position(|&byte| byte == b'=')?;
             Some((pair[..at].trim_ascii(), pair[at + 1..].trim_ascii()))
         });
-        let found = pairs.filter(|(set, _)| *set == name.as_bytes()).next_back();
+        let found = pairs.rfind(|(set, _)| *set == name.as_bytes());
         found.map_or(Found::Nothing("the answer sets no such cookie"), |(_, value)| {
             Found::Text(String::from_utf8_lossy(value))
         })
