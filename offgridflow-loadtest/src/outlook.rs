@@ -1,6 +1,6 @@
 //! What a run would probably be worth if it went on as it has gone so far: for those who watch it.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use crate::{
     histogram::{Quantile, as_f64},
@@ -17,7 +17,7 @@ pub struct Outlook {
     /// In one colour.
     pub light: Light,
     /// The verdict that it would be, and why.
-    pub says: String,
+    pub says: Cow<'static, str>,
 }
 
 /// What a colour says.
@@ -40,24 +40,30 @@ pub(crate) struct SoFar<'a> {
     pub(crate) measured: Duration,
 }
 
+#[derive(Default)]
+struct Counts {
+    ended: u64,
+    failed: u64,
+    answered: u64,
+}
+
 impl SoFar<'_> {
     pub(crate) fn outlook(&self) -> Outlook {
-        let mut all = RouteRecord::default();
-        self.tally.routes().for_each(|(_, record)| all.merge(record));
-        let ended = all.ok + all.failed;
-        let amber = |says: String| Outlook { light: Light::Amber, says };
-        let red = |says: String| Outlook { light: Light::Red, says };
-        if let Some(says) = self.late(&all) {
+        let all = self.counts();
+        let ended = all.ended;
+        let amber = |says: String| Outlook { light: Light::Amber, says: says.into() };
+        let red = |says: String| Outlook { light: Light::Red, says: says.into() };
+        if let Some(says) = self.late() {
             return red(format!("GeneratorBound: {says}"));
         }
         let capped = self.tally.capped + self.tally.held;
         if self.offered.is_some_and(|offered| capped * 100 > offered) {
             return red(format!("CapBound: {} met the cap on operations in flight", operations(capped)));
         }
-        if ended >= MIN_OPERATIONS && all.answered() * 2 < ended {
-            return red(format!("TargetDown: {} of {ended} were answered", all.answered()));
+        if ended >= MIN_OPERATIONS && all.answered * 2 < ended {
+            return red(format!("TargetDown: {} of {ended} were answered", all.answered));
         }
-        if let Some(behind) = self.behind(&all) {
+        if let Some(behind) = self.behind(ended) {
             return amber(format!("TargetBound: it is {} behind the schedule", short(behind)));
         }
         if all.failed * 100 > ended {
@@ -75,26 +81,40 @@ impl SoFar<'_> {
         Outlook { light: Light::Green, says: "Valid so far".into() }
     }
 
+    fn counts(&self) -> Counts {
+        self.tally.routes().fold(Counts::default(), |all, (_, record)| Counts {
+            ended: all.ended + record.ok + record.failed,
+            failed: all.failed + record.failed,
+            answered: all.answered + record.answered(),
+        })
+    }
+
+    /// Of the slowest route, so that nothing has to be merged each second.
+    fn slowest(&self, of: impl Fn(&RouteRecord) -> Option<Quantile>) -> Option<Duration> {
+        self.tally.routes().filter_map(|(_, record)| of(record)?.least()).max()
+    }
+
     /// What the generator is late by, if it is too much.
-    fn late(&self, all: &RouteRecord) -> Option<String> {
+    fn late(&self) -> Option<String> {
         let lag = &self.tally.lag.seen;
         let p99 = lag.quantile(0.99).value().filter(|&p99| p99 > MAX_LAG_P99);
         if let Some(p99) = p99 {
             return Some(format!("its lag p99 is {}", short(p99)));
         }
-        let (lag, response) = (lag.quantile(0.95).value()?, all.response.seen.empirical(0.95)?.least()?);
+        let response = self.slowest(|record| record.response.seen.empirical(0.95))?;
+        let lag = lag.quantile(0.95).value()?;
         (lag > NEGLIGIBLE_LAG && lag.as_secs_f64() > MAX_INFLATION * response.as_secs_f64())
             .then(|| format!("its lag p95 is {}, of a response time of {}", short(lag), short(response)))
     }
 
     /// How far the target is behind the schedule, if that is more than its answers take.
-    fn behind(&self, all: &RouteRecord) -> Option<Duration> {
+    fn behind(&self, ended: u64) -> Option<Duration> {
         const SLACK: Duration = Duration::from_millis(100);
         let offered = self.offered?;
-        let left = offered.saturating_sub(all.ok + all.failed);
+        let left = offered.saturating_sub(ended);
         let rate = per_sec(offered, self.measured);
         let behind = Duration::try_from_secs_f64(as_f64(left) / rate.max(1e-9)).ok()?;
-        let usual = all.service.seen.empirical(0.5).and_then(Quantile::least).unwrap_or_default();
+        let usual = self.slowest(|record| record.service.seen.empirical(0.5)).unwrap_or_default();
         (behind > self.measured / 100 + usual * 2 + SLACK).then_some(behind)
     }
 }

@@ -269,8 +269,14 @@ impl Scenario {
         for field in [error.field.clone(), format!("load.{}", error.field)] {
             if let Some(line) = line_of_field(&self.text, &field) {
                 (error.field, error.line) = (field, Some(line));
-                break;
+                return error;
             }
+        }
+        // What is missing has no line of its own: that of what it is missing in.
+        let mut place = &*error.field;
+        while let Some((around, _)) = place.rsplit_once('.').filter(|_| error.line.is_none()) {
+            error.line = line_of_field(&self.text, around);
+            place = around;
         }
         error
     }

@@ -10,6 +10,7 @@ use std::{
 use super::{BURST, Job, Order, Shard, Slot, Tasks, as_u64};
 use crate::{
     executor::{OnCap, Overload},
+    guard::TimeOut,
     op::{Marks, Op},
     pacer::Pacer,
     route::RouteId,
@@ -176,10 +177,10 @@ impl<W: Workload> Shard<W> {
 
     /// A slot's life: operations one after the other on one session.
     async fn serve(self: Rc<Self>, slot: Rc<Slot>) {
-        let mut session = None;
+        let (mut session, mut timer) = (None, TimeOut::default());
         while let Order::Run(job) = slot.next().await {
             if !self.sheds(job) {
-                self.operate(&mut session, job, &slot).await;
+                self.operate(&mut session, &mut timer, job, &slot).await;
             }
             self.leave();
             self.rest_until(self.clock.now() + self.plan.think_time).await;

@@ -5,7 +5,7 @@ use std::{cell::Cell, sync::Arc, time::Duration};
 use super::{Job, Running, Shard, Slot};
 use crate::{
     clock::OpTimes,
-    guard::{dropped, guarded, timed_out},
+    guard::{TimeOut, dropped, guarded_by, timed_out},
     op::{Marks, Op},
     outcome::{FailKind, Outcome, TargetError},
     recorder::Begun,
@@ -14,7 +14,13 @@ use crate::{
 
 impl<W: Workload> Shard<W> {
     /// Runs an operation on a session, opened where needed, and counts it. The answer is how late it began by the generator's fault.
-    pub(super) async fn operate(&self, session: &mut Option<W::Session>, job: Job, slot: &Slot) -> Duration {
+    pub(super) async fn operate(
+        &self,
+        session: &mut Option<W::Session>,
+        timer: &mut TimeOut,
+        job: Job,
+        slot: &Slot,
+    ) -> Duration {
         let began = self.clock.now();
         self.turn_windows(began);
         let dispatched = job.held_since.unwrap_or(began);
@@ -29,7 +35,7 @@ impl<W: Workload> Shard<W> {
             self.deadline(job, given_up),
             Arc::clone(&slot.marks.borrow()),
         );
-        let result = guarded(self.clock.instant(given_up), async {
+        let result = guarded_by(timer, self.clock.instant(given_up), async {
             self.pick_route(&mut op)?;
             let session = match session {
                 Some(session) => session,

@@ -166,19 +166,20 @@ fn ratios(rounds: &[Value], load: &str, rival: Tool) -> Vec<f64> {
     ours.into_iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect()
 }
 
-/// Operations a second that a shard schedules when nothing is to be done for them, by its own CPU time, and its mean lag at a rate that it can keep.
+/// Operations a second of CPU time that a shard schedules when nothing is to be done for them and more are due than it can send, and its mean lag
+/// at a rate that it can keep.
 fn null_target() -> Result<(f64, Duration), Failure> {
-    const PER_SEC: f64 = 1e6;
+    const TOO_MANY: f64 = 1e7;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let run = |per_sec: f64| {
         let work = Arc::new(workload_fn(|_op| async {}));
-        let rate = Rate::constant(per_sec, Duration::from_secs(2));
+        let rate = Rate::constant(per_sec, Duration::from_secs(1));
         let test = LoadTest::new(work).executor(Executor::open(rate)).max_in_flight(2_000, OnCap::Queue);
         runtime.block_on(test.shards(1).calibrate(false).run())
     };
-    let busy = run(PER_SEC)?;
+    let busy = run(TOO_MANY)?;
     let share = busy.generator.cpu_share.ok_or("this system does not tell CPU times")?;
-    let took = share * busy.measured_window().as_secs_f64();
+    let took = share * busy.elapsed.as_secs_f64();
     let lag = run(10_000.0)?.dispatch_lag.mean.and_then(|mean| mean.value()).ok_or("no lag")?;
     Ok((as_f64(busy.total.ok) / took, lag))
 }

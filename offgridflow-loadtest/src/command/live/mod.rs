@@ -101,9 +101,10 @@ impl Drop for LiveView {
     }
 }
 
-/// Draws what it hears of, at most four times a second, and looks for keys.
+/// Draws what is new, at most four times a second, and looks for keys.
 fn show(mut screen: Screen, heard: &Receiver<News>, stop: &StopHandle) {
-    let (mut seen, mut drawn) = (Seen::default(), None::<Instant>);
+    let mut seen = Seen::default();
+    let (mut drawn, mut size, mut is_new) = (None::<Instant>, terminal::size().ok(), true);
     loop {
         loop {
             match heard.try_recv() {
@@ -112,10 +113,13 @@ fn show(mut screen: Screen, heard: &Receiver<News>, stop: &StopHandle) {
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) => return,
             }
+            is_new = true;
         }
-        seen.stopping = stop.is_stopped();
-        if drawn.is_none_or(|drawn| drawn.elapsed() >= BETWEEN_DRAWINGS) {
-            drawn = Some(Instant::now());
+        let now = terminal::size().ok();
+        is_new |= size != now || seen.stopping != stop.is_stopped();
+        (size, seen.stopping) = (now, stop.is_stopped());
+        if is_new && drawn.is_none_or(|drawn| drawn.elapsed() >= BETWEEN_DRAWINGS) {
+            (drawn, is_new) = (Some(Instant::now()), false);
             if screen.draw(|frame| draw::draw(&seen, frame)).is_err() {
                 return; // it is gone, or was given back by a panic
             }

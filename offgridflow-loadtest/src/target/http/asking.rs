@@ -23,21 +23,18 @@ impl HttpTarget {
         session: &mut HttpSession,
         op: &mut Op,
     ) -> Result<u64, TargetError> {
-        let request = self.request(route, op, session.jar.as_ref())?;
-        let path = session.jar.as_ref().map(|_| request.uri().path().to_owned());
-        let answer = self.exchange(session, request, op, kept).await?;
+        // In one place until it is sent: it is large, and each call that took it would move it.
+        let mut request = Some(self.request(route, op, session)?);
+        let asked = request.as_ref().filter(|_| session.jar.is_some());
+        let path = asked.map(|request| request.uri().path().to_owned());
+        let mut answer = self.exchange(session, &mut request, op, kept).await?;
         if let Some((jar, path)) = session.jar.as_mut().zip(path) {
             jar.take(&answer.headers, &self.origin, &path, SystemTime::now());
         }
-        let reading = Reading::of(&answer);
-        if let Some(unmet) = route.unmet(&reading) {
-            return Err(unmet);
-        }
-        for extract in extracts {
-            let value = extract.take(&reading)?;
-            op.keep(extract.name.clone(), value);
-        }
-        Ok(answer.bytes)
+        let judged = judge(route, extracts, &answer, op);
+        answer.headers.clear();
+        session.spare = answer.headers;
+        judged.map(|()| answer.bytes)
     }
 
     /// Goes through a flow until a step fails.
@@ -64,11 +61,10 @@ impl HttpTarget {
     async fn exchange(
         &self,
         session: &mut HttpSession,
-        request: Request,
+        request: &mut Option<Request>,
         op: &Op,
         kept: usize,
     ) -> Result<Answer, TargetError> {
-        let mut request = request;
         for last in [false, true] {
             let mut channel = match session.channel.take() {
                 Some(channel) => channel,
@@ -82,8 +78,8 @@ impl HttpTarget {
                     session.channel = answer.keep.then_some(channel);
                     return Ok(answer);
                 }
-                Err(Lost::Untouched(unsent, _)) if !last => request = *unsent,
-                Err(Lost::Untouched(_, error) | Lost::Sent(error)) => return Err(error),
+                Err(Lost::Untouched(_)) if !last => {}
+                Err(Lost::Untouched(error) | Lost::Sent(error)) => return Err(error),
             }
         }
         Err(TargetError::unanswered(
@@ -91,6 +87,18 @@ impl HttpTarget {
             "the connection was closed twice before the request was sent",
         ))
     }
+}
+
+/// Whether an answer is as it should be; keeps what later steps need of it.
+fn judge(route: &HttpRoute, extracts: &[Extract], answer: &Answer, op: &mut Op) -> Result<(), TargetError> {
+    let reading = Reading::of(answer);
+    if let Some(unmet) = route.unmet(&reading) {
+        return Err(unmet);
+    }
+    for extract in extracts {
+        op.keep(extract.name.clone(), extract.take(&reading)?);
+    }
+    Ok(())
 }
 
 impl From<Result<u64, TargetError>> for Outcome {

@@ -102,6 +102,7 @@ pub struct HttpTarget {
 pub struct HttpSession {
     channel: Option<Channel>,
     jar: Option<Jar>,
+    spare: HeaderMap, // empty, with the memory of the last answer's
     ctx: ShardCtx,
 }
 
@@ -386,7 +387,8 @@ impl Workload for HttpTarget {
 
     async fn open(&self, ctx: &ShardCtx) -> Result<HttpSession, TargetError> {
         let jar = self.keeps_cookies.then(Jar::default);
-        Ok(HttpSession { channel: Some(self.channel(ctx).await?), jar, ctx: ctx.clone() })
+        let channel = Some(self.channel(ctx).await?);
+        Ok(HttpSession { channel, jar, spare: HeaderMap::new(), ctx: ctx.clone() })
     }
 
     fn routes(&self) -> Vec<String> {

@@ -1,6 +1,12 @@
 //! One kind of request.
 
-use std::{borrow::Cow, fmt, num::NonZeroU32, ops::RangeInclusive, sync::Arc};
+use std::{
+    borrow::Cow,
+    fmt,
+    num::NonZeroU32,
+    ops::RangeInclusive,
+    sync::{Arc, OnceLock},
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, Uri};
@@ -29,6 +35,7 @@ pub struct HttpRoute {
     template: String,
     name: String,
     path: Option<Make<String>>,
+    pub(super) fixed: OnceLock<Option<Uri>>, // once it was asked for, where the path is
     body: Option<Make<Bytes>>,
     pub(super) headers: HeaderMap,
     pub(super) made_headers: Vec<MadeHeader>,
@@ -78,6 +85,7 @@ impl HttpRoute {
             template,
             name,
             path: None,
+            fixed: OnceLock::new(),
             body: None,
             headers: HeaderMap::new(),
             made_headers: Vec::new(),
@@ -213,6 +221,11 @@ impl HttpRoute {
 
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether all operations ask for the same path.
+    pub(super) fn is_fixed(&self) -> bool {
+        self.path.is_none()
     }
 
     pub(super) fn make_path(&self, prefix: &str, op: &Op) -> Cow<'_, str> {
