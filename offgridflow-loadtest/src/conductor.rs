@@ -237,6 +237,7 @@ impl Conductor {
 
     fn take(&mut self, mut window: WindowRecord) {
         self.tally.merge(&window.tally);
+        window.complete();
         let over = window.index == WindowRecord::LAST;
         if let Some(heard) = self.heard.get_mut(window.shard) {
             let until = if over { heard.until } else { window_end(window.index) };

@@ -89,6 +89,12 @@ impl WindowRecord {
     /// The index of what remains when a shard ends.
     pub(crate) const LAST: u64 = u64::MAX;
 
+    /// Adds to what is shown of it the measured operations, which its shard counted once, in the tally.
+    pub(crate) fn complete(&mut self) {
+        self.tally.routes().for_each(|(_, record)| self.response.merge(&record.response.seen));
+        self.lag.merge(self.tally.lag.seen.answered());
+    }
+
     /// Adds what happened, not when.
     pub(crate) fn merge_counts(&mut self, other: &Self) {
         let index = self.index;
@@ -301,16 +307,19 @@ impl Recorder {
         if answered {
             self.silence.answer(times.done, self.span.from());
         }
-        self.window.lag.record(times.dispatch_lag());
         let block = self.span.block(begun.index, begun.times.intended);
         // Windows of the measured part hold measured operations only, so that they sum to the report.
-        if block.is_some() || times.done < self.span.first_window() {
-            self.window.response.record_either(answered, times.response());
-            if answered {
-                self.window.answer(times.done, times.response());
-            }
+        let is_shown = block.is_some() || times.done < self.span.first_window();
+        if is_shown && answered {
+            self.window.answer(times.done, times.response());
         }
-        let Some(block) = block else { return self.record_warm(outcome, 1) };
+        let Some(block) = block else {
+            self.window.lag.record(times.dispatch_lag());
+            if is_shown {
+                self.window.response.record_either(answered, times.response());
+            }
+            return self.record_warm(outcome, 1);
+        };
         let tally = &mut self.window.tally;
         tally.dispatched += 1;
         tally.cut += u64::from(outcome.is_cut());
@@ -359,12 +368,13 @@ impl Recorder {
     /// Counts what was not begun.
     pub(crate) fn record_unbegun(&mut self, unbegun: &Unbegun) {
         let Unbegun { route, index, intended, lateness, count, why } = *unbegun;
-        let block = self.span.block(index, intended);
-        if block.is_some() || intended + lateness < self.span.first_window() {
-            self.window.response.record_n_unanswered(lateness, count);
-        }
         let lost = why.error().into();
-        let Some(block) = block else { return self.record_warm(&lost, count) };
+        let Some(block) = self.span.block(index, intended) else {
+            if intended + lateness < self.span.first_window() {
+                self.window.response.record_n_unanswered(lateness, count);
+            }
+            return self.record_warm(&lost, count);
+        };
         let tally = &mut self.window.tally;
         tally.route(route.index()).response.record_n_unanswered(block, lateness, count);
         *match why {
@@ -378,9 +388,9 @@ impl Recorder {
 
     /// The generator's own part in an operation that was shed.
     pub(crate) fn record_lag(&mut self, index: u64, intended: Duration, lag: Duration) {
-        self.window.lag.record(lag);
-        if let Some(block) = self.span.block(index, intended) {
-            self.window.tally.lag.record(block, lag);
+        match self.span.block(index, intended) {
+            Some(block) => self.window.tally.lag.record(block, lag),
+            None => self.window.lag.record(lag),
         }
     }
 

@@ -38,10 +38,16 @@ impl<W: Workload> Shard<W> {
         let result = guarded_by(timer, self.clock.instant(given_up), async {
             self.pick_route(&mut op)?;
             let session = match session {
-                Some(session) => session,
-                None => session.insert(self.open().await?),
+                Some(session) => {
+                    admitted.set(Some(began)); // it waited for nothing
+                    session
+                }
+                None => {
+                    let opened = session.insert(self.open().await?);
+                    admitted.set(Some(self.clock.now()));
+                    opened
+                }
             };
-            admitted.set(Some(self.clock.now()));
             Ok(self.workload.call(session, &mut op).await)
         })
         .await;

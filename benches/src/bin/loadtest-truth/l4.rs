@@ -1,11 +1,6 @@
 //! L4: what a request costs the machine that asks.
 
-use std::{
-    path::PathBuf,
-    process::Command,
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::PathBuf, process::Command, sync::Arc, time::Duration};
 
 use nix::sys::{
     resource::{UsageWho, getrusage},
@@ -54,7 +49,9 @@ pub(crate) fn main() -> Result<(), Failure> {
     let server = Server::start(Behaviour::default())?;
     let mut measured = Vec::new();
     for round in 0..rounds {
-        let Some(figures) = units.get(&format!("round-{round}"), || one_round(&server, round))? else { break };
+        let Some(figures) = units.get(&format!("round-{round}"), || one_round(&server, round))? else {
+            break;
+        };
         measured.push(figures);
     }
     if measured.len() < rounds {
@@ -68,7 +65,13 @@ pub(crate) fn main() -> Result<(), Failure> {
         row!("{name}: ours {} µs a request", spread(&costs(&measured, &name, Tool::Ours)));
         for &(rival, limit) in limits {
             let pairs = ratios(&measured, &name, rival);
-            row!("{:>10} {} {} µs, ratio {}", "", rival.name(), spread(&costs(&measured, &name, rival)), spread(&pairs));
+            row!(
+                "{:>10} {} {} µs, ratio {}",
+                "",
+                rival.name(),
+                spread(&costs(&measured, &name, rival)),
+                spread(&pairs)
+            );
             pass &= median(&pairs) <= limit;
             said.push(format!("{name}/{}={:.2}", rival.name(), median(&pairs)));
         }
@@ -83,6 +86,13 @@ pub(crate) fn main() -> Result<(), Failure> {
         null.0 / 1e6,
         null.1.as_secs_f64() * 1e6
     );
+    Ok(())
+}
+
+/// The engine alone, on a target that does nothing.
+pub(crate) fn null() -> Result<(), Failure> {
+    let (per_sec, lag) = null_target()?;
+    row!("no-op: {:.2} M scheduled a second and core, mean lag {lag:?}", per_sec / 1e6);
     Ok(())
 }
 
@@ -183,4 +193,3 @@ fn null_target() -> Result<(f64, Duration), Failure> {
     let lag = run(10_000.0)?.dispatch_lag.mean.and_then(|mean| mean.value()).ok_or("no lag")?;
     Ok((as_f64(busy.total.ok) / took, lag))
 }
-

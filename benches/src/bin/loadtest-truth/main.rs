@@ -1,6 +1,6 @@
 //! Measures the load tester against arithmetic, a bare timer and its rivals: promises L1 to L4.
 //!
-//! `loadtest-truth l1|l2|l3|l4|think` prints a table on standard error and, as its last line on standard output,
+//! `loadtest-truth l1|l2|l3|l4|think|null` prints a table on standard error and, as its last line on standard output,
 //! `PASS|FAIL|SKIP measured=… control=… n=… note`. `loadtest-truth serve` is the server they load. Tools are found by
 //! `OURS` (the `offgridflow-loadtest` command) and `OHA`; `wrk` and `hey` on the path.
 //!
@@ -32,7 +32,8 @@ fn main() -> ExitCode {
         Some("l3") => l3::main(),
         Some("l4") => l4::main(),
         Some("think") => think::main(),
-        _ => Err("usage: loadtest-truth serve|l1|l2|l3|l4|think".into()),
+        Some("null") => l4::null(),
+        _ => Err("usage: loadtest-truth serve|l1|l2|l3|l4|think|null".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
