@@ -69,6 +69,8 @@ impl Load {
                 &Begun {
                     index,
                     route,
+                    cause: route,
+                    rested: Duration::ZERO,
                     times,
                     began: times.dispatched,
                     admitted: true,

@@ -54,6 +54,17 @@ impl OpTimes {
         self.admitted.saturating_sub(self.dispatched)
     }
 
+    /// As if it had not rested for so long between its steps: everything before its end lies so much later.
+    pub(crate) fn without(mut self, rested: Duration) -> Self {
+        if !rested.is_zero() {
+            self.intended += rested;
+            self.dispatched += rested;
+            self.admitted += rested;
+            self.first_byte = self.first_byte.map(|at| at + rested);
+        }
+        self
+    }
+
     /// Forces the five into order, so that no part is negative and the parts sum to the whole.
     pub(crate) fn ordered(mut self) -> Self {
         self.dispatched = self.dispatched.max(self.intended);

@@ -19,6 +19,7 @@ use crate::{
     losses::{Fault, Stuck},
     opening::OPENERS,
     outcome::TargetError,
+    outlook::{Outlook, SoFar},
     plan::Plan,
     pulse::Pulse,
     recorder::{Recorder, Tally, WindowRecord},
@@ -243,6 +244,7 @@ impl Conductor {
 
     fn take(&mut self, mut window: WindowRecord) {
         self.tally.merge(&window.tally);
+        window.complete();
         let over = window.index == WindowRecord::LAST;
         if let Some(heard) = self.heard.get_mut(window.shard) {
             let until = if over { heard.until } else { window_end(window.index) };
@@ -283,11 +285,22 @@ impl Conductor {
             planned: self.plan.executor.duration(),
             offered: arrivals.map(|arrivals| due(&**arrivals, to) - due(&**arrivals, from)),
             measured: self.steadiness.measured_from().is_some_and(|begun| begun < to),
+            outlook: self.outlook(to),
+            failures: self.tally.ledger.commonest(Window::CAUSES),
             ..Window::of(from, to, &mut seen)
         };
         self.course.take(&window, &seen.lag);
         self.audience.window(&window);
         self.abort_if_due(to);
+    }
+
+    /// How the run looks by `to`; nothing within its warm-up.
+    fn outlook(&self, to: Duration) -> Option<Outlook> {
+        let from = self.steadiness.measured_from().filter(|&from| from < to)?;
+        let to = to.min(self.plan.executor.duration());
+        let arrivals = self.plan.executor.arrivals();
+        let offered = arrivals.map(|arrivals| due(&**arrivals, to) - due(&**arrivals, from));
+        Some(SoFar { tally: &self.tally, offered, measured: to.saturating_sub(from) }.outlook())
     }
 
     /// Ends the run if one of its rules says so.

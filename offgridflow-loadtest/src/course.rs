@@ -175,6 +175,8 @@ mod tests {
             p50: None,
             p95: None,
             lag_p99: None,
+            outlook: None,
+            failures: Vec::new(),
             response,
         }
     }

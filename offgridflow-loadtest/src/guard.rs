@@ -6,12 +6,12 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use tokio::{
-    task::unconstrained,
-    time::{Instant, sleep_until},
+    task::{Unconstrained, unconstrained},
+    time::{Instant, Sleep, sleep_until},
 };
 
 use crate::{
@@ -25,17 +25,45 @@ use crate::{
 /// The future is polled where it lies, and dropped there, since that may panic as well: it may be large, and moving it would cost
 /// more than the rest.
 pub(crate) async fn guarded<T>(deadline: Instant, future: impl Future<Output = T>) -> Result<T, TargetError> {
-    // A future that never pauses uses its task's whole budget: the time-out must not need any of it.
-    let (mut future, mut too_late) = (pin!(Some(future)), pin!(unconstrained(sleep_until(deadline))));
+    guarded_by(&mut TimeOut::default(), deadline, future).await
+}
+
+/// As [`guarded`], with a timer that lives on from one future to the next.
+pub(crate) async fn guarded_by<T>(
+    timer: &mut TimeOut,
+    deadline: Instant,
+    future: impl Future<Output = T>,
+) -> Result<T, TargetError> {
+    let mut future = pin!(Some(future));
     let ended = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| poll_inside(future.as_mut(), cx))) {
         Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
-        Ok(Poll::Pending) => too_late.as_mut().poll(cx).map(|()| Err(timed_out())),
+        Ok(Poll::Pending) => timer.poll(deadline, cx).map(|()| Err(timed_out())),
         Err(panic) => Poll::Ready(Err(panicked(&*panic))),
     })
     .await;
     match catch_unwind(AssertUnwindSafe(|| future.set(None))) {
         Ok(()) => ended,
         Err(panic) => Err(panicked(&*panic)),
+    }
+}
+
+/// The timer of one task's time-outs. Most futures end long before theirs, and each begins after the one before: the timer stays set for a
+/// past one's deadline and is set anew when it rings too early, so that next to none of them has it put into tokio's wheel and taken out again.
+#[derive(Default)]
+pub(crate) struct TimeOut(Option<Pin<Box<Unconstrained<Sleep>>>>);
+
+impl TimeOut {
+    /// Ready from `deadline` on, which lies no earlier than any before it.
+    fn poll(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            // A future that never pauses uses its task's whole budget: the time-out must not need any of it.
+            let timer = self.0.get_or_insert_with(|| Box::pin(unconstrained(sleep_until(deadline))));
+            ready!(timer.as_mut().poll(cx));
+            self.0 = None;
+            if Instant::now() >= deadline {
+                return Poll::Ready(());
+            }
+        }
     }
 }
 
@@ -86,7 +114,25 @@ pub(crate) fn message(panic: &(dyn Any + Send)) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    /// Its timer rings for the first deadline and is set for the last.
+    #[tokio::test(start_paused = true)]
+    async fn a_timer_that_lives_on_rings_for_no_deadline_but_the_last() {
+        let (mut timer, begun) = (TimeOut::default(), Instant::now());
+        let ms = Duration::from_millis;
+        for k in 0..50 {
+            let deadline = begun + ms(100 + k * 10);
+            let ended = guarded_by(&mut timer, deadline, tokio::time::sleep(ms(10))).await;
+            assert_eq!(ended, Ok(()), "{k}");
+        }
+        let deadline = begun + ms(600);
+        let ended = guarded_by(&mut timer, deadline, std::future::pending::<()>()).await;
+        assert_eq!(ended.map_err(|error| error.kind), Err(FailKind::Timeout));
+        assert!((600..=602).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+    }
 
     #[tokio::test]
     async fn a_task_that_panics_leaves_word_and_ends_the_run() {

@@ -38,6 +38,21 @@ impl Ledger {
         &self.lines
     }
 
+    /// The commonest causes over all routes, at most so many.
+    pub(crate) fn commonest(&self, most: usize) -> Vec<(String, u64)> {
+        let mut causes: Vec<(String, u64)> = Vec::new();
+        for line in &self.lines {
+            let cause = line.kind.to_string();
+            match causes.iter_mut().find(|(known, _)| *known == cause) {
+                Some((_, count)) => *count += line.count,
+                None => causes.push((cause, line.count)),
+            }
+        }
+        causes.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        causes.truncate(most);
+        causes
+    }
+
     fn add(&mut self, kind: &FailKind, route: RouteId, count: u64, message: &str) {
         if let Some(line) = self.lines.iter_mut().find(|line| line.kind == *kind && line.route == route) {
             line.count += count;

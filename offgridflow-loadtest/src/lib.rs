@@ -63,6 +63,7 @@ mod losses;
 mod op;
 mod opening;
 mod outcome;
+mod outlook;
 mod pacer;
 mod plan;
 mod preflight;
@@ -91,6 +92,7 @@ mod silence;
 mod soundness;
 mod span;
 mod stats;
+mod step;
 mod stop;
 #[cfg(test)]
 mod stuck;
@@ -116,7 +118,7 @@ pub use reporter_ndjson::NdjsonWindows;
 #[cfg(feature = "cli")]
 pub use scenario::Scenario;
 #[cfg(feature = "http")]
-pub use target::http::{HttpRoute, HttpTarget};
+pub use target::http::{HttpFlow, HttpRoute, HttpStep, HttpTarget};
 pub use {
     abort::{AbortRule, Aborted},
     clock::{ClockSource, OpTimes},
@@ -127,21 +129,23 @@ pub use {
     histogram::{Distribution, Interval, Latencies, Quantile, min_samples},
     op::{Op, Phase},
     outcome::{FailKind, IntoOutcome, Outcome, TargetError},
+    outlook::{Light, Outlook},
     plan::{Plan, Spin},
     preflight::Check,
     rate::Rate,
     replay::{Entry, Fields, LogFormat, RefusedLine, Replay, ReplayBuilder, ReplayError, ReplaySummary},
     report::{
-        Correction, Ending, Environment, ErrorLine, Percentile, Report, Row, SCHEMA, Stretch, Summary,
-        ThresholdResult, ThresholdStatus, Timeline,
+        Correction, Ending, Environment, ErrorLine, Percentile, Report, Row, SCHEMA, StepRow, Stretch,
+        Summary, ThresholdResult, ThresholdStatus, Timeline,
     },
     reporter::{ProgressLines, Reporter, progress_line},
     rng::OpRng,
-    route::{MAX_ROUTES, RouteId},
+    route::{MAX_ROUTES, MAX_STEPS, RouteId},
     run::LoadTest,
     schedule::{ArrivalProcess, Schedule},
     settings::Settings,
     stats::{BandReason, BandRefusal, BlockTally, QuantileBand, quantile_band},
+    step::MAX_STEPS_AN_OPERATION,
     stop::StopHandle,
     threshold::Threshold,
     units::parse_duration,

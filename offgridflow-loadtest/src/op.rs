@@ -12,8 +12,10 @@ use std::{
 use crate::{
     clock::RunClock,
     feed::{Feed, FeedRow},
+    outcome::Outcome,
     rng::OpRng,
     route::{RouteId, RouteTable},
+    step::Steps,
 };
 
 /// A step of an operation that only the workload can see.
@@ -41,6 +43,7 @@ pub struct Op {
     feed: Option<Feed>,
     picked: Option<usize>,
     marks: Arc<Marks>,
+    kept: Vec<(Arc<str>, String)>, // from answers, for later steps
 }
 
 impl Op {
@@ -94,12 +97,52 @@ impl Op {
     }
 
     /// Says that a phase begins now; the last mark of a phase counts.
+    ///
+    /// Within a step, `Admitted` begins the step's time; for the operation only the marks of its first step count.
     pub fn mark(&self, phase: Phase) {
-        let at = u64::try_from(self.clock.now().as_nanos()).unwrap_or(UNMARKED);
+        let now = self.clock.now();
+        let at = u64::try_from(now.as_nanos()).unwrap_or(UNMARKED);
         match phase {
-            Phase::Admitted => self.marks.admitted.store(at, Relaxed),
-            Phase::FirstByte => self.marks.first_byte.store(at, Relaxed),
+            Phase::Admitted if self.marks.steps.admit(now) => self.marks.admitted.store(at, Relaxed),
+            Phase::FirstByte if self.marks.steps.is_first() => self.marks.first_byte.store(at, Relaxed),
+            _ => {}
         }
+    }
+
+    /// Begins a step of this operation: one of the workload's [`steps`](crate::Workload::steps), by its place among them. Until
+    /// [`end_step`](Self::end_step), time and failures are the step's. At most [`MAX_STEPS_AN_OPERATION`](crate::MAX_STEPS_AN_OPERATION) are recorded.
+    pub fn begin_step(&self, place: usize) {
+        self.marks.steps.begin(place, self.clock.now());
+    }
+
+    /// Ends the step that goes on. One that is never ended, since its operation was given up, was not answered.
+    pub fn end_step(&self, outcome: &Outcome) {
+        self.marks.steps.end(outcome, self.clock.now());
+    }
+
+    /// Rests between two steps, as a user would who reads: the rest is in none of the operation's times, but within its time-out.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the rest; it does not count then.
+    pub async fn rest(&self, length: Duration) {
+        let from = self.clock.now();
+        tokio::time::sleep(length).await;
+        self.marks.steps.rest(self.clock.now().saturating_sub(from));
+    }
+
+    /// Keeps a value from an answer for later steps of this operation, in place of one of that name.
+    pub fn keep(&mut self, name: impl Into<Arc<str>>, value: impl Into<String>) {
+        let (name, value) = (name.into(), value.into());
+        match self.kept.iter_mut().find(|(kept, _)| *kept == name) {
+            Some((_, kept)) => *kept = value,
+            None => self.kept.push((name, value)),
+        }
+    }
+
+    /// What an earlier step of this operation kept under this name.
+    #[must_use]
+    pub fn kept(&self, name: &str) -> Option<&str> {
+        self.kept.iter().find(|(kept, _)| **kept == *name).map(|(_, value)| value.as_str())
     }
 
     /// Counts bytes of payload that came, for an operation that may fail before it has all of them: of one that fails, what was counted so is
@@ -116,7 +159,8 @@ impl Op {
 
     /// The same operation, owned: for workloads that move it into a future of their own.
     pub(crate) fn hand_over(&self) -> Self {
-        Self { rng: self.rng.clone(), feed: self.feed.clone(), marks: Arc::clone(&self.marks), ..*self }
+        let (rng, feed, marks) = (self.rng.clone(), self.feed.clone(), Arc::clone(&self.marks));
+        Self { rng, feed, marks, kept: self.kept.clone(), ..*self }
     }
 
     pub(crate) fn new(
@@ -137,6 +181,7 @@ impl Op {
             feed: feed.cloned(),
             picked: None,
             marks,
+            kept: Vec::new(),
         }
     }
 }
@@ -168,6 +213,7 @@ pub(crate) struct Marks {
     admitted: AtomicU64,
     first_byte: AtomicU64,
     bytes: AtomicU64,
+    pub(crate) steps: Steps,
 }
 
 impl Marks {
@@ -178,6 +224,7 @@ impl Marks {
             admitted: AtomicU64::new(UNMARKED),
             first_byte: AtomicU64::new(UNMARKED),
             bytes: AtomicU64::new(0),
+            steps: Steps::default(),
         })
     }
 
@@ -191,6 +238,7 @@ impl Marks {
         self.admitted.store(UNMARKED, Relaxed);
         self.first_byte.store(UNMARKED, Relaxed);
         self.bytes.store(0, Relaxed);
+        self.steps.clear();
     }
 
     pub(crate) fn bytes(&self) -> u64 {

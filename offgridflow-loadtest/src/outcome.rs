@@ -16,6 +16,8 @@ pub enum FailKind {
     Status(u16),
     /// An answer that failed a check of this name. Names are few: never put data into them.
     Check(Cow<'static, str>),
+    /// An answer that does not hold what a later step of its flow needs: `token from json.token`. Never the value.
+    Extract(Cow<'static, str>),
     /// The workload's own error.
     App,
     /// Nothing within the time-out.
@@ -40,6 +42,7 @@ impl fmt::Display for FailKind {
             Self::Protocol => f.write_str("protocol"),
             Self::Status(status) => write!(f, "status {status}"),
             Self::Check(name) => write!(f, "check {name}"),
+            Self::Extract(what) => write!(f, "extract {what}"),
             Self::App => f.write_str("error"),
             Self::Timeout => f.write_str("timeout"),
             Self::Cap => f.write_str("cap"),

@@ -54,9 +54,8 @@ impl Pacer {
         Self { clock, sleeper, margin }
     }
 
-    /// Waits until `at` or for [`LONGEST_SLEEP`], whichever is shorter, and returns the time.
-    pub(crate) async fn approach(&mut self, at: Duration) -> Duration {
-        let now = self.clock.now();
+    /// Waits from `now`, which was just read, until `at` or for [`LONGEST_SLEEP`], whichever is shorter, and returns the time.
+    pub(crate) async fn approach(&mut self, now: Duration, at: Duration) -> Duration {
         let left = at.saturating_sub(now);
         let early = self.margin.as_ref().map_or(Duration::ZERO, Margin::length);
         let sleep = left.saturating_sub(early).min(LONGEST_SLEEP);

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-/// What a shard's thread leaves word of as it goes. A few relaxed stores an operation.
+/// What a shard's thread leaves word of as it goes. A few relaxed stores an operation; no other thread beats.
 #[derive(Debug, Default)]
 pub(crate) struct Pulse {
     beats: AtomicU64,
@@ -20,7 +20,7 @@ pub(crate) struct Pulse {
 impl Pulse {
     /// The thread ran at `at`, from the start of the run, with so many operations in flight.
     pub(crate) fn beat(&self, at: Duration, in_flight: u64) {
-        self.beats.fetch_add(1, Relaxed);
+        self.beats.store(self.beats.load(Relaxed) + 1, Relaxed);
         self.at_ns.store(u64::try_from(at.as_nanos()).unwrap_or(u64::MAX), Relaxed);
         self.in_flight.store(in_flight, Relaxed);
     }

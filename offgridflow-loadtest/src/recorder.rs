@@ -7,9 +7,10 @@ use crate::{
     histogram::{Distribution, Latencies, Observed, as_f64},
     ledger::Ledger,
     outcome::{FailKind, Outcome, TargetError},
-    route::{MAX_ROUTES, RouteId},
+    route::{MAX_ROUTES, MAX_STEPS, RouteId, RouteTable},
     silence::Silence,
     span::Span,
+    step::{StepEnd, StepMark},
     threshold::Series,
     unbegun::{Unbegun, Why},
 };
@@ -35,6 +36,23 @@ impl RouteRecord {
         self.bytes += other.bytes;
         self.within += other.within;
         self.late += other.late;
+    }
+
+    /// How many were answered, well or not.
+    pub(crate) fn answered(&self) -> u64 {
+        self.service.seen.answered().count() // which all that are answered have, steps too
+    }
+
+    /// Counts a step; one that goes on when its operation ends at `over` was not answered.
+    fn add_step(&mut self, block: usize, step: &StepMark, over: Duration) {
+        let took = step.done.unwrap_or(over).saturating_sub(step.began);
+        match step.end {
+            StepEnd::Unanswered => self.service.record_unanswered(block, took),
+            StepEnd::Ok | StepEnd::Answered => self.service.record(block, took),
+        }
+        self.ok += u64::from(step.end == StepEnd::Ok);
+        self.failed += u64::from(step.end != StepEnd::Ok);
+        self.bytes += step.bytes;
     }
 
     fn clear(&mut self) {
@@ -70,6 +88,12 @@ struct Tenth {
 impl WindowRecord {
     /// The index of what remains when a shard ends.
     pub(crate) const LAST: u64 = u64::MAX;
+
+    /// Adds to what is shown of it the measured operations, which its shard counted once, in the tally.
+    pub(crate) fn complete(&mut self) {
+        self.tally.routes().for_each(|(_, record)| self.response.merge(&record.response.seen));
+        self.lag.merge(self.tally.lag.seen.answered());
+    }
 
     /// Adds what happened, not when.
     pub(crate) fn merge_counts(&mut self, other: &Self) {
@@ -125,7 +149,11 @@ pub(crate) struct Warm {
 pub(crate) struct Begun {
     pub(crate) index: u64,
     pub(crate) route: RouteId,
+    /// What its failure is counted under: its route, or the step that it failed in.
+    pub(crate) cause: RouteId,
     pub(crate) times: OpTimes,
+    /// How long it rested between its steps, which is in none of its times.
+    pub(crate) rested: Duration,
     /// When it began to run, which is later than `dispatched` if the cap held it.
     pub(crate) began: Duration,
     /// `false` if it never got a session.
@@ -140,6 +168,7 @@ pub(crate) struct Begun {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tally {
     routes: Vec<Option<Box<RouteRecord>>>, // empty, or MAX_ROUTES long; filled at first use
+    steps: Vec<Option<Box<RouteRecord>>>,  // empty, or MAX_STEPS long; without response times
     pub(crate) lag: Observed,
     pub(crate) wait: Observed,
     pub(crate) first_byte: Observed,
@@ -166,6 +195,18 @@ impl Tally {
         self.routes.iter().enumerate().filter_map(|(index, record)| Some((index, record.as_deref()?)))
     }
 
+    /// What operations consisted of: service times and counts, in none of the routes'.
+    pub(crate) fn steps(&self) -> impl Iterator<Item = (usize, &RouteRecord)> {
+        self.steps.iter().enumerate().filter_map(|(place, record)| Some((place, record.as_deref()?)))
+    }
+
+    fn step(&mut self, place: usize) -> Option<&mut RouteRecord> {
+        if self.steps.is_empty() {
+            self.steps.resize(MAX_STEPS, None);
+        }
+        self.steps.get_mut(place).map(|record| &mut **record.get_or_insert_default())
+    }
+
     /// What is kept of all routes together only.
     pub(crate) fn of_all_routes(&self, series: Series) -> Option<&Distribution> {
         match series {
@@ -188,6 +229,11 @@ impl Tally {
         for (index, record) in other.routes() {
             if record.response.seen.count() > 0 {
                 self.route(index).merge(record);
+            }
+        }
+        for (place, record) in other.steps().filter(|(_, record)| record.ok + record.failed > 0) {
+            if let Some(step) = self.step(place) {
+                step.merge(record);
             }
         }
         self.lag.merge(&other.lag);
@@ -214,7 +260,7 @@ impl Tally {
 
     /// Empties it; what was in use keeps its memory.
     fn clear(&mut self) {
-        self.routes.iter_mut().flatten().for_each(|record| record.clear());
+        self.routes.iter_mut().chain(&mut self.steps).flatten().for_each(|record| record.clear());
         self.lag.clear();
         self.wait.clear();
         self.first_byte.clear();
@@ -254,24 +300,26 @@ impl Recorder {
     /// Counts one operation that was begun.
     pub(crate) fn record(&mut self, begun: &Begun, outcome: &Outcome) {
         let answered = !matches!(outcome, Outcome::Failed(TargetError { answered: false, .. }));
-        let times = &begun.times;
+        let times = &begun.times.without(begun.rested);
         let tally = &mut self.window.tally;
         tally.last_done = tally.last_done.max(times.done);
         tally.busy_ns += times.done.saturating_sub(begun.began).as_nanos();
         if answered {
             self.silence.answer(times.done, self.span.from());
         }
-        self.window.lag.record(times.dispatch_lag());
-        let block = self.span.block(begun.index, times.intended);
+        let block = self.span.block(begun.index, begun.times.intended);
         // Windows of the measured part hold measured operations only, so that they sum to the report.
         let told = block.is_some() || times.done < self.span.first_window();
-        if told {
-            self.window.response.record_either(answered, times.response());
-            if answered {
-                self.window.answer(times.done, times.response());
-            }
+        if told && answered {
+            self.window.answer(times.done, times.response());
         }
-        let Some(block) = block else { return self.record_warm(outcome, 1, told) };
+        let Some(block) = block else {
+            self.window.lag.record(times.dispatch_lag());
+            if told {
+                self.window.response.record_either(answered, times.response());
+            }
+            return self.record_warm(outcome, 1, told);
+        };
         let tally = &mut self.window.tally;
         tally.dispatched += 1;
         tally.cut += u64::from(outcome.is_cut());
@@ -301,19 +349,33 @@ impl Recorder {
                 record.service.record_unanswered(block, times.service());
             }
         }
-        self.count(begun.route, outcome, begun.bytes, 1);
+        self.count(begun.route, begun.cause, outcome, begun.bytes, 1);
+    }
+
+    /// Counts the steps of an operation; the answer is what its failure is to be counted under.
+    pub(crate) fn record_steps(&mut self, begun: &Begun, steps: &[StepMark]) -> RouteId {
+        if let Some(block) = self.span.block(begun.index, begun.times.intended) {
+            for step in steps {
+                if let Some(record) = self.window.tally.step(step.place) {
+                    record.add_step(block, step, begun.times.done);
+                }
+            }
+        }
+        let failed = steps.last().filter(|step| step.end != StepEnd::Ok && step.place < MAX_STEPS);
+        failed.map_or(begun.route, |step| RouteTable::step(step.place))
     }
 
     /// Counts what was not begun.
     pub(crate) fn record_unbegun(&mut self, unbegun: &Unbegun) {
         let Unbegun { route, index, intended, lateness, count, why } = *unbegun;
-        let block = self.span.block(index, intended);
-        let told = block.is_some() || intended + lateness < self.span.first_window();
-        if told {
-            self.window.response.record_n_unanswered(lateness, count);
-        }
         let lost = why.error().into();
-        let Some(block) = block else { return self.record_warm(&lost, count, told) };
+        let Some(block) = self.span.block(index, intended) else {
+            let told = intended + lateness < self.span.first_window();
+            if told {
+                self.window.response.record_n_unanswered(lateness, count);
+            }
+            return self.record_warm(&lost, count, told);
+        };
         let tally = &mut self.window.tally;
         tally.route(route.index()).response.record_n_unanswered(block, lateness, count);
         *match why {
@@ -322,14 +384,14 @@ impl Recorder {
             Why::Waiting => &mut tally.waiting,
             Why::Unsent => &mut tally.unsent,
         } += count;
-        self.count(route, &lost, 0, count);
+        self.count(route, route, &lost, 0, count);
     }
 
     /// The generator's own part in an operation that was shed.
     pub(crate) fn record_lag(&mut self, index: u64, intended: Duration, lag: Duration) {
-        self.window.lag.record(lag);
-        if let Some(block) = self.span.block(index, intended) {
-            self.window.tally.lag.record(block, lag);
+        match self.span.block(index, intended) {
+            Some(block) => self.window.tally.lag.record(block, lag),
+            None => self.window.lag.record(lag),
         }
     }
 
@@ -358,7 +420,7 @@ impl Recorder {
         tally.dispatched += n;
         tally.cut += n;
         tally.route(route.index()).response.record_n_unanswered(block, Duration::ZERO, n);
-        self.count(route, &lost, 0, n);
+        self.count(route, route, &lost, 0, n);
     }
 
     /// What was recorded since the last window.
@@ -381,7 +443,7 @@ impl Recorder {
         *if outcome.is_ok() { ok } else { failed } += if told { n } else { 0 };
     }
 
-    fn count(&mut self, route: RouteId, outcome: &Outcome, received: u64, n: u64) {
+    fn count(&mut self, route: RouteId, cause: RouteId, outcome: &Outcome, received: u64, n: u64) {
         let WindowRecord { ok, failed, tally, .. } = &mut self.window;
         let record = tally.route(route.index());
         match outcome {
@@ -395,7 +457,7 @@ impl Recorder {
                 record.bytes += received;
                 *failed += n;
                 tally.local += if matches!(error.kind, FailKind::Local(_)) { n } else { 0 };
-                tally.ledger.count(error, route, n);
+                tally.ledger.count(error, cause, n);
             }
         }
     }

@@ -29,6 +29,20 @@ pub trait Reporter: Send {
     }
 }
 
+impl<R: Reporter + ?Sized> Reporter for Box<R> {
+    fn on_start(&mut self, plan: &Plan) {
+        (**self).on_start(plan);
+    }
+
+    fn on_window(&mut self, window: &Window) {
+        (**self).on_window(window);
+    }
+
+    fn on_end(&mut self, report: &Report) -> Result<(), ReportError> {
+        (**self).on_end(report)
+    }
+}
+
 /// One plain line a second, for terminals, logs and CI.
 #[derive(Debug)]
 pub struct ProgressLines<O> {

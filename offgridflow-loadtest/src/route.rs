@@ -5,6 +5,9 @@ use std::sync::{Arc, OnceLock};
 /// How many routes a run tells apart; further names are counted together as `other`.
 pub const MAX_ROUTES: usize = 64;
 
+/// How many steps of flows a run tells apart.
+pub const MAX_STEPS: usize = 64;
+
 /// A route of the run's table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RouteId(u32);
@@ -31,6 +34,7 @@ impl RouteId {
 pub(crate) struct RouteTable {
     names: [OnceLock<Arc<str>>; MAX_ROUTES],
     known: Box<[RouteId]>, // of the names that the workload knows beforehand, in its order
+    steps: Box<[Arc<str>]>, // at most MAX_STEPS; their ids follow those of routes
 }
 
 const UNNAMED: usize = 0;
@@ -47,9 +51,25 @@ impl RouteTable {
         for (index, name) in [(UNNAMED, "unnamed"), (OTHER, "other")] {
             let _ = names[index].set(name.into());
         }
-        let mut table = Self { names, known: Box::default() };
+        let mut table = Self { names, known: Box::default(), steps: Box::default() };
         table.known = known.iter().map(|name| table.id(name)).collect();
         table
+    }
+
+    /// With the names of what operations may consist of.
+    pub(crate) fn with_steps(mut self, steps: &[String]) -> Self {
+        self.steps = steps.iter().take(MAX_STEPS).map(|name| name.as_str().into()).collect();
+        self
+    }
+
+    /// What operations may consist of, by their place.
+    pub(crate) fn steps(&self) -> &[Arc<str>] {
+        &self.steps
+    }
+
+    /// What a failure in a step is counted under.
+    pub(crate) fn step(place: usize) -> RouteId {
+        id(MAX_ROUTES + place)
     }
 
     /// The routes known before the run, in the workload's order.
@@ -67,7 +87,11 @@ impl RouteTable {
         id(OTHER)
     }
 
+    /// Of a route, or of a step.
     pub(crate) fn name(&self, index: usize) -> Arc<str> {
+        if let Some(step) = index.checked_sub(MAX_ROUTES).and_then(|place| self.steps.get(place)) {
+            return Arc::clone(step);
+        }
         self.names.get(index).and_then(OnceLock::get).cloned().unwrap_or_else(|| "other".into())
     }
 }
@@ -79,6 +103,14 @@ fn id(index: usize) -> RouteId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn steps_have_names_of_their_own_beside_those_of_routes() {
+        let table = RouteTable::knowing(&["shop".into()]).with_steps(&["shop: log in".into()]);
+        assert_eq!(&*table.name(RouteTable::step(0).index()), "shop: log in");
+        assert_eq!(&*table.name(RouteTable::step(1).index()), "other");
+        assert_eq!(&*table.name(table.known()[0].index()), "shop");
+    }
 
     #[test]
     fn names_keep_their_id_and_the_table_never_grows() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     error::ConfigError,
     report::text::operations,
-    threshold::{Comparison, Limit, Metric, Statistic, Threshold},
+    threshold::{Comparison, Limit, Metric, Series, Statistic, Threshold},
 };
 
 /// Beyond this, times are not told apart.
@@ -16,6 +16,8 @@ const LONGEST: Duration = Duration::from_secs(3_600);
 pub(crate) struct Beforehand<'a> {
     /// All routes there can be; none if operations name theirs as they go.
     pub(crate) routes: &'a [String],
+    /// All steps of operations.
+    pub(crate) steps: &'a [String],
     /// The most operations that can be measured; `None` in a closed loop.
     pub(crate) operations: Option<u64>,
 }
@@ -35,8 +37,12 @@ impl Beforehand<'_> {
 
     fn unknown_route(&self, threshold: &Threshold) -> Option<String> {
         let route = threshold.route.as_ref()?;
+        if self.steps.contains(route) && !self.routes.contains(route) {
+            return step_has_none(threshold.metric).map(Into::into);
+        }
         let unknown = !self.routes.is_empty() && !self.routes.contains(route);
-        unknown.then(|| format!("there is no such route; there are {}", listed(self.routes)))
+        let known = || [self.routes, self.steps].concat();
+        unknown.then(|| format!("there is no such route; there are {}", listed(&known())))
     }
 
     /// Whether the limit lies where every run is on the same side of it.
@@ -75,6 +81,17 @@ impl Beforehand<'_> {
     }
 }
 
+/// Why a step of an operation has no such metric.
+fn step_has_none(metric: Metric) -> Option<&'static str> {
+    match metric {
+        Metric::Time(_, Series::Service) | Metric::FailureRatio | Metric::Failures | Metric::Answered => None,
+        Metric::Time(..) => Some(
+            "a step has no response time, since no schedule says when it should begin: judge its service time, or the response time of its flow",
+        ),
+        _ => Some("this is measured for whole operations: judge the step's flow"),
+    }
+}
+
 /// Whether the comparison holds for all values from `least` to `most` (`true`), for none (`false`), or for some.
 fn decided<T: PartialOrd + Copy>(
     comparison: Comparison,
@@ -106,7 +123,8 @@ mod tests {
 
     fn fault(text: &str) -> Option<String> {
         let routes = ["GET /a".to_owned(), "POST /b".to_owned()];
-        let known = Beforehand { routes: &routes, operations: Some(500) };
+        let steps = ["POST /b: pay".to_owned()];
+        let known = Beforehand { routes: &routes, steps: &steps, operations: Some(500) };
         known.check(&text.parse().expect(text)).err().map(|error| error.hint)
     }
 
@@ -128,7 +146,9 @@ mod tests {
             ("failures < 0", "meet"),
             ("failures <= 500", "break this: the plan has 500"),
             ("answered >= 501", "meet"),
-            ("p95(response){GET /c} < 1s", "there are `GET /a`, `POST /b`"),
+            ("p95(response){GET /c} < 1s", "there are `GET /a`, `POST /b`, `POST /b: pay`"),
+            ("p95(response){POST /b: pay} < 1s", "a step has no response time"),
+            ("late_ratio{POST /b: pay} < 1%", "judge the step's flow"),
         ] {
             let hint = fault(text).unwrap_or_default();
             assert!(hint.contains(why) && hint.starts_with('`'), "{text}: {hint}");
@@ -147,12 +167,14 @@ mod tests {
             "failures <= 0",
             "throughput > 0/s",
             "late_ratio{GET /a} < 5%",
+            "p95(service){POST /b: pay} < 1s",
+            "failure_ratio{POST /b: pay} < 5%",
             "failures < 500",
             "answered >= 500",
         ] {
             assert_eq!(fault(text), None, "{text}");
         }
-        let closed = Beforehand { routes: &[], operations: None };
+        let closed = Beforehand { routes: &[], steps: &[], operations: None };
         closed.check(&"failures{any} < 1000000".parse().expect("text")).expect("a closed loop has no end");
     }
 }

@@ -52,6 +52,12 @@ impl Watch {
                     second.add(record, *metric);
                 }
             }
+            let steps = self.names.steps();
+            for (place, record) in tally.steps() {
+                if steps.get(place).is_some_and(|step| route.as_deref() == Some(step)) {
+                    second.add(record, *metric);
+                }
+            }
             if let Metric::Time(_, series) = metric
                 && let Some(seen) = tally.of_all_routes(*series)
             {
@@ -113,7 +119,7 @@ impl Second {
         self.ok += record.ok;
         self.failed += record.failed;
         self.late += record.late;
-        self.answered += record.response.seen.answered().count();
+        self.answered += record.answered();
         match metric {
             Metric::Time(_, Series::Response) => self.seen.merge(&record.response.seen),
             Metric::Time(_, Series::Service) => self.seen.merge(&record.service.seen),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::{
     histogram::{Distribution, Quantile},
+    outlook::Outlook,
     recorder::WindowRecord,
 };
 
@@ -41,11 +42,20 @@ pub struct Window {
     /// 99th percentile of the generator's own lag in it.
     #[cfg_attr(feature = "serde", serde(rename = "lag_p99_ns", with = "crate::report::opt_nanos"))]
     pub lag_p99: Option<Duration>,
+    /// How the run looks so far; in no file.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub outlook: Option<Outlook>,
+    /// What failed so far in the measured part, by cause, the commonest first; at most [`CAUSES`](Self::CAUSES), and in no file.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub failures: Vec<(String, u64)>,
     #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) response: Distribution,
 }
 
 impl Window {
+    /// How many causes of failures it names.
+    pub const CAUSES: usize = 5;
+
     /// What was seen in it, with its response times taken out; the rest is the plan's.
     pub(crate) fn of(from: Duration, to: Duration, seen: &mut WindowRecord) -> Self {
         let response = std::mem::take(&mut seen.response);
@@ -61,6 +71,8 @@ impl Window {
             p50: response.empirical(0.5),
             p95: response.empirical(0.95).filter(|_| response.count() >= SHOWN_P95),
             lag_p99: seen.lag.quantile(0.99),
+            outlook: None,
+            failures: Vec::new(),
             response,
         }
     }

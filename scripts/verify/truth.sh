@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the load tester and the program that measures it, gets its rivals (wrk and hey from Debian, oha by cargo), and runs
-# one measurement. Usage: scripts/verify/truth.sh l1|l2|l3|think
+# one measurement. Usage: scripts/verify/truth.sh l1|l2|l3|l4|think
 source "$(dirname "$0")/../common.sh"
 help_if_asked "$@"
 

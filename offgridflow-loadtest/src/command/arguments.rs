@@ -13,6 +13,7 @@ use crate::{
     ConfigError, Executor, Fields, HttpRoute, HttpTarget, LoadTest, LogFormat, OnCap, Overload, Rate, Replay,
     ReplayError, Scenario, Settings, WarmUp,
     scenario::{explain, trusting},
+    target::http::redacted,
     units::{parse_duration, parse_percent},
 };
 
@@ -73,9 +74,12 @@ pub(super) struct Run {
     /// Also write each second of the run as a line of JSON to this file, while it goes on.
     #[arg(long, value_name = "FILE")]
     pub(super) windows: Option<PathBuf>,
-    /// No line a second on standard error.
+    /// Neither the live view nor a line a second on standard error.
     #[arg(long, short)]
     pub(super) quiet: bool,
+    /// A line a second in place of the live view, also on a terminal.
+    #[arg(long)]
+    pub(super) plain: bool,
     /// Show the plan and stop: nothing is sent, and nothing is written.
     #[arg(long)]
     pub(super) dry_run: bool,
@@ -172,6 +176,15 @@ pub(super) struct Subject {
     /// Header, as `name: value`; repeatable.
     #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
     headers: Vec<String>,
+    /// Bearer token with every request, from the environment: the name of the variable that holds it.
+    #[arg(long, value_name = "VARIABLE", conflicts_with = "basic_env")]
+    bearer_env: Option<String>,
+    /// Basic credentials with every request, from the environment: the name of the variable that holds `user:password`.
+    #[arg(long, value_name = "VARIABLE")]
+    basic_env: Option<String>,
+    /// Keep cookies, each connection's own.
+    #[arg(long)]
+    cookies: bool,
     /// Body of every request, as it stands here (no `@file`; a scenario's route has room for longer ones).
     #[arg(long)]
     body: Option<String>,
@@ -214,6 +227,10 @@ impl Subject {
             let hint = format!("`{0}` is no file: did you mean http://{0}?", self.what);
             return Err(ConfigError::new("", hint));
         }
+        if self.what.contains('@') && !std::path::Path::new(&self.what).exists() {
+            let hint = format!("`{0}` is no file: a URL begins with http://", redacted(&self.what));
+            return Err(ConfigError::new("", hint));
+        }
         if self.has_url_flags() {
             return Err(ConfigError::new(
                 "",
@@ -225,6 +242,21 @@ impl Subject {
             None => scenario,
         });
         read.and_then(|scenario| scenario.load_test())
+    }
+
+    /// With credentials from the environment, where a variable was named.
+    fn authorized(&self, target: HttpTarget) -> Result<HttpTarget, ConfigError> {
+        if let Some(name) = &self.bearer_env {
+            let token = variable("--bearer-env", name)?;
+            return target.bearer(&token).map_err(|error| ConfigError::new("--bearer-env", error.hint));
+        }
+        let Some(name) = &self.basic_env else { return Ok(target) };
+        let said = variable("--basic-env", name)?;
+        let pair = said.split_once(':').ok_or_else(|| {
+            ConfigError::new("--basic-env", format!("`{name}` does not hold a user, a colon and a password"))
+        });
+        let (user, password) = pair?;
+        target.basic(user, password).map_err(|error| ConfigError::new("--basic-env", error.hint))
     }
 
     fn has_url_flags(&self) -> bool {
@@ -244,6 +276,9 @@ impl Subject {
             || self.gamma.is_some()
             || self.spin
             || self.http2.is_some()
+            || self.bearer_env.is_some()
+            || self.basic_env.is_some()
+            || self.cookies
             || self.ca_file.is_some()
             || self.insecure
             || !self.headers.is_empty()
@@ -363,6 +398,10 @@ impl Subject {
                 pair.ok_or_else(|| ConfigError::new("--header", "write it as `name: value`"))?;
             target = target.header(name.trim(), value.trim())?;
         }
+        target = self.authorized(target)?;
+        if self.cookies {
+            target = target.cookies();
+        }
         if let Some(replay) = replay {
             return target
                 .replaying(Arc::clone(replay))
@@ -378,6 +417,11 @@ impl Subject {
         }
         Ok(target.route(route))
     }
+}
+
+/// What a variable of the environment holds; a refusal names it.
+fn variable(flag: &str, name: &str) -> Result<String, ConfigError> {
+    std::env::var(name).map_err(|_| ConfigError::new(flag, format!("the environment has no `{name}`")))
 }
 
 fn parse_count<T: FromStr>(text: &str) -> Result<T, &'static str> {

@@ -11,6 +11,10 @@ const URL: &str = "http://127.0.0.1:8080";
 /// Writes it, and says what to do next; to standard output it is what is said.
 pub(super) fn write(init: &Init) -> Result<String, ConfigError> {
     HttpTarget::new(&init.url)?;
+    if init.url.contains('@') {
+        let hint = "credentials in it would stand in the file: write auth = { … } into [target], from the environment";
+        return Err(ConfigError::new("--url", hint));
+    }
     let text = SCENARIO.replace(URL, &init.url);
     Scenario::parse(&text)?.load_test().map(drop)?;
     if is_stdout(&init.file) {

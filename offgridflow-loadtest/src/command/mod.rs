@@ -7,6 +7,10 @@
 mod arguments;
 mod forms;
 mod init;
+#[cfg(feature = "live")]
+mod live;
+#[cfg(not(feature = "live"))]
+mod no_live;
 mod papers;
 mod report_file;
 mod self_test;
@@ -24,6 +28,8 @@ use clap::Parser;
 use crate::{Error, HttpTarget, LoadTest, Plan, ProgressLines, Report, StopHandle};
 use arguments::{Arguments, Command, Run};
 use forms::{Asked, Show, json};
+#[cfg(not(feature = "live"))]
+use no_live as live;
 use report_file::is_stdout;
 use stream_file::StreamFile;
 
@@ -115,7 +121,12 @@ fn execute(run: &Run) -> Result<ExitCode, Failure> {
         unstreamed.push(failed);
     }
     if !run.quiet {
-        test = test.reporter(ProgressLines::stderr());
+        let stop = test.stop_handle();
+        test = if run.plain {
+            test.reporter(ProgressLines::stderr())
+        } else {
+            test.reporter(live::follower(stop))
+        };
     }
     let report = runtime()?.block_on(until_interrupted(test))?;
     // Each is written, whatever becomes of the others.
@@ -228,9 +239,12 @@ const SAME_SIGNAL: Duration = Duration::from_millis(500);
 async fn listen(stop: StopHandle) {
     interrupt().await;
     stop.stop();
-    complain(&"interrupted: finishing what is in flight, again to quit at once");
+    if !live::is_shown() {
+        complain(&"interrupted: finishing what is in flight, again to quit at once");
+    }
     tokio::time::sleep(SAME_SIGNAL).await;
     interrupt().await;
+    live::restore();
     std::process::exit(INTERRUPTED.into());
 }
 

@@ -69,6 +69,7 @@ pub(super) struct Facts<'a> {
     pub(super) measured: &'a Measured,
     pub(super) total: &'a Seen<'a>,
     pub(super) routes: &'a [Seen<'a>],
+    pub(super) steps: &'a [Seen<'a>],
     pub(super) in_time: Option<u64>,
     /// How long was measured.
     pub(super) window: Duration,
@@ -97,9 +98,7 @@ impl Facts<'_> {
                 rate(threshold, per_sec(record.within, self.window), limit)
             }
             (Metric::Failures, Limit::Count(limit)) => count(threshold, record.failed, limit),
-            (Metric::Answered, Limit::Count(limit)) => {
-                count(threshold, record.response.seen.answered().count(), limit)
-            }
+            (Metric::Answered, Limit::Count(limit)) => count(threshold, record.answered(), limit),
             _ => Finding::Broken("the limit does not fit the metric".into()),
         }
     }
@@ -131,7 +130,7 @@ impl Facts<'_> {
     fn seen(&self, threshold: &Threshold) -> Option<&Seen<'_>> {
         match &threshold.route {
             None => Some(self.total),
-            Some(route) => self.routes.iter().find(|seen| *seen.name == **route),
+            Some(route) => self.routes.iter().chain(self.steps).find(|seen| *seen.name == **route),
         }
     }
 

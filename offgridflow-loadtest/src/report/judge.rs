@@ -1,6 +1,6 @@
 //! From what the shards recorded to a judged report.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     Ending, ErrorLine, Report, SCHEMA,
@@ -62,7 +62,14 @@ impl Measured {
         let total = Seen::all(&routes, total);
         let in_time = self.in_time(plan, &total.record);
         let window = plan.executor.duration().min(self.elapsed).saturating_sub(self.measured_from);
-        let facts = Facts { measured: &self, total: &total, routes: &routes, in_time, window };
+        let steps: Vec<_> = self
+            .tally
+            .steps()
+            .filter_map(|(place, record)| {
+                Some(Seen::new(Arc::clone(names.steps().get(place)?), record, None, Duration::ZERO))
+            })
+            .collect();
+        let facts = Facts { measured: &self, total: &total, routes: &routes, steps: &steps, in_time, window };
         let findings: Vec<_> =
             plan.thresholds.iter().map(|threshold| (threshold, facts.check(threshold))).collect();
         let evidence = self.evidence(plan, &total.record, in_time, &findings);
@@ -96,6 +103,7 @@ impl Measured {
                 .map(|count| as_f64(count) / as_f64(self.offered)),
             total: total.row(window),
             routes: routes.iter().filter(|_| named).map(|seen| seen.row(window)).collect(),
+            steps: steps.iter().map(Seen::step).collect(),
             dispatch_lag: (&self.tally.lag).into(),
             admission_wait: (&self.tally.wait).into(),
             first_byte: (&self.tally.first_byte).into(),

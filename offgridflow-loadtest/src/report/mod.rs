@@ -90,6 +90,9 @@ pub struct Report {
     pub total: Row,
     /// The same by route, if any operation named one. At most [`MAX_ROUTES`](crate::MAX_ROUTES).
     pub routes: Vec<Row>,
+    /// What operations consisted of, where they had several requests each: in none of the numbers above. At most [`MAX_STEPS`](crate::MAX_STEPS).
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub steps: Vec<StepRow>,
     /// The generator's own lag: dispatched − intended.
     pub dispatch_lag: Summary,
     /// Waiting for a session, connection or permit: admitted − dispatched.
@@ -203,6 +206,26 @@ impl Row {
     }
 }
 
+/// Counts and service times of one step of operations. A step has no response time: no schedule says when it should begin, and one that begins
+/// late because the step before it was slow is late in its operation's response time.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct StepRow {
+    /// Its name, after that of its flow.
+    pub step: String,
+    /// Ended well.
+    pub ok: u64,
+    /// Failed, with or without an answer; its operation ended with it.
+    pub failed: u64,
+    /// Answered, well or not.
+    pub answered: u64,
+    /// Bytes of payload received in those that ended well.
+    pub bytes: u64,
+    /// What the target took: from when the request could be sent to the end of the answer.
+    pub service: Summary,
+}
+
 /// A distribution in a few numbers. Unanswered operations rank above all answered ones.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -257,7 +280,7 @@ pub struct Intervals {
 pub struct ErrorLine {
     /// What kind: `timeout`, `connect`, `status 503`, `cap`, …
     pub cause: String,
-    /// On which route.
+    /// On which route, or in which step of one.
     pub route: String,
     /// How often.
     pub count: u64,
@@ -330,6 +353,12 @@ impl Report {
     #[must_use]
     pub fn route(&self, name: &str) -> Option<&Row> {
         self.routes.iter().find(|row| row.route == name)
+    }
+
+    /// The row of a step.
+    #[must_use]
+    pub fn step(&self, name: &str) -> Option<&StepRow> {
+        self.steps.iter().find(|row| row.step == name)
     }
 
     /// The report as JSON of the schema [`SCHEMA`]: times in whole nanoseconds, a percentile as

@@ -47,6 +47,7 @@ impl Report {
             .for_each(|row| text.sample("received_bytes", &[("route", &row.route)], as_f64(row.bytes)));
         text.times("response_seconds", "From the intended start to the end.", &rows, |row| &row.response);
         text.times("service_seconds", "From the connection to the end.", &rows, |row| &row.service);
+        self.steps(&mut text);
         text.all("dispatch_lag_seconds", "The generator's own lag.", &self.dispatch_lag);
         text.all("admission_wait_seconds", "Waiting for a connection or the cap.", &self.admission_wait);
         text.family("failures", "gauge", "Failures by cause and route.");
@@ -63,6 +64,22 @@ impl Report {
             text.sample("threshold_met", &[("threshold", &result.threshold)], met);
         }
         text.0
+    }
+
+    /// Nothing where operations have no steps.
+    fn steps(&self, text: &mut Text) {
+        if self.steps.is_empty() {
+            return;
+        }
+        text.family("step_operations", "gauge", "Steps of operations that ended, by step and outcome.");
+        for row in &self.steps {
+            text.sample("step_operations", &[("step", &row.step), ("outcome", "ok")], as_f64(row.ok));
+            text.sample("step_operations", &[("step", &row.step), ("outcome", "failed")], as_f64(row.failed));
+        }
+        text.family("step_service_seconds", "summary", "From the connection to the end of a step.");
+        for row in &self.steps {
+            text.quantiles("step_service_seconds", Some(("step", &row.step)), &row.service);
+        }
     }
 }
 
@@ -86,7 +103,7 @@ impl Text {
     /// A summary by route.
     fn times(&mut self, name: &str, help: &str, rows: &[&Row], of: fn(&Row) -> &Summary) {
         self.family(name, "summary", help);
-        rows.iter().for_each(|row| self.quantiles(name, Some(&row.route), of(row)));
+        rows.iter().for_each(|row| self.quantiles(name, Some(("route", &row.route)), of(row)));
     }
 
     /// A summary of all routes together.
@@ -95,7 +112,7 @@ impl Text {
         self.quantiles(name, None, summary);
     }
 
-    fn quantiles(&mut self, name: &str, route: Option<&str>, summary: &Summary) {
+    fn quantiles(&mut self, name: &str, label: Option<(&str, &str)>, summary: &Summary) {
         let all = [
             ("0.5", summary.p50),
             ("0.9", summary.p90),
@@ -103,9 +120,8 @@ impl Text {
             ("0.99", summary.p99),
             ("0.999", summary.p999),
         ];
-        let with = |more: Option<(&'static str, &'static str)>| {
-            route.map(|route| ("route", route)).into_iter().chain(more).collect::<Vec<_>>()
-        };
+        let with =
+            |more: Option<(&'static str, &'static str)>| label.into_iter().chain(more).collect::<Vec<_>>();
         for (q, quantile) in all {
             let seconds = match quantile {
                 Quantile::Value(time) => time.as_secs_f64(),

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
-use super::{Correction, Intervals, Row, Summary};
+use super::{Correction, Intervals, Row, StepRow, Summary};
 use crate::{
     executor::Executor,
     histogram::{Distribution, Interval, Observed, Omission, Quantile, min_samples},
@@ -65,6 +65,18 @@ impl<'a> Seen<'a> {
             bytes: record.bytes,
             rate_per_sec: per_sec(record.within, window),
             response: Summary::corrected(self.response(), &record.response),
+            service: (&record.service).into(),
+        }
+    }
+
+    pub(super) fn step(&self) -> StepRow {
+        let record = &self.record;
+        StepRow {
+            step: self.name.to_string(),
+            ok: record.ok,
+            failed: record.failed,
+            answered: record.answered(),
+            bytes: record.bytes,
             service: (&record.service).into(),
         }
     }

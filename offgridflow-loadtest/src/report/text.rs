@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use super::{
-    Ending, Intervals, Report, Row, Summary, ThresholdStatus,
+    Ending, Intervals, Report, Summary, ThresholdStatus,
     gates::ratio,
     width::{column, fit, one_line, width as columns_of},
 };
@@ -113,7 +113,8 @@ fn head(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 }
 
 fn tables(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let longest = report.routes.iter().map(|row| columns_of(&one_line(&row.route))).max();
+    let names = report.routes.iter().map(|row| &row.route).chain(report.steps.iter().map(|row| &row.step));
+    let longest = names.map(|name| columns_of(&one_line(name))).max();
     let width = longest.unwrap_or(0).clamp(ROUTE.0, ROUTE.1);
     let columns = |f: &mut fmt::Formatter<'_>, title: &str| {
         writeln!(
@@ -134,16 +135,23 @@ fn tables(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if !report.routes.is_empty() {
         columns(f, "response by route")?;
         for row in &report.routes {
-            route_line(f, width, row)?;
+            line(f, width, &row.route, &row.response)?;
+            failed_of(f, width, row.failed, row.ok)?;
+        }
+    }
+    if !report.steps.is_empty() {
+        columns(f, "service by step")?;
+        for row in &report.steps {
+            line(f, width, &row.step, &row.service)?;
+            failed_of(f, width, row.failed, row.ok)?;
         }
     }
     Ok(())
 }
 
-fn route_line(f: &mut fmt::Formatter<'_>, width: usize, row: &Row) -> fmt::Result {
-    line(f, width, &row.route, &row.response)?;
-    if row.failed > 0 {
-        writeln!(f, "{:width$}   {} of {} failed", "", row.failed, row.ok + row.failed)?;
+fn failed_of(f: &mut fmt::Formatter<'_>, width: usize, failed: u64, ok: u64) -> fmt::Result {
+    if failed > 0 {
+        writeln!(f, "{:width$}   {failed} of {} failed", "", ok + failed)?;
     }
     Ok(())
 }

@@ -117,7 +117,7 @@ impl<W: Workload> LoadTest<W> {
         tracing::info!(target = %plan.target, load = %plan.load(), shards = plan.shards, "load test starts");
         audience.start(&plan);
         let _stop = StopOnDrop(self.stop.clone());
-        let names = Arc::new(RouteTable::knowing(&self.workload.routes()));
+        let names = Arc::new(RouteTable::knowing(&self.workload.routes()).with_steps(&self.workload.steps()));
         let calibration = if self.calibrate { calibrate().await } else { Calibration::default() };
         let (ends, shards) = wire(plan.shards, &self.stop);
         for (index, ends) in shards.into_iter().enumerate() {

@@ -10,6 +10,7 @@ use crate::{
     feed::Feed,
     plan::Plan,
     report::text::operations,
+    route::MAX_STEPS,
     settings::littles_law,
     shard::as_u64,
     soundness::Beforehand,
@@ -188,8 +189,13 @@ impl<W: Workload> LoadTest<W> {
         {
             return Err(ConfigError::new("thresholds", "late_ratio needs a deadline to be late for"));
         }
-        let (routes, operations) = (self.workload.routes(), self.measured_operations());
-        let known = Beforehand { routes: &routes, operations };
+        let (routes, steps) = (self.workload.routes(), self.workload.steps());
+        if steps.len() > MAX_STEPS {
+            let hint = format!("at most {MAX_STEPS} steps are told apart, and there are {}", steps.len());
+            return Err(ConfigError::new("flow", hint));
+        }
+        let operations = self.measured_operations();
+        let known = Beforehand { routes: &routes, steps: &steps, operations };
         thresholds.iter().try_for_each(|threshold| known.check(threshold))?;
         Ok(thresholds)
     }
@@ -199,9 +205,9 @@ impl<W: Workload> LoadTest<W> {
         if rules.len() > MAX_ABORT_RULES {
             return Err(ConfigError::new("abort_if", format!("at most {MAX_ABORT_RULES} rules are watched")));
         }
-        let (routes, operations) = (self.workload.routes(), self.measured_operations());
-        let (known, closed) =
-            (Beforehand { routes: &routes, operations }, self.executor.arrivals().is_none());
+        let (routes, steps) = (self.workload.routes(), self.workload.steps());
+        let known = Beforehand { routes: &routes, steps: &steps, operations: self.measured_operations() };
+        let closed = self.executor.arrivals().is_none();
         for rule in &rules {
             rule.check(self.executor.duration(), closed, self.deadline.is_some())?;
             if let Some(hint) = known.judge(&rule.condition) {

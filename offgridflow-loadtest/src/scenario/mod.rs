@@ -1,5 +1,7 @@
 //! A load test in a file.
 
+mod auth;
+mod flow;
 mod lines;
 mod load;
 mod log;
@@ -15,15 +17,19 @@ use std::{
     fmt,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use serde::Deserialize;
 
+use auth::Auth;
+use flow::Flow;
 use lines::{line_of_field, located};
 use load::Load;
 pub(crate) use log::explain;
 use route::{Around, Route, with_header};
-use values::Secret;
+use template::Sources;
+use values::{Secret, Secrets};
 
 use crate::{
     error::ConfigError,
@@ -93,6 +99,8 @@ struct File {
     feed: Option<Table>,
     #[serde(default)]
     route: Vec<Route>,
+    #[serde(default)]
+    flow: Vec<Flow>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -104,7 +112,10 @@ struct Target {
     #[serde(default)]
     insecure: bool,
     #[serde(default)]
-    headers: BTreeMap<String, Secret>,
+    cookies: bool,
+    auth: Option<Auth>,
+    #[serde(default)]
+    headers: BTreeMap<String, Secrets>,
 }
 
 /// A table of data.
@@ -162,7 +173,8 @@ impl Scenario {
         let folder = self.path.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
         let replay = load.replay(folder)?;
         let feed = self.file.feed.as_ref().map(|table| table.read(folder)).transpose()?;
-        let target = self.target(replay.as_ref(), &Around { feed: feed.as_ref(), folder })?;
+        let from = Sources { feed: feed.as_ref(), flow: None };
+        let target = self.target(replay.as_ref(), &Around { from, folder }, settings.timeout)?;
         let test = LoadTest::new(target).settings(&settings).seed(*seed).spin(load.spin);
         let test = match feed {
             Some(feed) => test.feed(feed),
@@ -192,8 +204,13 @@ impl Scenario {
     }
 
     /// Routes, where there are any, are asked in place of what a log holds.
-    fn target(&self, replay: Option<&Arc<Replay>>, around: &Around<'_>) -> Result<HttpTarget, ConfigError> {
-        let Target { url, http2, ca_file, insecure, headers } = &self.file.target;
+    fn target(
+        &self,
+        replay: Option<&Arc<Replay>>,
+        around: &Around<'_>,
+        timeout: Duration,
+    ) -> Result<HttpTarget, ConfigError> {
+        let Target { url, http2, ca_file, insecure, cookies, auth, headers } = &self.file.target;
         let mut target = HttpTarget::new(url).map_err(within("target"))?;
         if let Some(connections) = http2 {
             target = target.http2(*connections).map_err(within("target"))?;
@@ -204,15 +221,28 @@ impl Scenario {
         if *insecure {
             target = target.insecure().map_err(within("target"))?;
         }
-        for (name, Secret(value)) in headers {
-            target = with_header(target, name, value, around).map_err(within("target"))?;
+        if *cookies {
+            target = target.cookies();
         }
-        if let Some(replay) = replay.filter(|_| self.file.route.is_empty()) {
+        for (name, Secrets(values)) in headers {
+            for Secret(value) in values {
+                target = with_header(target, name, value, around).map_err(within("target"))?;
+            }
+        }
+        if let Some(auth) = auth {
+            target = auth.give(target, around).map_err(within("target"))?;
+        }
+        let asks_by_itself = self.file.route.is_empty() && self.file.flow.is_empty();
+        if let Some(replay) = replay.filter(|_| asks_by_itself) {
             target = target.replaying(Arc::clone(replay))?;
         }
         self.refuse_the_same_route_twice()?;
         for (index, route) in self.file.route.iter().enumerate() {
             target = target.route(route.build(around).map_err(within(&format!("route.{index}")))?);
+        }
+        for (index, flow) in self.file.flow.iter().enumerate() {
+            let within = within(&format!("flow.{index}"));
+            target = target.flow(flow.build(around, timeout).map_err(&within)?).map_err(&within)?;
         }
         Ok(target)
     }
@@ -239,8 +269,14 @@ impl Scenario {
         for field in [error.field.clone(), format!("load.{}", error.field)] {
             if let Some(line) = line_of_field(&self.text, &field) {
                 (error.field, error.line) = (field, Some(line));
-                break;
+                return error;
             }
+        }
+        // What is missing has no line of its own: that of what it is missing in.
+        let mut place = &*error.field;
+        while let Some((around, _)) = place.rsplit_once('.').filter(|_| error.line.is_none()) {
+            error.line = line_of_field(&self.text, around);
+            place = around;
         }
         error
     }

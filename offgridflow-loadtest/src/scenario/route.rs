@@ -5,12 +5,11 @@ use std::{collections::BTreeMap, fs, path::Path};
 use serde::Deserialize;
 
 use super::{
-    template::{Place, Template},
-    values::{Secret, Statuses},
+    template::{Place, Sources, Template},
+    values::{Secret, Secrets, Span, Statuses},
 };
 use crate::{
     error::ConfigError,
-    feed::Feed,
     target::http::{HttpRoute, HttpTarget},
 };
 
@@ -23,19 +22,23 @@ pub(super) struct Route {
     path: String,
     method: Option<String>,
     name: Option<String>,
-    weight: Option<u32>,
+    pub(super) weight: Option<u32>,
     #[serde(default)]
-    headers: BTreeMap<String, Secret>,
+    headers: BTreeMap<String, Secrets>,
     body: Option<Secret>,
     body_file: Option<std::path::PathBuf>,
     expect: Option<Statuses>,
     #[serde(default)]
     check: Vec<String>,
+    #[serde(default)]
+    pub(super) extract: BTreeMap<String, String>, // of a step
+    pub(super) pause: Option<Span>, // likewise
 }
 
-/// What a route is built with: the run's table, and where the names of files begin.
+/// What a route is built with: where its values come from, and where the names of files begin.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Around<'a> {
-    pub(super) feed: Option<&'a Feed>,
+    pub(super) from: Sources<'a>,
     pub(super) folder: &'a Path,
 }
 
@@ -46,20 +49,25 @@ impl Route {
         self.name.is_none().then_some((self.method.as_deref().unwrap_or("GET"), path))
     }
 
+    /// One of a target's routes.
     pub(super) fn build(&self, around: &Around<'_>) -> Result<HttpRoute, ConfigError> {
-        let mut route = self.asked(around)?;
         if self.weight == Some(0) {
             return Err(ConfigError::new("weight", "must be at least 1; leave the route out instead"));
         }
-        route = route.weight(self.weight.unwrap_or(1));
-        for (name, Secret(value)) in &self.headers {
-            let value = header(name, value, around)?;
-            let needs_row = value.needs_row();
-            route = match value.constant() {
-                Some(value) => route.header(name, &value)?,
-                None => route.header_with(name, move |op| value.fill(op))?,
-            };
-            route = if needs_row { route.needing_row() } else { route };
+        let misplaced = [("extract", !self.extract.is_empty()), ("pause", self.pause.is_some())];
+        if let Some((field, _)) = misplaced.into_iter().find(|(_, is_said)| *is_said) {
+            return Err(ConfigError::new(field, "is for the steps of a flow: [[flow]] and [[flow.step]]"));
+        }
+        Ok(self.request(around)?.weight(self.weight.unwrap_or(1)))
+    }
+
+    /// What it asks for, and what it expects.
+    pub(super) fn request(&self, around: &Around<'_>) -> Result<HttpRoute, ConfigError> {
+        let mut route = self.asked(around)?;
+        for (name, Secrets(values)) in &self.headers {
+            for Secret(value) in values {
+                route = with_own_header(route, name, header(name, value, around)?)?;
+            }
         }
         if let Some(name) = &self.name {
             route = route.named(name);
@@ -77,7 +85,7 @@ impl Route {
     /// Method and path.
     fn asked(&self, around: &Around<'_>) -> Result<HttpRoute, ConfigError> {
         let method = self.method.as_deref().unwrap_or("GET");
-        let path = Template::parse(&self.path, Place::Path, around.feed);
+        let path = Template::parse(&self.path, Place::Path, &around.from);
         let path = path.map_err(|hint| ConfigError::new("path", hint))?;
         if let Some(path) = path.constant() {
             let route = HttpRoute::new(method, path)?;
@@ -103,7 +111,7 @@ impl Route {
                 Err(bytes) => return Ok(route.body(bytes)),
             },
         };
-        let body = Template::parse(&text, Place::Plain, around.feed);
+        let body = Template::parse(&text, Place::Plain, &around.from);
         let body = body.map_err(|hint| ConfigError::new(field, hint))?;
         let needs_row = body.needs_row();
         let route = match body.constant() {
@@ -112,6 +120,16 @@ impl Route {
         };
         Ok(if needs_row { route.needing_row() } else { route })
     }
+}
+
+/// A header of a route.
+fn with_own_header(route: HttpRoute, name: &str, value: Template) -> Result<HttpRoute, ConfigError> {
+    let needs_row = value.needs_row();
+    let route = match value.constant() {
+        Some(value) => route.header(name, &value)?,
+        None => route.header_with(name, move |op| value.fill(op))?,
+    };
+    Ok(if needs_row { route.needing_row() } else { route })
 }
 
 /// A header of the target, its value a template as those of routes.
@@ -132,17 +150,21 @@ pub(super) fn with_header(
 
 /// Refuses a table's cells that no header can hold, before any of them is sent.
 fn header(name: &str, value: &str, around: &Around<'_>) -> Result<Template, ConfigError> {
-    let wrong = |hint: String| ConfigError::new(format!("headers.{name}"), hint);
-    let template = Template::parse(value, Place::Plain, around.feed).map_err(wrong)?;
-    let feed = around.feed.iter();
+    for_header(value, around).map_err(|hint| ConfigError::new(format!("headers.{name}"), hint))
+}
+
+/// A value that goes into a header, or why it cannot.
+pub(super) fn for_header(value: &str, around: &Around<'_>) -> Result<Template, String> {
+    let template = Template::parse(value, Place::Plain, &around.from)?;
+    let feed = around.from.feed.iter();
     for (feed, column) in feed.flat_map(|feed| template.columns().map(move |column| (feed, column))) {
         let unfit = |cell: &str| cell.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t');
         if let Some(row) = feed.column(column).position(unfit) {
             let column = &feed.columns()[column];
-            return Err(wrong(format!(
+            return Err(format!(
                 "row {} of the feed has characters in `{column}` that HTTP does not allow in a header",
                 row + 1
-            )));
+            ));
         }
     }
     Ok(template)

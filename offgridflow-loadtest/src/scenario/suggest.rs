@@ -1,9 +1,9 @@
 //! What was probably meant by a name that is not known.
 
 /// The fields of a scenario, by their table; the first are the file's own.
-const FIELDS: [(&str, &[&str]); 7] = [
-    ("", &["thresholds", "abort_if", "seed", "target", "load", "feed", "route"]),
-    ("target", &["url", "http2", "ca_file", "insecure", "headers"]),
+const FIELDS: [(&str, &[&str]); 9] = [
+    ("", &["thresholds", "abort_if", "seed", "target", "load", "feed", "route", "flow"]),
+    ("target", &["url", "http2", "ca_file", "insecure", "cookies", "auth", "headers"]),
     (
         "load",
         &[
@@ -33,6 +33,8 @@ const FIELDS: [(&str, &[&str]); 7] = [
     ("load.stages", &["over", "to", "sine", "steps"]),
     ("feed", &["mode"]),
     ("route", &["path", "method", "name", "weight", "body", "body_file", "expect", "check"]),
+    ("flow", &["step"]),
+    ("flow.step", &["extract", "pause"]),
 ];
 
 /// What the flags and other tools call what a scenario calls otherwise.
@@ -63,7 +65,7 @@ pub(super) fn instead_of(field: &str, known: &[&str]) -> Option<String> {
     let table = has(meant)?;
     Some(match table {
         "" => format!("`{meant}` belongs at the beginning of the file, before the first [table]"),
-        "route" => format!("`{meant}` belongs into a [[route]]"),
+        "route" | "flow" | "flow.step" => format!("`{meant}` belongs into a [[{table}]]"),
         table => format!("`{meant}` belongs into [{table}]"),
     })
 }
@@ -141,6 +143,8 @@ mod tests {
             let beginning = match table {
                 "" => "zzz = 1\n".to_owned(),
                 "route" => "[[route]]\nzzz = 1\n".to_owned(),
+                "flow" => "[[flow]]\nzzz = 1\n".to_owned(),
+                "flow.step" => "[[flow]]\nname = \"a\"\n[[flow.step]]\nzzz = 1\n".to_owned(),
                 "load.stages" => "[load]\nstages = [{ zzz = 1 }]\n".to_owned(),
                 table => format!("[{table}]\nzzz = 1\n"),
             };

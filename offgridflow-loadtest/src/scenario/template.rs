@@ -5,6 +5,22 @@ use std::fmt::Write;
 use super::suggest::nearest;
 use crate::{feed::Feed, op::Op, rng::OpRng};
 
+/// What a template may take values from.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Sources<'a> {
+    pub(super) feed: Option<&'a Feed>,
+    /// Within a flow.
+    pub(super) flow: Option<InFlow<'a>>,
+}
+
+/// What the steps of a flow extract.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct InFlow<'a> {
+    pub(super) earlier: &'a [&'a str],
+    /// This step and those after it.
+    pub(super) later: &'a [&'a str],
+}
+
 /// Where a text goes, which decides how values are written in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
@@ -27,7 +43,7 @@ enum Part {
     Value(Value, Written),
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum Value {
     /// The cell of this column, from 0, in the operation's row.
     Cell(usize),
@@ -35,6 +51,8 @@ enum Value {
     /// From the first to the last, both included.
     Random(u64, u64),
     Uuid,
+    /// What an earlier step of the flow extracted under this name.
+    Kept(String),
 }
 
 /// How a value is written.
@@ -49,7 +67,7 @@ const KNOWN: &str = "write ${row.COLUMN}, ${index}, ${random(1, 100)}, ${uuid} o
 
 impl Template {
     /// Reads a text; values of the environment are looked up now. Refusals never quote the text around a value: it may be a secret.
-    pub(super) fn parse(text: &str, place: Place, feed: Option<&Feed>) -> Result<Self, String> {
+    pub(super) fn parse(text: &str, place: Place, from: &Sources<'_>) -> Result<Self, String> {
         let (mut parts, mut name, mut rest) = (Vec::new(), String::new(), text);
         let mut plain = String::new();
         while let Some((before, after)) = rest.split_once("${") {
@@ -75,7 +93,7 @@ impl Template {
             if !plain.is_empty() {
                 parts.push(Part::Text(std::mem::take(&mut plain)));
             }
-            parts.push(Part::Value(value_of(value, feed)?, written));
+            parts.push(Part::Value(value_of(value, from)?, written));
         }
         plain.push_str(rest);
         name.push_str(rest);
@@ -126,17 +144,21 @@ impl Template {
 }
 
 impl Value {
-    fn write(self, written: Written, op: &Op, filled: &mut String) {
+    fn write(&self, written: Written, op: &Op, filled: &mut String) {
         let _ = match self {
             Self::Cell(column) => {
                 let row = op.row();
-                let cell = row.as_ref().and_then(|row| row.cells().get(column));
+                let cell = row.as_ref().and_then(|row| row.cells().get(*column));
                 write_value(filled, cell.map_or("", String::as_str), written);
                 Ok(())
             }
             Self::Index => write!(filled, "{}", op.index()),
             Self::Random(first, last) => write!(filled, "{}", first + op.rng().below(last - first + 1)),
             Self::Uuid => filled.write_str(&uuid(op.rng())),
+            Self::Kept(name) => {
+                write_value(filled, op.kept(name).unwrap_or_default(), written);
+                Ok(())
+            }
         };
     }
 }
@@ -159,18 +181,35 @@ fn written(filter: &str, place: Place) -> Result<Written, String> {
     }
 }
 
-fn value_of(text: &str, feed: Option<&Feed>) -> Result<Value, String> {
+fn value_of(text: &str, from: &Sources<'_>) -> Result<Value, String> {
     if let Some(column) = text.strip_prefix("row.") {
-        return cell(column, feed);
+        return cell(column, from.feed);
     }
-    match text {
-        "index" => Ok(Value::Index),
-        "uuid" => Ok(Value::Uuid),
+    match (text, from.flow) {
+        ("index", _) => Ok(Value::Index),
+        ("uuid", _) => Ok(Value::Uuid),
+        (name, Some(flow)) if !name.contains('(') => flow.kept(name),
         _ => {
             let bounds = text.strip_prefix("random(").and_then(|rest| rest.strip_suffix(')'));
             let bounds = bounds.ok_or_else(|| format!("`${{{text}}}` is not known: {KNOWN}"))?;
             random(bounds).ok_or_else(|| format!("`${{{text}}}` needs two whole numbers, the smaller one first, for example ${{random(1, 100)}}"))
         }
+    }
+}
+
+impl InFlow<'_> {
+    fn kept(&self, name: &str) -> Result<Value, String> {
+        if self.earlier.contains(&name) {
+            return Ok(Value::Kept(name.to_owned()));
+        }
+        if self.later.contains(&name) {
+            return Err(format!(
+                "`${{{name}}}` is extracted by this step or a later one: its value is known only after it"
+            ));
+        }
+        let meant = nearest(name, self.earlier)
+            .map_or_else(String::new, |meant| format!(" (did you mean `{meant}`?)"));
+        Err(format!("`${{{name}}}`: no earlier step extracts it{meant}; else {KNOWN}"))
     }
 }
 
@@ -231,9 +270,14 @@ mod tests {
         Feed::new(["site", "note"], [["Nord/1 ü", "a \"b\"\n"], ["south", "c"]]).expect("a table")
     }
 
+    fn sources(feed: &Feed) -> Sources<'_> {
+        Sources { feed: Some(feed), flow: None }
+    }
+
     fn filled(text: &str, place: Place, index: u64) -> String {
         let feed = feed();
-        let template = Template::parse(text, place, Some(&feed)).unwrap_or_else(|error| panic!("{error}"));
+        let template =
+            Template::parse(text, place, &sources(&feed)).unwrap_or_else(|error| panic!("{error}"));
         let run = OpRun { seed: 7, clock: RunClock::starting_at(Instant::now()), feed: Some(&feed) };
         let marks = Marks::new(&Arc::new(RouteTable::new()));
         template.fill(&Op::new(&run, index, Duration::ZERO, Duration::ZERO, marks))
@@ -277,7 +321,7 @@ mod tests {
     #[test]
     fn a_name_stands_for_all_operations() {
         let feed = feed();
-        let name = |text| Template::parse(text, Place::Path, Some(&feed)).expect(text).name().to_owned();
+        let name = |text| Template::parse(text, Place::Path, &sources(&feed)).expect(text).name().to_owned();
         assert_eq!(name("/sites/${row.site}/${random(1, 9)}?x=${index}"), "/sites/{site}/{random}?x={index}");
         assert_eq!(name("/a/{id}"), "/a/{id}");
     }
@@ -294,10 +338,10 @@ mod tests {
             ("${index", "is not closed by a brace"),
             ("${env.OFFGRIDFLOW_NO_SUCH_NAME}", "the environment has no `OFFGRIDFLOW_NO_SUCH_NAME`"),
         ] {
-            let error = Template::parse(text, Place::Plain, Some(&feed)).expect_err(text);
+            let error = Template::parse(text, Place::Plain, &sources(&feed)).expect_err(text);
             assert!(error.contains(hint), "{text}: {error}");
         }
-        let error = Template::parse("${row.site}", Place::Plain, None).expect_err("no table");
+        let error = Template::parse("${row.site}", Place::Plain, &Sources::default()).expect_err("no table");
         assert!(error.contains("add [feed]"), "{error}");
     }
 }

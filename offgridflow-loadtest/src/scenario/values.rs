@@ -79,6 +79,33 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Values of a header: one, or a list of them.
+#[derive(Debug, Clone)]
+pub(super) struct Secrets(pub(super) Vec<Secret>);
+
+impl<'de> Deserialize<'de> for Secrets {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl<'de> de::Visitor<'de> for Any {
+            type Value = Secrets;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("text in quotes, or a list of such")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Secrets, E> {
+                Ok(Secrets(vec![Secret(text.to_owned())]))
+            }
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut list: A) -> Result<Secrets, A::Error> {
+                let mut all = Vec::new();
+                while let Some(text) = list.next_element()? {
+                    all.push(text);
+                }
+                Ok(Secrets(all))
+            }
+        }
+        deserializer.deserialize_any(Any)
+    }
+}
+
 /// Statuses, from `"200-299"`, `"204"`, `"200-299, 404"` or a list of such.
 #[derive(Debug, Clone)]
 pub(super) struct Statuses(pub(super) Vec<RangeInclusive<u16>>);

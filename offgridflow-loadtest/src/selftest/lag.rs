@@ -86,7 +86,7 @@ async fn bare_timer() -> Result<Latencies, Error> {
             let due = ROUND * k / OPERATIONS;
             let mut woken = clock.now();
             while woken < due {
-                woken = pacer.approach(due).await;
+                woken = pacer.approach(woken, due).await;
             }
             lag.record(woken.saturating_sub(due));
         }

@@ -3,7 +3,7 @@
 use std::{rc::Rc, time::Duration};
 
 use super::{BURST, Job, Shard, Slot, Tasks, as_u64};
-use crate::{executor::Closed, op::Marks, workload::Workload};
+use crate::{executor::Closed, guard::TimeOut, op::Marks, workload::Workload};
 
 impl<W: Workload> Shard<W> {
     pub(super) fn start_workers(self: &Rc<Self>, closed: &Closed) -> Tasks {
@@ -20,14 +20,16 @@ impl<W: Workload> Shard<W> {
 
     /// A worker's life: an operation, a rest, the next.
     async fn work(self: Rc<Self>, slot: Rc<Slot>, from: Duration, to: Duration, think_time: Duration) {
-        let (mut session, mut intended, mut burst) = (None, from, 0);
+        let (mut session, mut timer) = (None, TimeOut::default());
+        let (mut intended, mut burst) = (from, 0);
         while intended < to {
             self.rest_until(intended).await;
             if self.stop.ends() {
                 break;
             }
             let index = self.next_index.replace(self.next_index.get() + as_u64(self.plan.shards));
-            let lag = self.operate(&mut session, Job { index, intended, held_since: None }, &slot).await;
+            let job = Job { index, intended, held_since: None };
+            let lag = self.operate(&mut session, &mut timer, job, &slot).await;
             burst = (burst + 1) % BURST;
             if burst == 0 {
                 tokio::task::yield_now().await; // operations that never wait must not starve the others

@@ -1,5 +1,7 @@
 //! The end of a shard: waiting for what is in flight, and closing sessions.
 
+use std::time::Duration;
+
 use tokio::{
     task::JoinHandle,
     time::{Instant, timeout},
@@ -51,16 +53,19 @@ impl<W: Workload> Shard<W> {
             let error =
                 TargetError::unanswered(FailKind::Stopped, "still in flight when the run was stopped");
             self.occupy(now, -1);
+            let marks = slot.marks.borrow();
             let begun = Begun {
                 index: running.job.index,
-                route: slot.marks.borrow().route(),
+                route: marks.route(),
+                cause: marks.route(),
                 times: times.ordered(),
+                rested: Duration::ZERO,
                 began: running.began,
                 admitted: false,
                 within: false,
-                bytes: slot.marks.borrow().bytes(),
+                bytes: marks.bytes(),
             };
-            self.recorder.borrow_mut().record(&begun, &Outcome::Failed(error));
+            self.count(begun, &marks, &Outcome::Failed(error));
         }
     }
 

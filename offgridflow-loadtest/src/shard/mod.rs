@@ -269,7 +269,7 @@ impl<W: Workload> Shard<W> {
             tokio::select! {
                 biased;
                 () = self.alarms.sooner() => {}
-                _ = pacer.approach(next) => {}
+                _ = pacer.approach(now, next) => {}
             }
         }
     }

@@ -10,6 +10,7 @@ use std::{
 use super::{BURST, Job, Order, Shard, Slot, Tasks, as_u64};
 use crate::{
     executor::{OnCap, Overload},
+    guard::TimeOut,
     op::{Marks, Op},
     pacer::Pacer,
     route::RouteId,
@@ -27,9 +28,10 @@ impl<W: Workload> Shard<W> {
     pub(super) async fn drive_open(self: &Rc<Self>, arrivals: &dyn ArrivalProcess) -> Tasks {
         let mut tasks = Vec::with_capacity(self.plan.cap);
         let mut pacer = Pacer::new(self.clock, self.plan.clock, self.plan.pacing);
-        let (mut index, mut burst, mut held_until) = (as_u64(self.plan.index), 0, Duration::ZERO);
+        let (mut index, mut burst) = (as_u64(self.plan.index), 0);
+        let (mut now, mut held_until) = (Duration::ZERO, Duration::ZERO);
         while let Some(intended) = arrivals.intended(index) {
-            if !self.wait_for_arrival(&mut pacer, intended, &mut burst).await {
+            if !self.wait_for_arrival(&mut pacer, intended, &mut now, &mut burst).await {
                 self.abandon(arrivals, index, held_until);
                 break;
             }
@@ -94,13 +96,22 @@ impl<W: Workload> Shard<W> {
     }
 
     /// `false` if the run was stopped meanwhile.
-    async fn wait_for_arrival(&self, pacer: &mut Pacer, intended: Duration, burst: &mut u32) -> bool {
-        while self.clock.now() < intended {
+    async fn wait_for_arrival(
+        &self,
+        pacer: &mut Pacer,
+        intended: Duration,
+        now: &mut Duration,
+        burst: &mut u32,
+    ) -> bool {
+        if *now < intended {
+            *now = self.clock.now(); // what was due by an earlier look needs no other
+        }
+        while *now < intended {
             if self.stop.ends() {
                 return false;
             }
             *burst = 0;
-            pacer.approach(intended).await;
+            *now = pacer.approach(*now, intended).await;
         }
         *burst += 1;
         if *burst >= BURST {
@@ -176,13 +187,15 @@ impl<W: Workload> Shard<W> {
 
     /// A slot's life: operations one after the other on one session.
     async fn serve(self: Rc<Self>, slot: Rc<Slot>) {
-        let mut session = None;
+        let (mut session, mut timer) = (None, TimeOut::default());
         while let Order::Run(job) = slot.next().await {
             if !self.sheds(job) {
-                self.operate(&mut session, job, &slot).await;
+                self.operate(&mut session, &mut timer, job, &slot).await;
             }
             self.leave();
-            self.rest_until(self.clock.now() + self.plan.think_time).await;
+            if !self.plan.think_time.is_zero() {
+                self.rest_until(self.clock.now() + self.plan.think_time).await;
+            }
             self.free.borrow_mut().push(Rc::clone(&slot));
             self.freed.ring();
         }

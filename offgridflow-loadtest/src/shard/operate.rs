@@ -5,8 +5,8 @@ use std::{cell::Cell, sync::Arc, time::Duration};
 use super::{Job, Running, Shard, Slot};
 use crate::{
     clock::OpTimes,
-    guard::{dropped, guarded, timed_out},
-    op::Op,
+    guard::{TimeOut, dropped, guarded_by, timed_out},
+    op::{Marks, Op},
     outcome::{FailKind, Outcome, TargetError},
     recorder::Begun,
     workload::Workload,
@@ -14,7 +14,13 @@ use crate::{
 
 impl<W: Workload> Shard<W> {
     /// Runs an operation on a session, opened where needed, and counts it. The answer is how late it began by the generator's fault.
-    pub(super) async fn operate(&self, session: &mut Option<W::Session>, job: Job, slot: &Slot) -> Duration {
+    pub(super) async fn operate(
+        &self,
+        session: &mut Option<W::Session>,
+        timer: &mut TimeOut,
+        job: Job,
+        slot: &Slot,
+    ) -> Duration {
         let began = self.clock.now();
         self.turn_windows(began);
         let dispatched = job.held_since.unwrap_or(began);
@@ -29,13 +35,19 @@ impl<W: Workload> Shard<W> {
             self.deadline(job, given_up),
             Arc::clone(&slot.marks.borrow()),
         );
-        let result = guarded(self.clock.instant(given_up), async {
+        let result = guarded_by(timer, self.clock.instant(given_up), async {
             self.pick_route(&mut op)?;
             let session = match session {
-                Some(session) => session,
-                None => session.insert(self.open().await?),
+                Some(session) => {
+                    admitted.set(Some(began)); // it waited for nothing
+                    session
+                }
+                None => {
+                    let opened = session.insert(self.open().await?);
+                    admitted.set(Some(self.clock.now()));
+                    opened
+                }
             };
-            admitted.set(Some(self.clock.now()));
             Ok(self.workload.call(session, &mut op).await)
         })
         .await;
@@ -61,10 +73,21 @@ impl<W: Workload> Shard<W> {
         let (route, admitted) = (marks.route(), admitted.get().is_some());
         let within = done <= self.ends_at();
         let (index, times, bytes) = (job.index, times.ordered(), marks.bytes());
-        let begun = Begun { index, route, times, began, admitted, within, bytes };
-        self.recorder.borrow_mut().record(&begun, &outcome);
+        let (cause, rested) = (route, Duration::ZERO);
+        let begun = Begun { index, route, cause, times, rested, began, admitted, within, bytes };
+        self.count(begun, &marks, &outcome);
         marks.renew();
-        begun.times.dispatch_lag()
+        times.dispatch_lag()
+    }
+
+    /// Counts an operation that was begun, and its steps.
+    pub(super) fn count(&self, mut begun: Begun, marks: &Marks, outcome: &Outcome) {
+        let mut recorder = self.recorder.borrow_mut();
+        marks.steps.look(|steps, rested| {
+            begun.rested = rested;
+            begun.cause = recorder.record_steps(&begun, steps);
+        });
+        recorder.record(&begun, outcome);
     }
 
     /// Decides the route before anything can go wrong, where the workload knows its routes.

@@ -38,6 +38,9 @@ pub trait DynWorkload: Send + Sync {
     /// As [`Workload::pick`].
     fn pick_boxed(&self, op: &Op) -> usize;
 
+    /// As [`Workload::steps`].
+    fn steps_boxed(&self) -> Vec<String>;
+
     /// As [`Workload::close`].
     fn close_boxed(&self, session: BoxSession) -> BoxFuture<'_, ()>;
 
@@ -83,6 +86,10 @@ impl<W: Workload<Session: 'static>> DynWorkload for W {
 
     fn pick_boxed(&self, op: &Op) -> usize {
         self.pick(op)
+    }
+
+    fn steps_boxed(&self) -> Vec<String> {
+        self.steps()
     }
 
     fn close_boxed(&self, session: BoxSession) -> BoxFuture<'_, ()> {
@@ -131,6 +138,10 @@ impl Workload for BoxWorkload {
 
     fn pick(&self, op: &Op) -> usize {
         (**self).pick_boxed(op)
+    }
+
+    fn steps(&self) -> Vec<String> {
+        (**self).steps_boxed()
     }
 
     async fn close(&self, session: BoxSession) {

@@ -84,6 +84,15 @@ pub trait Workload: Send + Sync + 'static {
         0
     }
 
+    /// The names of what operations consist of, where they have several requests each; thresholds on them are checked against these.
+    /// An operation tells of them by [`Op::begin_step`] and [`Op::end_step`]. At most [`MAX_STEPS`](crate::MAX_STEPS).
+    ///
+    /// A step has a service time and no response time: when it should have begun follows from the step before it and from no schedule, and who
+    /// waits for it waits since the operation's intended start.
+    fn steps(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Ends a session in good order; errors are its own affair. Bounded by the run's time-out.
     fn close(&self, session: Self::Session) -> impl Future<Output = ()> + Send {
         async move { drop(session) }
@@ -139,6 +148,10 @@ impl<W: Workload> Workload for Arc<W> {
 
     fn pick(&self, op: &Op) -> usize {
         (**self).pick(op)
+    }
+
+    fn steps(&self) -> Vec<String> {
+        (**self).steps()
     }
 
     fn close(&self, session: W::Session) -> impl Future<Output = ()> + Send {

@@ -56,6 +56,12 @@ pub(crate) struct Behaviour {
     pub(crate) raw: Option<&'static str>,
     /// ... unless it stays open without another byte.
     pub(crate) stalls: bool,
+    /// What is answered, byte for byte, in place of `hello`.
+    pub(crate) script: Option<fn(&Seen) -> Vec<u8>>,
+    /// Paths that begin with this are answered so much later.
+    pub(crate) slow: Option<(&'static str, Duration)>,
+    /// Paths that begin with this are answered with a gigabyte.
+    pub(crate) flood: Option<&'static str>,
 }
 
 pub(crate) struct Server {
@@ -146,7 +152,17 @@ async fn serve(stream: TcpStream, counters: Arc<Counters>, behaviour: Behaviour)
         counters.requests.fetch_add(1, SeqCst);
         let path = seen.line.split(' ').nth(1).unwrap_or_default().to_owned();
         counters.remember(&seen);
+        let script = behaviour.script.map(|script| script(&seen));
         *counters.last.lock().expect("lock") = Some(seen);
+        if let Some((_, wait)) = behaviour.slow.filter(|(prefix, _)| path.starts_with(prefix)) {
+            tokio::time::sleep(wait).await;
+        }
+        if behaviour.flood.is_some_and(|prefix| path.starts_with(prefix)) {
+            if flood(&mut stream).await {
+                continue;
+            }
+            return;
+        }
         if let Some(raw) = behaviour.raw {
             let _ = stream.write_all(raw.as_bytes()).await;
             if behaviour.stalls {
@@ -157,7 +173,7 @@ async fn serve(stream: TcpStream, counters: Arc<Counters>, behaviour: Behaviour)
         let status =
             if behaviour.refuse.is_some_and(|prefix| path.starts_with(prefix)) { "503 No" } else { "200 OK" };
         let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 5\r\n\r\nhello");
-        if stream.write_all(answer.as_bytes()).await.is_err() {
+        if stream.write_all(&script.unwrap_or(answer.into_bytes())).await.is_err() {
             return;
         }
         answers += 1;
@@ -165,6 +181,18 @@ async fn serve(stream: TcpStream, counters: Arc<Counters>, behaviour: Behaviour)
             return;
         }
     }
+}
+
+/// A gigabyte, after which the connection goes on.
+async fn flood(stream: &mut BufReader<TcpStream>) -> bool {
+    const PIECE: usize = 1 << 20;
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", PIECE << 10);
+    let mut sent = stream.write_all(head.as_bytes()).await;
+    let piece = vec![b'x'; PIECE];
+    for _ in 0..1_024 {
+        sent = sent.and(stream.write_all(&piece).await);
+    }
+    sent.is_ok()
 }
 
 async fn read_request(stream: &mut BufReader<TcpStream>) -> Option<Seen> {

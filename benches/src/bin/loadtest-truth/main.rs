@@ -1,6 +1,6 @@
-//! Measures the load tester against arithmetic, a bare timer and its rivals: promises L1, L2 and L3.
+//! Measures the load tester against arithmetic, a bare timer and its rivals: promises L1 to L4.
 //!
-//! `loadtest-truth l1|l2|l3|think` prints a table on standard error and, as its last line on standard output,
+//! `loadtest-truth l1|l2|l3|l4|think|null` prints a table on standard error and, as its last line on standard output,
 //! `PASS|FAIL|SKIP measured=… control=… n=… note`. `loadtest-truth serve` is the server they load. Tools are found by
 //! `OURS` (the `offgridflow-loadtest` command) and `OHA`; `wrk` and `hey` on the path.
 //!
@@ -11,6 +11,7 @@ mod child;
 mod l1;
 mod l2;
 mod l3;
+mod l4;
 mod serve;
 mod size;
 mod think;
@@ -29,8 +30,10 @@ fn main() -> ExitCode {
         Some("l1") => l1::main(),
         Some("l2") => l2::main(),
         Some("l3") => l3::main(),
+        Some("l4") => l4::main(),
         Some("think") => think::main(),
-        _ => Err("usage: loadtest-truth serve|l1|l2|l3|think".into()),
+        Some("null") => l4::null(),
+        _ => Err("usage: loadtest-truth serve|l1|l2|l3|l4|think|null".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -22,7 +22,13 @@ impl Channel {
     }
 
     /// The answer, of whose body the first `kept` bytes are kept.
-    pub(super) async fn send(&mut self, request: Request, op: &Op, kept: usize) -> Result<Answer, Lost> {
+    /// The request is taken out of its place, and put back if it was never sent.
+    pub(super) async fn send(
+        &mut self,
+        request: &mut Option<Request>,
+        op: &Op,
+        kept: usize,
+    ) -> Result<Answer, Lost> {
         match self {
             Self::Own(connection) => {
                 op.mark(Phase::Admitted);

@@ -43,10 +43,15 @@ impl Answer {
 
 /// Why there is no answer.
 pub(super) enum Lost {
-    /// The connection was gone before it took the request, which is given back.
-    Untouched(Box<Request>, TargetError),
+    /// The connection was gone before it took the request, which was put back.
+    Untouched(TargetError),
     /// The request was on its way.
     Sent(TargetError),
+}
+
+/// No request stands there: a fault of this file's callers.
+pub(super) fn nothing_to_send() -> Lost {
+    Lost::Sent(TargetError::unanswered(FailKind::App, "there is no request to send"))
 }
 
 type Driver = http1::Connection<TokioIo<Stream>, Full<Bytes>>;
@@ -73,15 +78,20 @@ impl Connection {
     }
 
     /// The answer, of whose body the first `kept` bytes are kept.
-    pub(super) async fn send(&mut self, request: Request, op: &Op, kept: usize) -> Result<Answer, Lost> {
-        let sending = self.sender.try_send_request(request);
+    pub(super) async fn send(
+        &mut self,
+        request: &mut Option<Request>,
+        op: &Op,
+        kept: usize,
+    ) -> Result<Answer, Lost> {
+        let Some(asked) = request.take() else { return Err(nothing_to_send()) };
+        let sending = self.sender.try_send_request(asked);
         let response = match drive(&mut self.driver, sending).await {
             Ok(response) => response,
             Err(mut refused) => {
-                let unsent = refused.take_message();
+                *request = refused.take_message();
                 let error = describe(refused.error());
-                return Err(unsent
-                    .map_or(Lost::Sent(error.clone()), |unsent| Lost::Untouched(Box::new(unsent), error)));
+                return Err(if request.is_some() { Lost::Untouched(error) } else { Lost::Sent(error) });
             }
         };
         op.mark(Phase::FirstByte);

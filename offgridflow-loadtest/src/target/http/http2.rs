@@ -15,7 +15,7 @@ use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 
 use super::{
-    connection::{Answer, Lost, Request, describe, drain},
+    connection::{Answer, Lost, Request, describe, drain, nothing_to_send},
     stream::Stream,
 };
 use crate::{
@@ -109,16 +109,21 @@ impl Line {
     }
 
     /// The answer, of whose body the first `kept` bytes are kept.
-    pub(super) async fn send(&mut self, request: Request, op: &Op, kept: usize) -> Result<Answer, Lost> {
+    pub(super) async fn send(
+        &mut self,
+        request: &mut Option<Request>,
+        op: &Op,
+        kept: usize,
+    ) -> Result<Answer, Lost> {
+        let Some(asked) = request.take() else { return Err(nothing_to_send()) };
         let _stream = Counted::begin(self);
         op.mark(Phase::Admitted);
-        let response = match self.sender.try_send_request(request).await {
+        let response = match self.sender.try_send_request(asked).await {
             Ok(response) => response,
             Err(mut refused) => {
-                let unsent = refused.take_message();
+                *request = refused.take_message();
                 let error = self.advised(describe(refused.error()));
-                return Err(unsent
-                    .map_or(Lost::Sent(error.clone()), |unsent| Lost::Untouched(Box::new(unsent), error)));
+                return Err(if request.is_some() { Lost::Untouched(error) } else { Lost::Sent(error) });
             }
         };
         op.mark(Phase::FirstByte);

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 
 use super::{bad_request, header_pair};
 use crate::{error::ConfigError, op::Op, outcome::TargetError};
@@ -20,13 +20,6 @@ impl MadeHeader {
     ) -> Result<Self, ConfigError> {
         let (name, _) = header_pair(name, "")?;
         Ok(Self { name, make: Arc::new(make) })
-    }
-
-    /// Takes the place of those of its name.
-    pub(super) fn replace(self, written: &mut HeaderMap, made: &mut Vec<Self>) {
-        written.remove(&self.name);
-        made.retain(|other| other.name != self.name);
-        made.push(self);
     }
 
     /// The value for an operation; it may be a secret.

@@ -1,11 +1,16 @@
 //! An HTTP/1.1 service under load: keep-alive connections, weighted routes.
 
 mod addresses;
+mod asking;
 mod channel;
 mod check;
 mod connection;
+pub(crate) mod credentials;
+mod extract;
+mod flow;
 #[cfg(feature = "http2")]
 mod http2;
+mod jar;
 mod made;
 #[cfg(not(feature = "http2"))]
 mod no_http2;
@@ -16,10 +21,12 @@ mod replayed;
 mod request;
 mod route;
 mod stream;
+mod subject;
 #[cfg(feature = "tls")]
 mod tls;
 
 use std::{
+    num::NonZeroU32,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -38,9 +45,11 @@ use crate::{
 };
 use addresses::Addresses;
 use channel::Channel;
-use connection::{Answer, Connection, Lost, connect};
+use connection::{Connection, connect};
+pub use flow::{HttpFlow, HttpStep};
 #[cfg(feature = "http2")]
 use http2::{Connections, Line};
+use jar::{Jar, Origin};
 use made::MadeHeader;
 #[cfg(not(feature = "http2"))]
 use no_http2::{Connections, Line};
@@ -73,6 +82,8 @@ use tls::Tls;
 #[derive(Debug)]
 pub struct HttpTarget {
     addresses: Addresses,
+    origin: Origin,
+    keeps_cookies: bool,
     tls: Option<Tls>,
     shared: Option<Connections>, // HTTP/2
     host: HeaderValue,
@@ -81,6 +92,7 @@ pub struct HttpTarget {
     made_headers: Vec<MadeHeader>,
     needs_row: bool, // of the run's feed, for a header
     routes: Vec<HttpRoute>,
+    flows: Vec<HttpFlow>, // their places follow those of routes
     weights: u64,
     replayed: Option<Replayed>,
 }
@@ -89,12 +101,14 @@ pub struct HttpTarget {
 #[derive(Debug)]
 pub struct HttpSession {
     channel: Option<Channel>,
+    jar: Option<Jar>,
+    spare: HeaderMap, // empty, with the memory of the last answer's
     ctx: ShardCtx,
 }
 
 impl HttpTarget {
     /// A service at `base`, such as `http://127.0.0.1:8080/api`. Without routes every operation is `GET` on
-    /// `base` itself.
+    /// `base` itself. Credentials in it (`http://user:password@host`) are [basic](Self::basic) ones, which nothing shows again.
     ///
     /// # Errors
     /// A base that is not `http://host[:port][/path]`, or `https://` with the feature `tls`.
@@ -107,11 +121,10 @@ impl HttpTarget {
             _ => return Err(wrong("it has to begin with http:// or https://")),
         };
         let authority = uri.authority().ok_or_else(|| wrong("the host is missing"))?;
-        if authority.as_str().contains('@') {
-            return Err(wrong("credentials do not belong into a URL: set an authorization header"));
-        }
-        let host = HeaderValue::from_str(authority.as_str()).map_err(|_| wrong("the host is not valid"))?;
-        let port = match authority.as_str()[authority.host().len()..].strip_prefix(':') {
+        let credentials = credentials::of_url(&uri).map_err(wrong)?;
+        let place = authority.as_str().rsplit('@').next().unwrap_or_default();
+        let host = HeaderValue::from_str(place).map_err(|_| wrong("the host is not valid"))?;
+        let port = match place[authority.host().len()..].strip_prefix(':') {
             None if is_secure => 443,
             None => 80,
             Some(text) => text
@@ -129,8 +142,11 @@ impl HttpTarget {
         let slash = if target.starts_with('?') { "/" } else { "" }; // `http://host?query`
         let single = HttpRoute::get(format!("{slash}{target}"));
         single.sound()?;
-        Ok(Self {
+        let bare = authority.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+        let target = Self {
             addresses: Addresses::of(format!("{}:{port}", authority.host())),
+            origin: Origin { host: bare, is_secure },
+            keeps_cookies: false,
             tls,
             shared: None,
             host,
@@ -139,9 +155,14 @@ impl HttpTarget {
             made_headers: Vec::new(),
             needs_row: false,
             routes: vec![single.whole_path()],
+            flows: Vec::new(),
             weights: 0,
             replayed: None,
-        })
+        };
+        match credentials {
+            Some(value) => target.authorized(&value),
+            None => Ok(target),
+        }
     }
 
     /// Believes the authorities of a PEM file, and no others; otherwise the system's are believed.
@@ -176,7 +197,7 @@ impl HttpTarget {
         Ok(self)
     }
 
-    /// A header of every request; said again with another value, it is sent twice. Values never appear in reports or logs.
+    /// A header of every request; said again, it is sent twice. A route's headers go in place of those of that name. Values never appear in reports or logs.
     ///
     /// # Errors
     /// A name or value that HTTP does not allow; `content-length` and `transfer-encoding`, which follow from the body.
@@ -186,7 +207,7 @@ impl HttpTarget {
         Ok(self)
     }
 
-    /// A header of every request whose value is made for each, in place of one of that name.
+    /// A header of every request whose value is made for each; otherwise as [`header`](Self::header).
     ///
     /// # Errors
     /// As [`header`](Self::header). A value made later that HTTP does not allow is a failed operation, which is not sent.
@@ -195,20 +216,86 @@ impl HttpTarget {
         name: &str,
         value: impl Fn(&Op) -> String + Send + Sync + 'static,
     ) -> Result<Self, ConfigError> {
-        MadeHeader::new(name, value)?.replace(&mut self.headers, &mut self.made_headers);
+        self.made_headers.push(MadeHeader::new(name, value)?);
         Ok(self)
     }
 
     /// Adds a route; its path is appended to the base's.
     #[must_use]
     pub fn route(mut self, route: HttpRoute) -> Self {
+        self.weigh(route.weight);
+        self.routes.push(route);
+        self
+    }
+
+    /// Adds a flow of several requests, which is one operation; its steps' paths are appended to the base's.
+    ///
+    /// # Errors
+    /// A flow without a name or a step, two steps or two flows of one name, a pause before its first step.
+    pub fn flow(mut self, mut flow: HttpFlow) -> Result<Self, ConfigError> {
+        flow.sound()?;
+        if self.flows.iter().any(|other| other.name == flow.name) {
+            let hint = format!("there are two flows `{}`: name them apart", flow.name);
+            return Err(ConfigError::new("name", hint));
+        }
+        self.weigh(flow.weight);
+        flow.first = self.flows.iter().map(|flow| flow.steps.len()).sum();
+        self.flows.push(flow);
+        Ok(self)
+    }
+
+    /// The first route or flow takes the place of what is asked without any.
+    fn weigh(&mut self, weight: NonZeroU32) {
         if self.weights == 0 {
             self.routes.clear();
             self.replayed = None;
         }
-        self.weights += u64::from(route.weight.get());
-        self.routes.push(route);
+        self.weights += u64::from(weight.get());
+    }
+
+    /// Keeps cookies, as a browser would (RFC 6265): each session has its own, at most 50 of 4 KiB. A session lives for many operations, and one after the other of
+    /// them on it is the same user; who lost an answer begins anew. A `cookie` header that was set goes in place of them.
+    #[must_use]
+    pub fn cookies(mut self) -> Self {
+        self.keeps_cookies = true;
         self
+    }
+
+    /// Basic credentials (RFC 7617) with every request, as an `authorization` header; never in reports or logs.
+    ///
+    /// # Errors
+    /// A user with a colon in the name; credentials that were given already.
+    pub fn basic(self, user: &str, password: &str) -> Result<Self, ConfigError> {
+        match credentials::unfit(user) {
+            None => self.authorized(&credentials::basic(user, password)),
+            Some(hint) => Err(ConfigError::new("auth.basic.user", hint)),
+        }
+    }
+
+    /// A bearer token (RFC 6750) with every request, as an `authorization` header; never in reports or logs.
+    ///
+    /// # Errors
+    /// A token that no header can hold; credentials that were given already.
+    pub fn bearer(self, token: &str) -> Result<Self, ConfigError> {
+        self.authorized(&credentials::bearer(token))
+    }
+
+    fn authorized(mut self, value: &str) -> Result<Self, ConfigError> {
+        self.unauthorized()?;
+        let wrong = |_| ConfigError::new("auth", "the credentials hold characters that HTTP does not allow");
+        let (name, value) = header_pair("authorization", value).map_err(wrong)?;
+        self.headers.insert(name, value);
+        Ok(self)
+    }
+
+    /// Refuses credentials where some were given: nobody could say which ones are meant.
+    pub(crate) fn unauthorized(&self) -> Result<(), ConfigError> {
+        if !self.says(&header::AUTHORIZATION) {
+            return Ok(());
+        }
+        let hint =
+            "credentials were given already, in the URL or as an `authorization` header: give them once";
+        Err(ConfigError::new("auth", hint))
     }
 
     /// Asks what a log asked, in place of routes: operation `k` is the log's entry `k`, and after its end the log
@@ -234,36 +321,56 @@ impl HttpTarget {
         self
     }
 
+    /// Whether it has a header of its own of this name.
+    fn says(&self, name: &HeaderName) -> bool {
+        self.headers.contains_key(name) || self.made_headers.iter().any(|made| made.name == *name)
+    }
+
     /// Path and query of the base.
     #[cfg(feature = "cli")]
     pub(crate) fn path(&self) -> String {
         self.routes[0].template().to_owned()
     }
 
-    /// Each route with its part of the operations, where routes were given.
+    /// Each route and flow with its part of the operations, where some were given.
     #[cfg(feature = "cli")]
     pub(crate) fn outline(&self) -> Vec<String> {
-        let part = |route: &HttpRoute| f64::from(route.weight.get()) * 100.0 / as_f64(self.weights);
-        let given = self.routes.iter().filter(|_| self.weights > 0);
-        given.map(|route| format!("route       {:5.1} %  {route}", part(route))).collect()
+        let routes = self.routes.iter().map(|route| ("route", route.to_string()));
+        let flows = self.flows.iter().map(|flow| ("flow", flow.to_string()));
+        let given = self.every_weight().zip(routes.chain(flows)).filter(|_| self.weights > 0);
+        let part = |weight: u64| as_f64(weight) * 100.0 / as_f64(self.weights);
+        given.map(|(weight, (kind, shown))| format!("{kind:<11} {:5.1} %  {shown}", part(weight))).collect()
     }
 
-    /// Which route an operation takes: the log's, or drawn from its own random numbers by weight.
+    /// Which route or flow an operation takes: the log's, or drawn from its own random numbers by weight.
     fn draw(&self, op: &Op) -> usize {
         if let Some(replayed) = &self.replayed {
             return replayed.route(op.index());
         }
-        if self.routes.len() == 1 {
+        if self.routes.len() + self.flows.len() == 1 {
             return 0;
         }
         let mut draw = op.rng().below(self.weights);
-        let passed = |route: &HttpRoute| {
-            let weight = u64::from(route.weight.get());
+        let passed = |weight: u64| {
             let here = draw < weight;
             draw = draw.saturating_sub(weight);
             here
         };
-        self.routes.iter().position(passed).unwrap_or(0)
+        self.every_weight().position(passed).unwrap_or(0)
+    }
+
+    /// Of all routes, then of all flows.
+    fn every_weight(&self) -> impl Iterator<Item = u64> {
+        let routes = self.routes.iter().map(|route| route.weight);
+        routes.chain(self.flows.iter().map(|flow| flow.weight)).map(|weight| weight.get().into())
+    }
+
+    /// What reports name a route or flow.
+    fn name(&self, at: usize) -> &str {
+        match at.checked_sub(self.routes.len()) {
+            None => self.routes[at].name(),
+            Some(at) => &self.flows[at].name,
+        }
     }
 
     async fn channel(&self, ctx: &ShardCtx) -> Result<Channel, TargetError> {
@@ -273,73 +380,40 @@ impl HttpTarget {
             None => Ok(Channel::Own(Box::new(Connection::over(stream().await?).await?))),
         }
     }
-
-    /// Sends on the session's connection, opening it where needed. A connection that the server closed while
-    /// it was idle, before it took the request, is replaced once.
-    async fn exchange(
-        &self,
-        session: &mut HttpSession,
-        request: connection::Request,
-        op: &Op,
-        kept: usize,
-    ) -> Result<Answer, TargetError> {
-        let mut request = request;
-        for last in [false, true] {
-            let mut channel = match session.channel.take() {
-                Some(channel) => channel,
-                None => self.channel(&session.ctx).await?,
-            };
-            if !channel.is_ready().await {
-                channel = self.channel(&session.ctx).await?;
-            }
-            match channel.send(request, op, kept).await {
-                Ok(answer) => {
-                    session.channel = answer.keep.then_some(channel);
-                    return Ok(answer);
-                }
-                Err(Lost::Untouched(unsent, _)) if !last => request = *unsent,
-                Err(Lost::Untouched(_, error) | Lost::Sent(error)) => return Err(error),
-            }
-        }
-        Err(TargetError::unanswered(
-            FailKind::Reset,
-            "the connection was closed twice before the request was sent",
-        ))
-    }
 }
 
 impl Workload for HttpTarget {
     type Session = HttpSession;
 
     async fn open(&self, ctx: &ShardCtx) -> Result<HttpSession, TargetError> {
-        Ok(HttpSession { channel: Some(self.channel(ctx).await?), ctx: ctx.clone() })
+        let jar = self.keeps_cookies.then(Jar::default);
+        let channel = Some(self.channel(ctx).await?);
+        Ok(HttpSession { channel, jar, spare: HeaderMap::new(), ctx: ctx.clone() })
     }
 
     fn routes(&self) -> Vec<String> {
-        self.routes.iter().map(|route| route.name().to_owned()).collect()
+        (0..self.routes.len() + self.flows.len()).map(|at| self.name(at).to_owned()).collect()
     }
 
     fn pick(&self, op: &Op) -> usize {
         self.draw(op)
     }
 
+    fn steps(&self) -> Vec<String> {
+        self.flows.iter().flat_map(HttpFlow::step_names).collect()
+    }
+
     async fn call(&self, session: &mut HttpSession, op: &mut Op) -> Outcome {
-        let picked = op.picked().and_then(|picked| self.routes.get(picked));
-        let route = picked.unwrap_or_else(|| {
-            let route = &self.routes[self.draw(op)]; // called by a workload that has routes of its own
-            op.route(route.name());
-            route
+        let known = self.routes.len() + self.flows.len();
+        let picked = op.picked().filter(|&picked| picked < known).unwrap_or_else(|| {
+            let drawn = self.draw(op); // called by a workload that has routes of its own
+            op.route(self.name(drawn));
+            drawn
         });
-        let request = match self.request(route, op) {
-            Ok(request) => request,
-            Err(error) => return error.into(),
-        };
-        match self.exchange(session, request, op, route.kept()).await {
-            Ok(answer) => match route.unmet(&answer) {
-                None => Outcome::Ok { bytes: answer.bytes },
-                Some(error) => error.into(),
-            },
-            Err(error) => error.into(),
+        match self.routes.get(picked) {
+            Some(route) => self.ask(route, route.kept(), &[], session, op).await.into(),
+            // Its future would make that of every operation as large.
+            None => Box::pin(self.follow(&self.flows[picked - self.routes.len()], session, op)).await,
         }
     }
 
@@ -401,9 +475,10 @@ fn header_pair(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Con
 }
 
 /// A URL without what may be a password.
-fn redacted(url: &str) -> String {
-    match (url.find("://"), url.rfind('@')) {
-        (Some(scheme), Some(at)) if at > scheme => format!("{}…{}", &url[..scheme + 3], &url[at..]),
+pub(crate) fn redacted(url: &str) -> String {
+    let begins = url.find("://").map_or(0, |scheme| scheme + 3);
+    match url.rfind('@') {
+        Some(at) if at >= begins => format!("{}…{}", &url[..begins], &url[at..]),
         _ => url.to_owned(),
     }
 }

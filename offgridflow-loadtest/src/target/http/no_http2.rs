@@ -40,7 +40,12 @@ impl Line {
     }
 
     #[expect(clippy::unused_async, reason = "the twin of what sends")]
-    pub(super) async fn send(&mut self, _request: Request, _op: &Op, _kept: usize) -> Result<Answer, Lost> {
+    pub(super) async fn send(
+        &mut self,
+        _request: &mut Option<Request>,
+        _op: &Op,
+        _kept: usize,
+    ) -> Result<Answer, Lost> {
         match *self {}
     }
 }

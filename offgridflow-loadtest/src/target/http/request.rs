@@ -1,37 +1,42 @@
 //! What an operation sends.
 
+use std::time::SystemTime;
+
 use http::{HeaderValue, Method, Uri, header};
 
-use super::{HttpRoute, HttpTarget, bad_request, connection};
+use super::{HttpRoute, HttpSession, HttpTarget, bad_request, connection};
 use crate::{
     op::Op,
     outcome::{FailKind, TargetError},
 };
 
 impl HttpTarget {
-    pub(super) fn request(&self, route: &HttpRoute, op: &Op) -> Result<connection::Request, TargetError> {
+    pub(super) fn request(
+        &self,
+        route: &HttpRoute,
+        op: &Op,
+        session: &mut HttpSession,
+    ) -> Result<connection::Request, TargetError> {
         if (self.needs_row || route.needs_row) && op.row().is_none() {
             return Err(TargetError::unanswered(
                 FailKind::Local("rows"),
                 "the feed hands each of its rows out once",
             ));
         }
-        let replayed = self.replayed.as_ref().and_then(|log| log.request(&self.prefix, op.index()));
-        let (method, path) =
-            replayed.unwrap_or_else(|| (route.method.clone(), route.make_path(&self.prefix, op)));
-        let uri = self.uri(&path).ok_or_else(|| bad_request(format!("`{path}` is not a valid path")))?;
+        let (method, uri) = self.asked(route, op)?;
         let body = route.make_body(op);
         let says_nothing = body.is_empty() && matches!(method, Method::POST | Method::PUT | Method::PATCH);
         let mut request = http::Request::new(http_body_util::Full::new(body));
         *request.method_mut() = method;
         *request.uri_mut() = uri;
         let headers = request.headers_mut();
+        *headers = std::mem::take(&mut session.spare);
         headers.reserve(1 + self.headers.len() + route.headers.len());
         if says_nothing {
             // RFC 9110, section 8.6: a method that usually comes with content says that there is none.
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(0));
         }
-        let says_host = self.headers.contains_key(header::HOST) || route.says(&header::HOST);
+        let says_host = self.says(&header::HOST) || route.says(&header::HOST);
         if !says_host && self.shared.is_none() {
             headers.insert(header::HOST, self.host.clone());
         }
@@ -41,9 +46,29 @@ impl HttpTarget {
         }
         let made = self.made_headers.iter().filter(|made| !route.says(&made.name));
         for made in made.chain(&route.made_headers) {
-            headers.insert(&made.name, made.value(op)?);
+            headers.append(&made.name, made.value(op)?);
+        }
+        if let Some(jar) = session.jar.as_ref().filter(|_| !headers.contains_key(header::COOKIE)) {
+            let cookies = jar.header(&self.origin, request.uri().path(), SystemTime::now());
+            cookies
+                .into_iter()
+                .for_each(|cookies| drop(request.headers_mut().insert(header::COOKIE, cookies)));
         }
         Ok(request)
+    }
+
+    /// Method and address. A path that is the same for all operations is read once.
+    fn asked(&self, route: &HttpRoute, op: &Op) -> Result<(Method, Uri), TargetError> {
+        let replayed = self.replayed.as_ref().and_then(|log| log.request(&self.prefix, op.index()));
+        let made = || self.uri(&route.make_path(&self.prefix, op));
+        let (method, uri) = match replayed {
+            Some((method, path)) => (method, self.uri(&path)),
+            None if route.is_fixed() => (route.method.clone(), route.fixed.get_or_init(made).clone()),
+            None => (route.method.clone(), made()),
+        };
+        // Which path it is may be somebody's secret.
+        let invalid = || bad_request(format!("the path made for `{}` is not a valid path", route.name()));
+        Ok((method, uri.ok_or_else(invalid)?))
     }
 
     /// HTTP/1.1 asks for a path and says the host in a header, HTTP/2 asks for all of it.

@@ -1,15 +1,21 @@
 //! One kind of request.
 
-use std::{borrow::Cow, fmt, num::NonZeroU32, ops::RangeInclusive, sync::Arc};
+use std::{
+    borrow::Cow,
+    fmt,
+    num::NonZeroU32,
+    ops::RangeInclusive,
+    sync::{Arc, OnceLock},
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, Uri};
 
 use super::{
-    check::{Check, KEPT, first_unmet},
-    connection::Answer,
+    check::{Check, first_unmet},
     header_pair,
     made::MadeHeader,
+    subject::{KEPT, Reading},
 };
 use crate::{
     error::ConfigError,
@@ -29,6 +35,7 @@ pub struct HttpRoute {
     template: String,
     name: String,
     path: Option<Make<String>>,
+    pub(super) fixed: OnceLock<Option<Uri>>, // once it was asked for, where the path is
     body: Option<Make<Bytes>>,
     pub(super) headers: HeaderMap,
     pub(super) made_headers: Vec<MadeHeader>,
@@ -78,6 +85,7 @@ impl HttpRoute {
             template,
             name,
             path: None,
+            fixed: OnceLock::new(),
             body: None,
             headers: HeaderMap::new(),
             made_headers: Vec::new(),
@@ -125,17 +133,17 @@ impl HttpRoute {
         self
     }
 
-    /// A header of this route, in place of the target's of that name.
+    /// A header of this route; said again, it is sent twice. Those of this route go in place of the target's of that name.
     ///
     /// # Errors
     /// A name or value that HTTP does not allow; `content-length` and `transfer-encoding`, which follow from the body.
     pub fn header(mut self, name: &str, value: &str) -> Result<Self, ConfigError> {
         let (name, value) = header_pair(name, value)?;
-        self.headers.insert(name, value);
+        self.headers.append(name, value);
         Ok(self)
     }
 
-    /// A header whose value is made for each operation, in place of the target's of that name.
+    /// A header whose value is made for each operation; otherwise as [`header`](Self::header).
     ///
     /// # Errors
     /// As [`header`](Self::header). A value made later that HTTP does not allow is a failed operation, which is not sent.
@@ -144,7 +152,7 @@ impl HttpRoute {
         name: &str,
         value: impl Fn(&Op) -> String + Send + Sync + 'static,
     ) -> Result<Self, ConfigError> {
-        MadeHeader::new(name, value)?.replace(&mut self.headers, &mut self.made_headers);
+        self.made_headers.push(MadeHeader::new(name, value)?);
         Ok(self)
     }
 
@@ -215,6 +223,11 @@ impl HttpRoute {
         &self.name
     }
 
+    /// Whether all operations ask for the same path.
+    pub(super) fn is_fixed(&self) -> bool {
+        self.path.is_none()
+    }
+
     pub(super) fn make_path(&self, prefix: &str, op: &Op) -> Cow<'_, str> {
         let own = match &self.path {
             Some(make) => Cow::Owned(make(op)),
@@ -245,11 +258,12 @@ impl HttpRoute {
     }
 
     /// What an answer failed by.
-    pub(super) fn unmet(&self, answer: &Answer) -> Option<TargetError> {
-        if !self.expect.iter().any(|statuses| statuses.contains(&answer.status)) {
-            return Some(TargetError::answered(FailKind::Status(answer.status), ""));
+    pub(super) fn unmet(&self, reading: &Reading<'_>) -> Option<TargetError> {
+        let status = reading.status();
+        if !self.expect.iter().any(|statuses| statuses.contains(&status)) {
+            return Some(TargetError::answered(FailKind::Status(status), ""));
         }
-        if self.checks.is_empty() { None } else { first_unmet(&self.checks, answer) }
+        first_unmet(&self.checks, reading)
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::{
     TlsConnector,
     rustls::{
-        ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+        AlertDescription, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
         client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
         pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
@@ -104,11 +104,13 @@ impl Tls {
     pub(super) async fn shake(&self, stream: TcpStream) -> io::Result<Stream> {
         let shaken = self.connector.connect(self.name.clone(), stream).await.map_err(advised)?;
         if self.http2 && shaken.get_ref().1.alpn_protocol() != Some(H2) {
-            return Err(io::Error::other("the server does not speak HTTP/2 here: leave it out"));
+            return Err(io::Error::other(NO_HTTP2));
         }
         Ok(Stream::Encrypted(Box::new(shaken)))
     }
 }
+
+const NO_HTTP2: &str = "the server does not speak HTTP/2 here: leave it out";
 
 fn advised(error: io::Error) -> io::Error {
     let about = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
@@ -116,6 +118,7 @@ fn advised(error: io::Error) -> io::Error {
         Some(Error::InvalidCertificate(_)) => io::Error::other(format!(
             "{error}: name the authority that signed it (`ca_file`, --ca-file), or believe any (`insecure`, --insecure)"
         )),
+        Some(Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => io::Error::other(NO_HTTP2),
         Some(Error::InvalidMessage(_)) => {
             io::Error::other(format!("{error}: does the server speak TLS on this port?"))
         }

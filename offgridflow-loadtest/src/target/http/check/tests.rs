@@ -1,4 +1,4 @@
-use super::*;
+use super::{super::connection::Answer, *};
 
 fn answer(body: &str) -> Answer {
     let mut headers = http::HeaderMap::new();
@@ -10,7 +10,7 @@ fn answer(body: &str) -> Answer {
 
 fn said(check: &str, body: &str) -> Option<String> {
     let check = Check::parse(check).unwrap_or_else(|error| panic!("{error}"));
-    first_unmet(&[check], &answer(body)).map(|error| error.message.into_owned())
+    first_unmet(&[check], &Reading::of(&answer(body))).map(|error| error.message.into_owned())
 }
 
 const BODY: &str = r#"{"items":[{"id":7,"name":"north"},{}],"ok":true,"none":null,"a.b":1,"len":"x"}"#;
@@ -80,7 +80,7 @@ fn what_is_not_met_says_what_was_found_and_no_text_of_it() {
     assert_eq!(said("json.a == 1", "<html>").as_deref(), Some("the answer is not JSON"));
     let mut cut = answer(BODY);
     cut.bytes += 1;
-    let unmet = first_unmet(&[Check::parse("body contains north").expect("a check")], &cut);
+    let unmet = first_unmet(&[Check::parse("body contains north").expect("a check")], &Reading::of(&cut));
     assert!(unmet.expect("not met").message.contains("longer than 1 MiB"));
 }
 

@@ -1,0 +1,108 @@
+//! One operation: a request and its answer, or several in order.
+
+use std::time::SystemTime;
+
+use super::{
+    HttpFlow, HttpRoute, HttpSession, HttpTarget,
+    connection::{Answer, Lost, Request},
+    extract::Extract,
+    subject::Reading,
+};
+use crate::{
+    op::Op,
+    outcome::{FailKind, Outcome, TargetError},
+};
+
+impl HttpTarget {
+    /// Asks once, and judges the answer. The answer is how many bytes came.
+    pub(super) async fn ask(
+        &self,
+        route: &HttpRoute,
+        kept: usize,
+        extracts: &[Extract],
+        session: &mut HttpSession,
+        op: &mut Op,
+    ) -> Result<u64, TargetError> {
+        // In one place until it is sent: it is large, and each call that took it would move it.
+        let mut request = Some(self.request(route, op, session)?);
+        let asked = request.as_ref().filter(|_| session.jar.is_some());
+        let path = asked.map(|request| request.uri().path().to_owned());
+        let mut answer = self.exchange(session, &mut request, op, kept).await?;
+        if let Some((jar, path)) = session.jar.as_mut().zip(path) {
+            jar.take(&answer.headers, &self.origin, &path, SystemTime::now());
+        }
+        let judged = judge(route, extracts, &answer, op);
+        answer.headers.clear();
+        session.spare = answer.headers;
+        judged.map(|()| answer.bytes)
+    }
+
+    /// Goes through a flow until a step fails.
+    pub(super) async fn follow(&self, flow: &HttpFlow, session: &mut HttpSession, op: &mut Op) -> Outcome {
+        let mut bytes = 0;
+        for (at, step) in flow.steps.iter().enumerate() {
+            if !step.pause.is_zero() {
+                op.rest(step.pause).await;
+            }
+            op.begin_step(flow.first + at);
+            let asked = self.ask(&step.route, step.kept(), &step.extracts, session, op).await;
+            let outcome = Outcome::from(asked);
+            op.end_step(&outcome);
+            match outcome {
+                Outcome::Ok { bytes: more } => bytes += more,
+                Outcome::Failed(_) => return outcome,
+            }
+        }
+        Outcome::Ok { bytes }
+    }
+
+    /// Sends on the session's connection, opening it where needed. A connection that the server closed while
+    /// it was idle, before it took the request, is replaced once.
+    async fn exchange(
+        &self,
+        session: &mut HttpSession,
+        request: &mut Option<Request>,
+        op: &Op,
+        kept: usize,
+    ) -> Result<Answer, TargetError> {
+        for last in [false, true] {
+            let mut channel = match session.channel.take() {
+                Some(channel) => channel,
+                None => self.channel(&session.ctx).await?,
+            };
+            if !channel.is_ready().await {
+                channel = self.channel(&session.ctx).await?;
+            }
+            match channel.send(request, op, kept).await {
+                Ok(answer) => {
+                    session.channel = answer.keep.then_some(channel);
+                    return Ok(answer);
+                }
+                Err(Lost::Untouched(_)) if !last => {}
+                Err(Lost::Untouched(error) | Lost::Sent(error)) => return Err(error),
+            }
+        }
+        Err(TargetError::unanswered(
+            FailKind::Reset,
+            "the connection was closed twice before the request was sent",
+        ))
+    }
+}
+
+/// Whether an answer is as it should be; keeps what later steps need of it.
+fn judge(route: &HttpRoute, extracts: &[Extract], answer: &Answer, op: &mut Op) -> Result<(), TargetError> {
+    let reading = Reading::of(answer);
+    if let Some(unmet) = route.unmet(&reading) {
+        return Err(unmet);
+    }
+    for extract in extracts {
+        op.keep(extract.name.clone(), extract.take(&reading)?);
+    }
+    Ok(())
+}
+
+impl From<Result<u64, TargetError>> for Outcome {
+    fn from(asked: Result<u64, TargetError>) -> Self {
+        asked.map_or_else(Self::Failed, |bytes| Self::Ok { bytes })
+    }
+}

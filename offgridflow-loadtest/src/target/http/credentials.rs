@@ -1,0 +1,34 @@
+//! Who asks: basic and bearer credentials (RFC 7617, RFC 6750).
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use http::Uri;
+use percent_encoding::percent_decode_str;
+
+/// The value of an `authorization` header.
+pub(crate) fn basic(user: &str, password: &str) -> String {
+    format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")))
+}
+
+/// The value of an `authorization` header.
+pub(crate) fn bearer(token: &str) -> String {
+    format!("Bearer {token}")
+}
+
+/// Why a name and a password cannot be told apart once they are joined by a colon.
+pub(crate) fn unfit(user: &str) -> Option<&'static str> {
+    user.contains(':').then_some("the name of a user cannot hold a colon, which ends it (RFC 7617)")
+}
+
+/// What stands before the `@` of a URL, as such a value; `None` if nothing does.
+pub(super) fn of_url(uri: &Uri) -> Result<Option<String>, &'static str> {
+    let Some((said, _)) = uri.authority().and_then(|authority| authority.as_str().rsplit_once('@')) else {
+        return Ok(None);
+    };
+    let plain = |text| {
+        let decoded = percent_decode_str(text).decode_utf8();
+        decoded.map_err(|_| "the credentials before the @ are not UTF-8 behind their percent signs")
+    };
+    let (user, password) = said.split_once(':').unwrap_or((said, ""));
+    let (user, password) = (plain(user)?, plain(password)?);
+    unfit(&user).map_or_else(|| Ok(Some(basic(&user, &password))), Err)
+}
