@@ -22,7 +22,7 @@ use crate::{
     outlook::{Outlook, SoFar},
     plan::Plan,
     pulse::Pulse,
-    recorder::{Recorder, Tally, WindowRecord},
+    recorder::{Recorder, Tally},
     rendezvous::{collect, first_ready, unless_stopped},
     report::{Ending, Environment, Measured, Report},
     shard::{GRACE, WINDOW},
@@ -32,6 +32,7 @@ use crate::{
     warm_up::Steadiness,
     watch::Watch,
     window::Window,
+    window_record::WindowRecord,
 };
 
 /// How long a shard may be overdue before it counts as stuck, unless a test has no time.

@@ -107,6 +107,7 @@ mod verdict;
 mod warm_up;
 mod watch;
 mod window;
+mod window_record;
 mod workload;
 
 #[cfg(feature = "hlog")]

@@ -2,43 +2,21 @@
 //!
 //! A counting allocator sees the whole process, so this file holds one test.
 
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
-    time::Duration,
-};
+mod counting;
 
+use std::time::Duration;
+
+use counting::allocations_so_far;
 use offgridflow_loadtest::{Closed, Executor, LoadTest, OnCap, Rate, workload_fn};
-
-struct Counting;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-// SAFETY: every call is handed on unchanged to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Relaxed);
-        // SAFETY: the caller's promise is handed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise is handed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Allocations of a whole run in virtual time.
 async fn allocations(executor: Executor) -> u64 {
     let work = workload_fn(|_op| tokio::time::sleep(Duration::from_millis(3)));
     let test = LoadTest::new(work).executor(executor).max_in_flight(100, OnCap::Queue).warm_sessions(1);
-    let before = ALLOCATIONS.load(Relaxed);
+    let before = allocations_so_far();
     let report = test.run_here().await.expect("runs");
     assert_eq!(report.total.failed, 0, "{report}");
-    ALLOCATIONS.load(Relaxed) - before
+    allocations_so_far() - before
 }
 
 #[tokio::test(start_paused = true)]

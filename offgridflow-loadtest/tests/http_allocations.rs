@@ -3,37 +3,17 @@
 //! A counting allocator sees the whole process, so this file holds one test, and its server allocates nothing.
 #![cfg(feature = "http")]
 
+mod counting;
+
 use std::{
-    alloc::{GlobalAlloc, Layout, System},
     io::{Read, Write},
     net::{TcpListener, TcpStream},
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
     thread,
     time::Duration,
 };
 
+use counting::allocations_so_far;
 use offgridflow_loadtest::{Executor, HttpTarget, LoadTest};
-
-struct Counting;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-// SAFETY: every call is handed on unchanged to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Relaxed);
-        // SAFETY: the caller's promise is handed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise is handed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// How many the promise allows.
 const MOST: f64 = 6.0;
@@ -51,10 +31,10 @@ fn serve(mut stream: TcpStream) {
 async fn run(url: &str, length: Duration) -> (u64, u64) {
     let target = HttpTarget::new(url).expect("url");
     let test = LoadTest::new(target).executor(Executor::closed(1, length)).calibrate(false);
-    let before = ALLOCATIONS.load(Relaxed);
+    let before = allocations_so_far();
     let report = test.run().await.expect("runs");
     assert_eq!(report.total.failed, 0, "{report}");
-    (ALLOCATIONS.load(Relaxed) - before, report.total.ok)
+    (allocations_so_far() - before, report.total.ok)
 }
 
 #[tokio::test]

@@ -1,38 +1,22 @@
 //! A service behind TLS is loaded as any other, by whose certificates are believed.
 #![cfg(feature = "tls")]
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+mod certified;
 
+use std::{net::SocketAddr, time::Duration};
+
+use certified::{AUTHORITY, acceptor};
 use offgridflow_loadtest::{HttpTarget, LoadTest, Rate, Report};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
 };
-use tokio_rustls::{
-    TlsAcceptor,
-    rustls::{
-        ServerConfig,
-        crypto::ring,
-        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    },
-};
 
-const AUTHORITY: &[u8] = include_bytes!("certificates/authority.pem");
-const SERVER: &[u8] = include_bytes!("certificates/server.pem");
 const KEY: &[u8] = include_bytes!("certificates/server.key");
 
 /// Answers `hello` to each request on a thread of its own, for as long as the test runs.
 fn server(at: &str) -> SocketAddr {
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![CertificateDer::from_pem_slice(SERVER).expect("a certificate")],
-            PrivateKeyDer::from_pem_slice(KEY).expect("a key"),
-        )
-        .expect("they belong together");
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let acceptor = acceptor(&[]);
     let listener = std::net::TcpListener::bind(at).expect("bind");
     listener.set_nonblocking(true).expect("non-blocking");
     let address = listener.local_addr().expect("an address");

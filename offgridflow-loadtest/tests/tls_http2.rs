@@ -1,8 +1,11 @@
 //! HTTP/2 behind TLS, where the server agrees to it in the handshake (ALPN), and clear words where it does not.
 #![cfg(all(feature = "tls", feature = "http2"))]
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+mod certified;
 
+use std::{convert::Infallible, net::SocketAddr, time::Duration};
+
+use certified::{AUTHORITY, acceptor};
 use http_body_util::Full;
 use hyper::{Request, Response, body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -11,32 +14,11 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
-use tokio_rustls::{
-    TlsAcceptor,
-    rustls::{
-        ServerConfig,
-        crypto::ring,
-        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    },
-};
-
-const AUTHORITY: &[u8] = include_bytes!("certificates/authority.pem");
-const SERVER: &[u8] = include_bytes!("certificates/server.pem");
-const KEY: &[u8] = include_bytes!("certificates/server.key");
+use tokio_rustls::TlsAcceptor;
 
 /// Speaks these protocols, in the words of ALPN, on a thread of its own for as long as the test runs.
 fn server(protocols: &[&str]) -> SocketAddr {
-    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![CertificateDer::from_pem_slice(SERVER).expect("a certificate")],
-            PrivateKeyDer::from_pem_slice(KEY).expect("a key"),
-        )
-        .expect("they belong together");
-    config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let acceptor = acceptor(protocols);
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
     listener.set_nonblocking(true).expect("non-blocking");
     let address = listener.local_addr().expect("an address");

@@ -11,9 +11,9 @@ use crate::{
     conductor::{Lines, Readies, Results},
     generator::ShardUse,
     pulse::Pulse,
-    recorder::WindowRecord,
     shard::Links,
     stop::StopHandle,
+    window_record::WindowRecord,
 };
 
 /// How many windows of a shard may wait for the conductor.

@@ -34,11 +34,12 @@ use crate::{
     outcome::TargetError,
     pacer::{LONGEST_SLEEP, Pacer, Pacing},
     pulse::Pulse,
-    recorder::{Recorder, WindowRecord},
+    recorder::Recorder,
     route::RouteTable,
     span::Span,
     stop::StopHandle,
     warm_up::WarmUp,
+    window_record::WindowRecord,
     workload::{ShardCtx, Workload},
 };
 

@@ -6,7 +6,7 @@ use nix::sys::{
     resource::{UsageWho, getrusage},
     time::TimeValLike,
 };
-use offgridflow_loadtest::{Executor, LoadTest, OnCap, Rate, workload_fn};
+use offgridflow_loadtest::{Executor, LoadTest, OnCap, Quantile, Rate, workload_fn};
 use serde_json::{Value, json};
 
 use benches::{
@@ -190,6 +190,6 @@ fn null_target() -> Result<(f64, Duration), Failure> {
     let busy = run(TOO_MANY)?;
     let share = busy.generator.cpu_share.ok_or("this system does not tell CPU times")?;
     let took = share * busy.elapsed.as_secs_f64();
-    let lag = run(10_000.0)?.dispatch_lag.mean.and_then(|mean| mean.value()).ok_or("no lag")?;
+    let lag = run(10_000.0)?.dispatch_lag.mean.and_then(Quantile::value).ok_or("no lag")?;
     Ok((as_f64(busy.total.ok) / took, lag))
 }

@@ -4,6 +4,7 @@ mod addresses;
 mod asking;
 mod channel;
 mod check;
+mod choice;
 mod connection;
 pub(crate) mod credentials;
 mod extract;
@@ -26,15 +27,12 @@ mod subject;
 mod tls;
 
 use std::{
-    num::NonZeroU32,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 
-#[cfg(feature = "cli")]
-use crate::histogram::as_f64;
 use crate::{
     error::ConfigError,
     op::Op,
@@ -244,58 +242,12 @@ impl HttpTarget {
         Ok(self)
     }
 
-    /// The first route or flow takes the place of what is asked without any.
-    fn weigh(&mut self, weight: NonZeroU32) {
-        if self.weights == 0 {
-            self.routes.clear();
-            self.replayed = None;
-        }
-        self.weights += u64::from(weight.get());
-    }
-
     /// Keeps cookies, as a browser would (RFC 6265): each session has its own, at most 50 of 4 KiB. A session lives for many operations, and one after the other of
     /// them on it is the same user; who lost an answer begins anew. A `cookie` header that was set goes in place of them.
     #[must_use]
     pub fn cookies(mut self) -> Self {
         self.keeps_cookies = true;
         self
-    }
-
-    /// Basic credentials (RFC 7617) with every request, as an `authorization` header; never in reports or logs.
-    ///
-    /// # Errors
-    /// A user with a colon in the name; credentials that were given already.
-    pub fn basic(self, user: &str, password: &str) -> Result<Self, ConfigError> {
-        match credentials::unfit(user) {
-            None => self.authorized(&credentials::basic(user, password)),
-            Some(hint) => Err(ConfigError::new("auth.basic.user", hint)),
-        }
-    }
-
-    /// A bearer token (RFC 6750) with every request, as an `authorization` header; never in reports or logs.
-    ///
-    /// # Errors
-    /// A token that no header can hold; credentials that were given already.
-    pub fn bearer(self, token: &str) -> Result<Self, ConfigError> {
-        self.authorized(&credentials::bearer(token))
-    }
-
-    fn authorized(mut self, value: &str) -> Result<Self, ConfigError> {
-        self.unauthorized()?;
-        let wrong = |_| ConfigError::new("auth", "the credentials hold characters that HTTP does not allow");
-        let (name, value) = header_pair("authorization", value).map_err(wrong)?;
-        self.headers.insert(name, value);
-        Ok(self)
-    }
-
-    /// Refuses credentials where some were given: nobody could say which ones are meant.
-    pub(crate) fn unauthorized(&self) -> Result<(), ConfigError> {
-        if !self.says(&header::AUTHORIZATION) {
-            return Ok(());
-        }
-        let hint =
-            "credentials were given already, in the URL or as an `authorization` header: give them once";
-        Err(ConfigError::new("auth", hint))
     }
 
     /// Asks what a log asked, in place of routes: operation `k` is the log's entry `k`, and after its end the log
@@ -330,47 +282,6 @@ impl HttpTarget {
     #[cfg(feature = "cli")]
     pub(crate) fn path(&self) -> String {
         self.routes[0].template().to_owned()
-    }
-
-    /// Each route and flow with its part of the operations, where some were given.
-    #[cfg(feature = "cli")]
-    pub(crate) fn outline(&self) -> Vec<String> {
-        let routes = self.routes.iter().map(|route| ("route", route.to_string()));
-        let flows = self.flows.iter().map(|flow| ("flow", flow.to_string()));
-        let given = self.every_weight().zip(routes.chain(flows)).filter(|_| self.weights > 0);
-        let part = |weight: u64| as_f64(weight) * 100.0 / as_f64(self.weights);
-        given.map(|(weight, (kind, shown))| format!("{kind:<11} {:5.1} %  {shown}", part(weight))).collect()
-    }
-
-    /// Which route or flow an operation takes: the log's, or drawn from its own random numbers by weight.
-    fn draw(&self, op: &Op) -> usize {
-        if let Some(replayed) = &self.replayed {
-            return replayed.route(op.index());
-        }
-        if self.routes.len() + self.flows.len() == 1 {
-            return 0;
-        }
-        let mut draw = op.rng().below(self.weights);
-        let passed = |weight: u64| {
-            let here = draw < weight;
-            draw = draw.saturating_sub(weight);
-            here
-        };
-        self.every_weight().position(passed).unwrap_or(0)
-    }
-
-    /// Of all routes, then of all flows.
-    fn every_weight(&self) -> impl Iterator<Item = u64> {
-        let routes = self.routes.iter().map(|route| route.weight);
-        routes.chain(self.flows.iter().map(|flow| flow.weight)).map(|weight| weight.get().into())
-    }
-
-    /// What reports name a route or flow.
-    fn name(&self, at: usize) -> &str {
-        match at.checked_sub(self.routes.len()) {
-            None => self.routes[at].name(),
-            Some(at) => &self.flows[at].name,
-        }
     }
 
     async fn channel(&self, ctx: &ShardCtx) -> Result<Channel, TargetError> {
