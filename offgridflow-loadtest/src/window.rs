@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     histogram::{Distribution, Quantile},
     outlook::Outlook,
-    recorder::WindowRecord,
+    window_record::WindowRecord,
 };
 
 /// Below, the p95 of a window is its longest.
