@@ -10,6 +10,6 @@ allocations() { # TEST FEATURES: that one test's figures, or nothing
 engine=$(allocations allocations) || { printf '%s\n' "$engine" >&2; echo "FAIL measured=none the engine allocates for an operation"; exit 0; }
 client=$(allocations http_allocations) || { printf '%s\n' "$client" >&2; echo "FAIL measured=none the HTTP client allocates more than 6 times a request"; exit 0; }
 each=$(sed -n 's/.*allocations a request: \([0-9.]*\).*/\1/p' <<<"$client" | head -1)
-[ -n "$each" ] || { printf '%s\n' "$client" >&2; echo "FAIL measured=none no figure of the HTTP client\'s allocations"; exit 0; }
+[ -n "$each" ] || { printf '%s\n' "$client" >&2; echo "FAIL measured=none no figure of what the HTTP client allocates"; exit 0; }
 line=$(scripts/verify/truth.sh l4)
 printf '%s engine-allocations=0,http-allocations-a-request=%s\n' "$line" "$each"

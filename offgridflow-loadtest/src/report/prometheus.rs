@@ -47,7 +47,7 @@ impl Report {
             .for_each(|row| text.sample("received_bytes", &[("route", &row.route)], as_f64(row.bytes)));
         text.times("response_seconds", "From the intended start to the end.", &rows, |row| &row.response);
         text.times("service_seconds", "From the connection to the end.", &rows, |row| &row.service);
-        self.steps(&mut text);
+        self.write_steps(&mut text);
         text.all("dispatch_lag_seconds", "The generator's own lag.", &self.dispatch_lag);
         text.all("admission_wait_seconds", "Waiting for a connection or the cap.", &self.admission_wait);
         text.family("failures", "gauge", "Failures by cause and route.");
@@ -67,7 +67,7 @@ impl Report {
     }
 
     /// Nothing where operations have no steps.
-    fn steps(&self, text: &mut Text) {
+    fn write_steps(&self, text: &mut Text) {
         if self.steps.is_empty() {
             return;
         }
