@@ -84,7 +84,7 @@ impl LedgerEntry {
 
     /// Looks for a name that no table can have, and for a schema that is not named apart.
     pub(crate) fn check(&self) -> Result<(), crate::ConfigError> {
-        target(self.schema.as_deref(), &self.table)?;
+        self.target()?;
         match &self.schema {
             None if self.table.contains('.') => {
                 let (name, why) = (self.table.clone(), "a schema is named apart: ledger_in(schema, table)");
@@ -94,17 +94,22 @@ impl LedgerEntry {
         }
     }
 
+    /// The quoted table, with its schema if that is named.
+    pub(crate) fn target(&self) -> Result<String, crate::ConfigError> {
+        target(self.schema.as_deref(), &self.table)
+    }
+
     /// Takes the place of the batch in the ledger, or changes nothing if the batch is there already.
     #[cfg(any(feature = "sqlite", feature = "postgres"))]
     pub(crate) fn insert_sql(&self) -> Result<String, crate::ConfigError> {
-        let table = target(self.schema.as_deref(), &self.table)?;
+        let table = self.target()?;
         Ok(format!("INSERT INTO {table} (batch, \"rows\") VALUES ($1, $2) ON CONFLICT (batch) DO NOTHING"))
     }
 
     /// Looks for the batch in the ledger.
     #[cfg(any(feature = "sqlite", feature = "postgres"))]
     pub(crate) fn select_sql(&self) -> Result<String, crate::ConfigError> {
-        Ok(format!("SELECT 1 FROM {} WHERE batch = $1", target(self.schema.as_deref(), &self.table)?))
+        Ok(format!("SELECT 1 FROM {} WHERE batch = $1", self.target()?))
     }
 
     /// Why a batch is not called replayed that the ledger did not take.

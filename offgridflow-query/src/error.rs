@@ -170,6 +170,12 @@ impl Cause {
         Self { amid_rows: true, ..self }
     }
 
+    /// Whether only a search can tell if a row is to blame: for a code that says nothing of rows, and for a table, a type or a right that
+    /// was found missing amid them, as by a trigger that sends one row elsewhere.
+    pub(crate) fn is_strange(&self) -> bool {
+        self.class == Class::Other || self.amid_rows && self.class == Class::Schema
+    }
+
     /// Whether smaller writes can show which row it is that keeps a write from passing: one that waits for a lock, one for which a trigger raises
     /// what passes elsewhere. What the whole table is locked for, or the whole server lacks, is no row's.
     pub(crate) fn may_be_a_rows(&self) -> bool {

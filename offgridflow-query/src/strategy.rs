@@ -1,5 +1,6 @@
 //! How rows travel, and what a database allows for one table.
 
+use crate::delivery::LedgerEntry;
 use crate::turn::Turns;
 
 /// How the rows of one write travel to the database. Every strategy that is allowed for a table gives the same table,
@@ -44,6 +45,7 @@ pub struct Prepared {
     refused: Vec<(Strategy, String)>,
     pub(crate) types: Vec<u32>, // PostgreSQL: the type of each column of the shape; empty elsewhere
     pub(crate) target: Option<Box<str>>, // PostgreSQL: the table with its schema, whatever a session's search path says
+    pub(crate) ledger: Option<LedgerEntry>, // PostgreSQL: of no batch, with the schema in which it was found
     pub(crate) unchanged: Option<Box<str>>, // PostgreSQL: the query that fails where the table is no longer so
     pub(crate) version: Option<i64>,        // SQLite: of the schema
     pub(crate) server: Option<Box<str>>,    // what a transaction's token is compared with; `None`: no tokens

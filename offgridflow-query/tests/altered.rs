@@ -180,3 +180,63 @@ async fn a_search_path_that_somebody_left_leads_no_row_elsewhere() {
         assert_eq!((count("public.t"), count("other.t")), ("12".into(), "0".into()), "{way:?}");
     }
 }
+
+/// A rule that sends rows elsewhere is refused when a writer starts, and so it is when it comes later.
+#[tokio::test]
+async fn a_rule_that_is_made_under_a_live_writer_sends_no_row_elsewhere() {
+    let database = testkit::postgres().create_database("instead").unwrap();
+    database.psql("CREATE TABLE t (id INT8, v INT8); CREATE TABLE other (id INT8, v INT8)").unwrap();
+    let gate = PgGate::from_url(&database.url(), GateConfig::default()).unwrap();
+    let shape = Shape::new("t", [Column::new("id", Kind::Int8), Column::new("v", Kind::Int8)]);
+    let writer =
+        BatchWriter::<(i64, i64)>::for_shape(gate, shape).strategy(Strategy::Unnest).start().unwrap();
+    settle(&writer, (0..4).map(|id| (id, id))).await;
+    database.psql("CREATE RULE r AS ON INSERT TO t DO INSTEAD INSERT INTO other VALUES (NEW.*)").unwrap();
+    let outcomes = writer.push_many((4..8).map(|id| (id, id))).await.unwrap().outcomes().await;
+    assert!(outcomes.iter().all(|outcome| !outcome.is_settled()), "{outcomes:?}");
+    let _ = writer.close().await.unwrap();
+    assert_eq!(database.psql("SELECT count(*) FROM other").unwrap().trim(), "0");
+}
+
+/// The look that tells a row's fault from the table's waits for locks as a write does.
+#[tokio::test]
+async fn a_refused_row_is_not_waited_for_behind_somebody_s_lock() {
+    use offgridflow_query::{Acquire, ConnectionPool, Retry};
+    use std::time::Duration;
+    let database = testkit::postgres().create_database("waits").unwrap();
+    database.psql("CREATE TABLE t (id INT8 CHECK (id <> 3), v INT8)").unwrap();
+    let gate =
+        PgGate::from_url(&database.url(), GateConfig { max_open: 3, ..GateConfig::default() }).unwrap();
+    let shape = Shape::new("t", [Column::new("id", Kind::Int8), Column::new("v", Kind::Int8)]);
+    let writer = BatchWriter::<(i64, i64)>::for_shape(gate.clone(), shape).strategy(Strategy::Copy);
+    let writer = writer.lock_timeout(Duration::from_millis(50)).retry(Retry::never()).start().unwrap();
+    settle(&writer, [(0, 0)].into_iter()).await;
+    let mut other = gate.acquire(Acquire::default()).await.unwrap();
+    sqlx::raw_sql("BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE").execute(&mut *other).await.unwrap();
+    let writes = writer.push_many((0..6).map(|id| (id, id))).await.unwrap();
+    let outcomes = tokio::time::timeout(Duration::from_secs(30), writes.outcomes()).await;
+    assert!(outcomes.unwrap().iter().all(|outcome| !outcome.is_settled()));
+    sqlx::raw_sql("ROLLBACK").execute(&mut *other).await.unwrap();
+    let _ = writer.close().await.unwrap();
+}
+
+/// A row as wide as a table can be is looked at in the catalog, not by the parser, which would describe the whole row for each column.
+#[tokio::test]
+async fn wide_tables_are_looked_at_too() {
+    let database = testkit::postgres().create_database("wide").unwrap();
+    let columns: Vec<_> = (0..100).map(|n| format!("c{n} INT8")).collect();
+    database.psql(&format!("CREATE TABLE t (id INT8, {})", columns.join(", "))).unwrap();
+    let gate = PgGate::from_url(&database.url(), GateConfig::default()).unwrap();
+    let columns = (0..100).map(|n| Column::new(format!("c{n}"), Kind::Int8));
+    let shape = Shape::new("t", [Column::new("id", Kind::Int8)].into_iter().chain(columns));
+    let mut chunk = offgridflow_query::Chunk::new(shape.clone());
+    chunk.push(|to| (0..101).for_each(|n| to.i64(n))).unwrap();
+    let mut plan = offgridflow_query::WritePlan::new(Conflict::Error);
+    use offgridflow_query::BatchExecutor;
+    plan.prepared = std::sync::Arc::new(gate.prepare(&shape, &plan).await.unwrap());
+    plan.strategy = Some(Strategy::Copy);
+    gate.write(&[chunk.slice(0..1)], &plan).await.unwrap();
+    database.psql("ALTER TABLE t ALTER c50 TYPE FLOAT8").unwrap();
+    assert!(gate.write(&[chunk.slice(0..1)], &plan).await.is_err());
+    assert_eq!(database.psql("SELECT count(*) FROM t").unwrap().trim(), "1");
+}

@@ -299,6 +299,24 @@ async fn a_ledger_in_a_schema_of_its_own_is_found_there() {
     assert_eq!(number(&gate, "SELECT rows FROM audit.batches").await, 1);
 }
 
+#[tokio::test]
+async fn a_search_path_that_somebody_left_leads_to_no_other_ledger() {
+    let database = testkit::postgres().create_database("ledgerpath").unwrap();
+    let gate =
+        PgGate::from_url(&database.url(), GateConfig { max_open: 1, ..GateConfig::default() }).unwrap();
+    let ledger = ledger_table_sql("batches").unwrap();
+    let other = ledger.replace("\"batches\"", "tenant.batches");
+    run(&gate, &format!("{ledger}; CREATE SCHEMA tenant; {other}; CREATE TABLE readings (id INT8)")).await;
+    let writer = BatchWriter::builder(gate.clone()).ledger("batches").start().unwrap();
+    for (fate, then) in [(Fate::Committed, "SET search_path TO tenant"), (Fate::Replayed, "SELECT 1")] {
+        let outcomes = writer.push_batch("b", [Reading { id: 1 }]).await.unwrap().outcomes().await;
+        assert!(matches!(&outcomes[0], Outcome::Settled(receipt) if receipt.fate == fate), "{outcomes:?}");
+        run(&gate, then).await;
+    }
+    let _ = writer.close().await.unwrap();
+    assert_eq!(number(&gate, "SELECT count(*) FROM public.readings").await, 1);
+}
+
 /// The old way of partitioning: the row goes elsewhere, and the statement counts nothing.
 #[tokio::test]
 async fn a_ledger_that_takes_nothing_has_replayed_nothing() {

@@ -242,3 +242,30 @@ async fn rehearsals_grow_with_the_bad_rows_and_not_with_their_square() {
     let inserted: i64 = _database.psql(sql).unwrap().trim().parse().unwrap();
     assert!(inserted < 40_000, "{inserted} rows were sent for 1 000, of which 200 are bad");
 }
+
+/// However many have their parents after them, rows that have none blow the fuse.
+#[tokio::test]
+async fn max_rejects_counts_rows_without_parents_beside_others_that_have_one() {
+    let (_database, gate) = gate("fuse").await;
+    run(&gate, "INSERT INTO parts VALUES (5000, NULL, 1)").await;
+    let writer = BatchWriter::builder(gate).max_rejects(20).start().unwrap();
+    let parent = |id| if id % 10 == 0 { 5_000 } else { 9_999 };
+    let rows = (0..2_000).map(|id| Part { parent: Some(parent(id)), ..part(id) });
+    let outcomes = writer.push_many(rows).await.unwrap().outcomes().await;
+    let rejected = outcomes.iter().filter_map(class).count();
+    let report = writer.close().await.unwrap();
+    assert!(rejected < 60 && report.stats.transactions < 400, "{rejected} rejected, {:?}", report.stats);
+}
+
+/// Chains of children before their parents, some of which hang on nothing: rounds are few.
+#[tokio::test]
+async fn chains_that_hang_on_nothing_cost_no_square_of_transactions() {
+    let (_database, gate) = gate("chains").await;
+    let writer = BatchWriter::builder(gate).start().unwrap();
+    let rows =
+        (0..220).map(|id| Part { parent: Some(if id % 10 == 9 { 9_999 } else { id + 1 }), ..part(id) });
+    let outcomes = writer.push_many(rows).await.unwrap().outcomes().await;
+    assert!(outcomes.iter().all(|outcome| !outcome.is_settled()));
+    let transactions = writer.close().await.unwrap().stats.transactions;
+    assert!(transactions < 4_000, "{transactions}");
+}

@@ -309,6 +309,25 @@ async fn a_code_that_every_row_meets_returns_the_batch() {
     }
 }
 
+/// What a trigger finds missing for one row is that row's fault.
+#[tokio::test]
+async fn a_row_for_which_a_trigger_finds_no_table_is_named() {
+    let (gate, _database) = postgres("routed");
+    let route = "EXECUTE 'SELECT 1 FROM part_' || (CASE WHEN NEW.id = 5 THEN 'secret4711' ELSE 'a' END);";
+    refusing(&gate, "t", route, "TRIGGER t BEFORE INSERT ON t").await;
+    pg(&gate, "CREATE TABLE part_a ()").await;
+    for strategy in [Strategy::Unnest, Strategy::Copy] {
+        let writer = BatchWriter::for_shape(gate.clone(), shape("t")).strategy(strategy).start().unwrap();
+        let outcomes = writer.push_many(pairs(0..20)).await.unwrap().outcomes().await;
+        let _ = writer.close().await.unwrap();
+        assert_eq!(settled(&outcomes), 19, "{outcomes:?}");
+        let Outcome::Rejected(rejected) = &outcomes[5] else { panic!("{:?}", outcomes[5]) };
+        assert_eq!(rejected.cause.class(), Class::Schema);
+        assert!(!rejected.cause.message().contains("4711"), "{}", rejected.cause);
+        pg(&gate, "DELETE FROM t").await;
+    }
+}
+
 #[tokio::test]
 async fn a_slow_row_is_named_and_the_others_are_stored() {
     let (gate, database) = postgres("slow_row");

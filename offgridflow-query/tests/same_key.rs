@@ -209,3 +209,25 @@ async fn the_last_write_wins_after_sqlite_s_key_became_one_without_case() {
     let left: Vec<i64> = sqlx::query_scalar("SELECT v FROM t").fetch_all(&mut *conn).await.unwrap();
     assert_eq!(left, [2]);
 }
+
+/// A child that is tried again when its parent is there would come after newer rows of what the database calls its key.
+#[tokio::test]
+async fn a_row_that_waited_for_its_parent_overtakes_no_newer_one() {
+    let database = testkit::postgres().create_database("overtakes").unwrap();
+    let sql = "CREATE TABLE t (k TEXT PRIMARY KEY, parent TEXT REFERENCES t, v INT8); \
+        CREATE FUNCTION low() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.k := lower(NEW.k); RETURN NEW; END $$; \
+        CREATE TRIGGER low BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION low()";
+    database.psql(sql).unwrap();
+    let gate = PgGate::from_url(&database.url(), GateConfig::default()).unwrap();
+    let columns =
+        [Column::new("k", Kind::Text), Column::nullable("parent", Kind::Text), Column::new("v", Kind::Int8)];
+    let shape = Shape::new("t", columns).key(["k"]);
+    let writer = BatchWriter::<(String, Option<String>, i64)>::for_shape(gate, shape);
+    let writer = writer.conflict(Conflict::Update).start().unwrap();
+    let rows = [("A", Some("p"), 1), ("a", None, 2), ("p", None, 3)];
+    let rows = rows.map(|(k, parent, v)| (k.to_owned(), parent.map(str::to_owned), v));
+    let outcomes = writer.push_many(rows).await.unwrap().outcomes().await;
+    let _ = writer.close().await.unwrap();
+    assert!(outcomes[1].is_settled());
+    assert_eq!(database.psql("SELECT v FROM t WHERE k = 'a'").unwrap().trim(), "2");
+}

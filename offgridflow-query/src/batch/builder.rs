@@ -259,6 +259,7 @@ impl<R: Send + 'static, E: BatchExecutor> BatchWriterBuilder<R, E> {
         limits: &Limits,
     ) -> Worker<R, E> {
         let (rows, flights) = (self.flush_rows, self.in_flight);
+        let ledger = self.ledger.clone();
         let partitions = partitions(&self.shape, &self.setup.plan.conflict, *flights.end());
         Worker {
             table: self.shape.table().to_owned(),
@@ -276,7 +277,7 @@ impl<R: Send + 'static, E: BatchExecutor> BatchWriterBuilder<R, E> {
             },
             partitions,
             ledger: self.ledger,
-            flusher: Arc::new(self.setup.flusher(self.executor)),
+            flusher: Arc::new(self.setup.flusher(self.executor, ledger)),
             counters,
             unheard: Unheard::with_room(self.keep_unheard, self.dead_letters),
         }

@@ -18,9 +18,10 @@ pub enum Atomicity {
     #[default]
     Independent,
     /// Good rows are stored in one transaction: bad ones are found by rehearsals that are rolled back. A flush that takes
-    /// longer than the server's statement time-out is not made smaller, which would be several transactions: it is returned.
+    /// longer than the server's statement time-out is not made smaller, which would be several transactions: it is returned. Rows of one key that go one after
+    /// the other (`UpdateOnly`, and a row whose successor was rejected) go in a transaction more.
     Together,
-    /// One bad row keeps the whole flush out; every bad row is named, the others are returned.
+    /// One bad row keeps the whole flush out; every bad row is named, the others are returned. A flush that is too large for one transaction is two flushes.
     AllOrNothing,
 }
 
@@ -114,7 +115,7 @@ impl Tally {
     /// does not meet it everywhere.
     pub(crate) fn scope(&mut self, cause: &Cause) -> Scope {
         match cause.class() {
-            Class::Other if self.strange < SEARCH => {
+            Class::Other | Class::Schema if self.strange < SEARCH && cause.is_strange() => {
                 self.strange += 1;
                 Scope::Row
             }
@@ -175,18 +176,19 @@ impl<E: BatchExecutor> Flusher<E> {
             for (verdict, &row) in verdicts.into_iter().zip(&order.order) {
                 flushed.verdicts[row] = verdict;
             }
-            if exact && self.shipper.lost_exact_key() {
-                flushed.tally.no_longer_exact();
-                pending.retain(|&row| !is_settled(flushed.verdicts[row].as_ref()));
-                continue;
-            }
-            pending.clear();
+            let mut left = Vec::new();
             for (row, winner) in order.superseded {
                 let fate = inherited(flushed.verdicts[winner].as_ref(), group);
                 if fate.is_none() {
-                    pending.push(row);
+                    left.push(row);
                 }
                 flushed.verdicts[row] = fate;
+            }
+            if exact && self.shipper.lost_exact_key() {
+                flushed.tally.no_longer_exact();
+                pending.retain(|&row| !is_settled(flushed.verdicts[row].as_ref()));
+            } else {
+                pending = left;
             }
         }
     }
@@ -212,13 +214,21 @@ impl<E: BatchExecutor> Flusher<E> {
             }
             let verdicts =
                 self.isolate(&chunk.gather(&rows), &single(rows.len()), plan, &mut flushed.tally).await;
+            let mut sent = HashSet::new();
+            let again = exact && self.shipper.lost_exact_key();
             for ((verdict, row), last) in verdicts.into_iter().zip(&rows).zip(lasts) {
+                if again && !is_settled(verdict.as_ref()) {
+                    continue;
+                }
                 if !matches!(verdict, Some(Verdict::Rejected(_) | Verdict::Settled(Fate::Skipped))) {
                     served.insert(last);
                 }
                 flushed.verdicts[*row] = verdict;
+                sent.insert(*row);
             }
-            let sent: HashSet<usize> = rows.into_iter().collect();
+            if again {
+                flushed.tally.no_longer_exact();
+            }
             left.retain(|row| !sent.contains(row));
         }
     }

@@ -14,6 +14,8 @@ use crate::executor::BatchExecutor;
 use crate::write::{WriteError, WritePlan, Wrote};
 use std::ops::Range;
 
+/// Rounds in which rows without a parent are tried again; in the first one also those that were not tried because so many had none.
+const ORPHAN_ROUNDS: usize = 8;
 /// Rounds in which a write that was rehearsed may still meet a conflict, because somebody else wrote meanwhile.
 pub(crate) const CONTENTION_ROUNDS: usize = 3;
 
@@ -120,7 +122,15 @@ impl<E: BatchExecutor> Flusher<E> {
         if !tally.went {
             run.acquit(tally);
         }
-        while self.retry_orphans(&mut run, plan, tally).await {}
+        // Where the database may call keys equal that are not, an orphan that is tried again might overtake a newer row.
+        if plan.conflict.updates() && !tally.exact {
+            return run.verdicts;
+        }
+        for round in 0..ORPHAN_ROUNDS {
+            if !self.retry_orphans(&mut run, plan, tally, round == 0).await {
+                break;
+            }
+        }
         run.verdicts
     }
 
@@ -191,9 +201,16 @@ impl<E: BatchExecutor> Flusher<E> {
 
     /// Tries rows again whose parent may have come after them, all in one piece: behind those that were not tried because so many had no
     /// parent. One that fails again keeps its first cause. Whether anything was stored, so that another round makes sense.
-    async fn retry_orphans(&self, run: &mut Run<'_>, plan: &WritePlan, tally: &mut Tally) -> bool {
+    async fn retry_orphans(
+        &self,
+        run: &mut Run<'_>,
+        plan: &WritePlan,
+        tally: &mut Tally,
+        first: bool,
+    ) -> bool {
         let orphans = run.orphans();
-        let too_many = tally.halted == Some(Why::TooManyRejects)
+        let too_many = first
+            && tally.halted == Some(Why::TooManyRejects)
             && tally.rejects.saturating_sub(orphans.len()) <= self.max_rejects;
         if orphans.is_empty() || !(too_many || tally.halted.is_none() && tally.went) {
             return false;

@@ -101,7 +101,7 @@ impl BatchedQuery {
         I: IntoIterator<Item = T>,
     {
         let (shape, setup, max_bytes) = self.read::<T>(&executor)?;
-        let mut flusher = setup.flusher(executor);
+        let mut flusher = setup.flusher(executor, None);
         let (started, mut report) = (Instant::now(), BatchedReport::default());
         let mut source = Source { rows: rows.into_iter().fuse(), size: self.size, max_bytes, carried: None };
         let mut chunk = Chunk::new(shape);

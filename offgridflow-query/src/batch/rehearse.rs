@@ -30,7 +30,7 @@ impl<E: BatchExecutor> Flusher<E> {
             if pieces.is_empty() {
                 return;
             }
-            let sent = Sent::new(run.chunk, &pieces, plan);
+            let sent = Sent::new(run.chunk, &pieces, plan, tally.exact);
             let why = match self.shipper.write(&sent.parts(run.chunk), plan, tally).await {
                 Ok(wrote) => return run.store(&pieces, &wrote),
                 Err(WriteError::CommitUnknown { cause, .. }) => Why::CommitUnknown(cause),
@@ -99,7 +99,7 @@ impl<E: BatchExecutor> Flusher<E> {
                 }
                 return;
             }
-            let sent = Sent::new(run.chunk, &found.accepted, plan);
+            let sent = Sent::new(run.chunk, &found.accepted, plan, tally.exact);
             let why = match self.shipper.write(&sent.parts(run.chunk), plan, tally).await {
                 Ok(wrote) => return run.store(&found.accepted, &wrote),
                 Err(WriteError::CommitUnknown { cause, .. }) => Why::CommitUnknown(cause),
@@ -139,7 +139,7 @@ impl<E: BatchExecutor> Flusher<E> {
                 Tried::Ended(why) => found.end(why),
             }
         }
-        if found.ended.is_none() {
+        if found.ended.is_none() && (tally.exact || !plan.conflict.updates()) {
             self.adopt_orphans(chunk, &mut found, &rehearsal, tally).await;
         }
         if let Some((_, cause)) = found.bad.iter().find(|(_, cause)| cause.class() == Class::Other)
@@ -226,7 +226,7 @@ impl<E: BatchExecutor> Flusher<E> {
         rehearsal: &WritePlan,
         tally: &mut Tally,
     ) -> Tried {
-        let sent = Sent::new(chunk, pieces, rehearsal);
+        let sent = Sent::new(chunk, pieces, rehearsal, tally.exact);
         self.attempt(&sent.parts(chunk), rehearsal, tally).await
     }
 
@@ -239,7 +239,7 @@ impl<E: BatchExecutor> Flusher<E> {
         tally: &mut Tally,
     ) -> Tried {
         let before: usize = accepted.iter().map(Range::len).sum();
-        let sent = Sent::new(chunk, accepted, rehearsal);
+        let sent = Sent::new(chunk, accepted, rehearsal, tally.exact);
         let mut parts = sent.parts(chunk);
         parts.push(chunk.slice(piece.clone()));
         match self.attempt(&parts, rehearsal, tally).await {

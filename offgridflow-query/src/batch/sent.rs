@@ -11,8 +11,9 @@ pub(crate) struct Sent<'a> {
 }
 
 impl<'a> Sent<'a> {
-    pub(crate) fn new(chunk: &Chunk, pieces: &'a [Range<usize>], plan: &WritePlan) -> Self {
-        let several = pieces.len() > 1 && !plan.conflict.updates();
+    /// `exact`: rows have one key each that the database compares as a value.
+    pub(crate) fn new(chunk: &Chunk, pieces: &'a [Range<usize>], plan: &WritePlan, exact: bool) -> Self {
+        let several = pieces.len() > 1 && (exact || !plan.conflict.updates());
         let rows = || pieces.iter().cloned().flatten().collect::<Vec<_>>();
         Self { pieces, gathered: several.then(|| chunk.gather(&rows())) }
     }

@@ -3,7 +3,7 @@
 use crate::batch::flush::{Atomicity, Flusher};
 use crate::batch::retry::Retry;
 use crate::batch::shipment::Shipper;
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, LedgerEntry};
 use crate::error::ConfigError;
 use crate::executor::{BatchExecutor, Limits};
 use crate::shape::{Conflict, Shape};
@@ -52,9 +52,11 @@ impl Setup {
         Ok(())
     }
 
-    pub(super) fn flusher<E: BatchExecutor>(self, executor: E) -> Flusher<E> {
+    /// Named batches have their rows in `ledger`.
+    pub(super) fn flusher<E: BatchExecutor>(self, executor: E, ledger: Option<LedgerEntry>) -> Flusher<E> {
         let Self { plan, strategy, atomicity, delivery, retry, max_rejects } = self;
-        let shipper = Shipper::new(executor, plan, retry, delivery, seed()).force(strategy);
+        let shipper =
+            Shipper::new(executor, plan, retry, delivery, seed()).force(strategy).with_ledger(ledger);
         Flusher { shipper, atomicity, max_rejects }
     }
 }

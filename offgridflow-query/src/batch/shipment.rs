@@ -4,7 +4,7 @@ use crate::batch::crossover::Crossover;
 use crate::batch::flush::Tally;
 use crate::batch::retry::{Jitter, Retry};
 use crate::chunk::Slice;
-use crate::delivery::{Delivery, TxOutcome, TxToken};
+use crate::delivery::{Delivery, LedgerEntry, TxOutcome, TxToken};
 use crate::error::{Cause, Class, Scope};
 use crate::executor::BatchExecutor;
 use crate::shape::Shape;
@@ -22,6 +22,7 @@ pub(crate) struct Shipper<E> {
     retry: Retry,
     delivery: Delivery,
     forced: Option<Strategy>,
+    ledger: Option<LedgerEntry>, // of no batch
     known: Mutex<Known>,
 }
 
@@ -68,12 +69,18 @@ impl<E: BatchExecutor> Shipper<E> {
             used: BTreeMap::new(),
             jitter: Jitter::new(seed),
         };
-        Self { executor, plan, retry, delivery, forced: None, known: Mutex::new(known) }
+        Self { executor, plan, retry, delivery, forced: None, ledger: None, known: Mutex::new(known) }
     }
 
     /// Uses `strategy` for every write instead of choosing.
     pub(crate) fn force(mut self, strategy: Option<Strategy>) -> Self {
         self.forced = strategy;
+        self
+    }
+
+    /// Named batches have their rows in this ledger.
+    pub(crate) fn with_ledger(mut self, ledger: Option<LedgerEntry>) -> Self {
+        self.ledger = ledger;
         self
     }
 
@@ -142,7 +149,11 @@ impl<E: BatchExecutor> Shipper<E> {
         }
         let rows = shipment.parts.iter().map(Slice::len).sum();
         let strategy = self.strategy(rows, &prepared)?;
-        let plan = WritePlan { strategy, prepared: Arc::clone(&prepared), ..shipment.plan.clone() };
+        let ledger = shipment.plan.ledger.clone().map(|entry| match &prepared.ledger {
+            Some(found) => LedgerEntry { schema: found.schema.clone(), ..entry },
+            None => entry,
+        });
+        let plan = WritePlan { strategy, prepared: Arc::clone(&prepared), ledger, ..shipment.plan.clone() };
         let started = Instant::now();
         let result = self.executor.write(shipment.parts, &plan).await;
         match &result {
@@ -160,7 +171,8 @@ impl<E: BatchExecutor> Shipper<E> {
         if let Some(prepared) = self.known().prepared.clone() {
             return Ok((prepared, false));
         }
-        let plan = WritePlan { prepared: Arc::clone(&self.known().before), ..self.plan.clone() };
+        let (prepared, ledger) = (Arc::clone(&self.known().before), self.ledger.clone());
+        let plan = WritePlan { prepared, ledger, ..self.plan.clone() };
         let look = timeout(self.plan.answer_timeout, self.executor.prepare(shape, &plan));
         let silent = |_| Cause::new(Class::Connection, "no answer about the table in time");
         let prepared = Arc::new(look.await.map_err(silent).map_err(WriteError::failed)??);

@@ -173,7 +173,10 @@ impl<R: Send + 'static, E: BatchExecutor> Running<R, E> {
             Message::Flush(done) => self.backlog.push_back(Entry::Barrier(done)),
             Message::Unheard(outcome) => self.worker.unheard.keep(outcome, &self.worker.counters),
             // Rows in flushes under way make room as these land; those that linger, and those about to, must not keep it from others.
-            Message::Crowd => self.crowded = true,
+            Message::Crowd => {
+                self.worker.counters.crowd.store(false, Relaxed);
+                self.crowded = true;
+            }
             Message::Close => self.worker.queue.close(), // what is inside still comes
         }
     }

@@ -5,6 +5,7 @@ use super::errors::failed;
 use super::wire::copies_into;
 use super::{nodelay, settle};
 use crate::backend::built;
+use crate::delivery::LedgerEntry;
 use crate::error::{Cause, Class};
 use crate::ident::{Ident, target};
 use crate::shape::{Column, Conflict, Kind, Shape};
@@ -18,6 +19,8 @@ use std::collections::HashMap;
 /// What the error says, in the place of a number, where a table is not what it was.
 pub(super) const CHANGED: &str = "the table changed while rows were written, session";
 
+/// Columns whose types the parser is asked for.
+const MOST_PARSED: usize = 64;
 /// From how many rows on COPY is expected to win; the writer measures on from there. See `docs/design/query-writes.md`.
 const COPY_ROWS: usize = 512;
 /// The same for COPY into a staging table, which has to be made first.
@@ -93,6 +96,7 @@ pub(super) async fn prepare(
     (prepared.types, prepared.server) = (types, server);
     prepared.unchanged = Some(table.unchanged(shape));
     prepared.target = Some(table.name.into());
+    prepared.ledger = ledger(conn, plan).await.map_err(|error| failed(&error))?;
     Ok(prepared)
 }
 
@@ -139,6 +143,28 @@ async fn read(
         temp: facts.try_get("temp")?,
         ends: Ends::of(&facts),
         columns: columns?,
+    }))
+}
+
+/// The ledger of the plan with the schema in which it is found, before or now.
+async fn ledger(conn: &mut PgConnection, plan: &WritePlan) -> Result<Option<LedgerEntry>, sqlx::Error> {
+    let Some(entry) = &plan.ledger else { return Ok(None) };
+    if entry.schema.is_some() {
+        return Ok(plan.ledger.clone());
+    }
+    let before = plan.prepared.ledger.as_ref().and_then(|entry| entry.target().ok());
+    let name = entry.target().unwrap_or_default();
+    let sql = format!(
+        "SELECT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.oid = coalesce(to_regclass({}), to_regclass({}))",
+        literal(before.as_deref().unwrap_or(&name)),
+        literal(&name)
+    );
+    let found = conn.fetch_optional(sqlx::raw_sql(built(sql))).await?;
+    let schema = found.map(|row| row.try_get::<String, _>(0)).transpose()?;
+    Ok(Some(match schema {
+        Some(schema) => entry.clone().in_schema(schema),
+        None => entry.clone(),
     }))
 }
 
@@ -205,20 +231,37 @@ impl Table {
     /// own, so that they are those of now even to a transaction that sees the past.
     fn unchanged(&self, shape: &Shape) -> Box<str> {
         let Self { oid, name, ruled, rewritten, .. } = self;
-        let columns = shape.columns().iter().filter_map(|column| {
-            let attribute = self.columns.get(column.name())?;
-            let column = Ident::new(column.name()).ok()?;
-            Some((format!("pg_typeof((NULL::{name}).{column})::oid::int8"), attribute.declared.to_string()))
+        let named = shape.columns().iter().filter_map(|column| {
+            Some((column.name(), self.columns.get(column.name())?.declared.to_string()))
         });
-        let (now, then): (Vec<_>, Vec<_>) = columns.unzip();
-        let (now, then, literal) = (now.join(","), then.join(","), literal(name));
+        let (names, types): (Vec<_>, Vec<_>) = named.unzip();
+        let now = if names.len() <= MOST_PARSED { self.parsed(&names) } else { self.listed(&names) };
+        let (types, literal) = (types.join(","), literal(name));
         format!(
-            "SELECT CASE WHEN to_regclass({literal})::oid = {oid} AND ARRAY[{now}] = '{{{then}}}'::int8[] \
+            "SELECT CASE WHEN to_regclass({literal})::oid = {oid} AND {now} = '{{{types}}}'::int8[] \
              AND EXISTS (SELECT 1 FROM pg_catalog.pg_rewrite WHERE ev_class = {oid} AND ev_type = '3') = {ruled} \
              AND EXISTS (SELECT 1 FROM pg_catalog.pg_trigger WHERE tgrelid = {oid} AND tgtype & 7 = 7) = {rewritten} \
              THEN 0 ELSE ('{CHANGED} ' || pg_backend_pid())::int8 END"
         )
         .into()
+    }
+
+    /// The types of columns as the parser knows them; each costs it the description of the whole row.
+    fn parsed(&self, names: &[&str]) -> String {
+        let quoted = names.iter().filter_map(|name| Ident::new(name).ok());
+        let types = quoted.map(|name| format!("pg_typeof((NULL::{}).{name})::oid::int8", self.name));
+        format!("ARRAY[{}]", types.collect::<Vec<_>>().join(","))
+    }
+
+    /// The types of columns as the catalog's tables have them.
+    fn listed(&self, names: &[&str]) -> String {
+        let names: Vec<_> = names.iter().map(|name| literal(name)).collect();
+        format!(
+            "(SELECT array_agg(a.atttypid::int8 ORDER BY n.at) FROM unnest(ARRAY[{}]) WITH ORDINALITY AS n(name, at) \
+             JOIN pg_catalog.pg_attribute a ON a.attname = n.name AND a.attrelid = {} AND a.attnum > 0)",
+            names.join(","),
+            self.oid
+        )
     }
 
     /// Whether two keys are equal to the server exactly when their values are.

@@ -16,7 +16,9 @@ impl GateDatabase for Postgres {
             return driver_cause(error);
         };
         let class = class_of(error.code());
-        let message = if class == Class::Data || error.code() == SYNTAX {
+        let amid_rows = error.r#where().is_some(); // COPY's line, the tuple that is waited for, the trigger's function
+        let quotes = class == Class::Data || error.code() == SYNTAX || amid_rows && class == Class::Schema;
+        let message = if quotes {
             redacted(error.message())
         } else if NAMED.contains(&error.code()) {
             format!("{}; if a pooler stands between, say so: Pooling::Transaction", error.message())
@@ -24,8 +26,8 @@ impl GateDatabase for Postgres {
             error.message().to_owned()
         };
         let mut cause = Cause::new(class, message).with_code(error.code());
-        if error.r#where().is_some() {
-            cause = cause.amid_rows(); // COPY's line, the tuple that is waited for, the trigger's function
+        if amid_rows {
+            cause = cause.amid_rows();
         }
         match error.constraint() {
             Some(name) => cause.with_constraint(name),

@@ -7,7 +7,7 @@ use crate::backend::built;
 use crate::chunk::Slice;
 use crate::error::{Cause, Class, ConfigError};
 use crate::ident::Ident;
-use crate::shape::{Conflict, Shape};
+use crate::shape::Shape;
 use crate::strategy::Strategy;
 use crate::write::{Pooling, WriteError, WritePlan};
 use sqlx::{Executor, PgConnection};
@@ -56,12 +56,6 @@ impl Insert {
             Self::Copy { statement } => Ok(counted(copy(false).run(conn, statement).await?, slice.len())),
             Self::Staging(staging) => staging.run(conn, &copy(staging.names_stored), part).await,
         }
-    }
-
-    /// What must hold at COMMIT. UNNEST's values have types; what its rows mean to each other depends on the key, where there is a rule.
-    pub(super) fn check_at_the_end(&self, plan: &WritePlan) -> Option<Box<str>> {
-        let typed = matches!(self, Self::Unnest(_)) && plan.conflict == Conflict::Error;
-        plan.prepared.unchanged.clone().filter(|_| !typed)
     }
 
     /// Whether a refusal may come from values that were written for other types.

@@ -14,7 +14,6 @@ mod statement;
 mod transaction;
 mod wire;
 
-use crate::backend::built;
 use crate::chunk::Slice;
 use crate::delivery::{TxOutcome, TxToken};
 use crate::error::{Cause, Class, ConfigError, Scope};
@@ -26,7 +25,7 @@ use crate::write::{Ending, WriteError, WritePlan, Wrote};
 use errors::unbuildable;
 use insert::Insert;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{Executor, PgConnection, Postgres};
+use sqlx::{PgConnection, Postgres};
 use statement::Subject;
 use std::str::FromStr;
 use transaction::Clean;
@@ -34,6 +33,8 @@ use transaction::Clean;
 /// Columns that a table can have.
 const MAX_COLUMNS: usize = 1_600;
 
+/// Parts of a write for which temporary tables are made.
+const MOST_STAGED: usize = 8;
 const SCHEMES: [&str; 2] = ["postgres://", "postgresql://"];
 
 /// A [`Gate`] over PostgreSQL.
@@ -84,7 +85,9 @@ impl BatchConnection for PgConnection {
 
     async fn write(&mut self, parts: &[Slice<'_>], plan: &WritePlan) -> Result<Wrote, WriteError> {
         match write(self, parts, plan).await {
-            Err(error) if errors::is_read_only(&error) => Err(settle::unless_standby(self, error).await),
+            Err(error) if errors::is_read_only(&error) => {
+                Err(settle::unless_standby(self, error, plan.answer_timeout).await)
+            }
             Err(error) if blames_rows(&error, plan) => Err(unless_changed(self, plan, error).await),
             result => result,
         }
@@ -100,14 +103,19 @@ fn blames_rows(error: &WriteError, plan: &WritePlan) -> bool {
 
 /// A refusal, as it is; or that the table has changed, which explains it.
 async fn unless_changed(conn: &mut PgConnection, plan: &WritePlan, refusal: WriteError) -> WriteError {
-    let Some(check) = plan.prepared.unchanged.as_deref() else { return refusal };
-    let answer = conn.execute(sqlx::raw_sql(built(check.to_owned()))).await;
-    answer.err().and_then(|error| errors::changed(&error)).unwrap_or(refusal)
+    let Some(check) = plan.prepared.unchanged.clone() else { return refusal };
+    match transaction::check(conn, &check, plan).await {
+        Ok(()) => refusal,
+        Err(changed) => changed,
+    }
 }
 
 async fn write(conn: &mut PgConnection, parts: &[Slice<'_>], plan: &WritePlan) -> Result<Wrote, WriteError> {
     let Some(first) = parts.first() else { return Ok(Wrote::default()) };
-    let strategy = strategy_of(plan)?;
+    let strategy = match strategy_of(plan)? {
+        Strategy::Staging if parts.len() > MOST_STAGED => Strategy::Unnest, // a table and its locks for each of them
+        strategy => strategy,
+    };
     let subject = Subject::new(first.shape(), plan);
     let insert = Insert::new(strategy, &subject).map_err(unbuildable)?;
     if let Attempt::Done(wrote) = attempt(conn, &insert, parts, plan, Naming::Counted).await? {

@@ -6,6 +6,8 @@
 //! reset by crash recovery, which is how a crash that the postmaster survived shows; whoever resets them by hand only makes
 //! an answer unknown.
 
+use super::errors::failed;
+use super::transaction::answered;
 use crate::backend::built;
 use crate::delivery::{TxOutcome, TxToken};
 use crate::error::{Cause, Class, Scope};
@@ -13,6 +15,7 @@ use crate::gate::GateDatabase;
 use crate::write::WriteError;
 use sqlx::postgres::PgRow;
 use sqlx::{Executor, PgConnection, Postgres, Row as _};
+use std::time::Duration;
 
 /// Appended to BEGIN behind [`ENDS`](super::ends::ENDS): nothing for a token.
 pub(super) const NO_TOKEN: &str = "NULL::text AS xid, NULL::text AS timeline, NULL::text AS started";
@@ -86,8 +89,15 @@ const PASSES: &str = "SELECT pg_is_in_recovery() OR NOT current_setting('transac
 
 /// A refusal to write, as it is; from a standby one that passes, for during a failover the address may lead to one that is
 /// about to be promoted. Its connection is given up, as the next one may lead elsewhere.
-pub(super) async fn unless_standby(conn: &mut PgConnection, refusal: WriteError) -> WriteError {
-    let answer = conn.fetch_one(sqlx::raw_sql(PASSES)).await;
+pub(super) async fn unless_standby(
+    conn: &mut PgConnection,
+    refusal: WriteError,
+    limit: Duration,
+) -> WriteError {
+    let answer = match answered(limit, conn.fetch_one(sqlx::raw_sql(PASSES))).await {
+        Err(error) if error.as_database_error().is_none() => return failed(&error),
+        answer => answer,
+    };
     if !answer.and_then(|row| row.try_get(0)).unwrap_or(false) {
         return refusal;
     }

@@ -118,7 +118,7 @@ impl<'c> Clean<'c> {
         };
         match inserted {
             Ok(skipped) => {
-                self.check = insert.check_at_the_end(plan);
+                self.check.clone_from(&plan.prepared.unchanged);
                 Ok((self, skipped))
             }
             Err(error) => Err(undo(self.conn, error, self.limit).await),
@@ -163,6 +163,17 @@ impl<'c> Clean<'c> {
     }
 }
 
+/// Looks outside a transaction with rows whether the table is what it was. Waits for locks as a write does.
+pub(super) async fn check(conn: &mut PgConnection, check: &str, plan: &WritePlan) -> Result<(), WriteError> {
+    let lock = plan.lock_timeout.as_millis().clamp(1, i32::MAX as u128);
+    let sql = format!("BEGIN; SET LOCAL lock_timeout = {lock}; {check}; ROLLBACK");
+    let Err(error) = answered(plan.answer_timeout, conn.execute(sqlx::raw_sql(built(sql)))).await else {
+        return Ok(());
+    };
+    let error = changed(&error).unwrap_or_else(|| failed(&error));
+    Err(undo(conn, error, plan.answer_timeout).await)
+}
+
 /// Whether an answer to COMMIT says that nothing is stored. What ends the session (FATAL), and what a pooler or a server in
 /// trouble says in the server's place, does not.
 fn aborts(error: &sqlx::Error) -> bool {
@@ -184,7 +195,7 @@ fn load_time(slice: &Slice<'_>) -> Duration {
 }
 
 /// Waits no longer than `limit`; what is late is a link that is lost.
-async fn answered<T>(
+pub(super) async fn answered<T>(
     limit: Duration,
     answer: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, sqlx::Error> {
