@@ -37,7 +37,9 @@ impl WindowRecord {
 
     /// Adds to what is shown of it the measured operations, which its shard counted once, in the tally.
     pub(crate) fn complete(&mut self) {
-        self.tally.routes().for_each(|(_, record)| self.response.merge(&record.response.seen));
+        let seen =
+            self.tally.routes().map(|(_, record)| &record.response.seen).filter(|seen| seen.count() > 0);
+        seen.for_each(|seen| self.response.merge(seen));
         self.lag.merge(self.tally.lag.seen.answered());
     }
 

@@ -84,6 +84,14 @@ async fn what_one_step_extracts_the_next_ones_send() {
     let said = report.to_string();
     assert!(said.contains("service by step") && !said.contains("s3cret"), "{said}");
     assert!(!format!("{report:?}").contains("s3cret"));
+    #[cfg(feature = "html")]
+    for (at, name) in names.into_iter().enumerate() {
+        let page = report.to_html();
+        assert!(
+            page.contains(name) && page.contains(&format!("data-at=\"/steps/{at}/service/count\"")),
+            "{name}"
+        );
+    }
 }
 
 /// The second step waits for the first, and so is no arrival of its own: its service time is its own, and all of the wait is the flow's.

@@ -3,7 +3,7 @@
 use super::words::{count, grouped, interval, name, percent, quantile, rate, safe};
 use crate::{
     histogram::{Interval, Quantile, as_f64},
-    report::{Report, Row, Summary, text},
+    report::{Report, Row, StepRow, Summary, text},
 };
 
 /// How many lines of the error ledger are shown; the data has all.
@@ -106,6 +106,26 @@ pub(super) fn routes(report: &Report) -> String {
     format!(
         "<section><h2>Routes</h2><div class=\"wide\"><table><thead><tr><th>route</th><th class=\"n\">answered</th><th class=\"n\">failed</th>{TIMES}</tr></thead><tbody>{}</tbody></table></div></section>",
         report.routes.iter().enumerate().map(row).collect::<String>()
+    )
+}
+
+/// What flows consist of.
+pub(super) fn steps(report: &Report) -> String {
+    if report.steps.is_empty() {
+        return String::new();
+    }
+    let row = |(at, row): (usize, &StepRow)| {
+        let at = format!("/steps/{at}");
+        format!(
+            "<tr><th scope=\"row\">{}</th><td class=\"n\">{}</td>{}</tr>",
+            name(&row.step),
+            count(&format!("{at}/failed"), row.failed),
+            times(&format!("{at}/service"), &row.service)
+        )
+    };
+    format!(
+        "<section><h2>Steps</h2><p class=\"small\">Service times of the requests that flows consist of: a step that begins late because the one before it was slow is late in its flow’s response time.</p><div class=\"wide\"><table><thead><tr><th>step</th><th class=\"n\">failed</th>{TIMES}</tr></thead><tbody>{}</tbody></table></div></section>",
+        report.steps.iter().enumerate().map(row).collect::<String>()
     )
 }
 

@@ -35,6 +35,7 @@ impl Report {
             figures::clocks(self),
             figures::errors(self),
             figures::routes(self),
+            figures::steps(self),
             figures::notes(self),
             environment::section(self),
         ];
