@@ -1,6 +1,6 @@
 # Every target is one script; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test lint coverage verify bench compare check-consumer
+.PHONY: help dev demo test lint coverage verify bench compare check-consumer check-alerts observe
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,3 +31,9 @@ verify: ## Measure the promises: make verify AREA=system [ARGS="--only S1"]
 
 check-consumer: ## Package the five crates and build a new project on each, outside the workspace
 	@scripts/check-consumer.sh
+
+check-alerts: ## Alerts: syntax, a firing and a silent test each, runbook, routes, names that are exported
+	@scripts/check-alerts.sh $(ARGS)
+
+observe: ## Run the three roles, their exporters, traffic and a Prometheus with our rules, on system-picked ports
+	@scripts/observe.sh $(ARGS)

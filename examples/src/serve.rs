@@ -54,10 +54,10 @@ pub async fn run(role: Role, config: Config) -> Result<(), AppError> {
     config.check()?;
     let listener =
         TcpListener::bind(config.listen).await.map_err(|error| AppError::Listen(config.listen, error))?;
+    api::install_metrics();
     if role == Role::Web {
         return serve(listener, web::router(&config), stop_signal()?).await;
     }
-    api::install_metrics();
     let app = App::start(config).await?;
     let (stop, stopped) = watch::channel(false);
     let work = role.works().then(|| {

@@ -29,30 +29,55 @@ pub fn install() {
 /// `GET /metrics`, in Prometheus' text format.
 pub(super) async fn show(State(app): State<Arc<App>>) -> Response {
     app.ledger().record_metrics();
+    exposition(&app.probe_metrics())
+}
+
+/// `GET /metrics` of a role that has neither database nor probes.
+pub async fn show_process() -> Response {
+    exposition("")
+}
+
+/// What was recorded, and `more` in the same format.
+fn exposition(more: &str) -> Response {
     match HANDLE.get() {
         Some(handle) => {
             handle.run_upkeep();
-            let text = handle.render() + &app.probe_metrics();
+            let text = handle.render() + more;
             ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
         }
         None => (StatusCode::NOT_FOUND, "metrics are not collected in this process\n").into_response(),
     }
 }
 
-/// Counts a request under its route's template: paths and unknown methods never become labels.
+/// Counts a request under its route's template, and tells the profiler's watcher how long it took.
 pub(super) async fn measure(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
+    let profile = route_of(&request).starts_with("/debug"); // takes as long as it is asked to
+    let (response, took) = timed(request, next).await;
+    if !profile {
+        app.latency().record(took);
+    }
+    response
+}
+
+/// Counts a request under its route's template: paths and unknown methods never become labels.
+pub async fn count(request: Request, next: Next) -> Response {
+    timed(request, next).await.0
+}
+
+async fn timed(request: Request, next: Next) -> (Response, Duration) {
+    let route = route_of(&request).to_owned();
     let method = known(request.method());
     let active = Active::new();
     let began = Instant::now();
     let response = next.run(request).await;
     drop(active);
     let took = began.elapsed();
-    if !route.starts_with("/debug") {
-        app.latency().record(took); // a profile takes as long as it is asked to
-    }
     record(route, method, response.status(), took);
-    response
+    (response, took)
+}
+
+fn route_of(request: &Request) -> &str {
+    request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str)
 }
 
 fn record(route: String, method: &'static str, status: StatusCode, took: Duration) {

@@ -21,7 +21,7 @@ use offgridflow_query::QueryScopeLayer;
 
 pub use auth::{Keys, Tenant};
 pub use error::ApiError;
-pub use metrics::install as install_metrics;
+pub use metrics::{count as count_requests, install as install_metrics, show_process as show_metrics};
 pub(crate) use pprof::access as profile_access;
 
 use crate::app::App;

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
+use axum::{Router, middleware};
 
 use tokio::time::timeout;
 
 use crate::config::Config;
-use crate::http_client;
+use crate::{api, http_client};
 
 /// How long the server behind the page may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -26,7 +26,11 @@ pub fn page_router() -> Router {
 pub fn router(config: &Config) -> Router {
     let upstream = config.api_url.clone().unwrap_or_else(|| "http://127.0.0.1:8080".to_owned());
     let figures = Router::new().route("/api/v1/performance", get(relay)).with_state(upstream);
-    page_router().route("/healthz", get(async || "ok\n")).merge(figures)
+    page_router()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/metrics", get(api::show_metrics))
+        .merge(figures)
+        .layer(middleware::from_fn(api::count_requests))
 }
 
 /// Passes the question on, with the key that came with it.

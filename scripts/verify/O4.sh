@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# O4: every alert has a test in which it fires and one in which it stays silent, and the tests hold: with every alert made mute, each
+# alert's own tests fail, and with every alert made loud as well. Measured by `scripts/check-alerts.sh`, live against the server's roles.
+# Control: faults planted in a copy, which that script must find, and name with file and rule: an alert that cannot fire, a metric
+# that was renamed, a test, a page and a severity that are gone, a route that leads astray, a name that no live server exports.
+source "$(dirname "$0")/../common.sh"
+help_if_asked "$@"
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+fail() { echo "FAIL measured=$measured $*"; exit 0; }
+
+measured=none
+have promtool || { [ "$(id -u)" -eq 0 ] && have apt-get; } || { echo "SKIP measured=none missing: prometheus, prometheus-alertmanager and the exporters"; exit 0; }
+said=$(scripts/observe.sh --check 2>"$work/err" | tail -n 1) || { cat "$work/err" >&2; fail "scripts/observe.sh --check: $said"; }
+total=$(awk -f scripts/rules.awk infra/prometheus/rules/*.yml | grep -c '^alert')
+
+# A copy to break: the files that are checked, and links to the sources.
+fresh() {
+  rm -rf "$work/copy"
+  mkdir -p "$work/copy/docs"
+  cp -r infra scripts "$work/copy"
+  cp -r docs/runbook "$work/copy/docs"
+  ln -s "$PWD"/offgridflow-* "$PWD/examples" "$work/copy"
+}
+
+# Every alert's expression replaced; what is recorded stays.
+mutant() { # expression, in which tests of it then fail: `exp:` or `got:` empty
+  fresh
+  local rules
+  for rules in "$work"/copy/infra/prometheus/rules/*.yml; do
+    awk -v expr="$1" '
+      /^ *- (alert|record): / { alert = /- alert: /; skip = 0 }
+      /^ *expr:/ && alert { print "        expr: " expr; skip = /[|]$/; next }
+      skip && /^          / { next }
+      { skip = 0; print }' "$rules" >"$rules.new"
+    mv "$rules.new" "$rules"
+  done
+  promtool test rules "$work"/copy/infra/prometheus/tests/*.yml >"$work/tests" 2>&1 && return 1
+  awk -v empty="$2" '/alertname: / { name = $2; sub(/,$/, "", name) } index($0, empty "[]") { print name }' "$work/tests" | sort -u | wc -l
+}
+mute=$(mutant 'vector(0) > 1' got:) || fail "alerts that cannot fire pass the tests"
+loud=$(mutant 'vector(1)' exp:) || fail "alerts that always fire pass the tests"
+measured="$total/$total"
+[ "$mute" -eq "$total" ] || fail "made mute, only $mute of $total alerts fail a test"
+[ "$loud" -eq "$total" ] || fail "made loud, only $loud of $total alerts fail a test"
+
+# Plants a fault in a copy, and wants it found and named.
+found=0
+planted() { # what must be said, file, sed expression, further arguments of check-alerts …
+  local want=$1 file=$2 edit=$3
+  fresh
+  sed -i -E "$edit" "$work/copy/$file"
+  cmp -s "$file" "$work/copy/$file" && fail "nothing was planted in $file: $edit"
+  local status=0
+  "$work/copy/scripts/check-alerts.sh" "${@:4}" >"$work/found" 2>&1 || status=$?
+  [ "$status" -eq 1 ] || { cat "$work/found" >&2; fail "exit $status with $edit in $file"; }
+  grep -qE "$want" "$work/found" || { cat "$work/found" >&2; fail "not named: $want"; }
+  found=$((found + 1))
+}
+rules=infra/prometheus/rules tests=infra/prometheus/tests
+planted 'alertname: RedisDown,' $rules/cache.yml 's/redis_up == 0/redis_up < 0/'
+planted "^$rules/cache.yml:[0-9]+: RedisDown: nobody exports .redis_alive" $rules/cache.yml 's/redis_up == 0/redis_alive == 0/'
+planted "^$rules/database.yml:[0-9]+: PoolExhausted: nobody exports" $rules/database.yml 's/and on \(job, instance, pool\)$/& pool_gone/'
+planted "^$rules/cache.yml:[0-9]+: RedisEvicts: no test in which it stays silent" $tests/cache.yml '/name: "Redis evicted once"/,$ d'
+planted "^$rules/work.yml:[0-9]+: ProbeFails: runbook_url leads to no heading" $rules/work.yml 's/probe-fails.md/probe-failed.md/'
+planted "^$rules/targets.yml:[0-9]+: ApiDown: severity is" $rules/targets.yml '0,/severity: page/ s//severity: critical/'
+planted "^$tests/routes.txt:[0-9]+: severity=page .* must reach page" infra/alertmanager.yml 's/severity = "page"/severity = "pager"/'
+planted 'offgridflow_gone_total: not in the source code' infra/prometheus/metrics.txt '$ a offgridflow_gone_total api event'
+
+echo "PASS measured=$measured control=$found planted faults found; $mute mute and $loud loud alerts fail their tests n=$total $said"
