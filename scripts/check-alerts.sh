@@ -31,12 +31,7 @@ tools() {
   local missing=()
   have promtool || missing+=(prometheus)
   have amtool || missing+=(prometheus-alertmanager)
-  [ ${#missing[@]} -gt 0 ] || return 0
-  { [ "$(id -u)" -eq 0 ] && have apt-get; } || die "missing: ${missing[*]}. Install them, for example: sudo apt-get install ${missing[*]}"
-  step "installing ${missing[*]}"
-  export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 # RUNLEVEL: the packages' own services stay down
-  apt-get update -qq
-  apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  need_packages "${missing[@]}"
 }
 
 # Runs an engine's own check; what it says is shown when it finds a fault.

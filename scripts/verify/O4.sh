@@ -11,7 +11,7 @@ trap 'rm -rf "$work"' EXIT
 fail() { echo "FAIL measured=$measured $*"; exit 0; }
 
 measured=none
-have promtool || { [ "$(id -u)" -eq 0 ] && have apt-get; } || { echo "SKIP measured=none missing: prometheus, prometheus-alertmanager and the exporters"; exit 0; }
+have promtool || may_install || { echo "SKIP measured=none missing: prometheus, prometheus-alertmanager and the exporters"; exit 0; }
 said=$(scripts/observe.sh --check 2>"$work/err" | tail -n 1) || { cat "$work/err" >&2; fail "scripts/observe.sh --check: $said"; }
 total=$(awk -f scripts/rules.awk infra/prometheus/rules/*.yml | grep -c '^alert')
 
