@@ -3,7 +3,8 @@
 # started), and what those do not look at: that each alert has a severity, a summary, a page in the runbook, a test in which it
 # fires and one in which it stays silent, and that each metric in a rule is one that somebody exports.
 # Usage: scripts/check-alerts.sh [--live SOURCE=URL …]
-#   --live  looks for the names of infra/prometheus/metrics.txt at a live exporter: api=http://127.0.0.1:8080, or scrape=URL of a Prometheus
+#   --live  looks for the names of infra/prometheus/metrics.txt at a live exporter: api=http://127.0.0.1:8080; or, scrape=URL, for those that
+#           Prometheus makes itself, and the labels that rules pick series by, at a live Prometheus
 # Exit status: 0 all is well, 1 a fault, 2 usage, 4 a tool is missing.
 source "$(dirname "$0")/common.sh"
 help_if_asked "$@"
@@ -109,10 +110,21 @@ routes() {
   done <"$ROUTES"
 }
 
+# Whether the labels that rules pick series by are there; those of events may not be yet.
+labels() { # url of a Prometheus
+  local file line rule name label answer
+  while IFS=$'\t' read -r file line rule name label; do
+    grep -qE "^$name [a-z]+ always" "$NAMES" || continue
+    answer=$(curl --silent --fail --get --data-urlencode "query=count($name{$label!=\"\"})" "$1/api/v1/query") || answer=''
+    [[ $answer == *'"value"'* ]] || fault "$file:$line: $rule: \`$name\` has no label \`$label\` at $1"
+  done < <(facts label | sort -u -t $'\t' -k 4,5)
+}
+
 # Whether an exporter shows what the list says; `scrape` is what a Prometheus makes of each scrape.
 look() { # source, url
   local line name
   if [ "$1" = scrape ]; then
+    labels "$2"
     curl --silent --show-error --fail "$2/api/v1/label/__name__/values" | tr ',[]' '\n' | tr -d '"' >"$scratch/shown"
   else
     # Twice: the first look is the first request that some roles count.

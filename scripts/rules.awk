@@ -1,5 +1,5 @@
 # What rules and their tests hold, a fact a line, tab-separated, with the place it stands at:
-#   alert FILE LINE NAME SEVERITY SUMMARY RUNBOOK · record FILE LINE NAME · metric FILE LINE RULE NAME · fires|silent FILE LINE ALERT
+#   alert FILE LINE NAME SEVERITY SUMMARY RUNBOOK · record FILE LINE NAME · metric FILE LINE RULE NAME · label FILE LINE RULE NAME LABEL · fires|silent FILE LINE ALERT
 # Usage: awk -f scripts/rules.awk RULES-OR-TESTS.yml …
 # Reads YAML as it is written here: a key a line, an expression beside its `expr:` or below `expr: |`.
 BEGIN { OFS = "\t" }
@@ -21,9 +21,23 @@ function flush() {
   in_expr = 0
 }
 
+# The labels that a line of PromQL picks series by, each with the name of its metric.
+function labels(line,   selector, name_of, each, n, i) {
+  gsub(/"[^"]*"/, "", line)
+  while (match(line, /[a-zA-Z_:][a-zA-Z0-9_:]*\{[^}]*\}/)) {
+    selector = substr(line, RSTART, RLENGTH - 1)
+    line = substr(line, RSTART + RLENGTH)
+    name_of = selector
+    sub(/\{.*/, "", name_of); sub(/[^{]*\{/, "", selector)
+    n = split(selector, each, ",")
+    for (i = 1; i <= n; i++) if (match(each[i], /[a-zA-Z_][a-zA-Z0-9_]*/)) print "label", file, FNR, name, name_of, substr(each[i], RSTART, RLENGTH)
+  }
+}
+
 # The names of metrics in a line of PromQL: what remains of it without strings, matchers, ranges, label lists and functions.
 function metrics(line,   word) {
   sub(/(^| )#.*/, "", line)
+  labels(line)
   gsub(/"[^"]*"/, "", line); gsub(/\{[^}]*\}/, "", line); gsub(/\[[^\]]*\]/, "", line)
   gsub(/(by|without|on|ignoring|group_left|group_right) *\([^)]*\)/, "", line)
   gsub(/offset +-?[0-9]+[a-z]+/, "", line); gsub(/[0-9.]+[eE][-+]?[0-9]+/, "", line)
