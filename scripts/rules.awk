@@ -1,6 +1,7 @@
 # What rules and their tests hold, a fact a line, tab-separated, with the place it stands at:
 #   alert FILE LINE NAME SEVERITY SUMMARY RUNBOOK · record FILE LINE NAME · metric FILE LINE RULE NAME · label FILE LINE RULE NAME LABEL · fires|silent FILE LINE ALERT
-# Usage: awk -f scripts/rules.awk RULES-OR-TESTS.yml …
+# Of a page of the runbook, the lines of its ```promql blocks: metric and label as above, with the rule "-", and query FILE LINE QUERY.
+# Usage: awk -f scripts/rules.awk RULES-OR-TESTS.yml … PAGE.md …
 # Reads YAML as it is written here: a key a line, an expression beside its `expr:` or below `expr: |`.
 BEGIN { OFS = "\t" }
 
@@ -49,7 +50,10 @@ function metrics(line,   word) {
   }
 }
 
-FNR == 1 { flush(); file = FILENAME }
+FNR == 1 { flush(); file = FILENAME; page = file ~ /[.]md$/; in_block = 0 }
+page && /^```/ { in_block = /^```promql/; next }
+page && in_block { name = "-"; metrics($0); print "query", file, FNR, $0 }
+page { next }
 /^ *- (alert|record|name): / { flush() }
 /^ *- (alert|record): / { kind = $2; sub(/:$/, "", kind); name = value($0); at = FNR; next }
 /^ *expr: [|>]/ { in_expr = 1; match($0, /[^ ]/); depth = RSTART; next }

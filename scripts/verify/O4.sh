@@ -2,7 +2,8 @@
 # O4: every alert has a test in which it fires and one in which it stays silent, and the tests hold: with every alert made mute, each
 # alert's own tests fail, and with every alert made loud as well. Measured by `scripts/check-alerts.sh`, live against the server's roles.
 # Control: faults planted in a copy, which that script must find, and name with file and rule: an alert that cannot fire, a metric
-# that was renamed, a test, a page and a severity that are gone, a route that leads astray; and live, a metric and a label that no server has.
+# that was renamed, a test, a page and a severity that are gone, a route that leads astray; and live, a metric and a
+# label that no server has, and a page that asks what Prometheus cannot answer.
 source "$(dirname "$0")/../common.sh"
 help_if_asked "$@"
 
@@ -82,6 +83,9 @@ live() { OBSERVE_BIN=$target/debug/offgridflow "$target/debug/testkit" run -- "$
 fresh
 plant infra/prometheus/metrics.txt '$ a offgridflow_gone web always'
 named 'offgridflow_gone: http.* does not export it' live
+fresh
+plant docs/runbook/pool-exhausted.md 's/sum by \(le, pool\)/sum by (le, pool/'
+named '^docs/runbook/pool-exhausted.md:[0-9]+: Prometheus refuses' live
 fresh
 plant $rules/work.yml 's/speed="fast"/pace="fast"/'
 named "^$rules/work.yml:[0-9]+: ProbeBudgetBurnsFast: .* has no label .pace." live
