@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Checks the alerts with Prometheus' and Alertmanager's own tools (Debian packages, installed when missing and root; no service is
 # started), and what those do not look at: that each alert has a severity, a summary, a page in the runbook, a test in which it
-# fires and one in which it stays silent, and that each metric in a rule is one that somebody exports.
+# fires and one in which it stays silent, and that each metric in a rule or a page is one that somebody exports.
 # Usage: scripts/check-alerts.sh [--live SOURCE=URL …]
-#   --live  looks for the names of infra/prometheus/metrics.txt at a live exporter: api=http://127.0.0.1:8080, or scrape=URL of a Prometheus
+#   --live  looks for the names of infra/prometheus/metrics.txt at a live exporter: api=http://127.0.0.1:8080; or, scrape=URL, for those that
+#           Prometheus makes itself, the labels that rules pick series by, and the queries of the runbook, at a live Prometheus
 # Exit status: 0 all is well, 1 a fault, 2 usage, 4 a tool is missing.
 source "$(dirname "$0")/common.sh"
 help_if_asked "$@"
@@ -31,12 +32,7 @@ tools() {
   local missing=()
   have promtool || missing+=(prometheus)
   have amtool || missing+=(prometheus-alertmanager)
-  [ ${#missing[@]} -gt 0 ] || return 0
-  { [ "$(id -u)" -eq 0 ] && have apt-get; } || die "missing: ${missing[*]}. Install them, for example: sudo apt-get install ${missing[*]}"
-  step "installing ${missing[*]}"
-  export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 # RUNLEVEL: the packages' own services stay down
-  apt-get update -qq
-  apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  need_packages "${missing[@]}"
 }
 
 # Runs an engine's own check; what it says is shown when it finds a fault.
@@ -114,10 +110,31 @@ routes() {
   done <"$ROUTES"
 }
 
+# Whether the labels that rules pick series by are there; those of events may not be yet.
+labels() { # url of a Prometheus
+  local file line rule name label answer
+  while IFS=$'\t' read -r file line rule name label; do
+    grep -qE "^$name [a-z]+ always" "$NAMES" || continue
+    answer=$(curl --silent --fail --get --data-urlencode "query=count($name{$label!=\"\"})" "$1/api/v1/query") || answer=''
+    [[ $answer == *'"value"'* ]] || fault "$file:$line: $rule: \`$name\` has no label \`$label\` at $1"
+  done < <(facts label | sort -u -t $'\t' -k 4,5)
+}
+
+# Whether Prometheus can answer what the runbook asks.
+queries() { # url of a Prometheus
+  local file line query
+  while IFS=$'\t' read -r file line query; do
+    curl --silent --fail --output "$scratch/answer" --get --data-urlencode "query=$query" "$1/api/v1/query" ||
+      fault "$file:$line: Prometheus refuses \`$query\`"
+  done < <(facts query)
+}
+
 # Whether an exporter shows what the list says; `scrape` is what a Prometheus makes of each scrape.
 look() { # source, url
   local line name
   if [ "$1" = scrape ]; then
+    labels "$2"
+    queries "$2"
     curl --silent --show-error --fail "$2/api/v1/label/__name__/values" | tr ',[]' '\n' | tr -d '"' >"$scratch/shown"
   else
     # Twice: the first look is the first request that some roles count.
@@ -130,7 +147,7 @@ look() { # source, url
 }
 
 tools
-awk -f scripts/rules.awk "${RULES[@]}" "${TESTS[@]}" >"$scratch/facts"
+awk -f scripts/rules.awk "${RULES[@]}" "${TESTS[@]}" "$RUNBOOK"/*.md >"$scratch/facts"
 step "configuration and rules"
 engine infra/prometheus.yml promtool check config infra/prometheus.yml
 engine infra/prometheus/rules promtool check rules "${RULES[@]}"

@@ -13,6 +13,16 @@ export CARGO_TERM_PROGRESS_WHEN=${CARGO_TERM_PROGRESS_WHEN:-never}
 step() { printf '\n== %s\n' "$*" >&2; }
 die() { printf '%s\n' "$*" >&2; exit 4; }
 have() { command -v "$1" >/dev/null 2>&1; }
+may_install() { [ "$(id -u)" -eq 0 ] && have apt-get; }
+
+# Installs Debian packages when root; says otherwise which are missing. The packages' own services stay down (RUNLEVEL).
+need_packages() {
+  [ $# -gt 0 ] || return 0
+  may_install || die "missing: $*. Install them, for example: sudo apt-get install $*"
+  step "installing $*"
+  DEBIAN_FRONTEND=noninteractive apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
 
 # Prints the comment block at the head of the calling script when the first argument asks for help.
 help_if_asked() {

@@ -16,12 +16,7 @@ tools() {
   have prometheus || missing+=(prometheus)
   have prometheus-postgres-exporter || missing+=(prometheus-postgres-exporter)
   have prometheus-redis-exporter || missing+=(prometheus-redis-exporter)
-  [ ${#missing[@]} -gt 0 ] || return 0
-  { [ "$(id -u)" -eq 0 ] && have apt-get; } || die "missing: ${missing[*]}. Install them, for example: sudo apt-get install ${missing[*]}"
-  step "installing ${missing[*]}"
-  export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 # RUNLEVEL: the packages' own services stay down
-  apt-get update -qq
-  apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  need_packages "${missing[@]}"
 }
 
 # The first run builds, and begins again with private servers beside it.

@@ -5,29 +5,17 @@
 source "$(dirname "$0")/common.sh"
 help_if_asked "$@"
 
-may_install() { [ "$(id -u)" -eq 0 ] && have apt-get; }
-
-install() {
-  step "installing $*"
-  export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 # RUNLEVEL: the packages' own services stay down
-  apt-get update -qq
-  apt-get install -y -qq --no-install-recommends "$@" >/dev/null
-}
-
 missing=()
 compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || have postgres || missing+=(postgresql)
 have psql || missing+=(postgresql-client)
 have redis-server || missing+=(redis-server)
 have pgbouncer || [ -x /usr/sbin/pgbouncer ] || missing+=(pgbouncer)
 have cc || missing+=(gcc libc6-dev)
-if [ ${#missing[@]} -gt 0 ]; then
-  may_install || die "missing: ${missing[*]}. Install them, for example: sudo apt-get install ${missing[*]}"
-  install "${missing[@]}"
-fi
+need_packages "${missing[@]}"
 
 [ -z "${OFFGRIDFLOW_BROWSER:-}" ] || exit 0
 for browser in chromium-headless-shell chromium chromium-browser google-chrome chrome; do
   have $browser && exit 0
 done
 may_install || exit 0
-install chromium-headless-shell || printf 'no browser could be installed\n' >&2
+need_packages chromium-headless-shell || printf 'no browser could be installed\n' >&2

@@ -33,10 +33,11 @@ struct Process {
 
 impl Process {
     fn start(database_url: &str) -> Self {
-        let mut child = command(&["all", "--listen", "127.0.0.1:0", "--database-url", database_url])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Self::run(&["all", "--listen", "127.0.0.1:0", "--database-url", database_url])
+    }
+
+    fn run(arguments: &[&str]) -> Self {
+        let mut child = command(arguments).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let base =
@@ -181,6 +182,23 @@ async fn sigterm_drains_loses_nothing_and_exits_zero() {
     assert_eq!(status.code(), Some(0));
     let stored: BTreeSet<String> = Process::start(&url).stored().await.into_iter().collect();
     assert!(acknowledged.is_subset(&stored), "{:?}", acknowledged.difference(&stored));
+}
+
+#[tokio::test]
+async fn the_web_role_counts_its_requests_by_route_for_prometheus() {
+    let web = Process::run(&["web", "--listen", "127.0.0.1:0"]);
+    for path in ["/healthz", "/no/such/page", "/another"] {
+        http_client::get(&web.base, path, &[]).await.unwrap();
+    }
+    let answer = http_client::get(&web.base, "/metrics", &[]).await.unwrap();
+    let text = String::from_utf8_lossy(&answer.body);
+    let count = "http_server_request_duration_seconds_count{http_request_method=\"GET\"";
+    for line in [
+        format!("{count},http_route=\"/healthz\",http_response_status_code=\"200\"}} 1\n"),
+        format!("{count},http_route=\"other\",http_response_status_code=\"404\"}} 2\n"),
+    ] {
+        assert!(text.contains(&line), "no `{line}` in {text}");
+    }
 }
 
 fn refused(arguments: &[&str]) -> (i32, String) {
