@@ -39,8 +39,11 @@ fn each_request_is_counted_and_none_where_nobody_asks() {
     let folder = tempfile::tempdir().unwrap();
     let [none, many] = ["asks_for_none", "asks_for_many"].map(|name| counted(folder.path(), name, 16));
     let (calls, bytes) = (many[0] - none[0], many[1] - none[1]);
-    assert!((BLOCKS..BLOCKS + 50).contains(&calls), "{calls}: beside some of the harness's own");
+    assert!(
+        calls.abs_diff(BLOCKS) < 50,
+        "{calls}: the harness has some of its own, here and there not the same"
+    );
     let wanted = BLOCKS * BYTES as u64;
-    assert!((wanted..wanted + 50_000).contains(&bytes), "{bytes}");
+    assert!(bytes.abs_diff(wanted) < 50_000, "{bytes}");
     assert_eq!(counted(folder.path(), "asks_for_many", 8), [0], "a file that is too short is left alone");
 }
