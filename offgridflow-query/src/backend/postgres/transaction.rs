@@ -58,7 +58,7 @@ pub(super) struct Clean<'c> {
 
 impl<'c> Clean<'c> {
     pub(super) async fn begin(conn: &'c mut PgConnection, plan: &WritePlan) -> Result<Self, WriteError> {
-        let lock = plan.lock_timeout.as_millis().clamp(1, i32::MAX as u128);
+        let lock = lock_millis(plan);
         let server = plan.prepared.server.as_ref().filter(|_| plan.ending == Ending::Commit);
         let token = if server.is_some() { settle::TOKEN } else { settle::NO_TOKEN };
         let sql = format!(
@@ -163,9 +163,14 @@ impl<'c> Clean<'c> {
     }
 }
 
+/// What `lock_timeout` takes: zero would be for ever.
+fn lock_millis(plan: &WritePlan) -> u128 {
+    plan.lock_timeout.as_millis().clamp(1, i32::MAX as u128)
+}
+
 /// Looks outside a transaction with rows whether the table is what it was. Waits for locks as a write does.
 pub(super) async fn check(conn: &mut PgConnection, check: &str, plan: &WritePlan) -> Result<(), WriteError> {
-    let lock = plan.lock_timeout.as_millis().clamp(1, i32::MAX as u128);
+    let lock = lock_millis(plan);
     let sql = format!("BEGIN; SET LOCAL lock_timeout = {lock}; {check}; ROLLBACK");
     let Err(error) = answered(plan.answer_timeout, conn.execute(sqlx::raw_sql(built(sql)))).await else {
         return Ok(());
