@@ -7,6 +7,7 @@ use offgridflow_query::{
 };
 use sqlx::{AssertSqlSafe, Row as _};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 #[derive(Debug)]
 struct Part {
@@ -268,4 +269,29 @@ async fn chains_that_hang_on_nothing_cost_no_square_of_transactions() {
     assert!(outcomes.iter().all(|outcome| !outcome.is_settled()));
     let transactions = writer.close().await.unwrap().stats.transactions;
     assert!(transactions < 4_000, "{transactions}");
+}
+
+/// Each group lacks its parent once the group before it is out: that is no contention, however long the chain is.
+#[tokio::test]
+async fn groups_that_hang_on_each_other_go_one_after_the_other() {
+    let (_database, gate) = gate("hanging").await;
+    let writer = BatchWriter::builder(gate).atomicity(Atomicity::Together).linger(Duration::from_secs(60));
+    let writer = writer.start().unwrap();
+    let child = |id, parent| Part { parent: Some(parent), ..part(id) };
+    let first = [Part { weight: -1, ..part(0) }, part(1)];
+    let groups = (1..8).map(|at| [child(10 * at, 10 * (at - 1) + 1), part(10 * at + 1)]);
+    let mut tickets = Vec::new();
+    for group in std::iter::once(first).chain(groups) {
+        tickets.push(writer.push_group(group).await.unwrap());
+    }
+    let alone = writer.push_many([part(500)]).await.unwrap();
+    writer.flush().await.unwrap();
+    for (at, group) in tickets.into_iter().enumerate() {
+        let classes: Vec<_> = group.outcomes().await.iter().map(class).collect();
+        let expected = if at == 0 { Class::Check } else { Class::ForeignKey };
+        assert_eq!(classes, [Some(expected), None], "group {at}");
+    }
+    assert!(alone.outcomes().await.iter().all(Outcome::is_settled));
+    let report = writer.close().await.unwrap();
+    assert_eq!((report.stats.flushes, report.stats.rejected, report.stats.returned), (1, 8, 8));
 }

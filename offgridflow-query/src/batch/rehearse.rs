@@ -26,19 +26,21 @@ impl<E: BatchExecutor> Flusher<E> {
     pub(crate) async fn write_together(&self, run: &mut Run<'_>, plan: &WritePlan, tally: &mut Tally) {
         tally.be_patient();
         let mut pieces = Vec::from([run.all()]);
-        for round in 0..=CONTENTION_ROUNDS {
-            if pieces.is_empty() {
-                return;
-            }
+        let mut contended = 0;
+        while !pieces.is_empty() {
             let sent = Sent::new(run.chunk, &pieces, plan, tally.exact);
             let why = match self.shipper.write(&sent.parts(run.chunk), plan, tally).await {
                 Ok(wrote) => return run.store(&pieces, &wrote),
                 Err(WriteError::CommitUnknown { cause, .. }) => Why::CommitUnknown(cause),
                 Err(WriteError::Failed { cause, .. }) => match tally.scope(&cause) {
-                    Scope::Row if round == CONTENTION_ROUNDS => Why::Contended(cause),
+                    Scope::Row if contended == CONTENTION_ROUNDS => Why::Contended(cause),
                     Scope::Row => match self.set_bad_units_aside(run, &mut pieces, plan, tally).await {
-                        None => continue,
-                        Some(why) => why,
+                        // What hung on good rows of a group that is out is no conflict with somebody else.
+                        Ok(orphaning) => {
+                            contended += usize::from(!orphaning);
+                            continue;
+                        }
+                        Err(why) => why,
                     },
                     Scope::Transient => Why::Unavailable(cause),
                     Scope::Batch => Why::Batch(cause),
@@ -51,16 +53,18 @@ impl<E: BatchExecutor> Flusher<E> {
         }
     }
 
-    /// Rehearses `pieces`, gives verdicts to the units with bad rows, and leaves the others.
+    /// Rehearses `pieces`, gives verdicts to the units with bad rows, and leaves the others. Whether good rows had to go
+    /// with the bad ones of their group.
     async fn set_bad_units_aside(
         &self,
         run: &mut Run<'_>,
         pieces: &mut Vec<Range<usize>>,
         plan: &WritePlan,
         tally: &mut Tally,
-    ) -> Option<Why> {
+    ) -> Result<bool, Why> {
         let Rehearsed { accepted, bad, ended } = self.rehearse(run.chunk, pieces, plan, tally).await;
-        tally.rejects += bad.len();
+        let found = bad.len();
+        tally.rejects += found;
         let mut out = vec![false; run.chunk.len()];
         for (row, cause) in bad {
             let at = run.units.partition_point(|unit| unit.end <= row);
@@ -72,10 +76,10 @@ impl<E: BatchExecutor> Flusher<E> {
         }
         if let Some(why) = ended {
             *pieces = pieces.iter().flat_map(|rows| without(rows, &out)).collect();
-            return Some(why);
+            return Err(why);
         }
         *pieces = accepted.iter().flat_map(|rows| without(rows, &out)).collect();
-        None
+        Ok(out.iter().filter(|out| **out).count() > found)
     }
 
     /// The rows of a group that was refused: every bad one is named. If there is none, somebody else was in the way, and

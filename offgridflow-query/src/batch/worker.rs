@@ -73,6 +73,7 @@ struct Running<R, E> {
     busy: Vec<bool>,                 // partitions with a flush under way
     crowded: bool,                   // somebody waits for the room of rows that linger
     alone: bool,                     // a flush is under way that may touch the rows of any other
+    merging: bool,                   // keys no longer tell partitions apart: one is left once all have left
     partitioner: Partitioner,
     scratch: Chunk, // one row on its way to its partition
     spare: Vec<Chunk>,
@@ -96,6 +97,7 @@ impl<R: Send + 'static, E: BatchExecutor> Worker<R, E> {
             busy: vec![false; self.partitions],
             crowded: false,
             alone: false,
+            merging: false,
             partitioner: Partitioner::new(self.shape.key_positions(), self.partitions),
             scratch: chunk(),
             spare: Vec::new(),
@@ -192,6 +194,12 @@ impl<R: Send + 'static, E: BatchExecutor> Running<R, E> {
 
     /// Puts an entry where it belongs, or gives it back if its turn has not come.
     fn admit(&mut self, entry: Entry<R>) -> Option<Entry<R>> {
+        if self.merging {
+            if !self.is_idle() {
+                return Some(entry);
+            }
+            self.merge_partitions();
+        }
         match entry {
             Entry::Row(item) => self.admit_row(item).map(Entry::Row),
             Entry::Group(items) if self.worker.partitions == 1 => {
@@ -244,6 +252,14 @@ impl<R: Send + 'static, E: BatchExecutor> Running<R, E> {
         None
     }
 
+    /// The database compares keys otherwise by now, so rows of one key may come to two partitions: from here on there is one.
+    fn merge_partitions(&mut self) {
+        (self.worker.partitions, self.merging) = (1, false);
+        self.waiting.truncate(1);
+        self.pending.truncate(1);
+        self.busy.truncate(1);
+    }
+
     fn refill(&mut self, partition: usize) {
         while !self.is_full(partition)
             && let Some(item) = self.waiting[partition].pop_front()
@@ -280,6 +296,7 @@ impl<R: Send + 'static, E: BatchExecutor> Running<R, E> {
     fn is_hurried(&self) -> bool {
         !self.open
             || self.crowded
+            || self.merging
             || self.worker.queue.is_closed()
             || self.backlog.front().is_some_and(|entry| !matches!(entry, Entry::Row(_)))
     }
@@ -377,6 +394,7 @@ impl<R: Send + 'static, E: BatchExecutor> Running<R, E> {
         };
         self.worker.pace.size.observe(&sample);
         self.worker.pace.flights.observe(&sample);
+        self.merging = self.worker.partitions > 1 && self.worker.flusher.shipper.lost_exact_key();
         self.depart();
         self.settle(landed);
     }

@@ -85,6 +85,10 @@ pub(super) async fn prepare(
     let table = look_up(conn, shape, plan).await?;
     let table = table.ok_or_else(|| refused("42P01", shape.missing()))?;
     let types = table.types(shape)?;
+    if table.kind == "f" && plan.conflict != Conflict::Error {
+        let why = "is a foreign table, whose server cannot be told what to do with keys that exist: write to the table there, or without a conflict rule";
+        return Err(refused("0A000", format!("{} {why}", table.name)));
+    }
     let server = settle::server(conn).await.map_err(|error| failed(&error))?;
     let bulk = if plan.conflict == Conflict::Error { Strategy::Copy } else { Strategy::Staging };
     let mut prepared = match table.objection(bulk, shape, &types) {
