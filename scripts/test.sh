@@ -19,6 +19,10 @@ else
 fi
 [ $# -eq 0 ] || exit 0
 
+step "tests of what needs a C compiler: TLS"
+encrypted=offgridflow-loadtest/full,offgridflow-loadtest/tls,offgridflow-loadtest/http2,offgridflow-cache/full,offgridflow-cache/tls
+"${with_servers[@]}" cargo test --quiet -p offgridflow-loadtest -p offgridflow-cache --features "$encrypted" --test 'tls*'
+
 step "documentation tests"
 "${with_servers[@]}" cargo test --quiet --workspace --doc --features "$ALL_FEATURES"
 step "each benchmark once"

@@ -7,12 +7,11 @@ use std::{net::SocketAddr, time::Duration};
 
 use certified::{AUTHORITY, acceptor};
 use offgridflow_loadtest::{HttpTarget, LoadTest, Rate, Report};
+use testkit::certificates::KEY;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
 };
-
-const KEY: &[u8] = include_bytes!("certificates/server.key");
 
 /// Answers `hello` to each request on a thread of its own, for as long as the test runs.
 fn server(at: &str) -> SocketAddr {

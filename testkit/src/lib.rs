@@ -21,6 +21,7 @@
 mod binary;
 mod bouncer;
 mod browser;
+pub mod certificates;
 mod cluster;
 mod error;
 mod port;

@@ -5,7 +5,7 @@ use std::process::Command;
 use rustix::process::Signal;
 
 use crate::server::{Kind, Server, output};
-use crate::{Error, binary, port};
+use crate::{Error, binary, certificates, port};
 
 const KIND: Kind = Kind { name: "Redis", stop: (Signal::TERM, "TERM") };
 const SERVER: &str = "redis-server";
@@ -16,6 +16,7 @@ const CLIENT: &str = "redis-cli";
 pub struct Redis {
     server: Server,
     addr: SocketAddr,
+    tls: Option<SocketAddr>,
     extra: Vec<String>,
 }
 
@@ -37,11 +38,29 @@ impl Redis {
         port::at_a_free_one(|addr| Self::start_at(addr, extra.clone()))
     }
 
+    /// As [`start_with`](Self::start_with), listening with TLS at [`tls_url`](Self::tls_url) too, as the server of
+    /// [`certificates`](crate::certificates).
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_encrypted(extra: &[&str]) -> Result<Self, Error> {
+        port::at_a_free_one(|tls| {
+            let port = tls.port().to_string();
+            let [authority, server, key] = ["authority.pem", "server.pem", "server.key"]
+                .map(|name| certificates::file(name).display().to_string());
+            let mut arguments =
+                vec!["--tls-port", &port, "--tls-auth-clients", "no", "--tls-ca-cert-file", &authority];
+            arguments.extend(["--tls-cert-file", &server, "--tls-key-file", &key]);
+            arguments.extend(extra);
+            Ok(Self { tls: Some(tls), ..Self::start_with(&arguments)? })
+        })
+    }
+
     fn start_at(addr: SocketAddr, extra: Vec<String>) -> Result<Self, Error> {
         let (directory, reaper) = Server::prepare(&KIND)?;
         let command = command(addr, &directory, &extra)?;
         let server = Server::start(&KIND, directory, reaper, command)?;
-        let mut redis = Self { server, addr, extra };
+        let mut redis = Self { server, addr, tls: None, extra };
         redis.wait_until_ours()?;
         Ok(redis)
     }
@@ -66,6 +85,12 @@ impl Redis {
     #[must_use]
     pub fn url(&self) -> String {
         format!("redis://{}", self.addr)
+    }
+
+    /// `rediss://127.0.0.1:PORT`, of one that was [started encrypted](Self::start_encrypted).
+    #[must_use]
+    pub fn tls_url(&self) -> Option<String> {
+        self.tls.map(|addr| format!("rediss://{addr}"))
     }
 
     /// Its process id.

@@ -23,7 +23,7 @@ async fn an_address_that_asks_for_encryption_is_refused_where_there_is_none() {
             Ok(_) => assert!(encrypted, "{scheme}"),
             Err(error) => {
                 let said = error.to_string();
-                assert!(!encrypted && said.contains("enable-rustls") && !said.contains("secret"), "{said}");
+                assert!(!encrypted && said.contains("feature `tls`") && !said.contains("secret"), "{said}");
             }
         }
     }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+pub(crate) use testkit::certificates::AUTHORITY;
+use testkit::certificates::{KEY, SERVER};
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{
@@ -10,10 +12,6 @@ use tokio_rustls::{
         pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     },
 };
-
-pub(crate) const AUTHORITY: &[u8] = include_bytes!("../certificates/authority.pem");
-const SERVER: &[u8] = include_bytes!("../certificates/server.pem");
-const KEY: &[u8] = include_bytes!("../certificates/server.key");
 
 /// Agrees to these protocols, in the words of ALPN.
 pub(crate) fn acceptor(protocols: &[&str]) -> TlsAcceptor {

@@ -86,8 +86,8 @@ impl RedisBackend {
     /// and again whenever the connection is lost, or the runtime that it was connected on has ended, until the last clone is dropped. A
     /// server that is down is no error here: reads go on without it.
     ///
-    /// Users and passwords may stand in the address. Encryption (`rediss://` and so on) needs one of [`fred`]'s own features: name it beside this
-    /// crate, as in `fred = { version = "10", default-features = false, features = ["enable-rustls"] }`.
+    /// Users and passwords may stand in the address. Encryption (`rediss://` and so on) needs the feature `tls`, or another of [`fred`]'s own for it. The
+    /// system's authorities are believed, and those of `SSL_CERT_FILE` in their place; others are set on a client of one's own ([`over`](Self::over)).
     ///
     /// # Errors
     /// When the address cannot be read, or asks for encryption and `fred` was built without.
@@ -107,7 +107,7 @@ impl RedisBackend {
         let encrypts = ["rediss", "valkeys"].iter().any(|scheme| url.starts_with(scheme));
         if encrypts && !config.uses_tls() {
             return Err(refuse(
-                "it asks for encryption, which `fred` was built without: enable its feature `enable-rustls`, `enable-rustls-ring` or `enable-native-tls`",
+                "it asks for encryption: enable the feature `tls` of offgridflow-cache (or `enable-native-tls` of fred)",
             ));
         }
         config.fail_fast = false; // a server that is down now may come later
