@@ -36,12 +36,14 @@
 //!
 //! # Features
 //! `http` (default): HTTP/1.1 targets. `http2`: HTTP/2 targets. `tls`: behind TLS too. `cli` (default): scenarios and the command. `serde`: reports as JSON, NDJSON logs. `html`: reports as a page.
-//! `hlog`: response times as an HdrHistogram log. `metrics`: a reporter for the `metrics` facade. `tracing`: events of a run.
+//! `autoscale`: a simulator of Kubernetes' autoscaler. `hlog`: response times as an HdrHistogram log. `metrics`: a reporter for the `metrics` facade. `tracing`: events of a run.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 mod abort;
 mod audience;
+#[cfg(feature = "autoscale")]
+pub mod autoscale;
 #[cfg(all(test, target_os = "linux"))]
 mod bounded;
 mod calibrate;
