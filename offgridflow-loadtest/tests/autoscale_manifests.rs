@@ -143,3 +143,32 @@ fn what_stands_beside_an_autoscaler_is_looked_at_too() {
     assert!(findings("kind: Service")[0].contains("no HorizontalPodAutoscaler"));
     assert!(manifests("a: [1").unwrap_err().contains("line"));
 }
+
+/// What this repository deploys (without the repository, as in the package, there is nothing to read).
+#[test]
+fn our_own_autoscalers_are_as_promised_and_pinned_by_nothing() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../infra/k8s");
+    let read = |name: &str| std::fs::read_to_string(folder.join(name));
+    let Ok(hpa) = read("hpa.yaml") else { return };
+    let deployments = ["api.yaml", "worker.yaml", "web.yaml"].map(|name| read(name).unwrap());
+    let found = manifests(&format!("{hpa}\n---\n{}", deployments.join("\n---\n"))).unwrap();
+    assert!(found.findings.is_empty(), "{:#?}", found.findings);
+    let said: Vec<_> = found
+        .hpas
+        .iter()
+        .map(|hpa| {
+            let percents: Vec<_> = hpa.targets.iter().map(|target| target.percent).collect();
+            (hpa.name.as_str(), hpa.min, hpa.max, percents, hpa.down.window.as_secs())
+        })
+        .collect();
+    let promised = [("api", 2, 10, 70, 80, 300), ("web", 2, 8, 70, 80, 300), ("worker", 1, 5, 75, 85, 600)];
+    let promised =
+        promised.map(|(name, min, max, cpu, memory, window)| (name, min, max, vec![cpu, memory], window));
+    assert_eq!(said, promised);
+    for hpa in &found.hpas {
+        let rules = |policies: &[Policy]| policies.to_vec();
+        assert_eq!((hpa.up.window, hpa.up.select), (Duration::ZERO, Select::Max));
+        assert_eq!(rules(&hpa.up.policies), [Policy::percent(100, Duration::from_secs(30))]);
+        assert_eq!(rules(&hpa.down.policies), [Policy::percent(50, Duration::from_secs(60))]);
+    }
+}
