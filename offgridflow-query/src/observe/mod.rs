@@ -8,6 +8,7 @@ mod fingerprint;
 mod hints;
 #[cfg(feature = "layer")]
 mod layer;
+mod lexer;
 mod observation;
 mod observer;
 #[cfg(not(all(feature = "plans", any(feature = "sqlite", feature = "postgres"))))]
