@@ -1,6 +1,6 @@
 # Every target is one script; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test lint coverage verify bench compare check-consumer check-alerts observe
+.PHONY: help dev demo test lint coverage verify bench compare check-consumer check-alerts check-dashboards check-collector boards observe
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,15 @@ check-consumer: ## Package the five crates and build a new project on each, outs
 
 check-alerts: ## Alerts: syntax, a firing and a silent test each, runbook, routes, names that are exported
 	@scripts/check-alerts.sh $(ARGS)
+
+check-dashboards: ## Boards: as the code makes them, the linter's rules, queries; ARGS="--live URL" asks a Prometheus
+	@scripts/check-dashboards.sh $(ARGS)
+
+check-collector: ## The OpenTelemetry collector's configuration: its structure; no collector runs it
+	@scripts/check-collector.sh $(ARGS)
+
+boards: ## Write Grafana's boards from the code in infra/boards
+	@cargo run --quiet -p boards -- write
 
 observe: ## Run the three roles, their exporters, traffic and a Prometheus with our rules, on system-picked ports
 	@scripts/observe.sh $(ARGS)

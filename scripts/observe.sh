@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Starts the server's roles on a PostgreSQL and a Redis of their own, exporters for both, some traffic, and a Prometheus that scrapes
-# them all with the rules of infra/prometheus; waits until every target is up, prints the addresses, and stops all of it on Ctrl-C.
-# Every port is picked by the system; everything is stopped by its own process id.
+# Starts the server's roles on a PostgreSQL and a Redis of their own, exporters for both and for the machine, a load generator and some traffic, and a
+# Prometheus that scrapes them all with the rules of infra/prometheus; waits until every target is up, prints the addresses, and stops all of it
+# on Ctrl-C. Every port is picked by the system; everything is stopped by its own process id.
 # Usage: scripts/observe.sh [--check]
-#   --check  instead of waiting: every rule must evaluate, no alert fire, and each name of infra/prometheus/metrics.txt be exported
+#   --check  instead of waiting: every rule must evaluate, no alert fire, each name of infra/prometheus/metrics.txt be exported, promtool find no fault with
+#            what the roles export, and every query of the boards find a number
 # Exit status: 0 ended or all is well, 1 a fault, 4 something could not be started.
 source "$(dirname "$0")/common.sh"
 help_if_asked "$@"
@@ -16,24 +17,29 @@ tools() {
   have prometheus || missing+=(prometheus)
   have prometheus-postgres-exporter || missing+=(prometheus-postgres-exporter)
   have prometheus-redis-exporter || missing+=(prometheus-redis-exporter)
+  have prometheus-node-exporter || missing+=(prometheus-node-exporter)
   need_packages "${missing[@]}"
 }
 
 # The first run builds, and begins again with private servers beside it.
 if [ -z "${OFFGRIDFLOW_TESTKIT_POSTGRES:-}" ]; then
   tools
-  scripts/setup.sh
-  step "building"
-  cargo build --quiet -p offgridflow -p testkit
-  target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
-  OBSERVE_BIN=$target/debug/offgridflow exec "$target/debug/testkit" run -- scripts/observe.sh "$@"
+  if [ -z "${OBSERVE_BIN:-}" ]; then
+    scripts/setup.sh
+    step "building"
+    cargo build --quiet -p offgridflow -p testkit -p boards
+    OBSERVE_BIN=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/debug
+  fi
+  export OBSERVE_BIN
+  exec "$OBSERVE_BIN/testkit" run --set shared_preload_libraries=pg_stat_statements -- scripts/observe.sh "$@"
 fi
+server=$OBSERVE_BIN/offgridflow
 
 out=$(mktemp -d)
 declare -A pid address
 stop() {
   local name
-  for name in traffic prometheus web worker api postgres redis; do
+  for name in traffic loadtest prometheus web worker api postgres redis node; do
     [ -z "${pid[$name]:-}" ] || kill "${pid[$name]}" 2>/dev/null || true
   done
   wait
@@ -87,12 +93,13 @@ traffic() {
   done
 }
 
+JOBS=(api worker web loadtest postgres redis node)
 # The rules as they are; the jobs by the same names, at this rig's addresses.
 configuration() { # interval
   printf 'global: { scrape_interval: %s, evaluation_interval: %s }\n' "$1" "$1"
   printf 'rule_files: ["%s/infra/prometheus/rules/*.yml"]\nscrape_configs:\n' "$PWD"
   local job
-  for job in api worker web postgres redis; do
+  for job in "${JOBS[@]}"; do
     printf '  - { job_name: %s, static_configs: [{ targets: ["%s"] }] }\n' "$job" "${address[$job]}"
   done
   printf '  - { job_name: prometheus, static_configs: [{ targets: ["%s"] }] }\n' "${address[prometheus]:-127.0.0.1:1}"
@@ -122,13 +129,17 @@ until_all() { # what is waited for, wanted, how many, unwanted, question …
 
 step "starting"
 database=(--database-url "$OFFGRIDFLOW_TESTKIT_POSTGRES" --redis-url "redis://$OFFGRIDFLOW_TESTKIT_REDIS" --probe-secs 1)
-start api "$OBSERVE_BIN" api --listen 127.0.0.1:0 "${database[@]}"
+psql -X -q -d "$OFFGRIDFLOW_TESTKIT_POSTGRES" -c 'CREATE EXTENSION IF NOT EXISTS pg_stat_statements'
+start api "$server" api --listen 127.0.0.1:0 "${database[@]}"
 listens api
-start worker "$OBSERVE_BIN" worker --listen 127.0.0.1:0 "${database[@]}"
-start web "$OBSERVE_BIN" web --listen 127.0.0.1:0 --api-url "http://${address[api]}"
-DATA_SOURCE_NAME="$OFFGRIDFLOW_TESTKIT_POSTGRES?sslmode=disable" start postgres prometheus-postgres-exporter --web.listen-address=127.0.0.1:0
+start worker "$server" worker --listen 127.0.0.1:0 "${database[@]}"
+start web "$server" web --listen 127.0.0.1:0 --api-url "http://${address[api]}"
+DATA_SOURCE_NAME="$OFFGRIDFLOW_TESTKIT_POSTGRES?sslmode=disable" start postgres prometheus-postgres-exporter --web.listen-address=127.0.0.1:0 \
+  --extend.query-path=infra/postgres-exporter/queries.yml
 start redis prometheus-redis-exporter -redis.addr "redis://$OFFGRIDFLOW_TESTKIT_REDIS" -web.listen-address 127.0.0.1:0
-for name in worker web postgres redis; do listens $name; done
+start node prometheus-node-exporter --web.listen-address=127.0.0.1:0
+start loadtest "$server" load --api-url "http://${address[api]}" --listen 127.0.0.1:0 --rate 20 --seconds 86400
+for name in worker web postgres redis node loadtest; do listens $name; done
 traffic &
 pid[traffic]=$!
 
@@ -142,7 +153,7 @@ kill -HUP "${pid[prometheus]}"
 jobs=$(grep -c job_name "$out/prometheus.yml")
 until_all "targets are up" '"health":"up"' "$jobs" '"health":"(down|unknown)"' targets
 
-for name in api worker web postgres redis prometheus; do printf '%-11s http://%s\n' $name "${address[$name]}"; done
+for name in "${JOBS[@]}" prometheus; do printf '%-11s http://%s\n' "$name" "${address[$name]}"; done
 if [ $check = no ]; then
   printf '%d targets are up; Ctrl-C stops it all\n' "$jobs"
   wait "${pid[prometheus]}" || gone prometheus
@@ -155,6 +166,7 @@ until_all "ratios are recorded" '"value"' 1 '"error"' query 'job:http_server_slo
 firing=$(ask alerts | count '"state":"firing"')
 [ "$firing" -eq 0 ] || { ask alerts >&2; printf '%d alerts fire in a rig where nothing is wrong\n' "$firing"; exit 1; }
 live=(--live "scrape=http://${address[prometheus]}")
-for name in api worker web postgres redis prometheus; do live+=(--live "$name=http://${address[$name]}"); done
+for name in "${JOBS[@]}" prometheus; do live+=(--live "$name=http://${address[$name]}"); done
 scripts/check-alerts.sh "${live[@]}" || exit 1
+BOARDS_BIN=$OBSERVE_BIN/boards scripts/check-dashboards.sh --live "http://${address[prometheus]}" || exit 1
 printf '%d targets up, %d rules evaluated, none fires\n' "$jobs" "$rules"

@@ -52,9 +52,18 @@ pub enum AppError {
     /// The address is taken, or not of this machine.
     #[error("cannot listen at {0}")]
     Listen(std::net::SocketAddr, #[source] std::io::Error),
+    /// The load test was misconfigured.
+    #[error("the load test did not run")]
+    Load(#[from] offgridflow_loadtest::Error),
     /// The network, or a signal handler, failed.
     #[error("the server failed")]
     Serve(#[from] std::io::Error),
+}
+
+impl From<offgridflow_loadtest::ConfigError> for AppError {
+    fn from(error: offgridflow_loadtest::ConfigError) -> Self {
+        Self::Load(error.into())
+    }
 }
 
 /// How the server does, as `/api/v1/performance` says it.
@@ -119,10 +128,10 @@ impl App {
         &self.latency
     }
 
-    /// What the probes found, in Prometheus' text format.
+    /// What the probes and the profiler found, in Prometheus' text format.
     #[must_use]
-    pub fn probe_metrics(&self) -> String {
-        offgridflow_bench::service::prometheus(&self.probes.snapshot())
+    pub fn findings(&self) -> String {
+        offgridflow_bench::service::prometheus(&self.probes.snapshot()) + &self.profiler.prometheus()
     }
 
     /// What can be made to go wrong, where that is allowed.

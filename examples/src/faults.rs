@@ -1,4 +1,4 @@
-//! Faults on purpose, to see the profiler catch them: a leak, a CPU regression, tasks that pile up. Only with `--faults`.
+//! Faults on purpose, to see them caught: a leak, a CPU regression, tasks that pile up, a label that explodes. Only with `--faults`.
 
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -25,6 +25,8 @@ pub enum Fault {
     Cpu,
     /// 20 000 tasks wait for what never comes.
     Tasks,
+    /// Requests are counted under their path as it was asked for, not under their route.
+    Labels,
 }
 
 impl FromStr for Fault {
@@ -35,6 +37,7 @@ impl FromStr for Fault {
             "leak" => Ok(Self::Leak),
             "cpu" => Ok(Self::Cpu),
             "tasks" => Ok(Self::Tasks),
+            "labels" => Ok(Self::Labels),
             _ => Err(()),
         }
     }
@@ -44,6 +47,7 @@ impl FromStr for Fault {
 #[derive(Debug, Default)]
 pub struct Faults {
     going_on: Arc<AtomicBool>,
+    labels: AtomicBool,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     receipts: Arc<Mutex<Vec<Vec<u8>>>>,
 }
@@ -70,11 +74,18 @@ impl Faults {
             Fault::Tasks => {
                 tasks.extend((0..EXPORTS).map(|_| tokio::spawn(std::future::pending().profiled("export"))));
             }
+            Fault::Labels => self.labels.store(true, Relaxed),
         }
     }
 
-    /// What went wrong ends; what leaked stays.
+    /// Whether paths are labels.
+    pub(crate) fn labels(&self) -> bool {
+        self.labels.load(Relaxed)
+    }
+
+    /// What went wrong ends; what leaked stays, series included.
     pub fn end(&self) {
+        self.labels.store(false, Relaxed);
         self.going_on.store(false, Relaxed);
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner).drain(..).for_each(|task| task.abort());
     }

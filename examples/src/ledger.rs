@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use offgridflow_cache::{
     BackendError, Breaker, Cache, CacheBuilder, CacheKey, Delivery, Error, Json, KeyParts, Loaded, Loader,
-    QuickCache, RedisBackend, Stats,
+    Metered, QuickCache, RedisBackend, Stats,
 };
 use offgridflow_profile::{Profiled, wait_site};
 use offgridflow_query::{Fate, Outcome, Tickets};
@@ -18,8 +18,10 @@ use crate::carbon::{Activity, Factor, assess};
 use crate::intake::{self, Draft, Format, Intake, Rejection};
 use crate::store::{Grouping, Store, StoreError, Total};
 
-/// Entries kept in this process, a cache.
-const NEAR: u64 = 50_000;
+/// Bytes kept in this process, a cache, and how many entries that may be.
+const NEAR: (u64, u64) = (16 << 20, 50_000);
+/// Bytes of an entry beside its strings: the map's own, links, tags.
+const ENTRY: usize = 200;
 /// How long totals and factors stay when nobody invalidates them. Without Redis, a process does not hear of the others'
 /// changes: then this bounds how old its totals are.
 const TTL: (Duration, Duration) = (Duration::from_secs(300), Duration::from_secs(10));
@@ -30,6 +32,7 @@ pub struct Ledger {
     store: Arc<Store>,
     factors: Cache<FactorKey, Factor, FactorLoader>,
     totals: Cache<TotalsKey, Vec<Total>, TotalsLoader>,
+    redis: Option<Shared>,
 }
 
 /// Why the ledger could not be opened or asked.
@@ -106,18 +109,51 @@ impl Loader<TotalsKey, Vec<Total>> for TotalsLoader {
     }
 }
 
-/// Redis, left alone while it is down.
-type Shared = Arc<Breaker<RedisBackend>>;
+/// Redis, its calls timed, left alone while it is down.
+#[derive(Debug, Clone)]
+struct Shared {
+    breaker: Arc<Breaker<Arc<Metered<RedisBackend>>>>,
+    metered: Arc<Metered<RedisBackend>>,
+}
+
+impl Shared {
+    fn connect(url: &str) -> Result<Self, BackendError> {
+        let metered = Arc::new(Metered::new(RedisBackend::connect(url)?));
+        Ok(Self { breaker: Arc::new(Breaker::new(Arc::clone(&metered))), metered })
+    }
+}
+
+/// About what an entry takes in this process.
+fn weight(parts: impl IntoIterator<Item = usize>) -> u32 {
+    u32::try_from(parts.into_iter().sum::<usize>() + ENTRY).unwrap_or(u32::MAX)
+}
+
+fn weigh_factor(FactorKey(tenant, category): &FactorKey, factor: &Factor) -> u32 {
+    let texts = [tenant, category, &factor.category, &factor.unit, &factor.source];
+    weight(texts.map(String::len).into_iter().chain([size_of::<Factor>()]))
+}
+
+fn weigh_totals(TotalsKey(tenant, _): &TotalsKey, totals: &Vec<Total>) -> u32 {
+    let groups = totals.iter().map(|total| size_of::<Total>() + total.group.len());
+    weight([2 * tenant.len()].into_iter().chain(groups))
+}
 
 /// The settings that both caches share.
-fn cache<K, V>(name: &str, redis: Option<&Shared>) -> CacheBuilder<K, V>
+fn cache<K, V>(
+    name: &'static str,
+    space: &str,
+    weigh: fn(&K, &V) -> u32,
+    redis: Option<&Shared>,
+) -> CacheBuilder<K, V>
 where
     K: CacheKey + Hash + Eq + Clone + Send + Sync + 'static,
     V: Serialize + DeserializeOwned + Send + Sync + 'static,
 {
-    let builder = Cache::builder(name).near(QuickCache::entries(NEAR));
+    let namespace = format!("{name}-{space}"); // two databases may share a Redis
+    let near = QuickCache::weighted(NEAR.0, NEAR.1, weigh);
+    let builder = Cache::builder(namespace).label(name).near(near);
     match redis {
-        Some(redis) => builder.ttl(TTL.0).shared(Arc::clone(redis), Json),
+        Some(redis) => builder.ttl(TTL.0).shared(Arc::clone(&redis.breaker), Json),
         None => builder.ttl(TTL.1),
     }
 }
@@ -196,14 +232,13 @@ impl Ledger {
     /// # Errors
     /// When the address cannot be used.
     pub fn open(store: Arc<Store>, redis_url: Option<&str>) -> Result<Self, LedgerError> {
-        let redis: Option<Shared> =
-            redis_url.map(RedisBackend::connect).transpose()?.map(Breaker::new).map(Arc::new);
-        let space = store.space(); // two databases may share a Redis
-        let factors =
-            cache(&format!("factors-{space}"), redis.as_ref()).build(FactorLoader(Arc::clone(&store)))?;
-        let totals =
-            cache(&format!("totals-{space}"), redis.as_ref()).build(TotalsLoader(Arc::clone(&store)))?;
-        Ok(Self { store, factors, totals })
+        let redis = redis_url.map(Shared::connect).transpose()?;
+        let space = store.space();
+        let factors = cache("factors", space, weigh_factor, redis.as_ref());
+        let totals = cache("totals", space, weigh_totals, redis.as_ref());
+        let factors = factors.build(FactorLoader(Arc::clone(&store)))?;
+        let totals = totals.build(TotalsLoader(Arc::clone(&store)))?;
+        Ok(Self { store, factors, totals, redis })
     }
 
     /// The database.
@@ -222,6 +257,10 @@ impl Ledger {
     pub fn record_metrics(&self) {
         self.factors.record_metrics();
         self.totals.record_metrics();
+        if let Some(redis) = &self.redis {
+            redis.metered.record_metrics();
+            redis.breaker.record_metrics();
+        }
     }
 
     /// The factor of `category` for `tenant`; `None` when there is none, which is cached as well.

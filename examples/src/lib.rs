@@ -11,6 +11,7 @@ pub mod http_client;
 pub mod import;
 pub mod intake;
 pub mod ledger;
+pub mod load;
 mod profiler;
 pub mod serve;
 pub mod store;

@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use offgridflow::app::AppError;
 use offgridflow::config::Config;
 use offgridflow::serve::{self, Role};
-use offgridflow::{demo, import, store, upload};
+use offgridflow::{demo, import, load, store, upload};
 use offgridflow_profile::Tracked;
 use tracing_subscriber::EnvFilter;
 
@@ -35,6 +35,8 @@ enum Command {
     All(Config),
     /// Start a server, load it, and print what was measured on one screen.
     Demo(demo::Options),
+    /// Load a server that is up, with `/metrics` of the load itself.
+    Load(load::Options),
     /// Import a file into the database: activities of one tenant, or a table of nations by year, a column a fuel.
     Import {
         /// With `--tenant` activities as the API takes them (`.csv`, `.ndjson`, `.jsonl`), else the table as CSV.
@@ -75,6 +77,7 @@ async fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
         Command::Web(config) => serve::run(Role::Web, config).await?,
         Command::All(config) => serve::run(Role::All, config).await?,
         Command::Demo(options) => return Ok(ExitCode::from(demo::run(options).await?)),
+        Command::Load(options) => return Ok(ExitCode::from(load::run(options).await?)),
         Command::Import { file, tenant: Some(tenant), config } => {
             println!("{}", upload::run(&file, &tenant, &config).await?);
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use offgridflow_profile::Profiled;
+use offgridflow_profile::{MemoryWatch, Profiled};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -56,6 +56,7 @@ pub async fn run(role: Role, config: Config) -> Result<(), AppError> {
         TcpListener::bind(config.listen).await.map_err(|error| AppError::Listen(config.listen, error))?;
     api::install_metrics();
     if role == Role::Web {
+        let _memory = MemoryWatch::builder().start()?; // so that this role, too, shows what it takes
         return serve(listener, web::router(&config), stop_signal()?).await;
     }
     let app = App::start(config).await?;

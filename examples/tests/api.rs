@@ -206,7 +206,7 @@ async fn a_changed_factor_is_the_tenants_own_and_recalculates_what_is_stored() {
         (status, &factor["version"], &factor["kg_co2e_per_unit"]),
         (StatusCode::OK, &json!(2), &json!("0.5"))
     );
-    while server.app.store().queue_depth().await.unwrap() > 0 {
+    while server.app.store().queue().await.unwrap().depth > 0 {
         tokio::task::yield_now().await;
     }
     assert_eq!(server.get_as("acme", "/api/v1/emissions").await.1["total_co2e_kg"], "1250");

@@ -205,7 +205,7 @@ async fn a_budget_that_burns_is_an_alert_in_reports_and_in_prometheus_words() {
         "offgridflow_bench_probe_burn_alert{probe=\"slow \\\"p\\\"\",speed=\"fast\"} 1",
         "offgridflow_bench_probe_burn_rate{probe=\"quick\",window=\"6h\"} 0",
         "offgridflow_bench_probe_verdict{probe=\"quick\",verdict=\"met\"} 1",
-        "offgridflow_bench_probe_seconds{probe=\"quick\",quantile=\"0.95\"} 0.001",
+        "offgridflow_bench_probe_seconds{probe=\"quick\",percentile=\"95\"} 0.001",
     ] {
         assert!(text.lines().any(|one| one == line), "{line}\n{text}");
     }

@@ -12,6 +12,7 @@ use crate::{CacheBackend, CacheKey, Codec, ConfigError, Key, Loader, MemoryTier,
 #[must_use = "a builder does nothing until `build`"]
 pub struct CacheBuilder<K, V> {
     namespace: String,
+    label: Option<String>,
     schema: u32,
     near: Option<Box<dyn MemoryTier<K, V>>>,
     shared: Option<Arc<dyn CacheBackend>>,
@@ -38,6 +39,7 @@ where
     pub(crate) fn new(namespace: String) -> Self {
         Self {
             namespace,
+            label: None,
             schema: 1,
             near: None,
             shared: None,
@@ -46,6 +48,12 @@ where
             settings: Settings::default(),
             types: PhantomData,
         }
+    }
+
+    /// What metrics and events call the cache: a namespace may hold what changes from one deployment to the next. Default: the namespace.
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = Some(label.into());
+        self
     }
 
     /// The map in the process. Default: [`QuickCache::entries(10_000)`](crate::QuickCache::entries); without the feature
@@ -195,7 +203,7 @@ where
         let Some(near) = near else {
             return refuse("near", "name a near tier, or enable the feature `quick_cache` or `moka`");
         };
-        let name = self.namespace.clone();
+        let name = self.label.take().unwrap_or_else(|| self.namespace.clone());
         let wire = match (self.shared, self.codec, self.wire_key) {
             (Some(backend), Some(codec), Some(key)) => {
                 let name = backend.caps().name;

@@ -326,6 +326,8 @@ where
         Stats {
             failures_forgotten: inner.failures.overflowed(),
             near_entries: inner.near.len(),
+            near_bound: inner.near.bound(),
+            evictions: inner.near.evicted(),
             deferred: inner.recovery().waiting() as u64,
             outage: inner.outages.reason(),
             shared: inner.wire.as_ref().map_or_else(BackendStats::default, |wire| wire.backend.stats()),
@@ -334,15 +336,16 @@ where
     }
 
     /// Hands the figures to the `metrics` facade: call it before they are scraped. Hits cost nothing for it. Each carries the label `cache`,
-    /// the namespace:
+    /// the cache's [label](CacheBuilder::label); [`describe_metrics`](crate::describe_metrics) has their help texts:
     ///
     /// | | further labels |
     /// |---|---|
     /// | `offgridflow_cache_requests_total` | `tier` and `outcome`: near hit, coalesced, miss, refused; shared hit, error; loader miss, error |
     /// | `offgridflow_cache_stale_total` | `why`: ttl, outage |
     /// | `offgridflow_cache_events_total` | `event`: decode_error, distrusted, encode_error, fenced, gap, invalidation, near_error, outage, refresh |
-    /// | `offgridflow_cache_entries` | `tier`: near |
-    /// | `offgridflow_cache_deferred_invalidations`, `offgridflow_cache_outage` (1 while there is one) | |
+    /// | `offgridflow_cache_entries`, `offgridflow_cache_capacity_entries` or (by weight, in what the weigher counts) `offgridflow_cache_size_bytes` and `offgridflow_cache_capacity_bytes` | `tier`: near |
+    /// | `offgridflow_cache_evictions_total` | `tier`: near, `reason`: capacity |
+    /// | `offgridflow_cache_loads_in_flight`, `offgridflow_cache_deferred_invalidations`, `offgridflow_cache_outage` (1 while there is one) | |
     ///
     /// Beside them each load records its time in the histogram `offgridflow_cache_load_duration_seconds`, when it ends.
     #[cfg(feature = "metrics")]

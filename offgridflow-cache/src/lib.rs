@@ -137,7 +137,7 @@ pub use near::Moka;
 #[cfg(feature = "quick_cache")]
 #[cfg_attr(docsrs, doc(cfg(feature = "quick_cache")))]
 pub use near::QuickCache;
-pub use near::{Held, MemoryTier};
+pub use near::{Bound, Held, MemoryTier};
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub use shared::RedisBackend;
@@ -145,6 +145,9 @@ pub use shared::{
     BackendStats, CacheBackend, Caps, Change, Entry, Fill, FillWith, Filled, InProcess, Lease, Lookup, News,
     Position, Scope, Terms,
 };
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+pub use stats::metrics::describe_metrics;
 pub use stats::{Durations, Stats};
 
 #[cfg(all(doctest, feature = "json", feature = "redis", feature = "moka"))]

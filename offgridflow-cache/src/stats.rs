@@ -4,7 +4,7 @@ use std::time::Duration;
 pub use self::durations::Durations;
 pub(crate) use self::durations::Recorder;
 use self::striped::Striped;
-use crate::BackendStats;
+use crate::{BackendStats, Bound};
 
 mod durations;
 #[cfg(feature = "metrics")]
@@ -22,6 +22,7 @@ macro_rules! counters {
             /// From the call of the loader to its answer, errors and panics included.
             pub(crate) load_time: Recorder,
             age_at_serve: Recorder,
+            loading: AtomicU64,
             $(pub(crate) $name: Counter),+
         }
 
@@ -43,6 +44,12 @@ macro_rules! counters {
             pub failures_forgotten: u64,
             /// Entries in the near tier, roughly.
             pub near_entries: u64,
+            /// What the near tier may keep; `None` where it does not say.
+            pub near_bound: Option<Bound>,
+            /// Entries that the near tier threw out, or did not take, for want of room.
+            pub evictions: u64,
+            /// Keys whose load is under way.
+            pub loads_in_flight: u64,
             /// Invalidations that wait for the shared tier to answer.
             pub deferred: u64,
             /// Why the shared tier failed, while it does: until it answers a look for news, has taken what was deferred, and failed
@@ -60,6 +67,7 @@ macro_rules! counters {
                     $($name: self.$name.get(),)+
                     load_time: self.load_time.get(),
                     age_at_serve: self.age_at_serve.get(),
+                    loads_in_flight: self.loading.load(Ordering::Relaxed),
                     ..Stats::default()
                 }
             }
@@ -108,12 +116,30 @@ counters! {
 }
 
 impl Counters {
+    /// `keys` are being loaded until what this returns is dropped.
+    pub(crate) fn loading(&self, keys: u64) -> Loading<'_> {
+        self.loading.fetch_add(keys, Ordering::Relaxed);
+        Loading { counters: self, keys }
+    }
+
     /// A near hit; how old its value is, is asked for one in a while.
     #[inline]
     pub(crate) fn near_hit(&self, age: impl FnOnce() -> Duration) {
         if self.near_hits.count().is_multiple_of(SAMPLED) {
             self.age_at_serve.record(age());
         }
+    }
+}
+
+/// Loads under way, also when whoever waits for them is dropped.
+pub(crate) struct Loading<'a> {
+    counters: &'a Counters,
+    keys: u64,
+}
+
+impl Drop for Loading<'_> {
+    fn drop(&mut self) {
+        self.counters.loading.fetch_sub(self.keys, Ordering::Relaxed);
     }
 }
 

@@ -39,6 +39,8 @@ mod cpu;
 #[cfg(any(feature = "cpu-pprof", feature = "profiler"))]
 mod deadline;
 mod error;
+#[cfg(feature = "metrics")]
+mod exposition;
 #[cfg(feature = "heap")]
 mod heap;
 #[cfg(feature = "http")]
@@ -71,8 +73,11 @@ mod watch;
 #[cfg(feature = "cpu-pprof")]
 #[cfg_attr(docsrs, doc(cfg(feature = "cpu-pprof")))]
 pub use cpu::PprofCpu;
-pub use cpu::{CpuCaps, CpuProfiler, CpuSpec};
+pub use cpu::{CpuCaps, CpuProfiler, CpuSpec, CpuTally};
 pub use error::ProfileError;
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+pub use exposition::{describe_metrics, process_prometheus};
 #[cfg(feature = "heap")]
 #[cfg_attr(docsrs, doc(cfg(feature = "heap")))]
 pub use heap::{AGES, Estimate, HeapCaps, HeapProfiler, HeapSite, HeapSnapshot, Held, SampledHeap, Tracked};

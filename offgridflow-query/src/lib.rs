@@ -111,6 +111,8 @@ pub use shape::{Column, Conflict, Element, Kind, Shape};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use sqlx;
 pub use strategy::{Prepared, Strategy};
+#[cfg(feature = "metrics")]
+pub use telemetry::describe_metrics;
 pub use transaction::{Transact, Tx};
 pub use write::{Ending, Pooling, WriteError, WritePlan, Wrote};
 

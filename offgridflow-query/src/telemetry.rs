@@ -5,6 +5,62 @@
 
 use std::time::Duration;
 
+/// Tells the recorder of the `metrics` facade what each figure of this crate means. Once a process, after the recorder was installed.
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+pub fn describe_metrics() {
+    use metrics::{describe_counter, describe_gauge, describe_histogram};
+    describe_histogram!(
+        "db_client_operation_duration_seconds",
+        "How long statements took, by their summary."
+    );
+    describe_gauge!("db_client_connections", "Connections of a pool, by state.");
+    describe_gauge!("db_client_connection_max", "Connections that a pool may have.");
+    describe_gauge!("db_client_connection_pending_requests", "Callers that wait for a connection.");
+    describe_counter!("db_client_connection_timeouts_total", "Callers that waited for a connection in vain.");
+    describe_histogram!(
+        "db_client_connection_wait_time_seconds",
+        "How long callers waited for a connection."
+    );
+    describe_histogram!("db_client_connection_use_time_seconds", "How long connections were lent.");
+    describe_histogram!("db_client_connection_create_time_seconds", "How long connections took to open.");
+    describe_counter!(
+        "offgridflow_query_connection_shed_total",
+        "Callers refused at once, because they would have waited in vain."
+    );
+    describe_counter!(
+        "offgridflow_query_connection_leaks_suspected_total",
+        "Connections that were lent for suspiciously long."
+    );
+    describe_counter!(
+        "offgridflow_query_connection_leaks_returned_total",
+        "Suspected leaks that came back after all."
+    );
+    describe_counter!("offgridflow_query_rows_total", "Rows that a writer settled, by outcome.");
+    describe_histogram!("offgridflow_query_flush_duration_seconds", "How long flushes of a writer took.");
+    describe_counter!(
+        "offgridflow_query_slow_total",
+        "Executions noted down as slow, by their statement's summary."
+    );
+    describe_counter!(
+        "offgridflow_query_findings_total",
+        "What was found wrong with statements: n_plus_one by scope and place, slower_plan by statement."
+    );
+}
+
+/// A pool was made: what it counts begins at 0, not with the first event.
+pub(crate) fn pool_made(pool: &str) {
+    #[cfg(feature = "metrics")]
+    for name in [
+        "db_client_connection_timeouts_total",
+        "offgridflow_query_connection_shed_total",
+        "offgridflow_query_connection_leaks_suspected_total",
+        "offgridflow_query_connection_leaks_returned_total",
+    ] {
+        metrics::counter!(name, "pool" => pool.to_owned()).increment(0);
+    }
+}
+
 pub(crate) fn pool_timeout(pool: &str) {
     #[cfg(feature = "metrics")]
     metrics::counter!("db_client_connection_timeouts_total", "pool" => pool.to_owned()).increment(1);
@@ -75,7 +131,7 @@ pub(crate) fn pool_gauges(pool: &str, now: PoolGauges) {
         gauge("db_client_connection_pending_requests", now.waiting);
         let count = |state: &'static str, value: usize| {
             let labels = [("pool", pool.to_owned()), ("state", state.to_owned())];
-            metrics::gauge!("db_client_connection_count", &labels).set(value as f64);
+            metrics::gauge!("db_client_connections", &labels).set(value as f64);
         };
         count("idle", now.idle);
         count("used", now.in_use);
@@ -84,7 +140,7 @@ pub(crate) fn pool_gauges(pool: &str, now: PoolGauges) {
 
 pub(crate) fn rows_settled(table: &str, outcome: &'static str, rows: u64) {
     #[cfg(feature = "metrics")]
-    if rows > 0 {
+    {
         let labels = [("table", table.to_owned()), ("outcome", outcome.to_owned())];
         metrics::counter!("offgridflow_query_rows_total", &labels).increment(rows);
     }
@@ -128,11 +184,39 @@ pub(crate) fn operation(database: &'static str, summary: &str, failed: Option<&'
     }
 }
 
+/// The rules by which statements are found wanting.
+#[cfg(all(feature = "metrics", feature = "observe"))]
+const RULES: [&str; 2] = ["n_plus_one", "slower_plan"];
+
+/// An observer was made: what it finds begins at 0.
+#[cfg(feature = "observe")]
+pub(crate) fn observer_made() {
+    #[cfg(feature = "metrics")]
+    for rule in RULES {
+        finding(rule, 0);
+    }
+}
+
+#[cfg(feature = "observe")]
+pub(crate) fn finding(rule: &'static str, times: u64) {
+    #[cfg(feature = "metrics")]
+    {
+        debug_assert!(RULES.contains(&rule), "{rule} does not begin at 0");
+        metrics::counter!("offgridflow_query_findings_total", "rule" => rule).increment(times);
+    }
+}
+
+/// So many executions of a statement were slow; none when it is new.
+#[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
+pub(crate) fn slow(summary: &str, times: u64) {
+    #[cfg(feature = "metrics")]
+    metrics::counter!("offgridflow_query_slow_total", "summary" => summary.to_owned()).increment(times);
+}
+
 /// A statement has a new plan and is slower.
 #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
 pub(crate) fn plan_regressed(statement: &str, times: f64) {
-    #[cfg(feature = "metrics")]
-    metrics::counter!("offgridflow_query_plan_regressions_total").increment(1);
+    finding("slower_plan", 1);
     #[cfg(feature = "tracing")]
     tracing::warn!(target: "offgridflow_query", statement, times, "a new plan is slower");
     #[cfg(not(feature = "tracing"))]

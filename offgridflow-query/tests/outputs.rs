@@ -112,6 +112,69 @@ fn metrics_have_the_documented_names_and_no_data() {
     assert!(!seen.keys().any(|key| key.contains("666")), "{seen:?}");
 }
 
+/// What never happened is 0, not absent: a rate has something to begin at.
+#[test]
+fn counters_begin_at_zero() {
+    let recording = Recording::default();
+    metrics::with_local_recorder(&recording, || run(async { drop(work().await.1.close().await.unwrap()) }));
+    let seen = recording.0.lock().unwrap();
+    for series in [
+        "db_client_connection_timeouts_total{pool=memory}",
+        "offgridflow_query_connection_shed_total{pool=memory}",
+        "offgridflow_query_connection_leaks_suspected_total{pool=memory}",
+        "offgridflow_query_connection_leaks_returned_total{pool=memory}",
+        "offgridflow_query_findings_total{rule=n_plus_one}",
+        "offgridflow_query_findings_total{rule=slower_plan}",
+        "offgridflow_query_rows_total{table=readings,outcome=returned}",
+    ] {
+        assert_eq!(seen.get(series), Some(&0.0), "{series}");
+    }
+}
+
+/// A text that is made up anew for each call must not become a label each.
+#[test]
+fn ten_thousand_statements_are_at_most_a_hundred_and_one_summaries() {
+    let recording = Recording::default();
+    metrics::with_local_recorder(&recording, || {
+        let observer = Observer::new("sqlite");
+        for n in 0..10_000 {
+            observer.start_text(&format!("SELECT a FROM t{n} WHERE id = {n}")).succeeded(1);
+        }
+    });
+    let seen = recording.0.lock().unwrap();
+    let operations = || seen.keys().filter(|key| key.starts_with("db_client_operation_duration_seconds"));
+    assert_eq!(operations().count(), 101, "a hundred, and the others");
+    assert!(operations().any(|key| key.contains("db_query_summary=other")));
+}
+
+/// A finding counts once a scope, a slow execution under its summary, which is there before the first slow one.
+#[cfg(feature = "full")]
+#[test]
+fn findings_and_slow_executions_are_counted() {
+    use offgridflow_query::{QueryScope, SlowLog};
+    use std::time::Duration;
+    let recording = Recording::default();
+    metrics::with_local_recorder(&recording, || {
+        run(async {
+            let observer = Observer::new("sqlite").with_slow_log(SlowLog::over(Duration::from_millis(20)));
+            let (_, asked) = QueryScope::new()
+                .run(async {
+                    for _ in 0..9 {
+                        observer.start("SELECT name FROM sites WHERE id = ?").succeeded(1);
+                    }
+                })
+                .await;
+            observer.found(&asked);
+            let slow = async { Ok::<_, ()>(tokio::time::sleep(Duration::from_millis(40)).await) };
+            observer.time("SELECT count(*) FROM readings", slow).await.unwrap();
+        });
+    });
+    let seen = recording.0.lock().unwrap();
+    assert_eq!(seen["offgridflow_query_findings_total{rule=n_plus_one}"], 1.0);
+    assert_eq!(seen["offgridflow_query_slow_total{summary=select sites}"], 0.0);
+    assert_eq!(seen["offgridflow_query_slow_total{summary=select readings}"], 1.0);
+}
+
 /// Nobody has to ask a gate for its status.
 #[cfg(feature = "sqlite")]
 #[test]
@@ -123,7 +186,7 @@ fn a_gate_tells_its_gauges_by_itself() {
         let _held = gate.acquire(Acquire::default()).await.unwrap();
         let seen = || recording.0.lock().unwrap().clone();
         let told = |seen: &BTreeMap<String, f64>| {
-            let told = seen.get("db_client_connection_count{pool=main,state=used}");
+            let told = seen.get("db_client_connections{pool=main,state=used}");
             told.is_some_and(|&used| used == 1.0)
         };
         while !told(&seen()) {
@@ -135,7 +198,7 @@ fn a_gate_tells_its_gauges_by_itself() {
     let seen = metrics::with_local_recorder(&recording, || {
         run(async { tokio::time::timeout(limit, gauges).await }).expect("they never came")
     });
-    assert_eq!(seen["db_client_connection_count{pool=main,state=idle}"], 0.0);
+    assert_eq!(seen["db_client_connections{pool=main,state=idle}"], 0.0);
     assert_eq!(seen["db_client_connection_max{pool=main}"], 1.0);
     assert_eq!(seen["db_client_connection_pending_requests{pool=main}"], 0.0);
 }

@@ -79,7 +79,7 @@ planted 'offgridflow_gone_total: not in the source code' infra/prometheus/metric
 
 # Live: the list speaks of a name, and a rule of a label, that nobody has. The copy builds nothing.
 target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
-live() { OBSERVE_BIN=$target/debug/offgridflow "$target/debug/testkit" run -- "$work/copy/scripts/observe.sh" --check; }
+live() { OBSERVE_BIN=$target/debug "$work/copy/scripts/observe.sh" --check; }
 fresh
 plant infra/prometheus/metrics.txt '$ a offgridflow_gone web always'
 named 'offgridflow_gone: http.* does not export it' live

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::app::App;
+use crate::faults::Faults;
 
 const BUCKETS: [f64; 9] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0];
 
@@ -22,14 +23,32 @@ pub fn install() {
         let seconds = Matcher::Suffix("_seconds".to_owned());
         let builder =
             PrometheusBuilder::new().set_buckets_for_metric(seconds, &BUCKETS).expect("there are buckets");
-        builder.install_recorder().expect("no other recorder is installed")
+        let handle = builder.install_recorder().expect("no other recorder is installed");
+        describe();
+        handle
     });
+}
+
+/// Has every part say what its figures mean: Prometheus shows it beside them.
+fn describe() {
+    offgridflow_bench::service::describe_metrics();
+    offgridflow_cache::describe_metrics();
+    offgridflow_loadtest::MetricsReporter::describe();
+    offgridflow_profile::describe_metrics();
+    offgridflow_query::describe_metrics();
+    crate::worker::describe_metrics();
+    metrics::describe_histogram!(
+        "http_server_request_duration_seconds",
+        "How long requests took, by route and status."
+    );
+    metrics::describe_gauge!("http_server_active_requests", "Requests under way.");
+    metrics::gauge!("http_server_active_requests").set(0.0);
 }
 
 /// `GET /metrics`, in Prometheus' text format.
 pub(super) async fn show(State(app): State<Arc<App>>) -> Response {
     app.ledger().record_metrics();
-    exposition(&app.probe_metrics())
+    exposition(&app.findings())
 }
 
 /// `GET /metrics` of a role that has neither database nor probes.
@@ -42,7 +61,7 @@ fn exposition(more: &str) -> Response {
     match HANDLE.get() {
         Some(handle) => {
             handle.run_upkeep();
-            let text = handle.render() + more;
+            let text = handle.render() + more + &offgridflow_profile::process_prometheus();
             ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
         }
         None => (StatusCode::NOT_FOUND, "metrics are not collected in this process\n").into_response(),
@@ -52,7 +71,10 @@ fn exposition(more: &str) -> Response {
 /// Counts a request under its route's template, and tells the profiler's watcher how long it took.
 pub(super) async fn measure(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let profile = route_of(&request).starts_with("/debug"); // takes as long as it is asked to
-    let (response, took) = timed(request, next).await;
+    let route =
+        if app.faults().is_some_and(Faults::labels) { request.uri().path() } else { route_of(&request) };
+    let route = route.to_owned();
+    let (response, took) = timed(route, request, next).await;
     if !profile {
         app.latency().record(took);
     }
@@ -61,11 +83,10 @@ pub(super) async fn measure(State(app): State<Arc<App>>, request: Request, next:
 
 /// Counts a request under its route's template: paths and unknown methods never become labels.
 pub async fn count(request: Request, next: Next) -> Response {
-    timed(request, next).await.0
+    timed(route_of(&request).to_owned(), request, next).await.0
 }
 
-async fn timed(request: Request, next: Next) -> (Response, Duration) {
-    let route = route_of(&request).to_owned();
+async fn timed(route: String, request: Request, next: Next) -> (Response, Duration) {
     let method = known(request.method());
     let active = Active::new();
     let began = Instant::now();

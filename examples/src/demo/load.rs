@@ -1,37 +1,31 @@
 use std::time::Duration;
 
-use offgridflow_loadtest::{
-    ConfigError, HttpRoute, HttpTarget, LoadTest, OnCap, ProgressLines, Rate, Report,
-};
-
-use super::DemoError;
+use offgridflow_loadtest::{ConfigError, HttpRoute, HttpTarget, LoadTest, OnCap, Rate};
 
 /// Tenants the load speaks for; more would only make the table of routes longer.
 const TENANTS: usize = 8;
 const SEED: u64 = 42;
 
 /// Mostly reads of totals, some lists, a few writes, spread over tenants: an open loop, latency from the intended start.
-pub(super) async fn run(
+pub(crate) fn load_test(
     base: &str,
     tenants: &[String],
     rate: f64,
     time: Duration,
-) -> Result<Report, DemoError> {
+) -> Result<LoadTest<HttpTarget>, ConfigError> {
     let mut target = HttpTarget::new(base)?;
     for tenant in tenants.iter().take(TENANTS) {
         for route in routes()? {
             target = target.route(route.header("x-tenant", tenant)?);
         }
     }
-    let test = LoadTest::new(target)
+    Ok(LoadTest::new(target)
         .rate(Rate::constant(rate, time))
         .max_in_flight(1_000, OnCap::CountAsFailure)
         .timeout(Duration::from_secs(5))
         .seed(SEED)
         .threshold("p95(response) < 100ms")
-        .threshold("failure_ratio < 1%")
-        .reporter(ProgressLines::stderr());
-    Ok(test.run().await?)
+        .threshold("failure_ratio < 1%"))
 }
 
 fn routes() -> Result<Vec<HttpRoute>, ConfigError> {

@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use offgridflow_loadtest::Report;
+use offgridflow_loadtest::{ProgressLines, Report};
 use serde_json::Value;
 
 use crate::http_client::{self, ClientError};
 use child::Server;
+pub(crate) use load::load_test;
 
 /// Settings of the demonstration.
 #[derive(Debug, Clone, Args)]
@@ -99,8 +100,9 @@ async fn measure(server: &Server, options: &Options) -> Result<Outcome, DemoErro
     let ingested = data::ingest(server.base(), options.input.as_deref()).await?;
     println!("{ingested}");
     println!("loading for {} s at {}/s …", options.seconds, options.rate);
-    let load =
-        load::run(server.base(), &ingested.tenants, options.rate, Duration::from_secs(options.seconds));
+    let time = Duration::from_secs(options.seconds);
+    let load = load_test(server.base(), &ingested.tenants, options.rate, time)?;
+    let load = load.reporter(ProgressLines::stderr()).run();
     let (report, (profile, flamegraph)) = tokio::join!(load, profiles(server.base(), options.seconds));
     let answer = http_client::get(server.base(), "/api/v1/performance", &[]).await?;
     let performance = serde_json::from_slice(&answer.body)?;

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use offgridflow_query::sqlx::{self, Row as _};
 use offgridflow_query::{Acquire, ConnectionPool, Tx};
 
@@ -9,9 +11,9 @@ const PORTION: i64 = 1_000;
 
 /// The job's row stays locked until the transaction ends, so another worker passes it over; a worker that dies lets go.
 const TAKE_POSTGRES: &str =
-    "SELECT id, tenant, category FROM jobs ORDER BY attempts, id LIMIT 1 FOR UPDATE SKIP LOCKED";
+    "SELECT id, tenant, category, attempts FROM jobs ORDER BY attempts, id LIMIT 1 FOR UPDATE SKIP LOCKED";
 /// SQLite has one writer: the transaction itself is the lock.
-const TAKE_SQLITE: &str = "SELECT id, tenant, category FROM jobs ORDER BY attempts, id LIMIT 1";
+const TAKE_SQLITE: &str = "SELECT id, tenant, category, attempts FROM jobs ORDER BY attempts, id LIMIT 1";
 const FACTOR: &str = "SELECT numerator, denominator, unit, scope, in_totals, version FROM factors \
      WHERE category = $2 AND tenant IN ('', $1) ORDER BY tenant DESC LIMIT 1";
 const STALE: &str = "SELECT id, quantity_millionths FROM activities \
@@ -20,7 +22,9 @@ const RECALCULATE: &str = "UPDATE activities SET co2e_grams = $3, unit = $4, sco
      WHERE tenant = $1 AND id = $2";
 const DONE: &str = "DELETE FROM jobs WHERE id = $1";
 const FAILED: &str = "UPDATE jobs SET attempts = attempts + 1, error = $2 WHERE id = $1";
-const DEPTH: &str = "SELECT COUNT(*) FROM jobs";
+/// By the clock that the jobs were noted down by.
+const QUEUE_POSTGRES: &str = "SELECT COUNT(*), COALESCE(CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS BIGINT) - MIN(enqueued_at), 0) FROM jobs";
+const QUEUE_SQLITE: &str = "SELECT COUNT(*), COALESCE(unixepoch() - MIN(enqueued_at), 0) FROM jobs";
 
 /// A portion of a job that was done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,23 +33,35 @@ pub struct Job {
     pub tenant: String,
     /// Of which category.
     pub category: String,
+    /// How often it had failed before.
+    pub attempts: i64,
     /// Activities recalculated in this portion.
     pub recalculated: usize,
     /// Whether nothing is left to do.
     pub finished: bool,
 }
 
+/// The jobs that wait or are under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Queue {
+    /// How many.
+    pub depth: u64,
+    /// How long ago the oldest was asked for.
+    pub oldest: Duration,
+}
+
 /// Takes a job and does a portion of it in one transaction on a connection of either database.
 macro_rules! work_on {
-    ($gate:expr, $take:expr) => {{
+    ($gate:expr, $take:expr, $begun:expr) => {{
         let mut tx = Tx::begin($gate.acquire(Acquire::default()).await?).await?;
         let taken = sqlx::query($take).fetch_optional(&mut *tx).await?;
         let Some(row) = taken else {
             tx.rollback().await?;
             return Ok(None);
         };
-        let (id, tenant, category): (i64, String, String) =
-            (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        $begun();
+        let (id, tenant, category, attempts): (i64, String, String, i64) =
+            (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
         match portion!(tx, tenant, category) {
             Ok(recalculated) => {
                 let finished = recalculated < usize::try_from(PORTION).unwrap_or(usize::MAX);
@@ -53,7 +69,7 @@ macro_rules! work_on {
                     sqlx::query(DONE).bind(id).execute(&mut *tx).await?;
                 }
                 tx.commit().await?;
-                Ok(Some(Job { tenant, category, recalculated, finished }))
+                Ok(Some(Job { tenant, category, attempts, recalculated, finished }))
             }
             Err(error) => {
                 tx.rollback().await?;
@@ -97,25 +113,34 @@ macro_rules! portion {
     };
 }
 impl Store {
-    /// Takes the next job, if there is one, and does a portion of it. Workers beside each other take different jobs.
+    /// Takes the next job, if there is one, calls `begun`, and does a portion of it. Workers beside each other take different jobs.
     ///
     /// # Errors
     /// When the job or the database failed; the job then waits behind the others, and is tried again.
     ///
     /// # Cancel safety
     /// Dropped half-way, the portion is undone and the job is free again.
-    pub async fn work(&self) -> Result<Option<Job>, StoreError> {
+    pub async fn work(&self, begun: impl Fn()) -> Result<Option<Job>, StoreError> {
         match &self.gates {
-            Gates::Sqlite(gate) => work_on!(gate, TAKE_SQLITE),
-            Gates::Postgres(gate) => work_on!(gate, TAKE_POSTGRES),
+            Gates::Sqlite(gate) => work_on!(gate, TAKE_SQLITE, begun),
+            Gates::Postgres(gate) => work_on!(gate, TAKE_POSTGRES, begun),
         }
     }
 
-    /// Jobs that wait.
+    /// How many jobs there are, and how old the oldest is.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn queue_depth(&self) -> Result<i64, StoreError> {
-        on!(self, DEPTH, connection => Ok(sqlx::query(DEPTH).fetch_one(connection).await?.try_get(0)?))
+    pub async fn queue(&self) -> Result<Queue, StoreError> {
+        let statement = match self.gates {
+            Gates::Sqlite(_) => QUEUE_SQLITE,
+            Gates::Postgres(_) => QUEUE_POSTGRES,
+        };
+        let (depth, seconds) = on!(self, statement, connection => {
+            let row = sqlx::query(statement).fetch_one(connection).await?;
+            Ok::<(i64, i64), StoreError>((row.try_get(0)?, row.try_get(1)?))
+        })?;
+        let natural = |number: i64| u64::try_from(number).unwrap_or(0);
+        Ok(Queue { depth: natural(depth), oldest: Duration::from_secs(natural(seconds)) })
     }
 }

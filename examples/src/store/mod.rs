@@ -18,7 +18,7 @@ use offgridflow_query::{
 
 pub use emissions::{Grouping, Total};
 pub use error::StoreError;
-pub use jobs::Job;
+pub use jobs::{Job, Queue};
 
 use crate::carbon::Activity;
 

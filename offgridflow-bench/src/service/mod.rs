@@ -37,4 +37,6 @@ pub use objective::{Objective, SloVerdict};
 pub use probe::{Probe, ProbeError, probe_fn};
 pub use prometheus::prometheus;
 pub use row::ProbeReport;
+#[cfg(feature = "metrics")]
+pub use runner::describe_metrics;
 pub use runner::{BenchService, BenchServiceBuilder, ConfigError};

@@ -11,7 +11,7 @@ use super::{BurnAlert, DeployVerdict, ProbeReport, SloVerdict};
 /// let lookup = probe_fn("look \"up\"", || async { Ok(()) });
 /// let service = BenchService::builder().probe(lookup, Objective::p95(Duration::from_millis(2))).start()?;
 /// let text = prometheus(&service.snapshot());
-/// assert!(text.contains("offgridflow_bench_probe_limit_seconds{probe=\"look \\\"up\\\"\",quantile=\"0.95\"} 0.002\n"));
+/// assert!(text.contains("offgridflow_bench_probe_limit_seconds{probe=\"look \\\"up\\\"\",percentile=\"95\"} 0.002\n"));
 /// assert!(text.contains("offgridflow_bench_probe_verdict{probe=\"look \\\"up\\\"\",verdict=\"not-enough-data\"} 1\n"));
 /// # Ok(()) }
 /// ```
@@ -30,22 +30,21 @@ pub fn prometheus(reports: &[ProbeReport]) -> String {
     metric(
         &mut text,
         reports,
-        ("seconds", "gauge", "Quantiles of the runs in the window."),
+        ("seconds", "gauge", "Percentiles of the runs in the window."),
         |report, line| {
             let quantile = report.objective.quantile;
             let known = [(0.5, report.p50), (quantile, report.at_quantile)];
             for (quantile, took) in known.into_iter().filter_map(|(of, took)| Some((of, took?))) {
-                line(&format!("quantile=\"{quantile}\""), took.as_secs_f64());
+                line(&percentile(quantile), took.as_secs_f64());
             }
         },
     );
     metric(
         &mut text,
         reports,
-        ("limit_seconds", "gauge", "What the objective's quantile should not exceed."),
+        ("limit_seconds", "gauge", "What the objective's percentile should not exceed."),
         |report, line| {
-            let quantile = report.objective.quantile;
-            line(&format!("quantile=\"{quantile}\""), report.objective.limit.as_secs_f64());
+            line(&percentile(report.objective.quantile), report.objective.limit.as_secs_f64());
         },
     );
     metric(
@@ -121,6 +120,11 @@ fn metric(
             let _ = writeln!(text, "{name}{{probe=\"{probe}\"{comma}{labels}}} {value}");
         });
     }
+}
+
+/// Not `quantile`: that label is a summary's.
+fn percentile(quantile: f64) -> String {
+    format!("percentile=\"{}\"", (quantile * 1e5).round() / 1e3)
 }
 
 fn verdict(verdict: SloVerdict) -> &'static str {

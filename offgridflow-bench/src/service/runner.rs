@@ -354,13 +354,23 @@ impl<T> Drop for AbortOnDrop<T> {
     }
 }
 
+/// Tells the recorder of the `metrics` facade what each figure of this crate means. Once a process, after the recorder was installed.
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+pub fn describe_metrics() {
+    metrics::describe_histogram!("offgridflow_bench_result_seconds", "How long runs took that succeeded.");
+    metrics::describe_counter!(
+        "offgridflow_bench_failures_total",
+        "Runs that failed, panicked or were given up."
+    );
+}
+
 #[cfg(feature = "metrics")]
 fn count(shared: &Shared, index: usize, outcome: &Result<Duration, ProbeError>) {
     let name = shared.with_rows(|rows| rows[index].probe.name().to_owned());
     let labels = [("suite", "probes".to_owned()), ("case", name)];
+    metrics::counter!("offgridflow_bench_failures_total", &labels).increment(outcome.is_err().into());
     if let Ok(took) = outcome {
         metrics::histogram!("offgridflow_bench_result_seconds", &labels).record(took.as_secs_f64());
-    } else {
-        metrics::counter!("offgridflow_bench_failures_total", &labels).increment(1);
     }
 }

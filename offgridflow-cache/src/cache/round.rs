@@ -74,6 +74,7 @@ where
     async fn load(mut self, errand: &Errand, way: Way, deadline: Instant) -> Batch<K, V, L::Error> {
         let inner = self.inner;
         let asked = self.flying.len();
+        let loading = inner.counters.loading(asked as u64);
         inner.counters.loads.add(if way == Way::Together { asked as u64 } else { 0 });
         let (mut task, mut told) = self.start(errand, way);
         let mut flush = None;
@@ -94,6 +95,7 @@ where
         while let Ok((index, answer)) = told.try_recv() {
             self.settle(index, answer);
         }
+        drop(loading);
         let took = self.began.elapsed();
         inner.counters.load_time.record(took);
         #[cfg(feature = "metrics")]

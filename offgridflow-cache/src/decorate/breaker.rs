@@ -92,6 +92,18 @@ impl<B: CacheBackend> Breaker<B> {
         self.circuit.opened()
     }
 
+    /// Hands the state to the `metrics` facade: call it before it is scraped. The gauge `offgridflow_cache_circuit_state` has the labels `store`
+    /// (what the tier calls itself) and `state`: closed, open.
+    #[cfg(feature = "metrics")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+    pub fn record_metrics(&self) {
+        let open = self.is_open();
+        for (state, is) in [("closed", !open), ("open", open)] {
+            metrics::gauge!("offgridflow_cache_circuit_state", "store" => self.inner.caps().name, "state" => state)
+                .set(f64::from(u8::from(is)));
+        }
+    }
+
     async fn pass<T>(&self, call: impl Future<Output = Result<T, BackendError>>) -> Result<T, BackendError> {
         let pass = self.circuit.enter().map_err(|retry_in| {
             self.shed.fetch_add(1, Ordering::Relaxed);

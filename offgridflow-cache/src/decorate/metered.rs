@@ -1,4 +1,7 @@
+#[cfg(feature = "metrics")]
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::watch;
@@ -26,6 +29,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Metered<B> {
     inner: B,
+    #[cfg(feature = "metrics")]
+    store: Arc<str>,
     get_or_lease: Meter,
     fill_if: Meter,
     remove: Meter,
@@ -74,10 +79,11 @@ impl Meter {
     async fn time<T>(
         &self,
         keys: usize,
+        told: impl Fn(Duration),
         call: impl Future<Output = Result<T, BackendError>>,
     ) -> Result<T, BackendError> {
         self.keys.fetch_add(keys as u64, Ordering::Relaxed);
-        let mut timing = Timing { meter: self, began: Instant::now(), ended: false };
+        let mut timing = Timing { meter: self, began: Instant::now(), ended: false, told };
         let answer = call.await;
         timing.ended = true;
         self.errors.fetch_add(u64::from(answer.is_err()), Ordering::Relaxed);
@@ -95,15 +101,18 @@ impl Meter {
 }
 
 /// A call under way; counted when it ends, or is dropped.
-struct Timing<'a> {
+struct Timing<'a, F: Fn(Duration)> {
     meter: &'a Meter,
     began: Instant,
     ended: bool,
+    told: F,
 }
 
-impl Drop for Timing<'_> {
+impl<F: Fn(Duration)> Drop for Timing<'_, F> {
     fn drop(&mut self) {
-        self.meter.took.record(self.began.elapsed());
+        let took = self.began.elapsed();
+        self.meter.took.record(took);
+        (self.told)(took);
         self.meter.given_up.fetch_add(u64::from(!self.ended), Ordering::Relaxed);
     }
 }
@@ -112,7 +121,31 @@ impl<B: CacheBackend> Metered<B> {
     /// Around `inner`.
     pub fn new(inner: B) -> Self {
         let [get_or_lease, fill_if, remove, news] = std::array::from_fn(|_| Meter::default());
-        Self { inner, get_or_lease, fill_if, remove, news }
+        #[cfg(feature = "metrics")]
+        let store = inner.caps().name.into();
+        Self {
+            inner,
+            #[cfg(feature = "metrics")]
+            store,
+            get_or_lease,
+            fill_if,
+            remove,
+            news,
+        }
+    }
+
+    /// Tells the recorder how long a call took.
+    #[cfg_attr(not(feature = "metrics"), expect(clippy::unused_self, reason = "nobody to tell"))]
+    fn tell(&self, call: &'static str) -> impl Fn(Duration) {
+        #[cfg(feature = "metrics")]
+        let store = Arc::clone(&self.store);
+        move |took| {
+            #[cfg(feature = "metrics")]
+            metrics::histogram!("offgridflow_cache_operation_duration_seconds", "store" => Arc::clone(&store), "call" => call)
+                .record(took);
+            #[cfg(not(feature = "metrics"))]
+            let _ = (took, call);
+        }
     }
 
     /// What became of the calls so far.
@@ -123,12 +156,12 @@ impl<B: CacheBackend> Metered<B> {
         Calls { get_or_lease, fill_if, remove, news }
     }
 
-    /// Hands the figures to the `metrics` facade, under this name of the store: call it before they are scraped. The counter
-    /// `offgridflow_cache_calls_total` (labels `store`, `call`, `outcome`: ok, error, given_up), and as a gauge `offgridflow_cache_call_seconds`
-    /// (labels `store`, `call`, `quantile`: 0.5, 0.99).
+    /// Hands the counts to the `metrics` facade: call it before they are scraped. The counter `offgridflow_cache_calls_total` has the
+    /// labels `store` (what the tier calls itself), `call`, and `outcome`: ok, error, given_up. Beside it each call records its time in the
+    /// histogram `offgridflow_cache_operation_duration_seconds` (labels `store`, `call`), when it ends.
     #[cfg(feature = "metrics")]
     #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
-    pub fn record_metrics(&self, store: &str) {
+    pub fn record_metrics(&self) {
         let calls = self.calls();
         let kinds = [
             ("get_or_lease", calls.get_or_lease),
@@ -137,47 +170,44 @@ impl<B: CacheBackend> Metered<B> {
             ("news", calls.news),
         ];
         for (kind, metering) in kinds {
-            record(store, kind, &metering);
+            record(&self.store, kind, &metering);
         }
     }
 }
 
-/// Counters as absolute figures, so that recording twice counts once; quantiles as gauges.
+/// Absolute figures, so that recording twice counts once.
 #[cfg(feature = "metrics")]
 fn record(store: &str, kind: &'static str, metering: &Metering) {
-    let labels = |more: (&'static str, &'static str)| {
-        [("store", store.to_owned()), ("call", kind.to_owned()), (more.0, more.1.to_owned())]
-    };
     for (outcome, count) in [
         ("ok", metering.took.count().saturating_sub(metering.errors + metering.given_up)),
         ("error", metering.errors),
         ("given_up", metering.given_up),
     ] {
-        metrics::counter!("offgridflow_cache_calls_total", &labels(("outcome", outcome))).absolute(count);
-    }
-    for (name, q) in [("0.5", 0.5), ("0.99", 0.99)] {
-        let seconds = metering.took.quantile(q).map_or(0.0, |took| took.as_secs_f64());
-        metrics::gauge!("offgridflow_cache_call_seconds", &labels(("quantile", name))).set(seconds);
+        let labels =
+            [("store", store.to_owned()), ("call", kind.to_owned()), ("outcome", outcome.to_owned())];
+        metrics::counter!("offgridflow_cache_calls_total", &labels).absolute(count);
     }
 }
 
 #[async_trait]
 impl<B: CacheBackend> CacheBackend for Metered<B> {
     async fn get_or_lease(&self, keys: &[Key], terms: &Terms) -> Result<Vec<Lookup>, BackendError> {
-        self.get_or_lease.time(keys.len(), self.inner.get_or_lease(keys, terms)).await
+        self.get_or_lease
+            .time(keys.len(), self.tell("get_or_lease"), self.inner.get_or_lease(keys, terms))
+            .await
     }
 
     async fn fill_if(&self, fills: Vec<Fill>) -> Result<Vec<Filled>, BackendError> {
-        self.fill_if.time(fills.len(), self.inner.fill_if(fills)).await
+        self.fill_if.time(fills.len(), self.tell("fill_if"), self.inner.fill_if(fills)).await
     }
 
     async fn remove(&self, namespace: &str, scope: Scope) -> Result<(), BackendError> {
         let keys = if let Scope::Keys(keys) = &scope { keys.len() } else { 0 };
-        self.remove.time(keys, self.inner.remove(namespace, scope)).await
+        self.remove.time(keys, self.tell("remove"), self.inner.remove(namespace, scope)).await
     }
 
     async fn news(&self, namespace: &str, seen: Option<Position>) -> Result<News, BackendError> {
-        self.news.time(0, self.inner.news(namespace, seen)).await
+        self.news.time(0, self.tell("news"), self.inner.news(namespace, seen)).await
     }
 
     fn messages(&self, namespace: &str) -> Option<watch::Receiver<()>> {

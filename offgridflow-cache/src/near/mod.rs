@@ -49,6 +49,22 @@ impl<V> Clone for Held<V> {
     }
 }
 
+/// What a near tier may keep at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub enum Bound {
+    /// So many entries.
+    Entries(u64),
+    /// A weight, as the tier's weigher counts it.
+    Weight {
+        /// That of what is kept, roughly.
+        kept: u64,
+        /// That of what may be kept.
+        most: u64,
+    },
+}
+
 /// A bounded map in the process. The cache owns freshness, tags and fences; the map only keeps and evicts.
 ///
 /// It is called from many threads; what `insert` returned from, `get` sees until it is removed or evicted.
@@ -70,6 +86,16 @@ pub trait MemoryTier<K, V>: Send + Sync + 'static {
 
     /// Entries kept, roughly.
     fn len(&self) -> u64;
+
+    /// What may be kept. Default: nobody knows.
+    fn bound(&self) -> Option<Bound> {
+        None
+    }
+
+    /// Entries that were thrown out, or not taken, because there was no room. Default: none.
+    fn evicted(&self) -> u64 {
+        0
+    }
 
     /// Whether nothing is kept, roughly.
     fn is_empty(&self) -> bool {

@@ -1,26 +1,40 @@
 use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Held, MemoryTier};
+use moka::sync::{Cache, CacheBuilder};
+
+use super::{Bound, Held, MemoryTier};
 
 /// The near tier over [`moka`](https://docs.rs/moka): W-TinyLFU, bounded by count or by weight.
 pub struct Moka<K, V> {
-    entries: moka::sync::Cache<K, Arc<Held<V>>>,
+    entries: Cache<K, Arc<Held<V>>>,
+    evicted: Arc<AtomicU64>,
+    weighs: bool,
 }
 
 impl<K: Hash + Eq + Send + Sync + 'static, V: Send + Sync + 'static> Moka<K, V> {
     /// At most `capacity` entries.
     #[must_use]
     pub fn entries(capacity: u64) -> Self {
-        Self { entries: moka::sync::Cache::new(capacity) }
+        Self::new(Cache::builder().max_capacity(capacity), false)
     }
 
     /// Entries that weigh at most `capacity` together; `weigh` is asked once an insert (an absence weighs 1).
     #[must_use]
     pub fn weighted(capacity: u64, weigh: impl Fn(&K, &V) -> u32 + Send + Sync + 'static) -> Self {
         let weigher = move |key: &K, held: &Arc<Held<V>>| held.value().map_or(1, |value| weigh(key, value));
-        Self { entries: moka::sync::Cache::builder().max_capacity(capacity).weigher(weigher).build() }
+        Self::new(Cache::builder().max_capacity(capacity).weigher(weigher), true)
+    }
+
+    fn new(builder: CacheBuilder<K, Arc<Held<V>>, Cache<K, Arc<Held<V>>>>, weighs: bool) -> Self {
+        let evicted = Arc::<AtomicU64>::default();
+        let count = Arc::clone(&evicted);
+        let entries = builder.eviction_listener(move |_, _, cause| {
+            count.fetch_add(u64::from(cause.was_evicted()), Ordering::Relaxed);
+        });
+        Self { entries: entries.build(), evicted, weighs }
     }
 }
 
@@ -54,5 +68,17 @@ impl<K: Hash + Eq + Send + Sync + 'static, V: Send + Sync + 'static> MemoryTier<
 
     fn len(&self) -> u64 {
         self.entries.entry_count()
+    }
+
+    fn bound(&self) -> Option<Bound> {
+        let most = self.entries.policy().max_capacity()?;
+        Some(match self.weighs {
+            true => Bound::Weight { kept: self.entries.weighted_size(), most },
+            false => Bound::Entries(most),
+        })
+    }
+
+    fn evicted(&self) -> u64 {
+        self.evicted.load(Ordering::Relaxed)
     }
 }

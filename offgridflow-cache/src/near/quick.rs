@@ -2,11 +2,12 @@ use std::cell::Cell;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use quick_cache::sync::{Cache, DefaultLifecycle};
-use quick_cache::{DefaultHashBuilder, Equivalent, OptionsBuilder, Weighter};
+use quick_cache::sync::Cache;
+use quick_cache::{DefaultHashBuilder, Equivalent, Lifecycle, OptionsBuilder, Weighter};
 
-use super::{Held, MemoryTier};
+use super::{Bound, Held, MemoryTier};
 
 /// Smaller shards would evict what others have room for.
 const FEWEST_IN_A_SHARD: u64 = 32;
@@ -15,7 +16,8 @@ const FEWEST_IN_A_SHARD: u64 = 32;
 /// weight. It is cut into shards, 4 a core but none smaller than 32 entries, each of which keeps its own part of the capacity: what
 /// weighs more than a shard may is not kept at all.
 pub struct QuickCache<K, V> {
-    entries: Cache<Kept<K, V>, (), ByWeight>,
+    entries: Cache<Kept<K, V>, (), ByWeight, DefaultHashBuilder, Evictions>,
+    evicted: Arc<AtomicU64>,
     weigh: Option<Weigh<K, V>>,
 }
 
@@ -76,6 +78,21 @@ impl<K, V> Weighter<Kept<K, V>, ()> for ByWeight {
     }
 }
 
+/// Counts what leaves for want of room, and keeps the first two of a call until its locks are open.
+#[derive(Clone)]
+struct Evictions(Arc<AtomicU64>);
+
+impl<K, V> Lifecycle<Kept<K, V>, ()> for Evictions {
+    type RequestState = [Option<Kept<K, V>>; 2];
+
+    fn on_evict(&self, state: &mut Self::RequestState, kept: Kept<K, V>, (): ()) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        if let Some(place) = state.iter_mut().find(|place| place.is_none()) {
+            *place = Some(kept);
+        }
+    }
+}
+
 impl<K: Hash + Eq + Send + Sync + 'static, V: Send + Sync + 'static> QuickCache<K, V> {
     /// At most `capacity` entries.
     #[must_use]
@@ -100,12 +117,13 @@ impl<K: Hash + Eq + Send + Sync + 'static, V: Send + Sync + 'static> QuickCache<
         let size = |entries| usize::try_from(entries).unwrap_or(usize::MAX);
         let mut options = OptionsBuilder::new();
         options.shards(size(shards)).weight_capacity(capacity).estimated_items_capacity(size(expected));
-        let (hasher, lifecycle) = (DefaultHashBuilder::default(), DefaultLifecycle::default());
+        let evicted = Arc::<AtomicU64>::default();
+        let (hasher, lifecycle) = (DefaultHashBuilder::default(), Evictions(Arc::clone(&evicted)));
         let entries = match options.build() {
             Ok(options) => Cache::with_options(options, ByWeight, hasher, lifecycle),
             Err(_) => Cache::with(size(expected), capacity, ByWeight, hasher, lifecycle),
         };
-        Self { entries, weigh }
+        Self { entries, evicted, weigh }
     }
 }
 
@@ -143,5 +161,17 @@ impl<K: Hash + Eq + Send + Sync + 'static, V: Send + Sync + 'static> MemoryTier<
 
     fn len(&self) -> u64 {
         self.entries.len() as u64
+    }
+
+    fn bound(&self) -> Option<Bound> {
+        let most = self.entries.capacity();
+        Some(match self.weigh {
+            Some(_) => Bound::Weight { kept: self.entries.weight(), most },
+            None => Bound::Entries(most),
+        })
+    }
+
+    fn evicted(&self) -> u64 {
+        self.evicted.load(Ordering::Relaxed)
     }
 }

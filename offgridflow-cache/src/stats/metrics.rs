@@ -3,7 +3,56 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use metrics::{describe_counter, describe_gauge, describe_histogram};
+
 use super::Stats;
+use crate::Bound;
+
+/// Tells the recorder of the `metrics` facade what each figure of this crate means. Once a process, after the recorder was installed.
+pub fn describe_metrics() {
+    describe_counter!(
+        "offgridflow_cache_requests_total",
+        "Reads, by the tier that was asked and what came of it."
+    );
+    describe_counter!(
+        "offgridflow_cache_stale_total",
+        "Reads answered with a value that may be out of date, by why."
+    );
+    describe_counter!("offgridflow_cache_events_total", "What else happened to a cache, by what.");
+    describe_counter!(
+        "offgridflow_cache_evictions_total",
+        "Entries thrown out of a tier, or not taken, by why."
+    );
+    describe_counter!(
+        "offgridflow_cache_calls_total",
+        "Calls of a shared tier, by what they ask and how they ended."
+    );
+    describe_gauge!("offgridflow_cache_entries", "Entries in a tier, roughly.");
+    describe_gauge!("offgridflow_cache_capacity_entries", "Entries that a tier may keep.");
+    describe_gauge!("offgridflow_cache_size_bytes", "Weight of a tier's entries, as its weigher counts it.");
+    describe_gauge!(
+        "offgridflow_cache_capacity_bytes",
+        "Weight that a tier may keep, as its weigher counts it."
+    );
+    describe_gauge!("offgridflow_cache_loads_in_flight", "Keys whose load is under way.");
+    describe_gauge!(
+        "offgridflow_cache_deferred_invalidations",
+        "Invalidations that wait for the shared tier to answer."
+    );
+    describe_gauge!("offgridflow_cache_outage", "1 while the shared tier fails, 0 while it answers.");
+    describe_gauge!(
+        "offgridflow_cache_circuit_state",
+        "1 for the state that a breaker is in, 0 for the others."
+    );
+    describe_histogram!(
+        "offgridflow_cache_load_duration_seconds",
+        "How long loads took, a batch counted as one."
+    );
+    describe_histogram!(
+        "offgridflow_cache_operation_duration_seconds",
+        "How long calls of a shared tier took."
+    );
+}
 
 /// A load that has ended.
 pub(crate) fn load(cache: &Arc<str>, took: Duration) {
@@ -30,6 +79,9 @@ pub(crate) fn record(cache: &Arc<str>, stats: &Stats) {
         let labels = [("cache", cache.to_string()), ("event", event.to_owned())];
         metrics::counter!("offgridflow_cache_events_total", &labels).absolute(count);
     }
+    let labels =
+        [("cache", cache.to_string()), ("tier", "near".to_owned()), ("reason", "capacity".to_owned())];
+    metrics::counter!("offgridflow_cache_evictions_total", &labels).absolute(stats.evictions);
     gauges(cache, stats);
 }
 
@@ -52,8 +104,20 @@ fn requests(cache: &Arc<str>, stats: &Stats) {
 
 #[expect(clippy::cast_precision_loss, reason = "gauges are floats")]
 fn gauges(cache: &Arc<str>, stats: &Stats) {
-    metrics::gauge!("offgridflow_cache_entries", "cache" => Arc::clone(cache), "tier" => "near")
-        .set(stats.near_entries as f64);
+    let near = |name: &'static str, value: u64| {
+        metrics::gauge!(name, "cache" => Arc::clone(cache), "tier" => "near").set(value as f64);
+    };
+    near("offgridflow_cache_entries", stats.near_entries);
+    match stats.near_bound {
+        Some(Bound::Entries(most)) => near("offgridflow_cache_capacity_entries", most),
+        Some(Bound::Weight { kept, most }) => {
+            near("offgridflow_cache_size_bytes", kept);
+            near("offgridflow_cache_capacity_bytes", most);
+        }
+        None => {}
+    }
+    metrics::gauge!("offgridflow_cache_loads_in_flight", "cache" => Arc::clone(cache))
+        .set(stats.loads_in_flight as f64);
     metrics::gauge!("offgridflow_cache_deferred_invalidations", "cache" => Arc::clone(cache))
         .set(stats.deferred as f64);
     let out = if stats.outage.is_some() { 1.0 } else { 0.0 };

@@ -6,7 +6,7 @@ mod pprof_cost;
 mod pprof_engine;
 #[cfg(feature = "cpu-pprof")]
 mod pprof_profile;
-#[cfg(any(feature = "cpu-pprof", feature = "profiler"))]
+#[cfg(any(feature = "cpu-pprof", feature = "profiler", feature = "metrics"))]
 pub(crate) mod usage;
 
 #[cfg(feature = "cpu-pprof")]
@@ -53,6 +53,11 @@ pub trait CpuProfiler: Send + Sync {
     /// What this engine can do here.
     fn caps(&self) -> CpuCaps;
 
+    /// What all profiles so far came to. Default: nothing is counted.
+    fn tally(&self) -> CpuTally {
+        CpuTally::default()
+    }
+
     /// Samples for `duration`, on the calling thread, which sleeps meanwhile.
     ///
     /// # Errors
@@ -76,6 +81,37 @@ pub struct CpuSpec {
 impl Default for CpuSpec {
     fn default() -> Self {
         Self { hz: 99, expected: Duration::from_secs(10) }
+    }
+}
+
+/// What the profiles of an engine came to, those that were thrown away left out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct CpuTally {
+    /// Samples that were taken.
+    pub samples: u64,
+    /// Samples that were missing: rate × CPU time − samples.
+    pub dropped: u64,
+    /// CPU time of the process while it was sampled.
+    pub cpu: Duration,
+    /// What of it the sampling took.
+    pub cost: Duration,
+}
+
+impl CpuTally {
+    /// Share of the CPU time that the sampling took; 0 where nothing was sampled.
+    #[must_use]
+    pub fn overhead(&self) -> f64 {
+        if self.cpu.is_zero() { 0.0 } else { self.cost.as_secs_f64() / self.cpu.as_secs_f64() }
+    }
+
+    #[cfg(feature = "cpu-pprof")]
+    pub(crate) fn add(&mut self, other: Self) {
+        self.samples += other.samples;
+        self.dropped += other.dropped;
+        self.cpu += other.cpu;
+        self.cost += other.cost;
     }
 }
 

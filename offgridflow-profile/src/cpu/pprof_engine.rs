@@ -9,9 +9,9 @@ use std::time::{Duration, Instant, SystemTime};
 use pprof::{ProfilerGuard, ProfilerGuardBuilder};
 
 use super::pprof_cost::Cost;
-use super::pprof_profile::{Sampled, Taken, profile};
+use super::pprof_profile::{Sampled, Taken, profile, tally};
 use super::usage::cpu_time;
-use super::{CpuCaps, CpuProfiler, CpuSpec};
+use super::{CpuCaps, CpuProfiler, CpuSpec, CpuTally};
 use crate::deadline::Deadline;
 use crate::sys::glibc::trim;
 use crate::{Profile, ProfileError};
@@ -33,6 +33,7 @@ const MAX_HZ: u32 = 250;
 #[must_use = "what it samples is thrown away when this is dropped: drain it before"]
 pub struct PprofCpu {
     running: Mutex<Option<Running>>,
+    tally: Mutex<Option<CpuTally>>, // `None`: nothing yet
 }
 
 struct Running {
@@ -124,7 +125,7 @@ const FORKED: ProfileError = ProfileError::Conflict {
 impl PprofCpu {
     /// An engine that samples nothing yet.
     pub const fn new() -> Self {
-        Self { running: Mutex::new(None) }
+        Self { running: Mutex::new(None), tally: Mutex::new(None) }
     }
 
     /// What is running. In a forked child nothing is: the timer stayed with the parent, and so may whoever holds the engine's locks.
@@ -135,6 +136,15 @@ impl PprofCpu {
         }
         std::mem::forget(running);
         None
+    }
+
+    fn profile(&self, sampled: &[Sampled], taken: &Taken) -> Profile {
+        self.counted().get_or_insert_default().add(tally(sampled, taken));
+        profile(sampled, taken)
+    }
+
+    fn counted(&self) -> MutexGuard<'_, Option<CpuTally>> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn running(&self) -> MutexGuard<'_, Option<Running>> {
@@ -202,7 +212,7 @@ impl CpuProfiler for PprofCpu {
         let mut running = self.take().ok_or(ProfileError::NotStarted)?;
         let window = running.window();
         drop(running); // before names are looked up, which is not to be sampled
-        let profile = window.map(|(sampled, taken)| profile(&sampled, &taken));
+        let profile = window.map(|(sampled, taken)| self.profile(&sampled, &taken));
         trim();
         *TAKEN.lock().unwrap_or_else(PoisonError::into_inner) = None;
         profile
@@ -230,7 +240,7 @@ impl CpuProfiler for PprofCpu {
         *TAKEN.lock().unwrap_or_else(PoisonError::into_inner) = Some(Capture::begin(spec));
         match window {
             Ok((sampled, taken)) => {
-                let profile = profile(&sampled, &taken);
+                let profile = self.profile(&sampled, &taken);
                 if trims {
                     trim();
                 }
@@ -248,6 +258,10 @@ impl CpuProfiler for PprofCpu {
             drop(running.guard);
             *TAKEN.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
+    }
+
+    fn tally(&self) -> CpuTally {
+        self.counted().unwrap_or_default()
     }
 
     fn caps(&self) -> CpuCaps {

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use super::pprof_cost::Cost;
 use super::pprof_engine::ENGINE;
 use crate::symbols::{self, Exact, Symbols};
-use crate::{Frame, Profile, Stack, ValueKind};
+use crate::{CpuTally, Frame, Profile, Stack, ValueKind};
 
 /// A stack and how often it was seen.
 pub(super) struct Sampled {
@@ -61,6 +61,27 @@ fn stack(sampled: &Sampled, symbols: &Symbols, period: i64) -> Stack {
     }
 }
 
+/// What a profile came to.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "counts"
+)]
+pub(super) fn tally(sampled: &[Sampled], taken: &Taken) -> CpuTally {
+    let samples: i64 = sampled.iter().map(|sampled| sampled.count).sum();
+    let cpu = taken.cpu.unwrap_or_default();
+    let missing = cpu.as_secs_f64() * f64::from(taken.hz) - samples as f64;
+    let of = |cost: Cost, one: &Sampled| cost.of_sample(one.addresses.len()) * one.count as f64;
+    let nanos: f64 = taken.cost.map_or(0.0, |cost| sampled.iter().map(|one| of(cost, one)).sum());
+    CpuTally {
+        samples: samples.max(0) as u64,
+        dropped: missing.max(0.0).round() as u64,
+        cpu,
+        cost: Duration::from_nanos(nanos as u64),
+    }
+}
+
 /// What the reader should know of how good it is.
 #[expect(clippy::cast_precision_loss, reason = "shares in a remark")]
 fn comments(sampled: &[Sampled], stacks: &[Stack], taken: &Taken) -> Vec<String> {
@@ -84,9 +105,8 @@ fn comments(sampled: &[Sampled], stacks: &[Stack], taken: &Taken) -> Vec<String>
     let broken = count(&|sampled, stack| sampled.addresses.len() < pprof::MAX_DEPTH && !is_whole(stack));
     comments.push(format!("truncated: {truncated} samples at {} frames", pprof::MAX_DEPTH));
     comments.push(format!("not followed to the start of their thread: {broken} samples"));
-    if let Some(cost) = taken.cost.filter(|_| samples > 0) {
-        let nanos: f64 =
-            sampled.iter().map(|one| cost.of_sample(one.addresses.len()) * one.count as f64).sum();
+    if taken.cost.is_some() && samples > 0 {
+        let nanos = tally(sampled, taken).cost.as_secs_f64() * 1e9;
         // CPU time is counted in ticks: of less than one of them nothing can be a share.
         let cpu = taken.cpu.filter(|cpu| *cpu >= Duration::from_millis(10));
         let share = cpu.map_or(0.0, |cpu| nanos / (cpu.as_secs_f64() * 1e9));

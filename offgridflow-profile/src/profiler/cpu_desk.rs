@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::desk::{guarded, here, join, spawn};
 use crate::deadline::Deadline;
-use crate::{CpuCaps, CpuProfiler, CpuSpec, Profile, ProfileError};
+use crate::{CpuCaps, CpuProfiler, CpuSpec, CpuTally, Profile, ProfileError};
 
 const THREAD: &str = "profiler-cpu";
 
@@ -139,6 +139,11 @@ impl CpuDesk {
     /// What the engine can do here.
     pub(super) fn caps(&self) -> CpuCaps {
         self.engine.caps()
+    }
+
+    /// What the engine's profiles came to.
+    pub(super) fn tally(&self) -> CpuTally {
+        self.engine.tally()
     }
 
     /// How often the engine, or whoever waits for what it took, panicked.

@@ -12,7 +12,8 @@ use super::watcher::Watcher;
 use super::{Caps, LatencyFeed};
 use crate::incident::IncidentSink;
 use crate::{
-    Explanation, Incident, MemoryStatus, MemoryWatch, Profile, ProfileError, Ring, Suspect, TriggerEngine,
+    CpuTally, Explanation, Incident, MemoryStatus, MemoryWatch, Profile, ProfileError, Ring, Suspect,
+    TriggerEngine,
 };
 
 /// Incidents whose pages are kept in memory.
@@ -193,6 +194,12 @@ impl Profiler {
         if let Some(cpu) = &self.parts().cpu {
             cpu.end();
         }
+    }
+
+    /// What the profiles of CPU time came to so far; nothing without an engine that counts.
+    #[must_use]
+    pub fn cpu_tally(&self) -> CpuTally {
+        self.parts().cpu.as_ref().map(CpuDesk::tally).unwrap_or_default()
     }
 
     /// Why the newest window of CPU time could not be taken; `None` where it could, or where none is taken.

@@ -81,6 +81,7 @@ pub(crate) struct Places {
 
 impl Places {
     pub(crate) fn new(rules: Rules) -> Arc<Self> {
+        crate::telemetry::pool_made(&rules.name);
         Arc::new(Self {
             lanes: Lanes::new(rules.max_open, rules.reserve),
             rules,

@@ -27,6 +27,7 @@ impl Findings {
         if report.repeated.is_empty() {
             return;
         }
+        crate::telemetry::finding("n_plus_one", report.repeated.len() as u64);
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for found in &report.repeated {
             let same =

@@ -78,6 +78,7 @@ impl Observer {
     /// An observer for `statements` statements, at least one.
     #[must_use]
     pub fn with_capacity(database: &'static str, statements: usize) -> Self {
+        crate::telemetry::observer_made();
         Self { inner: Arc::new(Inner::new(database, statements)) }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::observe::entry::Entry;
 use crate::observe::fingerprint::Fingerprint;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -10,6 +10,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Texts longer than this are fingerprinted each time.
 const REMEMBERED_BYTES: usize = 1_024;
+/// Summaries that are told apart in metrics: each is a dozen series. Statements with further ones are "other" there.
+const SUMMARIES: usize = 100;
 /// One in so many statements gives its place up when there is none left.
 const SWEEP: usize = 16;
 
@@ -46,6 +48,7 @@ pub(super) struct Table {
     addresses: RwLock<Map<(usize, usize)>>,
     texts: RwLock<Map<Box<str>>>,
     other: RwLock<Arc<Entry>>,
+    summaries: RwLock<HashSet<Box<str>>>,
     evicted: AtomicU64,
 }
 
@@ -68,6 +71,7 @@ impl Table {
             addresses: RwLock::default(),
             texts: RwLock::default(),
             other: RwLock::new(Arc::new(Entry::other())),
+            summaries: RwLock::default(),
             evicted: AtomicU64::new(0),
         }
     }
@@ -129,12 +133,27 @@ impl Table {
         if let Some(entry) = read(&self.entries).get(&key) {
             return Arc::clone(entry);
         }
-        let fresh = Arc::new(Entry::new(fingerprint, sql)); // outside the lock: it copies the text
+        let mut fresh = Entry::new(fingerprint, sql); // outside the lock: it copies the text
+        self.bound_summary(&mut fresh.summary);
+        let fresh = Arc::new(fresh);
         let mut entries = write(&self.entries);
         if entries.len() >= self.capacity && !entries.contains_key(&key) {
             self.sweep(&mut entries);
         }
         Arc::clone(entries.entry(key).or_insert(fresh))
+    }
+
+    /// A summary that is one too many becomes "other". Those that are known stay, since a recorder keeps their series.
+    fn bound_summary(&self, summary: &mut String) {
+        if read(&self.summaries).contains(summary.as_str()) {
+            return;
+        }
+        let mut known = write(&self.summaries);
+        if known.len() < SUMMARIES {
+            known.insert(summary.as_str().into());
+        } else if !known.contains(summary.as_str()) {
+            "other".clone_into(summary);
+        }
     }
 
     /// The least used statements give their places up and count as "other" from now on; what the others did counts half.

@@ -10,6 +10,7 @@ use std::time::Duration;
 #[derive(Debug, Default)]
 pub(crate) struct Learned {
     wanted: AtomicBool, // its plan, of the next execution
+    seen: AtomicBool,
     history: Mutex<History>,
 }
 
@@ -31,6 +32,11 @@ impl Learned {
             }
             Call::Regressed(change) => (typical, Some(change)),
         }
+    }
+
+    /// Whether this is the first execution.
+    pub(super) fn is_new(&self) -> bool {
+        !self.seen.load(Relaxed) && !self.seen.swap(true, Relaxed)
     }
 
     /// The latest durations, the oldest first.

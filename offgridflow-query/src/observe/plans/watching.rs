@@ -26,7 +26,11 @@ impl Watching {
         }
         self.watch.took(took);
         let (typical, change) = entry.plans.note(end, took);
+        if self.slow.is_some() && entry.plans.is_new() {
+            crate::telemetry::slow(&entry.summary, 0);
+        }
         if let Some(slow) = self.slow.as_ref().filter(|slow| slow.log.is_slow(took, typical)) {
+            crate::telemetry::slow(&entry.summary, 1);
             slow.push(SlowStatement {
                 ended: SystemTime::now(),
                 fingerprint: entry.fingerprint,

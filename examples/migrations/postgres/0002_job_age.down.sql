@@ -1,0 +1,1 @@
+ALTER TABLE jobs DROP COLUMN enqueued_at;
