@@ -27,6 +27,31 @@ impl Load {
         }
     }
 
+    /// `0s=100,5m=600,20m=600`.
+    ///
+    /// # Errors
+    /// The corner that cannot be read, or comes before the one before it.
+    pub fn of_corners(text: &str) -> Result<Self, String> {
+        let mut load = Self::default();
+        for corner in text.split(',') {
+            let (at, per_sec) =
+                corner.split_once('=').ok_or_else(|| format!("{corner:?} is not TIME=PER_SECOND"))?;
+            let at = crate::units::parse_duration(at.trim())?;
+            load.push(&format!("{},{per_sec}", at.as_secs_f64()))?;
+        }
+        Ok(load)
+    }
+
+    /// A point of `SECONDS,PER_SECOND`.
+    fn push(&mut self, text: &str) -> Result<(), String> {
+        let point = point(text)?;
+        if let Some((before, _)) = self.points.last().filter(|(before, _)| *before > point.0) {
+            return Err(format!("{} s come after {before} s", point.0));
+        }
+        self.points.push(point);
+        Ok(())
+    }
+
     /// Requests a second; before the first point and after the last one what these say.
     #[must_use]
     pub fn at(&self, at: Duration) -> f64 {
@@ -56,29 +81,18 @@ impl std::str::FromStr for Load {
     /// # Errors
     /// The number of a line that is none of these, and what is wrong with it.
     fn from_str(text: &str) -> Result<Self, String> {
-        let mut points: Vec<(f64, f64)> = Vec::new();
+        let mut load = Self::default();
         for (number, line) in (1..).zip(text.lines()) {
             let line = line.trim();
-            if line.is_empty()
-                || line.starts_with('#')
-                || (points.is_empty() && line.starts_with(char::is_alphabetic))
-            {
-                continue;
+            let header = load.points.is_empty() && line.starts_with(char::is_alphabetic);
+            if !(line.is_empty() || line.starts_with('#') || header) {
+                load.push(line).map_err(|why| format!("line {number}: {why}"))?;
             }
-            let point = point(line).map_err(|why| format!("line {number}: {why}"))?;
-            if points.last().is_some_and(|(before, _)| *before > point.0) {
-                return Err(format!(
-                    "line {number}: {} s come after {} s",
-                    point.0,
-                    points[points.len() - 1].0
-                ));
-            }
-            points.push(point);
         }
-        if points.is_empty() {
+        if load.points.is_empty() {
             return Err("no line of SECONDS,PER_SECOND".to_owned());
         }
-        Ok(Self { points })
+        Ok(load)
     }
 }
 

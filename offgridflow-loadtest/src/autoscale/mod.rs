@@ -12,6 +12,7 @@ mod manifest;
 mod pace;
 mod policy;
 mod prediction;
+mod quantity;
 mod replica;
 mod simulate;
 mod stabilise;

@@ -4,6 +4,8 @@ use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
 
+#[cfg(feature = "autoscale")]
+use super::autoscale::Autoscale;
 use super::{
     forms::{Forms, Show},
     papers::Completions,
@@ -38,6 +40,9 @@ pub(super) enum Command {
     Report(Show),
     /// Test the load tester on this machine, within about a minute, and print its error budget; exits with 3 if it does not measure here.
     Selftest(Selftest),
+    /// Simulate Kubernetes' autoscalers under a load, and say what is wrong with them; exits with 1 if anything is.
+    #[cfg(feature = "autoscale")]
+    Autoscale(Box<Autoscale>),
     /// Write a scenario to begin with, every setting explained.
     Init(Init),
     /// Print what a shell needs to complete this command: source it, or put it where your shell looks.

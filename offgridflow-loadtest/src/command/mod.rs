@@ -5,6 +5,8 @@
 //! 130 interrupted.
 
 mod arguments;
+#[cfg(feature = "autoscale")]
+mod autoscale;
 mod forms;
 mod init;
 #[cfg(feature = "live")]
@@ -48,6 +50,8 @@ pub fn main() -> ExitCode {
         Command::Selftest(asked) => self_test::run(asked),
         Command::Completions(asked) => papers::completions(asked.shell),
         Command::Man => papers::man(),
+        #[cfg(feature = "autoscale")]
+        Command::Autoscale(asked) => autoscale::run(asked),
         Command::Init(init) => {
             init::write(init).map_err(usage).and_then(|said| say(&said)).map(|()| ExitCode::SUCCESS)
         }
