@@ -171,15 +171,16 @@ impl Cause {
     }
 
     /// Whether only a search can tell if a row is to blame: for a code that says nothing of rows, and for a table, a type or a right that
-    /// was found missing amid them, as by a trigger that sends one row elsewhere.
+    /// was found missing amid them, as by a trigger that sends one row elsewhere or does not let it pass.
     pub(crate) fn is_strange(&self) -> bool {
-        self.class == Class::Other || self.amid_rows && self.class == Class::Schema
+        let raised = matches!(self.class, Class::Schema | Class::Permission | Class::ReadOnly);
+        self.class == Class::Other || self.amid_rows && raised
     }
 
     /// Whether smaller writes can show which row it is that keeps a write from passing: one that waits for a lock, one for which a trigger raises
     /// what passes elsewhere. What the whole table is locked for, or the whole server lacks, is no row's.
     pub(crate) fn may_be_a_rows(&self) -> bool {
-        self.amid_rows && matches!(self.class, Class::Contention | Class::Resource)
+        self.amid_rows && matches!(self.class, Class::Contention | Class::Resource | Class::Connection)
     }
 
     /// Puts in front where it happened.

@@ -154,6 +154,36 @@ async fn the_last_write_wins_after_the_key_became_one_that_compares_otherwise() 
     assert_eq!(database.psql("SELECT v FROM t WHERE id = 'a'").unwrap().trim(), "2");
 }
 
+/// A modifier rounds, so two numbers are one key.
+#[tokio::test]
+async fn the_last_write_wins_after_the_key_began_to_round() {
+    for (before, after, first, last) in
+        [("NUMERIC", "NUMERIC(5, 0)", "1.4", "1.2"), ("NUMERIC(9, 3)", "NUMERIC(9, 0)", "7.4", "7.2")]
+    {
+        let database = testkit::postgres().create_database("rounded").unwrap();
+        database.psql(&format!("CREATE TABLE t (k {before} PRIMARY KEY, v INT8)")).unwrap();
+        let gate = PgGate::from_url(&database.url(), GateConfig::default()).unwrap();
+        let shape =
+            Shape::new("t", [Column::new("k", Kind::Numeric), Column::new("v", Kind::Int8)]).key(["k"]);
+        let writer = BatchWriter::<(offgridflow_query::Numeric, i64)>::for_shape(gate, shape);
+        let writer = writer.conflict(Conflict::Update).start().unwrap();
+        let push = async |rows: &[(&str, i64)]| {
+            let rows = rows.iter().map(|(k, v)| (offgridflow_query::Numeric((*k).to_owned()), *v));
+            let outcomes = writer.push_many(rows).await.unwrap().outcomes().await;
+            assert!(outcomes.iter().all(Outcome::is_settled), "{outcomes:?}");
+        };
+        push(&[("100", 0)]).await;
+        database.psql(&format!("ALTER TABLE t ALTER k TYPE {after}")).unwrap();
+        push(&[(first, 1), (last, 2)]).await;
+        let _ = writer.close().await.unwrap();
+        assert_eq!(
+            database.psql("SELECT v FROM t WHERE k < 100").unwrap().trim(),
+            "2",
+            "{before} to {after}"
+        );
+    }
+}
+
 /// What a holder sets on a session stays there, and leads no row into another table.
 #[tokio::test]
 async fn a_search_path_that_somebody_left_leads_no_row_elsewhere() {

@@ -166,3 +166,50 @@ async fn waiting_connecting_and_testing_are_measured_apart() {
     assert!(status.wait.max_ns >= ns(70 * MS) && status.held.max_ns >= ns(70 * MS));
     assert_eq!((status.ping.count, status.connect.count), (1, 1));
 }
+
+/// What comes back goes to whoever has looked for a connection longest, not to whoever asks next.
+#[tokio::test]
+async fn nobody_starves_where_the_server_has_fewer_connections_than_the_gate() {
+    let settings = vec![("max_connections".to_owned(), "8".to_owned())];
+    let server = testkit::Postgres::start_with(&testkit::PostgresOptions { settings }).unwrap();
+    let gate = gate(&server.url(), |config| {
+        (config.max_open, config.shed) = (20, false);
+        config.acquire_timeout = Some(Duration::from_secs(20));
+    });
+    let tasks: Vec<_> = (0..20)
+        .map(|_| {
+            let gate = gate.clone();
+            tokio::spawn(async move {
+                for _ in 0..30 {
+                    let mut guard = gate.acquire(Acquire::default()).await.expect("one comes back");
+                    sqlx::query("SELECT pg_sleep(0.001)").execute(&mut *guard).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        tokio::time::timeout(Duration::from_secs(40), task).await.expect("nobody starves").unwrap();
+    }
+    assert!(gate.status().open <= 8, "{:?}", gate.status());
+    gate.close().await;
+}
+
+/// `Duration::MAX` is how some say "without limit".
+#[tokio::test]
+async fn times_beyond_a_century_are_without_limit() {
+    let endless = Some(Duration::MAX);
+    let config = GateConfig {
+        acquire_timeout: endless,
+        max_lifetime: endless,
+        keepalive: endless,
+        leak_after: endless,
+        test_after_idle: Duration::MAX,
+        surplus_linger: Duration::MAX,
+        ..GateConfig::default()
+    };
+    let database = testkit::postgres().create_database("endless").unwrap();
+    let gate = PgGate::from_url(&database.url(), config).unwrap();
+    drop(gate.acquire(Acquire::default()).await.unwrap());
+    drop(gate.acquire(Acquire::default().within(Duration::MAX)).await.unwrap());
+    gate.close().await;
+}

@@ -1,13 +1,14 @@
 //! One flush: every row of a chunk gets a verdict.
 
 use crate::batch::outcome::{Fate, Verdict, Why};
-use crate::batch::plan::{Unit, deduplicate, runs};
+use crate::batch::plan::{Unit, deduplicate, runs, turns};
 use crate::batch::shipment::Shipper;
 use crate::chunk::Chunk;
 use crate::error::{Cause, Class, Scope};
 use crate::executor::BatchExecutor;
 use crate::write::WritePlan;
 use std::collections::HashSet;
+use std::ops::Range;
 use std::time::Duration;
 
 /// What happens to the good rows of a flush that has bad ones.
@@ -115,7 +116,7 @@ impl Tally {
     /// does not meet it everywhere.
     pub(crate) fn scope(&mut self, cause: &Cause) -> Scope {
         match cause.class() {
-            Class::Other | Class::Schema if self.strange < SEARCH && cause.is_strange() => {
+            _ if self.strange < SEARCH && cause.is_strange() => {
                 self.strange += 1;
                 Scope::Row
             }
@@ -163,6 +164,12 @@ impl<E: BatchExecutor> Flusher<E> {
         let group = units.len() == 1 && units[0].len() > 1;
         let mut pending: Vec<usize> = units.iter().cloned().flatten().collect();
         flushed.tally.exact = self.shipper.has_exact_key(chunk.shape()).await;
+        if group && (!flushed.tally.exact || self.shipper.may_drop()) {
+            let turns = turns(&chunk.slice(0..chunk.len()), chunk.shape(), &pending);
+            if turns.len() > 1 {
+                return self.flush_in_turns(chunk, &turns, plan, flushed).await;
+            }
+        }
         let inserted = plan.conflict.inserted_only(chunk.shape());
         if !inserted.is_empty() && !group {
             pending = self.insert_firsts(chunk, pending, plan, flushed).await;
@@ -189,6 +196,33 @@ impl<E: BatchExecutor> Flusher<E> {
                 pending.retain(|&row| !is_settled(flushed.verdicts[row].as_ref()));
             } else {
                 pending = left;
+            }
+        }
+    }
+
+    /// A group in which keys come again, where the database may drop a row: the ones before it must have been stored then.
+    async fn flush_in_turns(
+        &self,
+        chunk: &Chunk,
+        turns: &[Vec<usize>],
+        plan: &WritePlan,
+        flushed: &mut Flushed,
+    ) {
+        let mut ranges: Vec<Range<usize>> = Vec::new();
+        for turn in turns {
+            let start = ranges.last().map_or(0, |range| range.end);
+            ranges.push(start..start + turn.len());
+        }
+        let order = turns.concat();
+        let verdicts = self.isolate_in_turns(&chunk.gather(&order), &ranges, plan, &mut flushed.tally).await;
+        for (verdict, &row) in verdicts.into_iter().zip(&order) {
+            flushed.verdicts[row] = verdict;
+        }
+        let last = deduplicate(&chunk.slice(0..chunk.len()), chunk.shape(), &order, true);
+        for (row, winner) in last.superseded {
+            let stored = |row: usize| flushed.verdicts[row] == Some(Verdict::Settled(Fate::Committed));
+            if stored(row) && stored(winner) {
+                flushed.verdicts[row] = Some(Verdict::Settled(Fate::Superseded));
             }
         }
     }

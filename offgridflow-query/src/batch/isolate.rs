@@ -8,6 +8,7 @@
 use crate::batch::flush::{Atomicity, Flusher, Tally, single};
 use crate::batch::outcome::{Fate, Verdict, Why};
 use crate::batch::plan::Unit;
+use crate::batch::sent::Sent;
 use crate::chunk::Chunk;
 use crate::error::{Cause, Class, Scope};
 use crate::executor::BatchExecutor;
@@ -69,10 +70,11 @@ impl Run<'_> {
         }
     }
 
-    /// Single rows that were rejected for want of a parent.
-    fn orphans(&self) -> Vec<usize> {
-        let orphan = |verdict: &Verdict| matches!(verdict, Verdict::Rejected(cause) if cause.class() == Class::ForeignKey);
-        self.singles(orphan)
+    /// Single rows that were rejected for want of a parent; and, where rows were `sorted`, for what they clash with: a row that came before them and
+    /// has been stored by now may have taken it away.
+    fn orphans(&self, sorted: bool) -> Vec<usize> {
+        let orphan = |class| class == Class::ForeignKey || sorted && class == Class::Unique;
+        self.singles(|verdict| matches!(verdict, Verdict::Rejected(cause) if orphan(cause.class())))
     }
 
     /// Single rows that were not tried because too many were rejected before.
@@ -134,6 +136,34 @@ impl<E: BatchExecutor> Flusher<E> {
         run.verdicts
     }
 
+    /// Writes a chunk that is stored as a whole or not at all, in one transaction, its `turns` one after the other.
+    pub(crate) async fn isolate_in_turns(
+        &self,
+        chunk: &Chunk,
+        turns: &[Range<usize>],
+        plan: &WritePlan,
+        tally: &mut Tally,
+    ) -> Vec<Option<Verdict>> {
+        let whole = 0..chunk.len();
+        let units = std::slice::from_ref(&whole);
+        let mut run = Run { chunk, units, verdicts: vec![None; chunk.len()], doubtful: Vec::new() };
+        tally.exact = false; // turns stay apart, also in rehearsals
+        tally.prepare(1);
+        let sent = Sent::new(chunk, turns, plan, tally.exact);
+        match self.shipper.write(&sent.parts(chunk), plan, tally).await {
+            Ok(wrote) => run.store(turns, &wrote),
+            Err(WriteError::CommitUnknown { cause, .. }) => {
+                run.settle(&(0..1), &Verdict::Returned(Why::CommitUnknown(cause)));
+            }
+            Err(WriteError::Failed { cause, .. }) => match tally.scope(&cause) {
+                Scope::Row => self.refuse(&mut run, 0, cause, plan, tally).await,
+                Scope::Transient => halt(&mut run, &(0..1), Why::Unavailable(cause), tally),
+                Scope::Batch => halt(&mut run, &(0..1), Why::Batch(cause), tally),
+            },
+        }
+        run.verdicts
+    }
+
     /// Works off a stack of pieces, the leftmost on top: rows of one key keep their order.
     async fn work_off(
         &self,
@@ -186,7 +216,7 @@ impl<E: BatchExecutor> Flusher<E> {
     ) {
         let rows = run.units[unit].clone();
         if rows.len() == 1 {
-            if cause.class() == Class::Other {
+            if cause.is_strange() {
                 run.doubtful.push(rows.start);
             }
             run.verdicts[rows.start] = Some(Verdict::Rejected(cause));
@@ -208,7 +238,7 @@ impl<E: BatchExecutor> Flusher<E> {
         tally: &mut Tally,
         first: bool,
     ) -> bool {
-        let orphans = run.orphans();
+        let orphans = run.orphans(plan.conflict.updates() && tally.halted.is_none());
         let too_many = first
             && tally.halted == Some(Why::TooManyRejects)
             && tally.rejects.saturating_sub(orphans.len()) <= self.max_rejects;

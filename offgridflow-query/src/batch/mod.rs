@@ -4,6 +4,7 @@ mod board;
 mod builder;
 mod controller;
 mod crossover;
+mod crowd;
 mod flight;
 pub(crate) mod flush;
 mod isolate;

@@ -47,6 +47,23 @@ impl Deduplicated {
     }
 }
 
+/// The rows of a group in turns: the first of each key, then the second ones, and so on, each turn as the rows came. Rows with a NULL in their
+/// key have no second.
+pub(crate) fn turns(all: &Slice<'_>, shape: &Shape, rows: &[usize]) -> Vec<Vec<usize>> {
+    let key = shape.key_positions();
+    let (mut turns, mut seen): (Vec<Vec<usize>>, HashMap<Vec<u8>, usize>) = (Vec::new(), HashMap::new());
+    for &row in rows {
+        let mut bytes = Vec::new();
+        let turn = match all.key_bytes(row, &key, &mut bytes) {
+            true => *seen.entry(bytes).and_modify(|turn| *turn += 1).or_insert(0),
+            false => 0,
+        };
+        turns.resize_with(turns.len().max(turn + 1), Vec::new);
+        turns[turn].push(row);
+    }
+    turns
+}
+
 /// Sorts `rows` by the shape's key and keeps the last of each key. Sorting keeps writers that overlap from taking row
 /// locks in opposite orders. Where the database may call keys equal that are not (`exact` is false), rows are sent as they
 /// came, so that the newest wins whatever it calls equal. Rows with a NULL in their key are never merged.

@@ -146,7 +146,7 @@ impl<E: BatchExecutor> Flusher<E> {
         if found.ended.is_none() && (tally.exact || !plan.conflict.updates()) {
             self.adopt_orphans(chunk, &mut found, &rehearsal, tally).await;
         }
-        if let Some((_, cause)) = found.bad.iter().find(|(_, cause)| cause.class() == Class::Other)
+        if let Some((_, cause)) = found.bad.iter().find(|(_, cause)| cause.is_strange())
             && found.accepted.is_empty()
         {
             found.end(Why::Batch(cause.clone())); // every piece failed
@@ -289,7 +289,7 @@ impl Rehearsed {
     /// The search ends early. Where the batch is to blame, rows are not.
     fn end(&mut self, why: Why) {
         if matches!(why, Why::Batch(_)) {
-            self.bad.retain(|(_, cause)| cause.class() != Class::Other);
+            self.bad.retain(|(_, cause)| !cause.is_strange());
         }
         self.ended = Some(why);
     }

@@ -1,5 +1,6 @@
 //! What a writer has done.
 
+use crate::batch::crowd::Crowd;
 use crate::batch::outcome::{Fate, Outcome, Rejected, Returned, Verdict};
 use crate::batch::path::Step;
 use crate::batch::shipment::StrategyUse;
@@ -7,7 +8,7 @@ use crate::error::Error;
 use crate::histogram::{Histogram, HistogramSnapshot};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Live counters of one writer.
 #[derive(Debug, Default)]
@@ -24,7 +25,7 @@ pub(crate) struct Counters {
     pub(crate) bytes: AtomicU64,
     pub(crate) violations: AtomicU64,
     pub(crate) sink_panics: AtomicU64,
-    pub(crate) crowd: AtomicBool, // somebody has said that he waits for room, and was not heard yet
+    pub(crate) crowd: Crowd, // in front of the queue
     pub(crate) flush: Histogram,
 }
 

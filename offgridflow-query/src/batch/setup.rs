@@ -44,12 +44,20 @@ impl Setup {
             let (setting, value) = ("retry.attempts", "0".to_owned());
             return Err(ConfigError::Setting { setting, value, why: "the first try counts" });
         }
-        if self.plan.lock_timeout < Duration::from_millis(1) {
-            let (setting, value) = ("lock_timeout", format!("{:?}", self.plan.lock_timeout));
-            let why = "databases count it in milliseconds, and zero would be for ever or never";
-            return Err(ConfigError::Setting { setting, value, why });
+        let times = [
+            (
+                "lock_timeout",
+                self.plan.lock_timeout,
+                "databases count it in milliseconds, and zero would be for ever or never",
+            ),
+            ("answer_timeout", self.plan.answer_timeout, "no server answers within less than a millisecond"),
+        ];
+        match times.into_iter().find(|(_, time, _)| *time < Duration::from_millis(1)) {
+            Some((setting, time, why)) => {
+                Err(ConfigError::Setting { setting, value: format!("{time:?}"), why })
+            }
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Named batches have their rows in `ledger`.

@@ -193,6 +193,11 @@ impl<E: BatchExecutor> Shipper<E> {
         self.prepared(shape).await.is_ok_and(|(prepared, _)| prepared.exact_key)
     }
 
+    /// Whether the database may drop a row without a word, as far as is known.
+    pub(crate) fn may_drop(&self) -> bool {
+        self.known().prepared.as_ref().is_none_or(|prepared| prepared.sifted)
+    }
+
     /// Whether it is known that the database compares keys otherwise than by their values.
     pub(crate) fn lost_exact_key(&self) -> bool {
         self.known().prepared.as_ref().is_some_and(|prepared| !prepared.exact_key)

@@ -28,7 +28,6 @@ pub(crate) enum Message<R> {
     Batch(String, Vec<Item<R>>),
     Flush(oneshot::Sender<Result<(), Error>>),
     Unheard(Outcome<R>), // of a row that is not stored: its ticket was dropped after it was told
-    Crowd,               // somebody waits for room in the queue
     Close,
 }
 
@@ -71,9 +70,9 @@ struct Running<R, E> {
     pending: Vec<Batch<R>>,          // one a partition
     whole: VecDeque<Batch<R>>,       // batches for the ledger, at most one
     busy: Vec<bool>,                 // partitions with a flush under way
-    crowded: bool,                   // somebody waits for the room of rows that linger
-    alone: bool,                     // a flush is under way that may touch the rows of any other
-    merging: bool,                   // keys no longer tell partitions apart: one is left once all have left
+    crowded: bool, // somebody waited for the room of rows that linger when it was last looked at
+    alone: bool,   // a flush is under way that may touch the rows of any other
+    merging: bool, // keys no longer tell partitions apart: one is left once all have left
     partitioner: Partitioner,
     scratch: Chunk, // one row on its way to its partition
     spare: Vec<Chunk>,
@@ -138,9 +137,11 @@ impl<R: Send + 'static, E: BatchExecutor> Running<R, E> {
             if !self.open && self.is_idle() && self.backlog.is_empty() {
                 return;
             }
-            let deadline = self.deadline();
+            let (deadline, counters) = (self.deadline(), Arc::clone(&self.worker.counters));
             tokio::select! {
                 biased;
+                // Rows in flushes under way make room as these land; those that linger, and those about to, must not keep it from others.
+                () = counters.crowd.joined() => self.crowded = true,
                 Some(landed) = self.flights.join_next_with_id(), if !self.flights.is_empty() => self.land(landed),
                 message = self.worker.queue.recv(), if self.open && self.backlog.is_empty() => {
                     self.take(message).await;
@@ -174,11 +175,6 @@ impl<R: Send + 'static, E: BatchExecutor> Running<R, E> {
             Message::Batch(name, items) => self.backlog.push_back(Entry::Batch(name, items)),
             Message::Flush(done) => self.backlog.push_back(Entry::Barrier(done)),
             Message::Unheard(outcome) => self.worker.unheard.keep(outcome, &self.worker.counters),
-            // Rows in flushes under way make room as these land; those that linger, and those about to, must not keep it from others.
-            Message::Crowd => {
-                self.worker.counters.crowd.store(false, Relaxed);
-                self.crowded = true;
-            }
             Message::Close => self.worker.queue.close(), // what is inside still comes
         }
     }
@@ -295,7 +291,7 @@ impl<R: Send + 'static, E: BatchExecutor> Running<R, E> {
     /// Whether lingering makes no sense: nobody comes any more, or somebody waits for room, or for everything to be gone.
     fn is_hurried(&self) -> bool {
         !self.open
-            || self.crowded
+            || self.crowded && self.worker.counters.crowd.waits()
             || self.merging
             || self.worker.queue.is_closed()
             || self.backlog.front().is_some_and(|entry| !matches!(entry, Entry::Row(_)))
@@ -395,6 +391,7 @@ impl<R: Send + 'static, E: BatchExecutor> Running<R, E> {
         self.worker.pace.size.observe(&sample);
         self.worker.pace.flights.observe(&sample);
         self.merging = self.worker.partitions > 1 && self.worker.flusher.shipper.lost_exact_key();
+        self.crowded |= self.worker.counters.crowd.waits();
         self.depart();
         self.settle(landed);
     }

@@ -207,9 +207,7 @@ impl<R: Send + 'static> BatchWriter<R> {
         if let Ok(room) = Arc::clone(&self.places).try_acquire_many_owned(rows) {
             return Ok(room);
         }
-        if !self.counters.crowd.swap(true, Relaxed) {
-            let _ = self.queue.send(Message::Crowd); // a writer that has ended is found below
-        }
+        let _waiting = self.counters.crowd.join();
         Arc::clone(&self.places).acquire_many_owned(rows).await.map_err(|_| Error::Closed)
     }
 

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 type OptionsOf<DB> = <<DB as Database>::Connection as Connection>::Options;
 
+/// A hundred years: as good as without limit, and no instant overflows.
+const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// The keeper looks after idle connections, leaks and advice at least this often…
 const LOOK_AT_LEAST: Duration = Duration::from_secs(1);
 /// …and not more often than this, whatever the settings.
@@ -108,8 +110,16 @@ impl GateConfig {
     /// neither replaced nor tested where the database lives in it.
     pub(crate) fn checked_for<DB: GateDatabase>(self, options: &OptionsOf<DB>) -> Result<Self, ConfigError> {
         self.check()?;
+        let bounded = |period: Option<Duration>| period.filter(|period| *period < NEVER);
+        let config = Self {
+            max_lifetime: bounded(self.max_lifetime),
+            acquire_timeout: bounded(self.acquire_timeout),
+            keepalive: bounded(self.keepalive),
+            leak_after: bounded(self.leak_after),
+            ..self
+        };
         if !DB::lives_in_connection(options) {
-            return Ok(self);
+            return Ok(config);
         }
         Ok(Self {
             max_open: 1,
@@ -118,7 +128,7 @@ impl GateConfig {
             reserve: Some(0),
             test_after_idle: Duration::MAX,
             keepalive: None,
-            ..self
+            ..config
         })
     }
 

@@ -1,7 +1,9 @@
 //! Connections at hand: a stack, so that the ones used last are lent first and the rest grow old and close.
 
+use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 /// What the stack needs to know of a connection.
@@ -37,17 +39,40 @@ pub(crate) enum Leaving {
     Surplus,
 }
 
+/// Somebody who waits for a connection that is given back. One that comes too late goes on the stack.
+pub(crate) struct Seeker<'a, T: Idle> {
+    stack: &'a IdleStack<T>,
+    given: oneshot::Receiver<T>,
+}
+
+impl<T: Idle> Seeker<'_, T> {
+    /// The connection; `None` once all is closed.
+    pub(crate) async fn given(&mut self) -> Option<T> {
+        (&mut self.given).await.ok()
+    }
+}
+
+impl<T: Idle> Drop for Seeker<'_, T> {
+    fn drop(&mut self) {
+        self.given.close();
+        if let Ok(late) = self.given.try_recv() {
+            let _ = self.stack.put_back(late); // closed meanwhile: it goes as well
+        }
+    }
+}
+
 /// Connections at hand; as many as were ever taken at once, at most.
 #[derive(Debug)]
-pub(crate) struct IdleStack<T> {
-    stack: Mutex<Option<Vec<T>>>, // by `idle_since`, the latest last; `None` once closed
+pub(crate) struct IdleStack<T: Idle> {
+    seekers: Mutex<VecDeque<oneshot::Sender<T>>>, // those who would take one in place of the one that they are opening
+    stack: Mutex<Option<Vec<T>>>,                 // by `idle_since`, the latest last; `None` once closed
     max_idle: usize,
     linger: Duration,
 }
 
 impl<T: Idle> IdleStack<T> {
     pub(crate) fn new(max_idle: usize, linger: Duration) -> Self {
-        Self { stack: Mutex::new(Some(Vec::new())), max_idle, linger }
+        Self { seekers: Mutex::default(), stack: Mutex::new(Some(Vec::new())), max_idle, linger }
     }
 
     fn stack(&self) -> MutexGuard<'_, Option<Vec<T>>> {
@@ -64,6 +89,7 @@ impl<T: Idle> IdleStack<T> {
 
     /// Keeps a connection, or gives it back: to be closed at once because there are enough, or because all is closed.
     pub(crate) fn push(&self, idle: T) -> Result<(), (T, Leaving)> {
+        let Some(idle) = self.give(idle) else { return Ok(()) };
         let mut stack = self.stack();
         match stack.as_mut() {
             None => Err((idle, Leaving::Retired)),
@@ -75,6 +101,27 @@ impl<T: Idle> IdleStack<T> {
                 Ok(())
             }
         }
+    }
+
+    /// Hands a connection to whoever has looked for one longest; back if nobody does.
+    fn give(&self, mut idle: T) -> Option<T> {
+        let mut seekers = self.seekers.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(seeker) = seekers.pop_front() {
+            match seeker.send(idle) {
+                Ok(()) => return None,
+                Err(given_up) => idle = given_up,
+            }
+        }
+        Some(idle)
+    }
+
+    /// Waits in line for a connection that is given back.
+    pub(crate) fn seek(&self) -> Seeker<'_, T> {
+        let (seeker, given) = oneshot::channel();
+        if !self.is_closed() {
+            self.seekers.lock().unwrap_or_else(PoisonError::into_inner).push_back(seeker);
+        }
+        Seeker { stack: self, given }
     }
 
     /// The connection used last.
@@ -117,6 +164,7 @@ impl<T: Idle> IdleStack<T> {
 
     /// Keeps nothing from now on, and gives what there was.
     pub(crate) fn close(&self) -> Vec<T> {
+        self.seekers.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.stack().take().unwrap_or_default()
     }
 }
@@ -206,6 +254,23 @@ mod tests {
         assert_eq!(idle.take_unproven(start + 2 * SECOND).unwrap().since, start + SECOND, "the next one");
         assert_eq!(idle.pop().unwrap().since, start + 2 * SECOND);
         assert_eq!(idle.pop().unwrap().since, start);
+    }
+
+    #[tokio::test]
+    async fn one_that_is_given_back_goes_to_whoever_looks_for_it_first() {
+        let now = Instant::now();
+        let idle = IdleStack::new(5, SECOND);
+        let fake = |expires| Fake { since: now, proven: now, expires };
+        let (gone, mut first, mut second) = (idle.seek(), idle.seek(), idle.seek());
+        drop(gone);
+        idle.push(fake(None)).unwrap();
+        assert_eq!((first.given().await, idle.len()), (Some(fake(None)), 0));
+        idle.push(fake(Some(now))).unwrap();
+        drop(second);
+        assert_eq!(idle.pop(), Some(fake(Some(now))), "too late for the second, and not lost");
+        second = idle.seek();
+        assert!(idle.close().is_empty());
+        assert_eq!(second.given().await, None);
     }
 
     #[test]

@@ -146,7 +146,11 @@ impl<DB: GateDatabase> Lender<DB> {
 
     async fn connect(self: Arc<Self>, place: Place) -> Result<Guard<DB::Connection>, PoolError> {
         let began = Instant::now();
-        let result = self.open().await;
+        let result = tokio::select! {
+            biased;
+            result = self.open() => result,
+            Some(lease) = self.spared() => return Ok(Arc::clone(&self).lend_now(lease, place)),
+        };
         let took = began.elapsed();
         self.places.note_connect(took, result.is_err());
         match result {
@@ -160,6 +164,18 @@ impl<DB: GateDatabase> Lender<DB> {
             Err(sqlx::Error::PoolTimedOut) => Err(self.too_late(took)),
             Err(error) => Err(PoolError::Connect(DB::unreached(&self.pool, &error))),
         }
+    }
+
+    /// Where opening takes its time, as at a server that takes no more connections, one that somebody else gives back.
+    async fn spared(&self) -> Option<Box<GateLease<DB>>> {
+        sleep(SLOW).await;
+        let mut seeker = self.idle.seek();
+        while let Some(lease) = self.idle.pop() {
+            if let Some(lease) = self.test(lease, Instant::now() + PATIENCE).await {
+                return Some(lease);
+            }
+        }
+        seeker.given().await
     }
 
     /// Opens a connection. sqlx tries again and again while the server refuses, and does not say so: where it takes its time,

@@ -86,7 +86,8 @@ pub struct Gate<DB: GateDatabase> {
 }
 
 impl<DB: GateDatabase> Gate<DB> {
-    /// A gate over a pool of its own; connections open when they are first asked for.
+    /// A gate over a pool of its own; connections open when they are first asked for. Its background work (connections that come back are looked at,
+    /// kept alive, retired) runs on this runtime, which must go on running for as long as the gate is used.
     ///
     /// # Errors
     /// [`ConfigError::Setting`] for settings that cannot work.

@@ -36,6 +36,8 @@ fn table_sql() -> String {
      AND pg_get_ruledef(r.oid) !~ 'DO INSTEAD NOTHING;$') AS diverted, \
      EXISTS (SELECT 1 FROM pg_trigger g WHERE g.tgrelid = c.oid AND g.tgtype & 7 = 7) AS rewritten, \
      EXISTS (SELECT 1 FROM pg_partition_tree(c.oid) p JOIN pg_trigger g ON g.tgrelid = p.relid WHERE g.tgtype & 7 = 7) AS rewritten_below, \
+     EXISTS (SELECT 1 FROM pg_trigger g WHERE g.tgtype & 3 = 3 AND (g.tgrelid = c.oid \
+     OR g.tgrelid IN (SELECT p.relid FROM pg_partition_tree(c.oid) p))) AS sifted, \
      EXISTS (SELECT 1 FROM pg_index i JOIN pg_collation l ON l.oid = ANY (i.indcollation) \
      WHERE i.indrelid = c.oid AND i.indisunique AND NOT l.collisdeterministic) AS collated, \
      has_database_privilege(current_database(), 'TEMP') AS temp, {ENDS} AS ends, c.oid::int8 AS oid, \
@@ -48,7 +50,8 @@ fn table_sql() -> String {
 const COLUMNS: &str = "SELECT a.attname::text AS name, \
      (CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END)::int8 AS type, \
      (CASE t.typtype WHEN 'd' THEN t.typtypmod ELSE a.atttypmod END)::int8 AS modifier, \
-     a.attidentity::text AS identity, a.attgenerated::text AS generated, a.atttypid::int8 AS declared \
+     a.attidentity::text AS identity, a.attgenerated::text AS generated, a.atttypid::int8 AS declared, \
+     a.atttypmod::int8 AS own_modifier, a.attcollation::int8 AS collation \
      FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid \
      WHERE a.attrelid = $1::int8::oid AND a.attnum > 0 AND NOT a.attisdropped";
 
@@ -62,6 +65,7 @@ struct Table {
     diverted: bool,        // a rule stores rows elsewhere
     rewritten: bool,       // a trigger sees each row before it is stored, and may change its key
     rewritten_below: bool, // the same of a partition's
+    sifted: bool,          // a trigger sees each row before it is stored or updated, and may drop it
     collated: bool,        // a unique index calls texts equal whose bytes differ
     temp: bool,
     ends: Option<Ends>,
@@ -69,9 +73,10 @@ struct Table {
 }
 
 struct Attribute {
-    declared: i64,  // the type's OID
-    kind: u32,      // the same; of a domain, what it is made of
-    modified: bool, // its declaration cuts or rounds values: varchar(3), numeric(4, 1)
+    declared: i64,      // the type's OID
+    compared: [i64; 2], // its modifier and the collation, as declared
+    kind: u32,          // the same; of a domain, what it is made of
+    modified: bool,     // its declaration cuts or rounds values: varchar(3), numeric(4, 1)
     generated: bool,
     always_identity: bool,
 }
@@ -96,9 +101,10 @@ pub(super) async fn prepare(
         Some(why) => Prepared::new([Strategy::Unnest]).refusing(bulk, why),
     };
     prepared.exact_key = table.has_exact_key(shape);
+    prepared.sifted = table.sifted;
     prepared.bulk_rows = table.bulk_rows(bulk);
     (prepared.types, prepared.server) = (types, server);
-    prepared.unchanged = Some(table.unchanged(shape));
+    prepared.unchanged = Some(table.unchanged(shape, &plan.conflict));
     prepared.target = Some(table.name.into());
     prepared.ledger = ledger(conn, plan).await.map_err(|error| failed(&error))?;
     Ok(prepared)
@@ -143,6 +149,7 @@ async fn read(
         diverted: facts.try_get("diverted")?,
         rewritten: facts.try_get("rewritten")?,
         rewritten_below: facts.try_get("rewritten_below")?,
+        sifted: facts.try_get("sifted")?,
         collated: facts.try_get("collated")?,
         temp: facts.try_get("temp")?,
         ends: Ends::of(&facts),
@@ -175,6 +182,7 @@ async fn ledger(conn: &mut PgConnection, plan: &WritePlan) -> Result<Option<Ledg
 fn attribute(row: &PgRow) -> Result<Attribute, sqlx::Error> {
     Ok(Attribute {
         declared: row.try_get("declared")?,
+        compared: [row.try_get("own_modifier")?, row.try_get("collation")?],
         kind: u32::try_from(row.try_get::<i64, _>("type")?).unwrap_or(0),
         modified: row.try_get::<i64, _>("modifier")? != -1,
         generated: !row.try_get::<String, _>("generated")?.is_empty(),
@@ -233,7 +241,7 @@ impl Table {
     /// A query that fails, with [`CHANGED`] in its message, unless the table has the columns, rules and triggers that were looked up. COPY in
     /// binary format says no types: eight bytes of an integer would become a float without a word. Names and types are the parser's
     /// own, so that they are those of now even to a transaction that sees the past.
-    fn unchanged(&self, shape: &Shape) -> Box<str> {
+    fn unchanged(&self, shape: &Shape, conflict: &Conflict) -> Box<str> {
         let Self { oid, name, ruled, rewritten, .. } = self;
         let named = shape.columns().iter().filter_map(|column| {
             Some((column.name(), self.columns.get(column.name())?.declared.to_string()))
@@ -241,13 +249,34 @@ impl Table {
         let (names, types): (Vec<_>, Vec<_>) = named.unzip();
         let now = if names.len() <= MOST_PARSED { self.parsed(&names) } else { self.listed(&names) };
         let (types, literal) = (types.join(","), literal(name));
+        let keys = if *conflict == Conflict::Error { String::new() } else { self.keys_compare(shape) };
         format!(
             "SELECT CASE WHEN to_regclass({literal})::oid = {oid} AND {now} = '{{{types}}}'::int8[] \
-             AND EXISTS (SELECT 1 FROM pg_catalog.pg_rewrite WHERE ev_class = {oid} AND ev_type = '3') = {ruled} \
+             {keys}AND EXISTS (SELECT 1 FROM pg_catalog.pg_rewrite WHERE ev_class = {oid} AND ev_type = '3') = {ruled} \
              AND EXISTS (SELECT 1 FROM pg_catalog.pg_trigger WHERE tgrelid = {oid} AND tgtype & 7 = 7) = {rewritten} \
              THEN 0 ELSE ('{CHANGED} ' || pg_backend_pid())::int8 END"
         )
         .into()
+    }
+
+    /// That the columns of the key round and compare as they did, `AND` behind it included.
+    fn keys_compare(&self, shape: &Shape) -> String {
+        let positions = shape.key_positions();
+        let keys = positions.iter().map(|&at| shape.columns()[at].name());
+        let found = keys.filter_map(|name| Some((literal(name), self.columns.get(name)?.compared)));
+        let (names, compared): (Vec<_>, Vec<_>) =
+            found.map(|(name, [modifier, collation])| (name, format!("{{{modifier},{collation}}}"))).unzip();
+        if names.is_empty() {
+            return String::new();
+        }
+        format!(
+            "AND (SELECT array_agg(ARRAY[a.atttypmod::int8, a.attcollation::int8] ORDER BY n.at) \
+             FROM unnest(ARRAY[{}]) WITH ORDINALITY AS n(name, at) JOIN pg_catalog.pg_attribute a \
+             ON a.attname = n.name AND a.attrelid = {} AND a.attnum > 0) = '{{{}}}'::int8[] ",
+            names.join(","),
+            self.oid,
+            compared.join(",")
+        )
     }
 
     /// The types of columns as the parser knows them; each costs it the description of the whole row.

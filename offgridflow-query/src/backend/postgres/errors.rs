@@ -16,7 +16,9 @@ impl GateDatabase for Postgres {
             return driver_cause(error);
         };
         let class = class_of(error.code());
-        let amid_rows = error.r#where().is_some(); // COPY's line, the tuple that is waited for, the trigger's function
+        // COPY's line, the tuple that is waited for, the trigger's function; what a function finds in a value has none.
+        let amid_rows =
+            error.r#where().is_some() || class == Class::Schema && !UNPLANNABLE.contains(&error.code());
         let quotes = class == Class::Data || error.code() == SYNTAX || amid_rows && class == Class::Schema;
         let message = if quotes {
             redacted(error.message())
@@ -72,6 +74,14 @@ pub(super) fn unbuildable(error: ConfigError) -> WriteError {
     WriteError::failed(Cause::new(Class::Schema, error.to_string()))
 }
 
+/// What makes a statement of ours impossible whatever its rows are: no table, column, type, function or constraint as it was written
+/// for, a rule in the way. Other codes of their class come from functions that read a value (a query, a path, a name of a type) or
+/// cannot convert it.
+const UNPLANNABLE: [&str; 12] = [
+    "26000", "3F000", "42P01", "42P05", "42P10", "42P18", "42703", "42804", "42809", "42846", "42883",
+    "42P16",
+];
+
 /// syntax_error, which quotes the text where it went wrong.
 const SYNTAX: &str = "42601";
 
@@ -82,7 +92,7 @@ const NAMED: [&str; 2] = ["26000", "42P05"];
 const READ_ONLY: &str = "25006";
 
 pub(super) fn is_read_only(error: &WriteError) -> bool {
-    matches!(error, WriteError::Failed { cause, .. } if cause.code() == Some(READ_ONLY))
+    matches!(error, WriteError::Failed { cause, .. } if cause.code() == Some(READ_ONLY) && !cause.is_strange())
 }
 
 /// The classes that PostgreSQL has (documentation, appendix A); it never raises others by itself.

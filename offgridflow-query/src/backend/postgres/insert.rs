@@ -23,6 +23,7 @@ pub(super) enum Insert {
 pub(super) struct Staging {
     parts: Parts,
     columns: String, // the target's, called c0, c1, …, so that their types are the target's
+    numbered: bool,  // rows have their place in `ord`
     names_stored: bool,
 }
 
@@ -54,7 +55,7 @@ impl Insert {
                 statement.run(conn, slice, named).await.map_err(|error| failed(&error))
             }
             Self::Copy { statement } => Ok(counted(copy(false).run(conn, statement).await?, slice.len())),
-            Self::Staging(staging) => staging.run(conn, &copy(staging.names_stored), part).await,
+            Self::Staging(staging) => staging.run(conn, &copy(staging.numbered), part).await,
         }
     }
 
@@ -66,15 +67,15 @@ impl Insert {
 
 impl Staging {
     fn new(subject: &Subject<'_>) -> Result<Self, ConfigError> {
-        let (shape, names_stored) = (subject.shape, subject.names_stored());
+        let (shape, numbered, names_stored) = (subject.shape, subject.is_numbered(), subject.names_stored());
         let mut columns = Vec::with_capacity(shape.columns().len() + 1);
         for (at, column) in shape.columns().iter().enumerate() {
             columns.push(format!("{} AS c{at}", Ident::new(column.name())?));
         }
-        if names_stored {
+        if numbered {
             columns.push("0::int8 AS ord".to_owned());
         }
-        Ok(Self { parts: Parts::new(subject, false)?, columns: columns.join(", "), names_stored })
+        Ok(Self { parts: Parts::new(subject, false)?, columns: columns.join(", "), numbered, names_stored })
     }
 
     /// The parts of one transaction have a table each, which goes with the transaction.

@@ -23,7 +23,9 @@ pub(super) struct Parts {
     pub(super) columns: String,
     pub(super) values: String, // c0, c1, … with their casts
     pub(super) clause: String,
-    pub(super) order: String, // by the key in the server's own order, where there is a conflict rule; else empty
+    /// By the key in the server's own order, where there is a conflict rule; as the rows came where the first of several keys that
+    /// only the server calls equal must be the one that is stored; else empty.
+    pub(super) order: String,
 }
 
 /// What the statements of one write are made for.
@@ -44,6 +46,11 @@ impl<'a> Subject<'a> {
         self.prepared.target.as_deref().map_or_else(|| self.shape.target(), |target| Ok(target.to_owned()))
     }
 
+    /// Whether the source of a statement numbers its rows as they came: DO NOTHING stores the first of a key.
+    pub(super) fn is_numbered(&self) -> bool {
+        *self.conflict == Conflict::Ignore
+    }
+
     /// Whether a statement under DO NOTHING can name the rows it stored: where keys come back as they were sent.
     pub(super) fn names_stored(&self) -> bool {
         *self.conflict == Conflict::Ignore && self.prepared.exact_key
@@ -60,7 +67,11 @@ impl Parts {
         let values: Vec<String> = (0..shape.columns().len()).map(value).collect();
         let sorts = |at: &usize| *conflict != Conflict::Error && has_order(shape.columns()[*at].kind());
         let keys: Vec<String> = shape.key_positions().into_iter().filter(sorts).map(value).collect();
-        let order = if keys.is_empty() { String::new() } else { format!(" ORDER BY {}", keys.join(", ")) };
+        let order = match keys.as_slice() {
+            [] => String::new(),
+            _ if subject.is_numbered() => " ORDER BY ord".to_owned(),
+            keys => format!(" ORDER BY {}", keys.join(", ")),
+        };
         Ok(Self {
             target: subject.target()? + shape.alias(),
             columns: shape.column_list()?,
@@ -119,11 +130,13 @@ impl Statement {
             columns.map(|(i, c)| format!("${}::{}[]", i + 1, wire(c.kind()).name)).collect();
         let aliases: Vec<String> = (0..shape.columns().len()).map(|i| format!("c{i}")).collect();
         let (arrays, aliases) = (arrays.join(", "), aliases.join(", "));
+        let numbered = format!("UNNEST({arrays}) WITH ORDINALITY AS u({aliases}, ord)");
         if !subject.names_stored() {
-            let sql = parts.insert(&format!("UNNEST({arrays}) AS u({aliases})"));
+            let plain = || format!("UNNEST({arrays}) AS u({aliases})");
+            let sql = parts.insert(&if subject.is_numbered() { numbered } else { plain() });
             return Ok(Self { sql, names_stored: false });
         }
-        let source = format!("SELECT * FROM UNNEST({arrays}) WITH ORDINALITY AS u({aliases}, ord)");
+        let source = format!("SELECT * FROM {numbered}");
         Ok(Self { sql: parts.insert_naming(shape, &source, true)?, names_stored: true })
     }
 

@@ -180,13 +180,14 @@ pub(super) async fn check(conn: &mut PgConnection, check: &str, plan: &WritePlan
 }
 
 /// Whether an answer to COMMIT says that nothing is stored. What ends the session (FATAL), and what a pooler or a server in
-/// trouble says in the server's place, does not.
+/// trouble says in the server's place, does not; what has a context does, for that is a trigger's function.
 fn aborts(error: &sqlx::Error) -> bool {
     let error = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
     error.is_some_and(|error| {
         let trouble = matches!(error.code().get(..2), Some("08" | "53" | "57" | "58" | "F0" | "XX"));
         let known = !trouble && error.code() != "40003";
-        error.severity() == PgSeverity::Error && (known || error.code() == "57014")
+        let triggers = error.r#where().is_some();
+        error.severity() == PgSeverity::Error && (known || triggers || error.code() == "57014")
     })
 }
 
