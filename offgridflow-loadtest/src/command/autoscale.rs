@@ -106,7 +106,8 @@ impl Autoscale {
         }
         let replica = Replica { capacity, starts_in: self.starts_in, cpu, memory };
         let demand = |at: Duration| load.at(at) * self.times;
-        let predicted = |hpa: &Hpa| Prediction::new(hpa, &replica, simulate(hpa, &replica, demand, load.length()));
+        let predicted =
+            |hpa: &Hpa| Prediction::new(hpa, &replica, simulate(hpa, &replica, demand, load.length()));
         Ok(hpas.iter().map(predicted).collect())
     }
 

@@ -1,4 +1,5 @@
-//! L2: arrivals happen when the schedule says so.
+//! L2: arrivals happen when the schedule says so, compared like with like: an operation that does nothing with a bare timer, HTTP with a
+//! bare client, and the gaps at the server with those of rivals.
 
 use std::{
     path::PathBuf,
@@ -7,11 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use offgridflow_loadtest::{Executor, LoadTest, OnCap, OpRng, Rate, workload_fn};
-use rustix::time::{
-    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
-    timerfd_create, timerfd_settime,
-};
+use offgridflow_loadtest::{Executor, LoadTest, OnCap, OpRng, Quantile, Rate, workload_fn};
 
 use benches::{
     figures::{as_f64, median, quantile, spread},
@@ -19,7 +16,7 @@ use benches::{
 };
 
 use crate::{
-    Failure,
+    Failure, bare,
     child::Process,
     serve::{Behaviour, Server},
     size,
@@ -34,8 +31,10 @@ const MAX_DISPERSION_ERROR: f64 = 0.05;
 
 /// What one rate showed.
 struct Figures {
-    /// Ours over the bare timer's, median over rounds: p50 and p99 of the lag.
-    ratio: [f64; 2],
+    /// Of an operation that does nothing over a bare timer's, and of HTTP over a bare client's: p50 and p99 of the lag,
+    /// medians over rounds.
+    idle: [f64; 2],
+    http: [f64; 2],
     /// Ours over the better rival's p99 gap error.
     gap: f64,
     counts_exact: bool,
@@ -45,13 +44,14 @@ pub(crate) fn main() -> Result<(), Failure> {
     let (rounds, seconds) = if size::full() { (15, 3) } else { (7, 2) };
     let seed = size::seed();
     let mut pass = true;
-    let (mut ratios, mut gaps) = (Vec::new(), Vec::new());
+    let (mut idle, mut http, mut gaps) = (Vec::new(), Vec::new(), Vec::new());
     for per_sec in RATES {
         let figures = rate(per_sec, rounds, seconds)?;
         pass &= figures.counts_exact
-            && figures.ratio.iter().all(|ratio| *ratio <= MAX_RATIO)
+            && figures.idle.iter().chain(&figures.http).all(|ratio| *ratio <= MAX_RATIO)
             && figures.gap <= MAX_GAP_SHARE;
-        ratios.push(format!("{:.2}/{:.2}", figures.ratio[0], figures.ratio[1]));
+        idle.push(format!("{:.2}/{:.2}", figures.idle[0], figures.idle[1]));
+        http.push(format!("{:.2}/{:.2}", figures.http[0], figures.http[1]));
         gaps.push(format!("{:.3}", figures.gap));
     }
     let pause = pauses(seed, if size::full() { 12 } else { 4 })?;
@@ -59,9 +59,10 @@ pub(crate) fn main() -> Result<(), Failure> {
     row!("pauses reported within {:.1} %, Poisson dispersion {dispersion:.3}", pause * 100.0);
     pass &= pause <= MAX_PAUSE_ERROR && (dispersion - 1.0).abs() <= MAX_DISPERSION_ERROR;
     println!(
-        "{} measured=lag-p50/p99-over-floor={},gap-error-over-best-rival={},pause-off-{:.1}%,dispersion={dispersion:.3} control=hey-q,oha-q-gap-errors-{:.0}x-ours n={rounds}x{} seed {seed}",
+        "{} measured=lag-p50/p99-over-bare-timer={},http-over-bare-client={},gap-error-over-best-rival={},pause-off-{:.1}%,dispersion={dispersion:.3} control=hey-q,oha-q-gap-errors-{:.0}x-ours n={rounds}x{} seed {seed}",
         if pass { "PASS" } else { "FAIL" },
-        ratios.join(","),
+        idle.join(","),
+        http.join(","),
         gaps.join(","),
         pause * 100.0,
         1.0 / gaps.iter().filter_map(|gap| gap.parse::<f64>().ok()).fold(f64::MIN_POSITIVE, f64::max),
@@ -70,27 +71,57 @@ pub(crate) fn main() -> Result<(), Failure> {
     Ok(())
 }
 
+/// Lags of ours beside those of this machine's floor, in microseconds, a round each.
+#[derive(Default)]
+struct Lags {
+    floor: [Vec<f64>; 2], // p50, p99
+    ours: [Vec<f64>; 2],
+}
+
+impl Lags {
+    fn note(&mut self, floor: &[f64], ours: [f64; 2]) {
+        for (at, q) in [0.5, 0.99].into_iter().enumerate() {
+            self.floor[at].push(quantile(floor, q));
+            self.ours[at].push(ours[at]);
+        }
+    }
+
+    /// Ours over the floor, the median of the rounds.
+    fn ratio(&self, what: &str, floor: &str) -> [f64; 2] {
+        [0, 1].map(|at| {
+            let pairs: Vec<f64> =
+                self.ours[at].iter().zip(&self.floor[at]).map(|(ours, bare)| ours / bare).collect();
+            row!(
+                "{:>8}  {what} lag {} {} µs, {floor} {} µs, ratio {}",
+                "",
+                ["p50", "p99"][at],
+                spread(&self.ours[at]),
+                spread(&self.floor[at]),
+                spread(&pairs)
+            );
+            median(&pairs)
+        })
+    }
+}
+
 /// All tools in turn, round after round.
 fn rate(per_sec: u32, rounds: usize, seconds: u32) -> Result<Figures, Failure> {
     let server = Server::start(Behaviour { awake: true, ..Behaviour::default() })?;
     let load = Load { url: &server.url, per_sec, seconds };
     let json = PathBuf::from("target/verify/l2.json");
-    let (mut floor, mut lag) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
+    let (mut idle, mut http) = (Lags::default(), Lags::default());
     let mut gaps = [Vec::new(), Vec::new(), Vec::new()]; // ours, oha, hey
     let mut counts_exact = true;
     for _ in 0..rounds {
-        let bare = bare_timer(per_sec, seconds)?;
-        let [p50, p99] = [0.5, 0.99].map(|q| quantile(&bare, q));
-        floor[0].push(p50);
-        floor[1].push(p99);
+        idle.note(&bare::timer(per_sec, seconds)?, nothing(per_sec, seconds)?);
+        let bare = bare::client(server.address(), per_sec, seconds)?;
 
         server.reset()?;
         let ours = Ours::run(ours(load, 2_000, &json), &json)?;
         let arrivals = server.arrivals()?;
         counts_exact &=
             ours.report["dispatched"] == per_sec * seconds && arrivals.len() == (per_sec * seconds) as usize;
-        lag[0].push(ours.seconds("dispatch_lag.p50.value") * 1e6);
-        lag[1].push(ours.seconds("dispatch_lag.p99.value") * 1e6);
+        http.note(&bare, ["p50", "p99"].map(|q| ours.seconds(&format!("dispatch_lag.{q}.value")) * 1e6));
         gaps[0].push(gap_error(&arrivals, per_sec));
 
         for (rival, gaps) in [Rival::Oha, Rival::Hey].into_iter().zip(&mut gaps[1..]) {
@@ -99,31 +130,27 @@ fn rate(per_sec: u32, rounds: usize, seconds: u32) -> Result<Figures, Failure> {
             gaps.push(gap_error(&server.arrivals()?, per_sec));
         }
     }
-    let pairs =
-        |at: usize| -> Vec<f64> { lag[at].iter().zip(&floor[at]).map(|(ours, bare)| ours / bare).collect() };
-    let ratio = [median(&pairs(0)), median(&pairs(1))];
+    row!("{per_sec}/s: counts exact: {counts_exact}");
+    let (idle, http) = (idle.ratio("no-op", "bare timer"), http.ratio("HTTP", "bare client"));
     let [ours, oha, hey] = [0, 1, 2].map(|at| median(&gaps[at]));
     row!(
-        "{per_sec}/s: lag p50 {} µs, bare timer {} µs, ratio {}",
-        spread(&lag[0]),
-        spread(&floor[0]),
-        spread(&pairs(0))
-    );
-    row!(
-        "{:>8}  lag p99 {} µs, bare timer {} µs, ratio {}",
-        "",
-        spread(&lag[1]),
-        spread(&floor[1]),
-        spread(&pairs(1))
-    );
-    row!(
-        "{:>8}  gap error p99 at the server: ours {} µs, oha {} µs, hey {} µs; counts exact: {counts_exact}",
+        "{:>8}  gap error p99 at the server: ours {} µs, oha {} µs, hey {} µs",
         "",
         spread(&gaps[0]),
         spread(&gaps[1]),
         spread(&gaps[2])
     );
-    Ok(Figures { ratio, gap: ours / oha.min(hey), counts_exact })
+    Ok(Figures { idle, http, gap: ours / oha.min(hey), counts_exact })
+}
+
+/// The lag of the engine with an operation that does nothing, in microseconds: p50 and p99.
+fn nothing(per_sec: u32, seconds: u32) -> Result<[f64; 2], Failure> {
+    let rate = Rate::constant(f64::from(per_sec), Duration::from_secs(seconds.into()));
+    let test = LoadTest::new(workload_fn(|_op| async {})).executor(Executor::open(rate)).shards(1);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let lag = runtime.block_on(test.run())?.dispatch_lag;
+    let micros = |lag: Quantile| lag.value().map_or(f64::NAN, |lag| lag.as_secs_f64() * 1e6);
+    Ok([lag.p50, lag.p99].map(micros))
 }
 
 /// The 99th percentile of how far gaps between arrivals are from even, in microseconds.
@@ -133,34 +160,6 @@ fn gap_error(arrivals: &[u64], per_sec: u32) -> f64 {
     let errors: Vec<f64> =
         arrivals.windows(2).map(|pair| ((pair[1] - pair[0]) as f64 - even).abs() / 1e3).collect();
     quantile(&errors, 0.99)
-}
-
-/// How late a thread with nothing else to do wakes from a timer set to absolute instants, in microseconds.
-#[expect(clippy::cast_precision_loss, reason = "lags of a few seconds")]
-fn bare_timer(per_sec: u32, seconds: u32) -> Result<Vec<f64>, Failure> {
-    let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC)?;
-    let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
-    let start = monotonic() + 1_000_000;
-    let mut lags = Vec::with_capacity((per_sec * seconds) as usize);
-    for k in 0..i64::from(per_sec * seconds) {
-        let due = start + k * 1_000_000_000 / i64::from(per_sec);
-        if monotonic() < due {
-            let value = Timespec { tv_sec: due / 1_000_000_000, tv_nsec: due % 1_000_000_000 };
-            timerfd_settime(
-                &timer,
-                TimerfdTimerFlags::ABSTIME,
-                &Itimerspec { it_interval: zero, it_value: value },
-            )?;
-            rustix::io::read(&timer, &mut [0; 8])?;
-        }
-        lags.push((monotonic() - due) as f64 / 1e3);
-    }
-    Ok(lags)
-}
-
-fn monotonic() -> i64 {
-    let now = clock_gettime(ClockId::Monotonic);
-    now.tv_sec * 1_000_000_000 + now.tv_nsec
 }
 
 /// Stops our generator for a known time, and gives the largest relative error of the lag it reports.

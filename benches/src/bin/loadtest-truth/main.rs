@@ -7,6 +7,7 @@
 //! `VERIFY_SIZE=quick|full`, `VERIFY_SEED`, `VERIFY_FOR` as in `scripts/verify.sh`.
 #![forbid(unsafe_code)]
 
+mod bare;
 mod child;
 mod l1;
 mod l2;

@@ -57,6 +57,10 @@ impl Server {
         Ok(Self { process, url: format!("http://{address}/"), address })
     }
 
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
     /// Forgets the arrivals so far.
     pub(crate) fn reset(&self) -> Result<(), Failure> {
         self.ask("/reset").map(drop)
@@ -111,7 +115,7 @@ async fn listen(behaviour: Behaviour) -> Result<(), Failure> {
     if behaviour.awake {
         tokio::task::spawn_local(async {
             loop {
-                tokio::task::yield_now().await
+                tokio::task::yield_now().await;
             }
         });
     }
