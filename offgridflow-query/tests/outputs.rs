@@ -165,7 +165,10 @@ fn findings_and_slow_executions_are_counted() {
                 })
                 .await;
             observer.found(&asked);
-            let slow = async { Ok::<_, ()>(tokio::time::sleep(Duration::from_millis(40)).await) };
+            let slow = async {
+                tokio::time::sleep(Duration::from_millis(40)).await;
+                Ok::<_, ()>(())
+            };
             observer.time("SELECT count(*) FROM readings", slow).await.unwrap();
         });
     });
