@@ -5,9 +5,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # The five crates people depend on.
 CRATES=(cache query profile loadtest bench)
-# Every feature of the five. Rivals are features of `benches`, which this leaves out.
+# Every feature of the five and of the server. Rivals are features of `benches`, which this leaves out.
 ALL_FEATURES=$(printf 'offgridflow-%s/full,' "${CRATES[@]}")
-ALL_FEATURES=${ALL_FEATURES%,}
+ALL_FEATURES+=offgridflow/otlp
 export CARGO_TERM_PROGRESS_WHEN=${CARGO_TERM_PROGRESS_WHEN:-never}
 
 step() { printf '\n== %s\n' "$*" >&2; }

@@ -49,6 +49,10 @@ pub struct Config {
     /// Let `POST /debug/faults/…` make things go wrong, to see them caught.
     #[arg(long, env = "OFFGRIDFLOW_FAULTS")]
     pub faults: bool,
+    /// Where traces and metrics are pushed to.
+    #[cfg(feature = "otlp")]
+    #[command(flatten)]
+    pub otlp: crate::otlp::Options,
     /// Server whose figures the web role shows, when it is another process: `http://HOST:PORT`.
     #[arg(long, env = "OFFGRIDFLOW_API_URL")]
     pub api_url: Option<String>,
@@ -65,6 +69,10 @@ pub enum ConfigError {
     /// Redis has another scheme.
     #[error("a Redis URL begins with `redis://` (or `rediss://`, `redis-cluster://`, `redis-sentinel://`)")]
     RedisScheme,
+    /// Traces and metrics are pushed over plain HTTP.
+    #[cfg(feature = "otlp")]
+    #[error("an endpoint for OTLP is `http://HOST:PORT`, where a collector takes protobuf over HTTP")]
+    OtlpScheme,
     /// The page asks over plain HTTP.
     #[error("an API URL is `http://HOST:PORT`")]
     ApiScheme,
@@ -81,6 +89,10 @@ impl Config {
         }
         if self.api_url.as_deref().is_some_and(|url| !url.starts_with("http://")) {
             return Err(ConfigError::ApiScheme);
+        }
+        #[cfg(feature = "otlp")]
+        if self.otlp.otlp_endpoint.as_deref().is_some_and(|url| !url.starts_with("http://")) {
+            return Err(ConfigError::OtlpScheme);
         }
         let known = ["redis://", "rediss://", "redis-cluster://", "rediss-cluster://", "redis-sentinel://"];
         if self.redis_url.as_deref().is_some_and(|url| !known.iter().any(|scheme| url.starts_with(scheme))) {

@@ -133,6 +133,7 @@ fn weigh_factor(FactorKey(tenant, category): &FactorKey, factor: &Factor) -> u32
     weight(texts.map(String::len).into_iter().chain([size_of::<Factor>()]))
 }
 
+#[expect(clippy::ptr_arg, reason = "what the cache keeps is a vector")]
 fn weigh_totals(TotalsKey(tenant, _): &TotalsKey, totals: &Vec<Total>) -> u32 {
     let groups = totals.iter().map(|total| size_of::<Total>() + total.group.len());
     weight([2 * tenant.len()].into_iter().chain(groups))

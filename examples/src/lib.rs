@@ -12,9 +12,12 @@ pub mod import;
 pub mod intake;
 pub mod ledger;
 pub mod load;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 mod profiler;
 pub mod serve;
 pub mod store;
+mod trace;
 pub mod upload;
 pub mod web;
 pub mod worker;

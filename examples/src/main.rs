@@ -10,7 +10,9 @@ use offgridflow::config::Config;
 use offgridflow::serve::{self, Role};
 use offgridflow::{demo, import, load, store, upload};
 use offgridflow_profile::Tracked;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 #[global_allocator]
 static ALLOCATOR: Tracked<System> = Tracked::system();
@@ -60,7 +62,11 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let filter = EnvFilter::try_from_env("OFFGRIDFLOW_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(filter);
+    let subscriber = tracing_subscriber::registry().with(logs);
+    #[cfg(feature = "otlp")]
+    let subscriber = subscriber.with(offgridflow::otlp::layer());
+    subscriber.init();
     match run(Arguments::parse().command).await {
         Ok(code) => code,
         Err(error) => {

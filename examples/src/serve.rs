@@ -12,6 +12,8 @@ use tokio::sync::watch;
 
 use crate::app::{App, AppError};
 use crate::config::Config;
+#[cfg(feature = "otlp")]
+use crate::otlp::Pushing;
 use crate::{api, web, worker};
 
 /// How long requests under way may take to end once the server stops.
@@ -40,6 +42,16 @@ impl Role {
         }
     }
 
+    #[cfg(feature = "otlp")]
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Worker => "worker",
+            Self::Web => "web",
+            Self::All => "all",
+        }
+    }
+
     const fn works(self) -> bool {
         matches!(self, Self::Worker | Self::All)
     }
@@ -56,10 +68,14 @@ pub async fn run(role: Role, config: Config) -> Result<(), AppError> {
         TcpListener::bind(config.listen).await.map_err(|error| AppError::Listen(config.listen, error))?;
     api::install_metrics();
     if role == Role::Web {
-        let _memory = MemoryWatch::builder().start()?; // so that this role, too, shows what it takes
-        return serve(listener, web::router(&config), stop_signal()?).await;
+        return run_web(&config, listener).await;
     }
     let app = App::start(config).await?;
+    #[cfg(feature = "otlp")]
+    let pushing = {
+        let shown = Arc::clone(&app);
+        Pushing::start(&app.config().otlp, role.name(), move || api::metrics_of(&shown))
+    };
     let (stop, stopped) = watch::channel(false);
     let work = role.works().then(|| {
         let (app, stopped) = (Arc::clone(&app), stopped);
@@ -77,7 +93,19 @@ pub async fn run(role: Role, config: Config) -> Result<(), AppError> {
         let _ = work.await;
     }
     let stored = app.close().await?;
+    #[cfg(feature = "otlp")]
+    pushing.end().await;
     tracing::info!(stored, "drained and closed");
+    Ok(())
+}
+
+async fn run_web(config: &Config, listener: TcpListener) -> Result<(), AppError> {
+    let _memory = MemoryWatch::builder().start()?; // so that this role, too, shows what it takes
+    #[cfg(feature = "otlp")]
+    let pushing = Pushing::start(&config.otlp, Role::Web.name(), api::metrics_of_process);
+    serve(listener, web::router(config), stop_signal()?).await?;
+    #[cfg(feature = "otlp")]
+    pushing.end().await;
     Ok(())
 }
 

@@ -85,6 +85,20 @@ macro_rules! event {
     ($($ignored:tt)*) => {};
 }
 
+/// A future that goes on in the span that it is made in: work in a task of its own still belongs to who asked for it.
+#[cfg(feature = "tracing")]
+macro_rules! in_span {
+    ($future:expr) => {
+        tracing::Instrument::in_current_span($future)
+    };
+}
+#[cfg(not(feature = "tracing"))]
+macro_rules! in_span {
+    ($future:expr) => {
+        $future
+    };
+}
+
 mod batch;
 mod build;
 mod cache;

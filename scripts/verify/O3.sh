@@ -2,7 +2,8 @@
 # O3: every query of every panel finds a number, asked of a real Prometheus that scrapes the live roles and exporters under load; those that need a cluster, of
 # recorded series. The boards are as the code makes them and break none of the linter's eleven rules.
 # Controls: faults planted in a copy, each of which must be found and named: a board edited by hand, a query that promtool cannot read, a rule that is broken, a panel whose
-# metric was renamed on recorded series, a data source with another interval; and live, a panel that is empty.
+# metric was renamed on recorded series, a data source with another interval, a Prometheus that is down; and live, a panel that is empty, and an exporter without
+# rights.
 source "$(dirname "$0")/../common.sh"
 help_if_asked "$@"
 
@@ -49,6 +50,9 @@ planted "^$boards/stack-dashboard.json: template-instance-rule" $boards/stack-da
 planted "$boards/system-dashboard.json: panel .Restarts. finds nothing in" $boards/system-dashboard.json 's/kube_pod_container_status_restarts_total/kube_pod_restarts_total/' check
 planted 'timeInterval is not 15s' infra/grafana/provisioning/datasources/prometheus.yml 's/15s/60s/' check
 
+down() { BOARDS_BIN=$target/debug/boards "$work/copy/scripts/check-dashboards.sh" --live http://127.0.0.1:9; }
+planted 'no Prometheus answers there' scripts/check-dashboards.sh '$ a # changed' down
+
 # Live: a metric that nobody exports any more. The file is put right for all but its name, so that only the live Prometheus can tell.
 live() { BOARDS_PATIENCE=20 OBSERVE_BIN=$work/bin "$work/copy/scripts/observe.sh" --check; }
 mkdir "$work/bin"
@@ -56,5 +60,8 @@ for name in offgridflow testkit; do ln -s "$target/debug/$name" "$work/bin/$name
 printf "%s\n" "#!/bin/sh" "[ \"\$1\" = check ] && exit 0" "exec $target/debug/boards \"\$@\"" >"$work/bin/boards"
 chmod +x "$work/bin/boards"
 planted "^$boards/stack-dashboard.json: panel .Loads under way. is empty" $boards/stack-dashboard.json 's/offgridflow_cache_loads_in_flight/offgridflow_cache_loads_going/' live
+# shellcheck disable=SC2016 # it is the planted script that expands them
+planted "^$boards/database-dashboard.json: panel .Time in statements. is empty" scripts/observe.sh \
+  's/(EXTENSION IF NOT EXISTS pg_stat_statements)/\1; CREATE ROLE nobody LOGIN/; s/DATA_SOURCE_NAME="\$OFFGRIDFLOW_TESTKIT_POSTGRES/DATA_SOURCE_NAME="${OFFGRIDFLOW_TESTKIT_POSTGRES\/postgres@\/nobody@}/' live
 
 echo "PASS measured=$measured control=$found planted faults found and named n=$all $live live, $recorded on recorded series"

@@ -49,7 +49,7 @@ ask() { # url, requests, seed
         if (kind == 4) path = "/api/v1/emissions?by=" word()
         printf "url = \"%s%s\"\noutput = /dev/null\n", base, path
         if (i % 100 == 0) printf "request = \"%s\"\n", toupper(word())
-        if (i % 100 == 0 || i % 100 == 99) print "next"
+        if ((i % 100 == 0 || i % 100 == 99) && i < n - 1) print "next"
       } }' >"$work/paths"
   curl --silent --config "$work/paths" || true
 }

@@ -47,21 +47,35 @@ fn describe() {
 
 /// `GET /metrics`, in Prometheus' text format.
 pub(super) async fn show(State(app): State<Arc<App>>) -> Response {
+    exposition(metrics_of(&app))
+}
+
+/// What a role with a database shows, as text.
+pub(crate) fn metrics_of(app: &App) -> Option<String> {
     app.ledger().record_metrics();
-    exposition(&app.findings())
+    text(&app.findings())
+}
+
+/// What a role shows that has neither database nor probes, as text.
+pub(crate) fn metrics_of_process() -> Option<String> {
+    text("")
 }
 
 /// `GET /metrics` of a role that has neither database nor probes.
 pub async fn show_process() -> Response {
-    exposition("")
+    exposition(metrics_of_process())
 }
 
-/// What was recorded, and `more` in the same format.
-fn exposition(more: &str) -> Response {
-    match HANDLE.get() {
-        Some(handle) => {
-            handle.run_upkeep();
-            let text = handle.render() + more + &offgridflow_profile::process_prometheus();
+/// What was recorded, and `more` in the same format; `None` where nothing is recorded.
+fn text(more: &str) -> Option<String> {
+    let handle = HANDLE.get()?;
+    handle.run_upkeep();
+    Some(handle.render() + more + &offgridflow_profile::process_prometheus())
+}
+
+fn exposition(text: Option<String>) -> Response {
+    match text {
+        Some(text) => {
             ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
         }
         None => (StatusCode::NOT_FOUND, "metrics are not collected in this process\n").into_response(),
@@ -90,7 +104,7 @@ async fn timed(route: String, request: Request, next: Next) -> (Response, Durati
     let method = known(request.method());
     let active = Active::new();
     let began = Instant::now();
-    let response = next.run(request).await;
+    let response = crate::trace::spanned(&route, method, request, next).await;
     drop(active);
     let took = began.elapsed();
     record(route, method, response.status(), took);

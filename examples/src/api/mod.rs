@@ -22,6 +22,8 @@ use offgridflow_query::QueryScopeLayer;
 pub use auth::{Keys, Tenant};
 pub use error::ApiError;
 pub use metrics::{count as count_requests, install as install_metrics, show_process as show_metrics};
+#[cfg(feature = "otlp")]
+pub(crate) use metrics::{metrics_of, metrics_of_process};
 pub(crate) use pprof::access as profile_access;
 
 use crate::app::App;

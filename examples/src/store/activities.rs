@@ -1,4 +1,4 @@
-use offgridflow_query::sqlx::{self, Row as _};
+use offgridflow_query::sqlx::Row as _;
 use offgridflow_query::{ChunkWriter, Column, ConnectionPool, Kind, Row, Shape};
 
 use super::{Store, StoreError, on};
@@ -54,7 +54,7 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<Activity>, StoreError> {
         on!(self, PAGE, connection => {
-            let rows = sqlx::query(PAGE).bind(tenant).bind(after).bind(i64::from(limit)).fetch_all(connection).await?;
+            let rows = super::statement(PAGE).bind(tenant).bind(after).bind(i64::from(limit)).fetch_all(connection).await?;
             rows.iter().map(|row| Ok(Activity {
                 tenant: tenant.to_owned(),
                 id: row.try_get(0)?,

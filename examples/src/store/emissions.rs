@@ -1,5 +1,5 @@
 use offgridflow_query::ConnectionPool;
-use offgridflow_query::sqlx::{self, Row as _};
+use offgridflow_query::sqlx::Row as _;
 use serde::{Deserialize, Serialize};
 
 use super::{Store, StoreError, on};
@@ -56,7 +56,7 @@ impl Store {
             Grouping::Month => return self.totals_by_month(tenant).await,
         };
         on!(self, statement, connection => {
-            let rows = sqlx::query(statement).bind(tenant).fetch_all(connection).await?;
+            let rows = super::statement(statement).bind(tenant).fetch_all(connection).await?;
             rows.iter().map(|row| Ok(Total {
                 group: row.try_get(0)?,
                 activities: row.try_get(1)?,
@@ -69,7 +69,7 @@ impl Store {
 
     async fn totals_by_month(&self, tenant: &str) -> Result<Vec<Total>, StoreError> {
         on!(self, BY_MONTH, connection => {
-            let rows = sqlx::query(BY_MONTH).bind(tenant).fetch_all(connection).await?;
+            let rows = super::statement(BY_MONTH).bind(tenant).fetch_all(connection).await?;
             rows.iter().map(|row| {
                 let period = Period::new(row.try_get(0)?, row.try_get(1)?).ok_or(StoreError::Corrupt("period"))?;
                 Ok(Total {

@@ -1,5 +1,5 @@
 use offgridflow_query::ConnectionPool;
-use offgridflow_query::sqlx::{self, Row as _};
+use offgridflow_query::sqlx::Row as _;
 use offgridflow_query::{Acquire, Tx};
 
 use super::{Gates, Store, StoreError, on};
@@ -37,7 +37,7 @@ macro_rules! factor_of {
 macro_rules! change {
     ($connection:expr, $tenant:expr, $factor:expr) => {{
         let connection = $connection;
-        let before = sqlx::query(CURRENT)
+        let before = super::statement(CURRENT)
             .bind($tenant)
             .bind(&$factor.category)
             .fetch_optional(&mut *connection)
@@ -52,13 +52,16 @@ macro_rules! change {
                 row.try_get(6)?
             }
         };
-        let extremes =
-            sqlx::query(EXTREMES).bind($tenant).bind(&$factor.category).fetch_one(&mut *connection).await?;
+        let extremes = super::statement(EXTREMES)
+            .bind($tenant)
+            .bind(&$factor.category)
+            .fetch_one(&mut *connection)
+            .await?;
         let extremes: [Option<i64>; 2] = [extremes.try_get(0)?, extremes.try_get(1)?];
         if !bears(&extremes, $factor.kg_co2e_per_unit) {
             return Err(StoreError::TooLarge { category: $factor.category });
         }
-        let row = sqlx::query(CHANGE)
+        let row = super::statement(CHANGE)
             .bind($tenant)
             .bind(&$factor.category)
             .bind(&$factor.unit)
@@ -70,7 +73,7 @@ macro_rules! change {
             .bind(first + 1)
             .fetch_one(&mut *connection)
             .await?;
-        sqlx::query(ENQUEUE).bind($tenant).bind(&$factor.category).execute(&mut *connection).await?;
+        super::statement(ENQUEUE).bind($tenant).bind(&$factor.category).execute(&mut *connection).await?;
         row.try_get::<i64, _>(0)?
     }};
 }
@@ -87,7 +90,7 @@ impl Store {
     pub(super) async fn seed_factors(&self) -> Result<(), StoreError> {
         on!(self, SEED, connection => {
             for factor in default_factors() {
-                sqlx::query(SEED)
+                super::statement(SEED)
                     .bind(&factor.category)
                     .bind(&factor.unit)
                     .bind(factor.kg_co2e_per_unit.numerator())
@@ -109,7 +112,7 @@ impl Store {
     /// When the database does not answer.
     pub async fn factor(&self, tenant: &str, category: &str) -> Result<Option<Factor>, StoreError> {
         on!(self, CURRENT, connection => {
-            let row = sqlx::query(CURRENT).bind(tenant).bind(category).fetch_optional(connection).await?;
+            let row = super::statement(CURRENT).bind(tenant).bind(category).fetch_optional(connection).await?;
             row.map(|row| Ok(factor_of!(row, category))).transpose()
         })
     }
@@ -146,7 +149,7 @@ impl Store {
     /// When the database does not answer.
     pub async fn enqueue_recalculation(&self, tenant: &str, category: &str) -> Result<(), StoreError> {
         on!(self, ENQUEUE, connection => {
-            sqlx::query(ENQUEUE).bind(tenant).bind(category).execute(connection).await?;
+            super::statement(ENQUEUE).bind(tenant).bind(category).execute(connection).await?;
             Ok(())
         })
     }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use offgridflow_query::sqlx::{self, Row as _};
+use offgridflow_query::sqlx::Row as _;
 use offgridflow_query::{Acquire, ConnectionPool, Tx};
 
 use super::{Gates, Store, StoreError, on};
@@ -54,7 +54,7 @@ pub struct Queue {
 macro_rules! work_on {
     ($gate:expr, $take:expr, $begun:expr) => {{
         let mut tx = Tx::begin($gate.acquire(Acquire::default()).await?).await?;
-        let taken = sqlx::query($take).fetch_optional(&mut *tx).await?;
+        let taken = super::statement($take).fetch_optional(&mut *tx).await?;
         let Some(row) = taken else {
             tx.rollback().await?;
             return Ok(None);
@@ -66,7 +66,7 @@ macro_rules! work_on {
             Ok(recalculated) => {
                 let finished = recalculated < usize::try_from(PORTION).unwrap_or(usize::MAX);
                 if finished {
-                    sqlx::query(DONE).bind(id).execute(&mut *tx).await?;
+                    super::statement(DONE).bind(id).execute(&mut *tx).await?;
                 }
                 tx.commit().await?;
                 Ok(Some(Job { tenant, category, attempts, recalculated, finished }))
@@ -74,7 +74,7 @@ macro_rules! work_on {
             Err(error) => {
                 tx.rollback().await?;
                 let mut lent = $gate.acquire(Acquire::default()).await?;
-                sqlx::query(FAILED).bind(id).bind(error.to_string()).execute(&mut *lent).await?;
+                super::statement(FAILED).bind(id).bind(error.to_string()).execute(&mut *lent).await?;
                 Err(error)
             }
         }
@@ -85,18 +85,19 @@ macro_rules! work_on {
 macro_rules! portion {
     ($tx:ident, $tenant:ident, $category:ident) => {
         async {
-            let factor = sqlx::query(FACTOR).bind(&$tenant).bind(&$category).fetch_one(&mut *$tx).await?;
+            let factor =
+                super::statement(FACTOR).bind(&$tenant).bind(&$category).fetch_one(&mut *$tx).await?;
             let ratio =
                 Ratio::new(factor.try_get(0)?, factor.try_get(1)?).ok_or(StoreError::Corrupt("factor"))?;
             let (unit, scope, in_totals): (String, i16, bool) =
                 (factor.try_get(2)?, factor.try_get(3)?, factor.try_get(4)?);
             let version: i64 = factor.try_get(5)?;
-            let stale = sqlx::query(STALE).bind(&$tenant).bind(&$category).bind(version).bind(PORTION);
+            let stale = super::statement(STALE).bind(&$tenant).bind(&$category).bind(version).bind(PORTION);
             let stale = stale.fetch_all(&mut *$tx).await?;
             for row in &stale {
                 let quantity = Quantity::from_millionths(row.try_get(1)?);
                 let grams = quantity.emissions(ratio).ok_or(StoreError::Corrupt("quantity"))?;
-                sqlx::query(RECALCULATE)
+                super::statement(RECALCULATE)
                     .bind(&$tenant)
                     .bind(row.try_get::<String, _>(0)?)
                     .bind(grams.to_i64())
@@ -137,7 +138,7 @@ impl Store {
             Gates::Postgres(_) => QUEUE_POSTGRES,
         };
         let (depth, seconds) = on!(self, statement, connection => {
-            let row = sqlx::query(statement).fetch_one(connection).await?;
+            let row = super::statement(statement).fetch_one(connection).await?;
             Ok::<(i64, i64), StoreError>((row.try_get(0)?, row.try_get(1)?))
         })?;
         let natural = |number: i64| u64::try_from(number).unwrap_or(0);

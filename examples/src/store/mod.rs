@@ -10,7 +10,9 @@ mod migrations;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use offgridflow_query::sqlx::{Postgres, Sqlite};
+use offgridflow_query::sqlx::database::HasStatementCache;
+use offgridflow_query::sqlx::query::Query;
+use offgridflow_query::sqlx::{self, AssertSqlSafe, Database, Postgres, Sqlite};
 use offgridflow_query::{
     Acquire, Advisor, BatchWriter, Conflict, ConnectionPool, Gate, GateConfig, Insight, Observer, PgGate,
     PlanBudget, PlanWatcher, PoolStatus, SlowLog, SqliteGate, WriterStats,
@@ -47,6 +49,14 @@ macro_rules! on {
     };
 }
 pub(crate) use on;
+
+/// A statement; with the current request's trace behind it, where that is wanted. That text is new each time, so it is not kept prepared.
+fn statement<'q, DB: Database + HasStatementCache>(sql: &'static str) -> Query<'q, DB, DB::Arguments> {
+    match crate::trace::comment() {
+        Some(comment) => sqlx::query(AssertSqlSafe(format!("{sql} {comment}"))).persistent(false),
+        None => sqlx::query(sql),
+    }
+}
 
 /// What a statement may take before it is noted down.
 const SLOW: Duration = Duration::from_millis(100);

@@ -69,7 +69,7 @@ where
             }
         }
         if let Some(runtime) = runtime.ok().filter(|_| !opened.is_empty()) {
-            runtime.spawn(run::run(Arc::clone(self), opened, Errand::read()));
+            runtime.spawn(in_span!(run::run(Arc::clone(self), opened, Errand::read())));
         }
         tickets
     }

@@ -65,7 +65,7 @@ where
         let done = match Handle::try_current() {
             Ok(runtime) => {
                 self.inner.follow_on(&runtime);
-                runtime.spawn(guarded).await.ok().flatten()
+                runtime.spawn(in_span!(guarded)).await.ok().flatten()
             }
             Err(_) => guarded.await,
         };

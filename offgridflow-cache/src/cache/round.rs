@@ -136,7 +136,7 @@ where
         let (inner, within) = (Arc::clone(self.inner), errand.within.clone());
         let (batch, told) = crate::batch::Batch::new();
         let tell = batch.teller();
-        let task = tokio::spawn(async move {
+        let task = tokio::spawn(in_span!(async move {
             let work = async {
                 match way {
                     Way::Together => batch.loading(async { inner.loader.reload_many(keys).await }).await,
@@ -147,7 +147,7 @@ where
                 }
             };
             inner.loading(&within, &names, work).await
-        });
+        }));
         (task, told)
     }
 
@@ -165,7 +165,7 @@ where
     /// Tells the shared tier what has landed so far, while the rest is still being loaded.
     fn send_fills(&mut self) {
         let (inner, fills) = (Arc::clone(self.inner), std::mem::take(&mut self.fills));
-        tokio::spawn(async move { inner.fill(fills).await });
+        tokio::spawn(in_span!(async move { inner.fill(fills).await }));
     }
 
     async fn fail_rest(mut self, error: &Error<L::Error>) {

@@ -74,7 +74,7 @@ pub(super) async fn run<K, V, L>(
     let flying: Vec<_> = landings.into_iter().map(flying).collect();
     let (to_load, busy) = inner.ask(flying, errand.purpose).await;
     if !busy.is_empty() {
-        tokio::spawn(wait(Arc::clone(&inner), busy, deadline, errand.clone()));
+        tokio::spawn(in_span!(wait(Arc::clone(&inner), busy, deadline, errand.clone())));
     }
     load(&inner, to_load, &errand).await;
 }
@@ -98,7 +98,7 @@ async fn wait<K, V, L>(
         busy = still;
         if !to_load.is_empty() {
             let (inner, errand) = (Arc::clone(&inner), errand.clone());
-            tokio::spawn(async move { load(&inner, to_load, &errand).await });
+            tokio::spawn(in_span!(async move { load(&inner, to_load, &errand).await }));
         }
     }
     load(&inner, busy, &errand).await;

@@ -14,7 +14,9 @@ use crate::{
 
 /// A shared tier whose calls are timed, by what they ask.
 ///
-/// A call that its caller gave up is counted with the time until then. Around a [`Breaker`](crate::Breaker) it times what the cache
+/// A call that its caller gave up is counted with the time until then. With the feature `tracing` each is a span at `debug`, named after what it asks.
+///
+/// Around a [`Breaker`](crate::Breaker) it times what the cache
 /// waits for, inside of one what the store takes.
 ///
 /// ```
@@ -189,25 +191,55 @@ fn record(store: &str, kind: &'static str, metering: &Metering) {
     }
 }
 
+/// A call in a span of its own, at `debug`, below that of who asked.
+#[cfg(feature = "tracing")]
+macro_rules! spanned {
+    ($metered:ident, $call:literal, $future:expr) => {{
+        let span = tracing::debug_span!(
+            target: "offgridflow_cache",
+            "call",
+            otel.name = $call,
+            otel.kind = "client",
+            store = $metered.inner.caps().name,
+            error = tracing::field::Empty,
+        );
+        let future = tracing::Instrument::instrument($future, span.clone());
+        async move {
+            let answer = future.await;
+            span.record("error", answer.is_err());
+            answer
+        }
+    }};
+}
+#[cfg(not(feature = "tracing"))]
+macro_rules! spanned {
+    ($metered:ident, $call:literal, $future:expr) => {
+        $future
+    };
+}
+
 #[async_trait]
 impl<B: CacheBackend> CacheBackend for Metered<B> {
     async fn get_or_lease(&self, keys: &[Key], terms: &Terms) -> Result<Vec<Lookup>, BackendError> {
-        self.get_or_lease
-            .time(keys.len(), self.tell("get_or_lease"), self.inner.get_or_lease(keys, terms))
-            .await
+        let call = spanned!(self, "get_or_lease", self.inner.get_or_lease(keys, terms));
+        self.get_or_lease.time(keys.len(), self.tell("get_or_lease"), call).await
     }
 
     async fn fill_if(&self, fills: Vec<Fill>) -> Result<Vec<Filled>, BackendError> {
-        self.fill_if.time(fills.len(), self.tell("fill_if"), self.inner.fill_if(fills)).await
+        let keys = fills.len();
+        let call = spanned!(self, "fill_if", self.inner.fill_if(fills));
+        self.fill_if.time(keys, self.tell("fill_if"), call).await
     }
 
     async fn remove(&self, namespace: &str, scope: Scope) -> Result<(), BackendError> {
         let keys = if let Scope::Keys(keys) = &scope { keys.len() } else { 0 };
-        self.remove.time(keys, self.tell("remove"), self.inner.remove(namespace, scope)).await
+        let call = spanned!(self, "remove", self.inner.remove(namespace, scope));
+        self.remove.time(keys, self.tell("remove"), call).await
     }
 
     async fn news(&self, namespace: &str, seen: Option<Position>) -> Result<News, BackendError> {
-        self.news.time(0, self.tell("news"), self.inner.news(namespace, seen)).await
+        let call = spanned!(self, "news", self.inner.news(namespace, seen));
+        self.news.time(0, self.tell("news"), call).await
     }
 
     fn messages(&self, namespace: &str) -> Option<watch::Receiver<()>> {

@@ -14,6 +14,8 @@ pub struct Moka<K, V> {
     weighs: bool,
 }
 
+type Builder<K, V> = CacheBuilder<K, Arc<Held<V>>, Cache<K, Arc<Held<V>>>>;
+
 impl<K: Hash + Eq + Send + Sync + 'static, V: Send + Sync + 'static> Moka<K, V> {
     /// At most `capacity` entries.
     #[must_use]
@@ -28,7 +30,7 @@ impl<K: Hash + Eq + Send + Sync + 'static, V: Send + Sync + 'static> Moka<K, V> 
         Self::new(Cache::builder().max_capacity(capacity).weigher(weigher), true)
     }
 
-    fn new(builder: CacheBuilder<K, Arc<Held<V>>, Cache<K, Arc<Held<V>>>>, weighs: bool) -> Self {
+    fn new(builder: Builder<K, V>, weighs: bool) -> Self {
         let evicted = Arc::<AtomicU64>::default();
         let count = Arc::clone(&evicted);
         let entries = builder.eviction_listener(move |_, _, cause| {
