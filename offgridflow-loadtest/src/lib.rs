@@ -44,6 +44,8 @@ mod abort;
 mod audience;
 #[cfg(all(test, target_os = "linux"))]
 mod bounded;
+#[cfg(feature = "serde")]
+mod bundle;
 mod calibrate;
 mod capacity;
 mod clock;
@@ -65,6 +67,7 @@ mod opening;
 mod outcome;
 mod outlook;
 mod pacer;
+mod part;
 mod plan;
 mod preflight;
 mod pulse;
@@ -110,6 +113,8 @@ mod window;
 mod window_record;
 mod workload;
 
+#[cfg(feature = "serde")]
+pub use bundle::{Bundle, MergeError, merge};
 #[cfg(feature = "hlog")]
 pub use histogram::log::HdrLog;
 #[cfg(feature = "metrics")]
