@@ -87,6 +87,7 @@ mod run;
 #[cfg(feature = "cli")]
 mod scenario;
 mod schedule;
+mod search;
 #[cfg(feature = "cli")]
 mod selftest;
 mod settings;
@@ -149,6 +150,7 @@ pub use {
     route::{MAX_ROUTES, MAX_STEPS, RouteId},
     run::LoadTest,
     schedule::{ArrivalProcess, Schedule},
+    search::{Found, Leaning, LimitedBy, Observation, Purpose, Search, Step as SearchStep, Trial},
     settings::Settings,
     stats::{BandReason, BandRefusal, BlockTally, QuantileBand, quantile_band},
     step::MAX_STEPS_AN_OPERATION,

@@ -13,6 +13,7 @@ mod live;
 mod no_live;
 mod papers;
 mod report_file;
+mod search;
 mod self_test;
 mod shard;
 mod stream_file;
@@ -45,6 +46,7 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match &arguments.command {
         Command::Run(run) => execute(run),
+        Command::Search(asked) => search::run(asked),
         Command::Merge(asked) => shard::run(asked),
         Command::Preflight(subject) => subject.load_test().map_err(usage).and_then(|test| preflight(&test)),
         Command::Report(show) => again(show),

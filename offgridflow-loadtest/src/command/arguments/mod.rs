@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use super::{
     forms::{Forms, Show},
     papers::Completions,
+    search::SearchFor,
     self_test::Selftest,
     shard::{Merge, ShardOf},
 };
@@ -31,6 +32,8 @@ const EXIT_CODES: &str = "Exit codes: 0 passed, 1 threshold broken or target dow
 pub(super) enum Command {
     /// Run a scenario, or a URL with flags, and report.
     Run(Run),
+    /// Find the highest rate at which a target meets its thresholds, what limits it, and how sure that is.
+    Search(SearchFor),
     /// Show the plan and check that this machine can carry it, without any load: one connection to the target is opened and closed.
     Preflight(Subject),
     /// Add up the bundles of all shards of a run (`run --shard`) and judge it, once; exits with 4 if one is missing, there twice, of another run, late or not whole.
