@@ -51,6 +51,7 @@ mod capacity;
 mod clock;
 #[cfg(feature = "cli")]
 pub mod command;
+mod compare;
 mod conductor;
 mod course;
 mod error;
@@ -116,6 +117,8 @@ mod workload;
 
 #[cfg(feature = "serde")]
 pub use bundle::{Bundle, MergeError, merge};
+#[cfg(feature = "serde")]
+pub use compare::compare_saved;
 #[cfg(feature = "hlog")]
 pub use histogram::log::HdrLog;
 #[cfg(feature = "metrics")]
@@ -129,6 +132,7 @@ pub use target::http::{HttpFlow, HttpRoute, HttpStep, HttpTarget};
 pub use {
     abort::{AbortRule, Aborted},
     clock::{ClockSource, OpTimes},
+    compare::{Compare, Comparison, Finding, Ran, Side},
     error::{ConfigError, Error, PreflightError, ReportError},
     executor::{Closed, Executor, OnCap, Overload},
     feed::{Feed, FeedMode, FeedRow},

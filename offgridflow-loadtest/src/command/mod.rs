@@ -5,6 +5,7 @@
 //! 130 interrupted.
 
 mod arguments;
+mod compare;
 mod forms;
 mod init;
 #[cfg(feature = "live")]
@@ -47,6 +48,7 @@ pub fn main() -> ExitCode {
     let result = match &arguments.command {
         Command::Run(run) => execute(run),
         Command::Search(asked) => search::run(asked),
+        Command::Compare(asked) => compare::run(asked),
         Command::Merge(asked) => shard::run(asked),
         Command::Preflight(subject) => subject.load_test().map_err(usage).and_then(|test| preflight(&test)),
         Command::Report(show) => again(show),

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::{
+    compare::Comparing,
     forms::{Forms, Show},
     papers::Completions,
     search::SearchFor,
@@ -36,6 +37,8 @@ pub(super) enum Command {
     Search(SearchFor),
     /// Show the plan and check that this machine can carry it, without any load: one connection to the target is opened and closed.
     Preflight(Subject),
+    /// Load two targets in turn and say whether the second is slower; or show two saved reports, and what they cannot tell.
+    Compare(Comparing),
     /// Add up the bundles of all shards of a run (`run --shard`) and judge it, once; exits with 4 if one is missing, there twice, of another run, late or not whole.
     Merge(Merge),
     /// Show a report that --json wrote, or write it in other forms; exits as its run did.
