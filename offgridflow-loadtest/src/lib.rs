@@ -98,6 +98,7 @@ mod soundness;
 mod span;
 mod stats;
 mod step;
+mod steps;
 mod stop;
 #[cfg(test)]
 mod stuck;
@@ -158,6 +159,7 @@ pub use {
     settings::Settings,
     stats::{BandReason, BandRefusal, BlockTally, QuantileBand, quantile_band},
     step::MAX_STEPS_AN_OPERATION,
+    steps::{Climbed, Level, Replicas, Scaling, Staircase, Steps, fit_scaling},
     stop::StopHandle,
     threshold::Threshold,
     units::parse_duration,

@@ -17,6 +17,7 @@ mod report_file;
 mod search;
 mod self_test;
 mod shard;
+mod steps;
 mod stream_file;
 
 use std::{
@@ -48,6 +49,7 @@ pub fn main() -> ExitCode {
     let result = match &arguments.command {
         Command::Run(run) => execute(run),
         Command::Search(asked) => search::run(asked),
+        Command::Steps(asked) => steps::run(asked),
         Command::Compare(asked) => compare::run(asked),
         Command::Merge(asked) => shard::run(asked),
         Command::Preflight(subject) => subject.load_test().map_err(usage).and_then(|test| preflight(&test)),

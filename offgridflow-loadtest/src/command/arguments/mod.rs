@@ -15,6 +15,7 @@ use super::{
     search::SearchFor,
     self_test::Selftest,
     shard::{Merge, ShardOf},
+    steps::Climb,
 };
 pub(super) use subject::{Pace, Subject};
 
@@ -37,6 +38,8 @@ pub(super) enum Command {
     Search(SearchFor),
     /// Show the plan and check that this machine can carry it, without any load: one connection to the target is opened and closed.
     Preflight(Subject),
+    /// Load with more and more workers: the Universal Scalability Law that fits, its peak and knee, and how many replicas a rate takes.
+    Steps(Climb),
     /// Load two targets in turn and say whether the second is slower; or show two saved reports, and what they cannot tell.
     Compare(Comparing),
     /// Add up the bundles of all shards of a run (`run --shard`) and judge it, once; exits with 4 if one is missing, there twice, of another run, late or not whole.
