@@ -13,16 +13,20 @@ use crate::{
 const TOLD: [(f64, u64); 3] = [(0.5, 1), (0.95, 20), (0.99, 100)];
 
 /// Windows, put together in pairs whenever they become too many.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Course {
     parts: Vec<Part>, // at most Timeline::MOST, in time order
     doublings: u32,   // a part is as long as 2^doublings windows
 }
 
 /// What is kept of neighbouring windows.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct Part {
+    #[cfg_attr(feature = "serde", serde(with = "crate::report::nanos"))]
     from: Duration,
+    #[cfg_attr(feature = "serde", serde(with = "crate::report::nanos"))]
     to: Duration,
     measured: bool,
     offered: Option<u64>,
@@ -46,6 +50,28 @@ impl Course {
                 let mut part = Part { from: window.from, offered: nothing, ..Part::default() };
                 part.add(window, lag);
                 self.parts.push(part);
+            }
+        }
+        while self.parts.len() > Timeline::MOST {
+            self.halve();
+        }
+    }
+
+    /// Adds that of another process, which ran beside.
+    #[cfg(feature = "serde")]
+    pub(crate) fn join(&mut self, mut other: Self) {
+        while self.doublings < other.doublings {
+            self.halve();
+        }
+        while other.doublings < self.doublings {
+            other.halve();
+        }
+        for part in other.parts {
+            let at = place(part.from, self.doublings);
+            let before = self.parts.partition_point(|ours| place(ours.from, self.doublings) < at);
+            match self.parts.get_mut(before).filter(|ours| place(ours.from, self.doublings) == at) {
+                Some(ours) => ours.join(&part),
+                None => self.parts.insert(before, part),
             }
         }
         while self.parts.len() > Timeline::MOST {
@@ -97,6 +123,14 @@ impl Part {
         self.answered.add(window.response.answered());
         window.response.given_up().into_iter().for_each(|given_up| self.given_up.add(given_up));
         self.lag.add(lag);
+    }
+
+    /// Adds the same stretch of another process.
+    #[cfg(feature = "serde")]
+    fn join(&mut self, other: &Self) {
+        let (from, in_flight) = (self.from.min(other.from), self.in_flight + other.in_flight);
+        self.merge(other);
+        (self.from, self.in_flight) = (from, in_flight);
     }
 
     /// Adds the one that follows.

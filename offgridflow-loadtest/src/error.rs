@@ -84,6 +84,9 @@ pub enum Error {
     /// The system refused a thread, a runtime or a timer.
     #[error("could not start the load generator: {0}")]
     Start(std::io::Error),
+    /// Somebody stopped a search in the middle of a run.
+    #[error("interrupted")]
+    Interrupted,
     /// The part of the engine that conducts a run panicked, and said this: nothing of the run is left.
     #[error("the load generator failed, which is a fault of its own: {0}")]
     Engine(String),

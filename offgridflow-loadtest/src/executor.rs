@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     error::{ConfigError, bounded, positive},
+    part::Part,
     rate::Rate,
     replay::Replay,
     schedule::{ArrivalProcess, Schedule, sound},
@@ -100,6 +101,8 @@ pub struct Closed {
     /// operation the rest after it is shorter; where it was later than a whole turn, the worker goes on with the next turn. So a pause of
     /// the generator does not make workers ask together from then on.
     pub think_time: Duration,
+    /// Of the workers of several processes: whose part these are, and how many there are in all.
+    pub(crate) among: Option<(Part, usize)>,
 }
 
 impl Default for Closed {
@@ -110,6 +113,7 @@ impl Default for Closed {
             ramp_up: Duration::ZERO,
             ramp_down: Duration::ZERO,
             think_time: Duration::ZERO,
+            among: None,
         }
     }
 }
@@ -123,7 +127,11 @@ impl Closed {
 
     /// When worker `index` starts and stops.
     pub(crate) fn shift(&self, index: usize) -> (Duration, Duration) {
-        let part = |span: Duration| span.mul_f64(fraction(index, self.workers));
+        let (place, of) = match self.among {
+            Some((part, all)) => (part.of_whole(index as u64), all),
+            None => (index as u64, self.workers),
+        };
+        let part = |span: Duration| span.mul_f64(fraction(place, of));
         let apart = if self.ramp_up.is_zero() { self.think_time.min(self.duration) } else { self.ramp_up };
         (part(apart), self.ramp_up + self.duration + part(self.ramp_down))
     }
@@ -140,7 +148,7 @@ impl Closed {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "worker counts are far below 2^53")]
-fn fraction(index: usize, of: usize) -> f64 {
+fn fraction(index: u64, of: usize) -> f64 {
     index as f64 / of.max(1) as f64
 }
 

@@ -96,6 +96,31 @@ impl Generator {
         (busy > 0.0).then(|| (1.0 / busy).max(1.0))
     }
 
+    /// Of two that ran beside each other, on machines of their own: what was worst on either.
+    #[cfg(feature = "serde")]
+    pub(crate) fn beside(self, other: Self) -> Self {
+        fn worst<T: Copy>(one: Option<T>, other: Option<T>, worse: fn(T, T) -> T) -> Option<T> {
+            match (one, other) {
+                (Some(one), Some(other)) => Some(worse(one, other)),
+                (one, other) => one.or(other),
+            }
+        }
+        Self {
+            cpu_share: worst(self.cpu_share, other.cpu_share, f64::max),
+            waited_share: worst(self.waited_share, other.waited_share, f64::max),
+            preempted: worst(self.preempted, other.preempted, u64::saturating_add),
+            throttled_share: worst(self.throttled_share, other.throttled_share, f64::max),
+            stolen_share: worst(self.stolen_share, other.stolen_share, f64::max),
+            longest_pause: worst(self.longest_pause, other.longest_pause, Duration::max),
+            inflation_p95: None, // of all together
+            unseen_p95: None,
+            timer_lag_p50: worst(self.timer_lag_p50, other.timer_lag_p50, Duration::max),
+            timer_lag_max: worst(self.timer_lag_max, other.timer_lag_max, Duration::max),
+            null_rate_per_sec: worst(self.null_rate_per_sec, other.null_rate_per_sec, f64::min),
+            littles_residual: worst(self.littles_residual, other.littles_residual, f64::max),
+        }
+    }
+
     /// What the shards' threads used.
     pub(crate) fn with_shards(mut self, shards: &[ShardUse]) -> Self {
         let shares: Vec<_> = shards.iter().filter_map(ShardUse::shares).collect();

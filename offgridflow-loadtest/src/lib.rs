@@ -46,11 +46,14 @@ mod audience;
 pub mod autoscale;
 #[cfg(all(test, target_os = "linux"))]
 mod bounded;
+#[cfg(feature = "serde")]
+mod bundle;
 mod calibrate;
 mod capacity;
 mod clock;
 #[cfg(feature = "cli")]
 pub mod command;
+mod compare;
 mod conductor;
 mod course;
 mod error;
@@ -67,6 +70,7 @@ mod opening;
 mod outcome;
 mod outlook;
 mod pacer;
+mod part;
 mod plan;
 mod preflight;
 mod pulse;
@@ -86,6 +90,7 @@ mod run;
 #[cfg(feature = "cli")]
 mod scenario;
 mod schedule;
+mod search;
 #[cfg(feature = "cli")]
 mod selftest;
 mod settings;
@@ -95,6 +100,7 @@ mod soundness;
 mod span;
 mod stats;
 mod step;
+mod steps;
 mod stop;
 #[cfg(test)]
 mod stuck;
@@ -112,6 +118,10 @@ mod window;
 mod window_record;
 mod workload;
 
+#[cfg(feature = "serde")]
+pub use bundle::{Bundle, MergeError, merge};
+#[cfg(feature = "serde")]
+pub use compare::compare_saved;
 #[cfg(feature = "hlog")]
 pub use histogram::log::HdrLog;
 #[cfg(feature = "metrics")]
@@ -125,6 +135,7 @@ pub use target::http::{HttpFlow, HttpRoute, HttpStep, HttpTarget};
 pub use {
     abort::{AbortRule, Aborted},
     clock::{ClockSource, OpTimes},
+    compare::{Compare, Comparison, Finding, Ran, Side},
     error::{ConfigError, Error, PreflightError, ReportError},
     executor::{Closed, Executor, OnCap, Overload},
     feed::{Feed, FeedMode, FeedRow},
@@ -146,9 +157,11 @@ pub use {
     route::{MAX_ROUTES, MAX_STEPS, RouteId},
     run::LoadTest,
     schedule::{ArrivalProcess, Schedule},
+    search::{Found, Leaning, LimitedBy, Observation, Purpose, Search, Step as SearchStep, Trial},
     settings::Settings,
     stats::{BandReason, BandRefusal, BlockTally, QuantileBand, quantile_band},
     step::MAX_STEPS_AN_OPERATION,
+    steps::{Climbed, Level, Replicas, Scaling, Staircase, Steps, fit_scaling},
     stop::StopHandle,
     threshold::Threshold,
     units::parse_duration,

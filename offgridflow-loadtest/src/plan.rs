@@ -1,6 +1,11 @@
 //! A load test that passed validation.
 
-use std::{fmt, sync::Arc, thread, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    thread,
+    time::{Duration, SystemTime},
+};
 
 use crate::{
     abort::AbortRule,
@@ -10,6 +15,7 @@ use crate::{
     feed::Feed,
     histogram::as_f64,
     pacer::Pacing,
+    part::Part,
     preflight::{Check, check},
     report::text::operations,
     route::RouteTable,
@@ -47,6 +53,10 @@ pub struct Plan {
     pub thresholds: Vec<Threshold>,
     /// What ends it early.
     pub abort_rules: Vec<AbortRule>,
+    pub(crate) part: Part,
+    #[cfg_attr(not(feature = "serde"), expect(dead_code, reason = "bundles tell it"))]
+    pub(crate) whole: Whole,
+    pub(crate) start_at: Option<SystemTime>,
     pub(crate) warm_sessions: usize,
     pub(crate) feed: Option<Feed>,
     /// Which clock it goes by.
@@ -54,6 +64,14 @@ pub struct Plan {
     pub(crate) spin: Spin,
     pub(crate) open_files_per_op: u64,
     pub(crate) notes: Vec<String>, // what the preflight found worrying
+}
+
+/// What a part is a part of.
+#[derive(Debug, Clone)]
+#[cfg_attr(not(feature = "serde"), expect(dead_code, reason = "bundles tell it"))]
+pub(crate) struct Whole {
+    pub(crate) executor: Executor,
+    pub(crate) max_in_flight: usize,
 }
 
 /// Cores beside those of the shards that make spinning cheap.
@@ -158,6 +176,7 @@ impl Plan {
             seed: self.seed,
             feed: self.feed.clone(),
             clock: self.clock,
+            part: self.part,
             pacing: self.pacing(),
             routes: Arc::clone(routes),
         }
@@ -188,6 +207,13 @@ impl fmt::Display for Plan {
         }
         if let Some(feed) = &self.feed {
             writeln!(f, "feed        {}", feed.describe())?;
+        }
+        if !self.part.is_whole() {
+            writeln!(
+                f,
+                "part        shard {} of {}: the numbers above are its own",
+                self.part.index, self.part.of
+            )?;
         }
         write!(f, "shards      {}, seed {}", self.shards, self.seed)?;
         for threshold in &self.thresholds {

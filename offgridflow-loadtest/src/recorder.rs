@@ -18,6 +18,7 @@ use crate::{
 
 /// Counts and latencies of one route.
 #[derive(Debug, Clone, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct RouteRecord {
     pub(crate) response: Observed,
     pub(crate) service: Observed,
@@ -65,6 +66,7 @@ impl RouteRecord {
 
 /// What was begun before the measured part of the run: counted, not judged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Warm {
     pub(crate) operations: u64,
     pub(crate) failed: u64,
@@ -92,14 +94,18 @@ pub(crate) struct Begun {
 
 /// Everything the report is made of; a run's is the sum of its shards' windows.
 #[derive(Debug, Clone, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Tally {
+    #[cfg_attr(feature = "serde", serde(skip))]
     routes: Vec<Option<Box<RouteRecord>>>, // empty, or MAX_ROUTES long; filled at first use
-    steps: Vec<Option<Box<RouteRecord>>>,  // empty, or MAX_STEPS long; without response times
+    #[cfg_attr(feature = "serde", serde(skip))]
+    steps: Vec<Option<Box<RouteRecord>>>, // empty, or MAX_STEPS long; without response times
     pub(crate) lag: Observed,
     pub(crate) wait: Observed,
     pub(crate) first_byte: Observed,
     pub(crate) undelayed: Latencies, // done − dispatched of what was answered
     pub(crate) past_end: Latencies,  // answers after the schedule's end, by how much
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) ledger: Ledger,
     pub(crate) dispatched: u64,
     pub(crate) capped: u64,
@@ -113,6 +119,7 @@ pub(crate) struct Tally {
     pub(crate) held: u64,    // waited for the cap
     pub(crate) warm: Warm,
     pub(crate) busy_ns: u128, // from beginning to end, of all operations
+    #[cfg_attr(feature = "serde", serde(with = "crate::report::nanos"))]
     pub(crate) last_done: Duration,
 }
 
@@ -148,6 +155,26 @@ impl Tally {
             self.routes.resize(MAX_ROUTES, None);
         }
         self.routes[index].get_or_insert_default()
+    }
+
+    /// What it holds beside routes, steps and the ledger, which have names.
+    #[cfg(feature = "serde")]
+    pub(crate) fn without_names(&self) -> Self {
+        Self { routes: Vec::new(), steps: Vec::new(), ledger: Ledger::default(), ..self.clone() }
+    }
+
+    /// Adds what another process saw on a route.
+    #[cfg(feature = "serde")]
+    pub(crate) fn add_route(&mut self, route: RouteId, record: &RouteRecord) {
+        self.route(route.index()).merge(record);
+    }
+
+    /// Adds what another process saw of a step.
+    #[cfg(feature = "serde")]
+    pub(crate) fn add_step(&mut self, place: usize, record: &RouteRecord) {
+        if let Some(step) = self.step(place) {
+            step.merge(record);
+        }
     }
 
     /// Adds all of another one.

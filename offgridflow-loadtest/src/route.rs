@@ -87,6 +87,16 @@ impl RouteTable {
         id(OTHER)
     }
 
+    /// The place of a name that another process gave: what it counted together stays together.
+    #[cfg(feature = "serde")]
+    pub(crate) fn place_of(&self, name: &str) -> RouteId {
+        match name {
+            "unnamed" => RouteId::UNNAMED,
+            "other" => id(OTHER),
+            name => self.id(name),
+        }
+    }
+
     /// Of a route, or of a step.
     pub(crate) fn name(&self, index: usize) -> Arc<str> {
         if let Some(step) = index.checked_sub(MAX_ROUTES).and_then(|place| self.steps.get(place)) {

@@ -110,6 +110,7 @@ impl Settings {
                 ramp_up: self.ramp_up,
                 ramp_down: self.ramp_down,
                 think_time: self.think_time,
+                ..Closed::default()
             }),
         }
     }

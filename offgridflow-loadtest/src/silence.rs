@@ -4,9 +4,13 @@ use std::time::Duration;
 
 /// The longest stretch without an answer on one shard, as far as it has come.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Silence {
+    #[cfg_attr(feature = "serde", serde(with = "crate::report::nanos"))]
     heard: Duration, // the last answer
+    #[cfg_attr(feature = "serde", serde(with = "crate::report::nanos"))]
     from: Duration,
+    #[cfg_attr(feature = "serde", serde(with = "crate::report::nanos"))]
     to: Duration,
 }
 

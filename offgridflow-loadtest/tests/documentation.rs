@@ -65,7 +65,7 @@ impl Bench {
             folder: tempfile::tempdir().expect("folder"),
             help: String::new(),
         };
-        for part in ["run", "report", "init", "selftest"] {
+        for part in ["run", "search", "steps", "compare", "merge", "report", "init", "selftest"] {
             bench.help += &bench.run(&format!("offgridflow-loadtest {part} --help")).1;
         }
         bench
@@ -208,6 +208,16 @@ fn the_report_reads_as_its_document_says() {
 #[test]
 fn what_other_tools_say_has_the_counterpart_that_is_named() {
     holds("coming-from.md", 3);
+}
+
+#[test]
+fn how_many_requests_is_found_as_it_stands_there() {
+    holds("how-many-requests.md", 2);
+}
+
+#[test]
+fn many_machines_are_merged_as_it_stands_there() {
+    holds("many-machines.md", 4);
 }
 
 /// Its experiment is a doc test (`WrongPercentiles` in `lib.rs`).

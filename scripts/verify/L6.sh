@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# L6 (schedules and histograms): a run split 1, 2, 4 and 8 ways has the same instants and, merged, the same buckets; its
-# HdrHistogram log is read by an implementation in another language. Control: the worst part's percentile in place of the merged one.
+# L6: a run split 1, 2, 4 and 8 ways has the same instants and, merged, the same buckets; its HdrHistogram log is read by an implementation in
+# another language; eight processes are merged and judged once, and one that is killed, there twice, of another run or late is named with exit code 4.
+# Control: the worst part's percentile in place of the merged one.
 source "$(dirname "$0")/../common.sh"
 help_if_asked "$@"
 
@@ -12,6 +13,10 @@ grep -q '2 passed' <<<"$out" || { printf '%s\n' "$out" >&2; echo "FAIL measured=
 read -r instants buckets wrong < <(sed -n 's/.*L6 instants=\([0-9]*\) buckets=\([0-9]*\) wrong_maxima=\(.*\)/\1 \2 \3/p' <<<"$out")
 properties=$(cargo test --release --quiet -p offgridflow-loadtest --features full --test schedule --test histograms 2>&1) ||
   { printf '%s\n' "$properties" >&2; echo "FAIL measured=none a property does not hold"; exit 0; }
+
+merged=$(cargo test --release --quiet -p offgridflow-loadtest --features full --test merge 2>&1) ||
+  { printf '%s\n' "$merged" >&2; echo "FAIL measured=none shards are not merged as they should be"; exit 0; }
+shards=$(sed -n 's/^test result: ok. \([0-9]*\) passed.*/\1/p' <<<"$merged")
 
 # The log, read by the Python implementation.
 reader=target/verify/hdrhistogram
@@ -39,4 +44,4 @@ PY
 ) || true
 [ -n "${n:-}" ] || { echo "FAIL measured=none the log was not read"; exit 0; }
 word=$(awk -v off="$worst" 'BEGIN { print (off <= 0.1) ? "PASS" : "FAIL" }')
-echo "$word measured=instants-identical,buckets-equal,log-off-by-$worst% control=maxima-wrong-in-$wrong n=$instants+$buckets,log=$n a missing shard comes with merge"
+echo "$word measured=instants-identical,buckets-equal,log-off-by-$worst%,processes-merged-and-missing-ones-exit-4 control=maxima-wrong-in-$wrong n=$instants+$buckets,log=$n,merge-tests=$shards"

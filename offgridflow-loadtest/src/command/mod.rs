@@ -1,4 +1,4 @@
-//! The `offgridflow-loadtest` command: `run`, `preflight`, `report`, `selftest` and `init`, `completions` and `man`.
+//! The `offgridflow-loadtest` command: `run`, `search`, `preflight`, `report`, `selftest` and `init`, `completions` and `man`.
 //!
 //! Exit codes: 0 passed · 1 a threshold broken, or the target down · 2 usage or configuration · 3 the run is not
 //! valid, so nothing was judged · 4 set-up or preflight, or a report that could not be written · 5 ended by a rule of its own (`--abort-if`) ·
@@ -7,6 +7,7 @@
 mod arguments;
 #[cfg(feature = "autoscale")]
 mod autoscale;
+mod compare;
 mod forms;
 mod init;
 #[cfg(feature = "live")]
@@ -15,19 +16,23 @@ mod live;
 mod no_live;
 mod papers;
 mod report_file;
+mod search;
 mod self_test;
+mod shard;
+mod steps;
 mod stream_file;
 
 use std::{
     fmt::Display,
     io::{self, Write},
+    path::Path,
     process::ExitCode,
     time::Duration,
 };
 
 use clap::Parser;
 
-use crate::{Error, HttpTarget, LoadTest, Plan, ProgressLines, Report, StopHandle};
+use crate::{ConfigError, Error, HttpTarget, LoadTest, Plan, ProgressLines, Report, StopHandle};
 use arguments::{Arguments, Command, Run};
 use forms::{Asked, Show, json};
 #[cfg(not(feature = "live"))]
@@ -45,6 +50,10 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match &arguments.command {
         Command::Run(run) => execute(run),
+        Command::Search(asked) => search::run(asked),
+        Command::Steps(asked) => steps::run(asked),
+        Command::Compare(asked) => compare::run(asked),
+        Command::Merge(asked) => shard::run(asked),
         Command::Preflight(subject) => subject.load_test().map_err(usage).and_then(|test| preflight(&test)),
         Command::Report(show) => again(show),
         Command::Selftest(asked) => self_test::run(asked),
@@ -66,6 +75,23 @@ pub fn main() -> ExitCode {
 struct Failure {
     code: u8,
     message: String,
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        usage(error)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Config(error) => usage(error),
+            Error::Start(error) => set_up(format!("cannot start: {}", advised(&error))),
+            Error::Interrupted => Self { code: INTERRUPTED, message: Error::Interrupted.to_string() },
+            error => set_up(with_source(&error)),
+        }
+    }
 }
 
 fn usage(error: impl Display) -> Failure {
@@ -106,7 +132,7 @@ fn remark(plan: &Plan) {
 }
 
 fn execute(run: &Run) -> Result<ExitCode, Failure> {
-    let mut test = run.subject.load_test().map_err(usage)?;
+    let mut test = run.part.of(run.subject.load_test().map_err(usage)?);
     if run.dry_run {
         show(&test)?;
         say(&"dry run     nothing was sent\n")?;
@@ -124,22 +150,33 @@ fn execute(run: &Run) -> Result<ExitCode, Failure> {
         test = test.reporter(stream);
         unstreamed.push(failed);
     }
+    let stop = test.stop_handle();
     if !run.quiet {
-        let stop = test.stop_handle();
+        let stop = stop.clone();
         test = if run.plain {
             test.reporter(ProgressLines::stderr())
         } else {
             test.reporter(live::follower(stop))
         };
     }
-    let report = runtime()?.block_on(until_interrupted(test))?;
+    let (bundling, report) = match &run.part.bundle {
+        Some(path) => {
+            let bundling = shard::Bundling::open(path)?;
+            let (bundle, report) = runtime()?.block_on(until_interrupted(&stop, test.run_shard()))?;
+            (Some((bundling, bundle)), report)
+        }
+        None => (None, runtime()?.block_on(until_interrupted(&stop, test.run()))?),
+    };
     // Each is written, whatever becomes of the others.
     let mut failures: Vec<_> = unstreamed.iter().filter_map(|failed| failed.get().cloned()).collect();
     failures.extend(forms.into_iter().filter_map(|form| form.write(&report).err()));
     let takes_stdout = asked.iter().any(|(_, path, _)| path.is_some_and(|path| is_stdout(path)));
     let said = if takes_stdout { tell(&report) } else { say(&report) };
     failures.extend(said.err().map(|failure| failure.message));
-    Ok(ended(&report, &failures))
+    match bundling {
+        Some((bundling, bundle)) if failures.is_empty() => bundling.finish(bundle, &report),
+        _ => Ok(ended(&report, &failures)),
+    }
 }
 
 /// The report's exit code, unless something could not be written.
@@ -153,18 +190,23 @@ fn ended(report: &Report, failures: &[String]) -> ExitCode {
 fn again(show: &Show) -> Result<ExitCode, Failure> {
     let asked = show.asked();
     forms::refuse_one_file_for_two(&asked.map(|(flag, path, _)| (flag, path))).map_err(usage)?;
-    let file = show.file.display();
-    let text =
-        std::fs::read_to_string(&show.file).map_err(|error| usage(format!("cannot read {file}: {error}")))?;
-    let is_page = text.trim_start().starts_with("<!doctype html>");
-    let report = if is_page { Report::from_html(&text) } else { Report::from_json(&text) };
-    let report = report.map_err(|error| usage(format!("{file} is no report of this tool: {error}")))?;
+    let report = read_report(&show.file)?;
     let forms = forms::open(&asked).map_err(usage)?;
     let mut failures: Vec<_> = forms.into_iter().filter_map(|form| form.write(&report).err()).collect();
     if asked.iter().all(|(_, path, _)| path.is_none()) {
         failures.extend(say(&report).err().map(|failure| failure.message));
     }
     Ok(ended(&report, &failures))
+}
+
+/// A report that was written as JSON or as a page.
+fn read_report(path: &Path) -> Result<Report, Failure> {
+    let file = path.display();
+    let text =
+        std::fs::read_to_string(path).map_err(|error| usage(format!("cannot read {file}: {error}")))?;
+    let is_page = text.trim_start().starts_with("<!doctype html>");
+    let report = if is_page { Report::from_html(&text) } else { Report::from_json(&text) };
+    report.map_err(|error| usage(format!("{file} is no report of this tool: {error}")))
 }
 
 /// A line on standard error, which may be a terminal that was closed.
@@ -225,16 +267,14 @@ fn advised(error: &io::Error) -> String {
 }
 
 /// The first interrupt ends the run with a partial report, the second ends the process.
-async fn until_interrupted(test: LoadTest<HttpTarget>) -> Result<Report, Failure> {
-    let stop = test.stop_handle();
-    let listener = tokio::spawn(listen(stop));
-    let result = test.run().await;
+async fn until_interrupted<T>(
+    stop: &StopHandle,
+    run: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let listener = tokio::spawn(listen(stop.clone()));
+    let result = run.await;
     listener.abort();
-    result.map_err(|error| match error {
-        Error::Config(error) => usage(error),
-        Error::Start(error) => set_up(format!("cannot start: {}", advised(&error))),
-        error => set_up(with_source(&error)),
-    })
+    result
 }
 
 /// Signals so close together are one: `timeout` and shells send it to a process and to its group.

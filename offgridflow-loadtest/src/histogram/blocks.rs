@@ -1,7 +1,9 @@
 //! How neighbouring operations go together, for intervals that do not pretend they were independent.
 
-use std::time::Duration;
+use std::{cmp::Ordering, time::Duration};
 
+#[cfg(feature = "serde")]
+use super::wire::{Pair, counted};
 use super::{
     as_f64,
     counts::{Counts, Narrowest},
@@ -19,6 +21,12 @@ const MIN_PER_BLOCK: u64 = 10;
 const SCALE: Scale = Scale::new(4);
 /// Dependence is told apart from about half a microsecond to a minute; what lies beyond is counted at the ends.
 const RANGE_NS: (u64, u64) = (1 << 9, 1 << 36);
+/// Neighbouring blocks that are looked at together where dependence forbids an interval: sixteen parts of a run.
+const PART: usize = BLOCKS / 16;
+/// How many parts it takes to call a run clear.
+const MIN_PARTS: usize = 12;
+/// What a run is given to get from empty to full, in parts.
+const FILLING: usize = 4;
 
 /// Coarse histograms of consecutive parts of a run, each as long in planned operations. Memory as with
 /// [`Latencies`](super::Latencies): what is used.
@@ -72,6 +80,33 @@ impl Blocks {
         }
     }
 
+    /// Each block's count and counters.
+    #[cfg(feature = "serde")]
+    pub(super) fn written(&self) -> Vec<Option<(u64, Vec<Pair>)>> {
+        let block = |block: &Option<Box<Block>>| {
+            let block = block.as_ref().filter(|block| block.count > 0)?;
+            Some((block.count, block.answered.iter().collect()))
+        };
+        self.blocks.iter().map(block).collect()
+    }
+
+    #[cfg(feature = "serde")]
+    pub(super) fn read(written: &[Option<(u64, Vec<Pair>)>]) -> Result<Self, String> {
+        if written.len() > BLOCKS {
+            return Err(format!("{} blocks, and a run has {BLOCKS}", written.len()));
+        }
+        let mut blocks = Self::new();
+        for (at, block) in written.iter().enumerate() {
+            let Some((count, pairs)) = block else { continue };
+            let (answered, sum) = counted(Block::empty().answered, pairs)?;
+            if sum > *count {
+                return Err(format!("block {at} has more answers than operations"));
+            }
+            *blocks.block(at) = Block { answered, count: *count };
+        }
+        Ok(blocks)
+    }
+
     /// For each block, how many operations it held and how many were answered within about `latency`: up to
     /// the end of a coarse bucket, the one whose share of all operations is nearest to `q` in log odds.
     pub(crate) fn tallies(&self, q: f64, latency: Duration) -> Vec<BlockTally> {
@@ -96,6 +131,30 @@ impl Blocks {
         }
         let ends = || (highest(here.checked_sub(1)), highest(Some(here)));
         (all >= MIN_BLOCKS && all - inside <= all / 20).then(ends)
+    }
+
+    /// On which side of `limit` the `q`-quantile lies beyond doubt, however much operations depend on one another: below, if each sixteenth of
+    /// the run kept to half the limit; above, if each that follows its first quarter broke it.
+    pub(crate) fn clear_cut(&self, q: f64, limit: Duration) -> Option<Ordering> {
+        let kept = |within: Duration| -> Vec<bool> {
+            let tallies = self.up_to(index(within));
+            let parts = tallies.chunks(PART).map(|part| BlockTally {
+                count: part.iter().map(|tally| tally.count).sum(),
+                at_most: part.iter().map(|tally| tally.at_most).sum(),
+            });
+            parts
+                .filter(|part| part.count >= MIN_PER_BLOCK)
+                .map(|part| part.at_most >= rank(q, part.count))
+                .collect()
+        };
+        let (easily, at_all) = (kept(limit / 2), kept(limit));
+        if easily.len() < MIN_PARTS {
+            return None;
+        }
+        if easily.iter().all(|&kept| kept) {
+            return Some(Ordering::Less);
+        }
+        at_all[FILLING..].iter().all(|&kept| !kept).then_some(Ordering::Greater)
     }
 
     fn up_to(&self, last: usize) -> Vec<BlockTally> {
@@ -163,6 +222,27 @@ mod tests {
         let mut apart = alike();
         (0..8).for_each(|block| (0..200).for_each(|_| apart.record(block, Duration::from_millis(50))));
         assert_eq!(apart.bucket_of_all(0.5, at), None, "an eighth of the blocks says otherwise");
+    }
+
+    #[test]
+    fn what_every_part_of_a_run_says_is_beyond_doubt() {
+        let run = |of: fn(u64) -> u64| {
+            let mut blocks = Blocks::new();
+            for n in 0..6_400_u64 {
+                blocks.record(usize::try_from(n / 100).expect("small"), Duration::from_micros(of(n)));
+            }
+            blocks.clear_cut(0.95, Duration::from_millis(100))
+        };
+        assert_eq!(run(|n| 10_000 + 6 * n), Some(Ordering::Less), "drifts from 10 to 48 ms");
+        assert_eq!(run(|n| 10_000 + 10 * n), None, "drifts to 74 ms");
+        assert_eq!(
+            run(|n| 100 * n),
+            Some(Ordering::Greater),
+            "a backlog: 100 ms after a sixth, 640 at the end"
+        );
+        assert_eq!(run(|n| if n / 400 == 9 { 60_000 } else { 1_000 }), None, "one part was slow");
+        assert_eq!(run(|n| if n / 400 == 9 { 1_000 } else { 200_000 }), None, "one part was fast");
+        assert_eq!(Blocks::new().clear_cut(0.95, Duration::from_millis(100)), None);
     }
 
     #[test]

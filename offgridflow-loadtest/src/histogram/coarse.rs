@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "serde")]
+use super::wire::{Pair, counted};
 use super::{
     Latencies,
     counts::{Counts, Narrowest},
@@ -64,6 +66,17 @@ impl Coarse {
             seen >= rank
         });
         reached.map(|(index, _)| Duration::from_nanos(highest(index)).min(self.longest))
+    }
+
+    #[cfg(feature = "serde")]
+    pub(super) fn counters(&self) -> impl Iterator<Item = Pair> + '_ {
+        self.counts.iter()
+    }
+
+    #[cfg(feature = "serde")]
+    pub(super) fn read(longest: Duration, pairs: &[Pair]) -> Result<Self, String> {
+        let (counts, count) = counted(Self::default().counts, pairs)?;
+        Ok(Self { counts, count, longest })
     }
 
     /// The rows of a heat map that hold something, by number, with their counts; a row may come in parts.

@@ -35,6 +35,12 @@ impl Counts {
         Self { pages: Vec::new(), most: counters.div_ceil(PAGE), narrowest }
     }
 
+    /// How many counters there may be.
+    #[cfg(feature = "serde")]
+    pub(crate) fn len(&self) -> usize {
+        self.most * PAGE
+    }
+
     /// Adds `n` to a counter. Allocates when a page is first touched or has to grow: a bounded number of times.
     pub(crate) fn add(&mut self, index: usize, n: u64) {
         if self.pages.is_empty() {

@@ -2,6 +2,8 @@
 
 use std::{fmt, time::Duration};
 
+#[cfg(feature = "serde")]
+use super::wire::{WrittenLatencies, counted};
 use super::{
     counts::{Counts, Narrowest},
     rank,
@@ -49,6 +51,23 @@ impl Latencies {
         self.min_ns = self.min_ns.min(ns);
         self.max_ns = self.max_ns.max(ns);
         self.sum_ns += u128::from(ns) * u128::from(n);
+    }
+
+    #[cfg(feature = "serde")]
+    pub(super) fn written(&self) -> WrittenLatencies {
+        let counters = self.counts.iter().collect();
+        let Self { count, min_ns, max_ns, sum_ns, .. } = *self;
+        WrittenLatencies { count, min_ns, max_ns, sum_ns, counters }
+    }
+
+    #[cfg(feature = "serde")]
+    pub(super) fn read(written: &WrittenLatencies) -> Result<Self, String> {
+        let WrittenLatencies { count, min_ns, max_ns, sum_ns, counters } = written;
+        let (counts, sum) = counted(Self::new().counts, counters)?;
+        if sum != *count {
+            return Err(format!("{sum} are counted, and there should be {count}"));
+        }
+        Ok(Self { counts, count: *count, min_ns: *min_ns, max_ns: *max_ns, sum_ns: *sum_ns })
     }
 
     /// Adds all of `other`, bucket for bucket: associative and commutative.

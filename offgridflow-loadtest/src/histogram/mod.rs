@@ -10,6 +10,8 @@ pub(crate) mod log;
 mod observed;
 mod omission;
 mod scale;
+#[cfg(feature = "serde")]
+mod wire;
 
 pub(crate) use {blocks::BLOCKS, coarse::Coarse, observed::Observed, omission::Omission};
 pub use {

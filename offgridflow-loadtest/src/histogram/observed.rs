@@ -1,6 +1,6 @@
 //! A distribution with what is needed to say how sure it is.
 
-use std::time::Duration;
+use std::{cmp::Ordering, time::Duration};
 
 use super::{Distribution, Quantile, as_f64, blocks::Blocks, to_count};
 use crate::stats::{BandReason, BandRefusal, QuantileBand, quantile_band};
@@ -15,6 +15,16 @@ pub(crate) struct Observed {
 impl Observed {
     pub(crate) fn new() -> Self {
         Self { seen: Distribution::default(), blocks: Blocks::new() }
+    }
+
+    #[cfg(feature = "serde")]
+    pub(super) fn of(seen: Distribution, blocks: Blocks) -> Self {
+        Self { seen, blocks }
+    }
+
+    #[cfg(feature = "serde")]
+    pub(super) fn blocks(&self) -> &Blocks {
+        &self.blocks
     }
 
     pub(crate) fn record(&mut self, block: usize, latency: Duration) {
@@ -52,6 +62,23 @@ impl Observed {
             Ok(band) => self.within(at, &band),
             Err(BandRefusal { why: BandReason::FarThreshold, .. }) => self.within_bucket(q, at),
             Err(BandRefusal { why, needs, .. }) => Interval::Refused { why: Some(why), needs },
+        }
+    }
+
+    /// On which side of `limit` the `q`-quantile of other runs like this one would lie, if that can be told: by an interval half as wide again as
+    /// one of 95 % (three standard deviations in place of two, since whoever asks may have asked before), and where there is none by what
+    /// each part of the run says.
+    pub(crate) fn side(&self, q: f64, limit: Duration) -> Option<Ordering> {
+        let at = self.seen.empirical(q).and_then(Quantile::value).unwrap_or_default();
+        match self.interval(q) {
+            Interval::Stated { high: Some(high), .. } if high + high.saturating_sub(at) / 2 < limit => {
+                Some(Ordering::Less)
+            }
+            Interval::Stated { low, .. } if low.saturating_sub(at.saturating_sub(low) / 2) > limit => {
+                Some(Ordering::Greater)
+            }
+            Interval::Stated { .. } => None,
+            Interval::Refused { .. } => self.blocks.clear_cut(q, limit),
         }
     }
 

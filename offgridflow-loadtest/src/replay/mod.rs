@@ -12,6 +12,8 @@ mod records;
 mod timestamp;
 mod trace;
 
+#[cfg(feature = "cli")]
+pub(crate) use timestamp::parse as parse_instant;
 pub use {
     builder::ReplayBuilder,
     entry::Entry,

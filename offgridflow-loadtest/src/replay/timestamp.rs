@@ -8,7 +8,7 @@ const MILLIS_FROM: u64 = 100_000_000_000;
 
 /// RFC 3339 (`2000-10-10T13:55:36.25-07:00`), or seconds or milliseconds since 1970 with or without a fraction.
 /// Digits beyond nanoseconds are dropped.
-pub(super) fn parse(text: &str) -> Result<i64, String> {
+pub(crate) fn parse(text: &str) -> Result<i64, String> {
     let text = text.trim();
     if text.is_empty() {
         return Err("the timestamp is empty".into());

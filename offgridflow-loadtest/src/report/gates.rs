@@ -103,6 +103,27 @@ impl Facts<'_> {
         }
     }
 
+    /// Whether another run as long would come out the same; nothing where nobody can tell.
+    pub(super) fn certain(&self, threshold: &Threshold) -> Option<bool> {
+        let (Metric::Time(Statistic::Quantile(thousandths), series), Limit::Time(limit)) =
+            (threshold.metric, threshold.limit)
+        else {
+            return None;
+        };
+        let seen = self.seen(threshold)?;
+        if seen.is_corrected() {
+            return None;
+        }
+        let observed = match series {
+            Series::Response => &seen.record.response,
+            Series::Service => &seen.record.service,
+            Series::DispatchLag => &self.measured.tally.lag,
+            Series::AdmissionWait => &self.measured.tally.wait,
+            Series::FirstByte => &self.measured.tally.first_byte,
+        };
+        Some(observed.side(f64::from(thousandths) / 100_000.0, limit).is_some())
+    }
+
     /// Whether a response time was too long only because the generator sent late.
     fn excuse(
         &self,
@@ -204,7 +225,12 @@ fn finding(holds: bool, measured: String) -> Finding {
     if holds { Finding::Met(measured) } else { Finding::Broken(measured) }
 }
 
-pub(super) fn result(threshold: &Threshold, finding: Finding, judged: bool) -> ThresholdResult {
+pub(super) fn result(
+    threshold: &Threshold,
+    finding: Finding,
+    judged: bool,
+    certain: Option<bool>,
+) -> ThresholdResult {
     let (status, measured) = match finding {
         Finding::Met(measured) => (ThresholdStatus::Met, measured),
         Finding::Broken(measured) | Finding::BrokenByLag(measured) => (ThresholdStatus::Broken, measured),
@@ -213,5 +239,6 @@ pub(super) fn result(threshold: &Threshold, finding: Finding, judged: bool) -> T
         }
     };
     let status = if judged { status } else { ThresholdStatus::NotJudged };
-    ThresholdResult { threshold: threshold.to_string(), status, measured }
+    let certain = certain.filter(|_| status != ThresholdStatus::NotJudged);
+    ThresholdResult { threshold: threshold.to_string(), status, measured, certain }
 }

@@ -1,6 +1,9 @@
 //! From what the shards recorded to a judged report.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use super::{
     Ending, ErrorLine, Report, SCHEMA,
@@ -8,11 +11,11 @@ use super::{
     gates::{Facts, Finding, result},
     notes::notes,
     seen::{Seen, turn},
-    timeline::Timeline,
     width::fit,
 };
 use crate::{
     abort::Aborted,
+    course::Course,
     evidence::Evidence,
     generator::Generator,
     histogram::{Distribution, Quantile, as_f64, min_samples, to_count},
@@ -21,9 +24,18 @@ use crate::{
     plan::Plan,
     recorder::{RouteRecord, Tally, slack},
     route::{RouteId, RouteTable},
+    silence::Silence,
     threshold::Threshold,
     window::per_sec,
 };
+
+/// When a run began by the wall clock, and how much later than agreed that was.
+#[derive(Debug, Clone, Copy)]
+#[cfg_attr(not(feature = "serde"), expect(dead_code, reason = "bundles tell it"))]
+pub(crate) struct Began {
+    pub(crate) at: SystemTime,
+    pub(crate) late: Duration,
+}
 
 /// The merged records of a run, before judgement.
 #[derive(Debug)]
@@ -32,7 +44,7 @@ pub(crate) struct Measured {
     pub(crate) ending: Ending,
     pub(crate) elapsed: Duration,
     pub(crate) measured_from: Duration,
-    pub(crate) longest_silence: Duration,
+    pub(crate) silence: Silence,
     pub(crate) offered: u64,
     pub(crate) stuck: Vec<Stuck>,
     pub(crate) fault: Option<Fault>,
@@ -44,7 +56,9 @@ pub(crate) struct Measured {
     /// Ended by one of its rules.
     pub(crate) aborted: Option<Aborted>,
     pub(crate) environment: Option<Environment>,
-    pub(crate) timeline: Timeline,
+    pub(crate) course: Course,
+    #[cfg_attr(not(feature = "serde"), expect(dead_code, reason = "bundles tell it"))]
+    pub(crate) began: Began,
 }
 
 impl Measured {
@@ -57,7 +71,7 @@ impl Measured {
         let routes: Vec<_> = self
             .tally
             .routes()
-            .map(|(index, record)| Seen::new(names.name(index), record, turn, self.longest_silence))
+            .map(|(index, record)| Seen::new(names.name(index), record, turn, self.silence.length()))
             .collect();
         let total = Seen::all(&routes, total);
         let in_time = self.in_time(plan, &total.record);
@@ -76,10 +90,13 @@ impl Measured {
         let verdict = evidence.judge();
         let judged =
             self.ending == Ending::Completed && verdict.is_valid() || self.ending == Ending::NotStarted;
-        let thresholds =
-            findings.into_iter().map(|(threshold, finding)| result(threshold, finding, judged)).collect();
+        let judged = judged && plan.part.is_whole(); // a part is not the run
+        let thresholds = findings
+            .into_iter()
+            .map(|(threshold, finding)| result(threshold, finding, judged, facts.certain(threshold)))
+            .collect();
         let named = routes.iter().any(|seen| &*seen.name != UNNAMED);
-        let correction = total.correction(turn, self.longest_silence);
+        let correction = total.correction(turn, self.silence.length());
         Report {
             schema: SCHEMA.into(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -121,7 +138,7 @@ impl Measured {
             notes: notes(&self, plan, &total, correction),
             percentiles: total.percentiles(),
             environment: self.environment,
-            timeline: self.timeline,
+            timeline: self.course.timeline(),
         }
     }
 

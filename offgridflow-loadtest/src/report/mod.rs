@@ -25,7 +25,10 @@ pub use {
     environment::Environment,
     timeline::{Stretch, Timeline},
 };
-pub(crate) use {gates::LastSeconds, judge::Measured};
+pub(crate) use {
+    gates::LastSeconds,
+    judge::{Began, Measured},
+};
 
 use crate::{
     abort::Aborted,
@@ -299,6 +302,11 @@ pub struct ThresholdResult {
     pub status: ThresholdStatus,
     /// What was measured, in words.
     pub measured: String,
+    /// Of a percentile: whether another run as long would come out the same. `true` where an interval half as wide again as its
+    /// 95 % interval lies on one side of the limit, or, where dependence forbids an interval, where every sixteenth of the run says the same: within half the limit, or, after the first quarter,
+    /// beyond it. `None` for anything else, and where nothing was judged.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub certain: Option<bool>,
 }
 
 /// Whether a threshold was met.

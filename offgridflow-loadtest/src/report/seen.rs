@@ -55,6 +55,11 @@ impl<'a> Seen<'a> {
         self.corrected.as_ref().unwrap_or(&self.record.response.seen)
     }
 
+    /// Whether the response times hold more than was observed.
+    pub(super) fn is_corrected(&self) -> bool {
+        self.corrected.is_some()
+    }
+
     pub(super) fn row(&self, window: Duration) -> Row {
         let record = &self.record;
         Row {

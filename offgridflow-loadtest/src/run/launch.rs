@@ -10,6 +10,8 @@ use super::{
     start::Start,
     wiring::{ConductorEnds, wire},
 };
+#[cfg(feature = "serde")]
+use crate::bundle::Bundle;
 use crate::{
     audience::Audience,
     calibrate::calibrate,
@@ -23,7 +25,7 @@ use crate::{
     outcome::{FailKind, TargetError},
     plan::Plan,
     preflight::Check,
-    report::Report,
+    report::{Measured, Report},
     route::RouteTable,
     shard::as_u64,
     stop::StopOnDrop,
@@ -66,12 +68,42 @@ impl<W: Workload> LoadTest<W> {
     /// Dropping the future stops the shards within about a second; there is no report then. To end early
     /// with a report use [`stop_handle`](Self::stop_handle).
     pub async fn run(self) -> Result<Report, Error> {
+        self.run_to(|_, _, _| ()).await.map(|(report, ())| report)
+    }
+
+    /// Runs its [part](Self::shard) of a load test and gives what [`merge`](crate::merge) needs of it, beside a report of the part alone,
+    /// which judges nothing.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    ///
+    /// # Cancel safety
+    /// As [`run`](Self::run).
+    #[cfg(feature = "serde")]
+    pub async fn run_shard(self) -> Result<(Bundle, Report), Error> {
+        self.run_to(Bundle::of).await.map(|(report, bundle)| (bundle, report))
+    }
+
+    /// The same on the calling thread and runtime; see [`run_here`](Self::run_here).
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    ///
+    /// # Cancel safety
+    /// As [`run_here`](Self::run_here).
+    #[cfg(feature = "serde")]
+    pub async fn run_shard_here(self) -> Result<(Bundle, Report), Error> {
+        self.run_here_to(Bundle::of).await.map(|(report, bundle)| (bundle, report))
+    }
+
+    /// Runs it on threads of its own, and makes something of what was measured beside the report.
+    async fn run_to<T: Send + 'static>(self, make: Make<T>) -> Result<(Report, T), Error> {
         let plan = self.validate()?;
         let _stop = StopOnDrop(self.stop.clone());
         let (done, is_done) = oneshot::channel();
         let conducting = move || async move {
             let start = |shard: Start<W>| on_a_thread("load-shard", || shard.run()).map_err(Error::Start);
-            let conducted = caught(self.conduct(plan, start)).await;
+            let conducted = caught(self.conduct(plan, start, make)).await;
             let _ = done.send(conducted.unwrap_or_else(|panic| Err(Error::Engine(panic))));
         };
         on_a_thread("load-conductor", conducting).map_err(Error::Start)?;
@@ -89,7 +121,11 @@ impl<W: Workload> LoadTest<W> {
     ///
     /// # Cancel safety
     /// Dropping the future drops all operations.
-    pub async fn run_here(mut self) -> Result<Report, Error> {
+    pub async fn run_here(self) -> Result<Report, Error> {
+        self.run_here_to(|_, _, _| ()).await.map(|(report, ())| report)
+    }
+
+    async fn run_here_to<T>(mut self, make: Make<T>) -> Result<(Report, T), Error> {
         (self.shards, self.clock, self.calibrate) = (Some(1), ClockSource::Virtual, false);
         let plan = self.validate()?;
         let local = LocalSet::new();
@@ -97,15 +133,16 @@ impl<W: Workload> LoadTest<W> {
             local.spawn_local(shard.run());
             Ok(())
         };
-        let conducted = caught(self.conduct(plan, start));
+        let conducted = caught(self.conduct(plan, start, make));
         local.run_until(conducted).await.unwrap_or_else(|panic| Err(Error::Engine(panic)))
     }
 
-    async fn conduct(
+    async fn conduct<T>(
         mut self,
         mut plan: Plan,
         start: impl Fn(Start<W>) -> Result<(), Error>,
-    ) -> Result<Report, Error> {
+        make: Make<T>,
+    ) -> Result<(Report, T), Error> {
         plan.notes = worries(&plan)?;
         if self.calibrate && is_fast(&plan) {
             let capacity = Capacity::measure(Arc::clone(&self.workload)).await.map_err(Error::Start)?;
@@ -129,13 +166,17 @@ impl<W: Workload> LoadTest<W> {
             Conductor::new(plan, self.patience, self.stop.clone(), audience, lines, calibration, watch);
         let measured = conductor.measure(readies, results, go).await;
         conductor.plan.notes.extend(self.workload.findings());
+        let made = make(&conductor.plan, &names, &measured);
         let mut report = measured.report(&conductor.plan, &names);
         #[cfg(feature = "tracing")]
         tracing::info!(verdict = %report.verdict, offered = report.offered, ok = report.total.ok, failed = report.total.failed, "load test ends");
         conductor.tell(&mut report);
-        Ok(report)
+        Ok((report, made))
     }
 }
+
+/// Makes something of what was measured.
+type Make<T> = fn(&Plan, &RouteTable, &Measured) -> T;
 
 /// Arrivals a second a thread up to which nobody has to be asked whether it can send them: if not, lag will tell.
 const SURE_RATE: f64 = 20_000.0;

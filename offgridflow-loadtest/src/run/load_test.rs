@@ -1,6 +1,9 @@
 //! A load test, from the workload to the report.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use crate::{
     abort::AbortRule,
@@ -9,6 +12,7 @@ use crate::{
     error::ConfigError,
     executor::{Executor, OnCap, Overload},
     feed::Feed,
+    part::Part,
     plan::Spin,
     rate::Rate,
     reporter::Reporter,
@@ -62,6 +66,8 @@ pub struct LoadTest<W> {
     pub(super) reporters: Vec<Box<dyn Reporter>>,
     pub(super) stop: StopHandle,
     pub(super) patience: Duration,
+    pub(super) part: Part,
+    pub(super) start_at: Option<SystemTime>,
 }
 
 impl<W: Workload> LoadTest<W> {
@@ -92,6 +98,8 @@ impl<W: Workload> LoadTest<W> {
             reporters: Vec::new(),
             stop: StopHandle::default(),
             patience: PATIENCE,
+            part: Part::default(),
+            start_at: None,
         }
     }
 
@@ -179,6 +187,21 @@ impl<W: Workload> LoadTest<W> {
     /// closed loop all workers', or one if they ramp up.
     pub fn warm_sessions(mut self, sessions: usize) -> Self {
         self.warm_sessions = Some(sessions);
+        self
+    }
+
+    /// Runs one part of `of`, from 0: every `of`th operation of an open loop, or every `of`th worker of a closed one, and that share of the
+    /// [operations in flight](Self::max_in_flight). Indices, random numbers and rows are those of the whole, so that all parts together are the run that one
+    /// process would do. A part judges nothing: [`run_shard`](Self::run_shard) gives a [`Bundle`](crate::Bundle) for [`merge`](crate::merge).
+    pub fn shard(mut self, index: u64, of: u64) -> Self {
+        self.part = Part { index, of };
+        self
+    }
+
+    /// When to start, by this machine's wall clock; sessions are opened before. Default: at once. What has passed already is started at
+    /// once, and a [`Bundle`](crate::Bundle) says how late.
+    pub fn start_at(mut self, instant: SystemTime) -> Self {
+        self.start_at = Some(instant);
         self
     }
 

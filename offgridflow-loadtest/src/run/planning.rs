@@ -8,7 +8,8 @@ use crate::{
     error::{ConfigError, bounded, positive},
     executor::Executor,
     feed::Feed,
-    plan::Plan,
+    histogram::as_f64,
+    plan::{Plan, Whole},
     report::text::operations,
     route::MAX_STEPS,
     settings::littles_law,
@@ -43,11 +44,13 @@ impl<W: Workload> LoadTest<W> {
         self.settings.clone()?;
         self.executor.validate()?;
         self.check_times()?;
-        let max_in_flight = self.checked_in_flight()?;
+        self.check_part()?;
+        let whole = Whole { executor: self.executor.clone(), max_in_flight: self.checked_in_flight()? };
+        let max_in_flight = self.part.share_of(whole.max_in_flight);
         let shards = self.checked_shards(max_in_flight)?;
         Ok(Plan {
             target: self.workload.describe(),
-            executor: self.executor.clone(),
+            executor: self.part.executor(&self.executor),
             max_in_flight,
             on_cap: self.on_cap,
             timeout: self.timeout,
@@ -56,6 +59,9 @@ impl<W: Workload> LoadTest<W> {
             seed: self.seed,
             thresholds: self.checked_thresholds()?,
             abort_rules: self.checked_abort_rules()?,
+            part: self.part,
+            whole,
+            start_at: self.start_at,
             warm_sessions: self
                 .warm_sessions
                 .unwrap_or_else(|| self.default_warm_sessions())
@@ -75,6 +81,30 @@ impl<W: Workload> LoadTest<W> {
         self.deadline.map_or(Ok(()), |(deadline, _)| positive("deadline", deadline))?;
         bounded("think_time", self.think_time)?;
         bounded("expected_latency", self.expected_latency)
+    }
+
+    /// Every part has to have something to do, and to measure the same.
+    fn check_part(&self) -> Result<(), ConfigError> {
+        self.part.validate()?;
+        if self.part.is_whole() {
+            return Ok(());
+        }
+        let least = match &self.executor {
+            Executor::Open(arrivals) => arrivals.operations().min(as_u64(self.max_in_flight)),
+            Executor::Closed(closed) => as_u64(closed.workers),
+        };
+        if least < self.part.of {
+            let hint =
+                format!("{} shards cannot share {least} operations in flight: use fewer", self.part.of);
+            return Err(ConfigError::new("shard", hint));
+        }
+        if self.warm_up == WarmUp::Auto {
+            return Err(ConfigError::new(
+                "warm_up",
+                "shards would each find another one: say how long it is",
+            ));
+        }
+        Ok(())
     }
 
     /// How many operations are in flight at most, in either loop.
@@ -103,8 +133,8 @@ impl<W: Workload> LoadTest<W> {
     fn default_shards(&self) -> usize {
         let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let wanted = match &self.executor {
-            Executor::Open(arrivals) => shards_for(arrivals.peak_rate()),
-            Executor::Closed(closed) => closed.workers,
+            Executor::Open(arrivals) => shards_for(arrivals.peak_rate() / as_f64(self.part.of)),
+            Executor::Closed(closed) => self.part.share_of(closed.workers),
         };
         wanted.clamp(1, (cores / 2).max(1))
     }

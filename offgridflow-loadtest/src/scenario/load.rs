@@ -70,6 +70,21 @@ enum Late {
 }
 
 impl Load {
+    /// A steady open loop in place of what the file has, of its kind of arrivals.
+    pub(super) fn pace(&mut self, per_sec: f64, length: Duration, in_flight: usize) {
+        self.requests_per_second = Some(per_sec);
+        self.duration = Some(Span(length));
+        self.concurrent_workers.get_or_insert(in_flight);
+        (self.ramp_up, self.ramp_down, self.stages, self.replay) = (None, None, None, None);
+    }
+
+    /// A closed loop of so many workers in place of what the file has.
+    pub(super) fn step(&mut self, workers: usize, length: Duration) {
+        (self.requests_per_second, self.arrivals, self.shape) = (None, None, None);
+        (self.concurrent_workers, self.duration) = (Some(workers), Some(Span(length)));
+        (self.ramp_up, self.ramp_down, self.stages, self.replay) = (None, None, None, None);
+    }
+
     pub(super) fn deadline(&self) -> Result<Option<(Duration, Overload)>, ConfigError> {
         let overload = match self.overload {
             Late::Queue => Overload::Queue,

@@ -156,6 +156,18 @@ impl Scenario {
         self
     }
 
+    /// At another rate and length than the file's, with so many in flight where it says nothing.
+    pub(crate) fn paced(mut self, per_sec: f64, length: Duration, in_flight: usize) -> Self {
+        self.file.load.pace(per_sec, length, in_flight);
+        self
+    }
+
+    /// With so many workers in a closed loop in place of the file's load.
+    pub(crate) fn stepped(mut self, workers: usize, length: Duration) -> Self {
+        self.file.load.step(workers, length);
+        self
+    }
+
     /// The load test it describes, validated; the other files are read now.
     ///
     /// # Errors

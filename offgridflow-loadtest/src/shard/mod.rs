@@ -33,6 +33,7 @@ use crate::{
     opening::{open_sessions, wait_for_start},
     outcome::TargetError,
     pacer::{LONGEST_SLEEP, Pacer, Pacing},
+    part::Part,
     pulse::Pulse,
     recorder::Recorder,
     route::RouteTable,
@@ -66,6 +67,7 @@ pub(crate) struct ShardPlan {
     pub(crate) seed: u64,
     pub(crate) feed: Option<Feed>,
     pub(crate) clock: ClockSource,
+    pub(crate) part: Part,
     pub(crate) pacing: Pacing,
     pub(crate) routes: Arc<RouteTable>,
 }

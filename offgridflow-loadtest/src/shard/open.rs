@@ -166,7 +166,8 @@ impl<W: Workload> Shard<W> {
         }
         let given_up = self.clock.now() + self.plan.timeout;
         let marks = Arc::clone(&self.unbegun);
-        let op = Op::new(&self.op_run(), job.index, job.intended, self.deadline(job, given_up), marks);
+        let index = self.plan.part.of_whole(job.index);
+        let op = Op::new(&self.op_run(), index, job.intended, self.deadline(job, given_up), marks);
         let picked = catch_unwind(AssertUnwindSafe(|| self.workload.pick(&op)));
         picked.ok().and_then(|picked| known.get(picked).copied()).unwrap_or(RouteId::UNNAMED)
     }

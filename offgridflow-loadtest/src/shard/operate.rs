@@ -30,7 +30,7 @@ impl<W: Workload> Shard<W> {
         let given_up = began + self.plan.timeout;
         let mut op = Op::new(
             &self.op_run(),
-            job.index,
+            self.plan.part.of_whole(job.index),
             job.intended,
             self.deadline(job, given_up),
             Arc::clone(&slot.marks.borrow()),

@@ -1,0 +1,171 @@
+//! A load test from flags alone.
+
+use std::sync::Arc;
+
+use super::Subject;
+use crate::{
+    ConfigError, Executor, Fields, HttpRoute, HttpTarget, LoadTest, LogFormat, OnCap, Overload, Replay,
+    ReplayError, Settings,
+    scenario::{explain, trusting},
+};
+
+impl Subject {
+    pub(super) fn quick(&self) -> Result<LoadTest<HttpTarget>, ConfigError> {
+        self.replays()?;
+        self.arrives()?;
+        let settings = self.settings();
+        settings.validate()?;
+        let (seed, replay) = (self.seed.unwrap_or(0), self.replay()?);
+        let target = self.target(replay.as_ref())?;
+        let mut test = LoadTest::new(target).settings(&settings).spin(self.spin).seed(seed);
+        test = test.warm_up(self.warm_up.unwrap_or_default());
+        if self.poisson {
+            test = test.executor(Executor::poisson(settings.open_rate(), seed));
+        }
+        if let Some(shape) = self.gamma {
+            test = test.executor(Executor::gamma(settings.open_rate(), shape, seed));
+        }
+        if let Some(replay) = replay {
+            test = test.executor(Executor::replay(replay));
+        }
+        if let Some(deadline) = self.deadline {
+            test = test.deadline(deadline, if self.shed { Overload::Shed } else { Overload::Queue });
+        }
+        if self.queue {
+            test = test.max_in_flight(settings.concurrent_workers, OnCap::Queue);
+        }
+        Ok(match self.shards {
+            Some(shards) => test.shards(shards),
+            None => test,
+        })
+    }
+
+    /// Refuses what says something of a log where there is none. (The parser waives `requires` where --rate excludes --replay.)
+    fn replays(&self) -> Result<(), ConfigError> {
+        let said = [
+            (self.speed.is_some(), "--speed"),
+            (self.format.is_some(), "--format"),
+            (self.log_time.is_some(), "--log-time"),
+            (self.log_method.is_some(), "--log-method"),
+            (self.log_path.is_some(), "--log-path"),
+            (self.max_refused.is_some(), "--max-refused"),
+        ];
+        match said.into_iter().find(|&(said, _)| said && self.replay.is_none()) {
+            Some((_, flag)) => Err(ConfigError::new(flag, "is about a log: add --replay LOG")),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses what is about arrivals where there are none, and random ones where no rate says how many.
+    fn arrives(&self) -> Result<(), ConfigError> {
+        let open = self.rate.is_some() || self.replay.is_some();
+        let said = [(self.deadline.is_some(), "--deadline"), (self.queue, "--queue")];
+        if let Some((_, flag)) = said.into_iter().find(|&(said, _)| said && !open) {
+            return Err(ConfigError::new(flag, "is about an open loop: add --rate or --replay"));
+        }
+        let said = [(self.poisson, "--poisson"), (self.gamma.is_some(), "--gamma")];
+        match said.into_iter().find(|&(said, _)| said && self.rate.is_none()) {
+            Some((_, flag)) => {
+                let hint =
+                    "is about arrivals at a rate: add --rate; workers and a log have times of their own";
+                Err(ConfigError::new(flag, hint))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn settings(&self) -> Settings {
+        let default = Settings::default();
+        Settings {
+            duration: self.duration.unwrap_or(default.duration),
+            concurrent_workers: self.workers.unwrap_or(default.concurrent_workers),
+            requests_per_second: self.rate,
+            ramp_up: self.ramp_up.unwrap_or(default.ramp_up),
+            ramp_down: self.ramp_down.unwrap_or(default.ramp_down),
+            think_time: self.think_time.unwrap_or(default.think_time),
+            timeout: self.timeout.unwrap_or(default.timeout),
+            expected_latency: self.expected_latency.unwrap_or(default.expected_latency),
+            failure_threshold: self.failure_threshold.or(default.failure_threshold),
+        }
+    }
+
+    /// The log, read.
+    fn replay(&self) -> Result<Option<Arc<Replay>>, ConfigError> {
+        let Some(file) = &self.replay else { return Ok(None) };
+        let format = self.format.clone().unwrap_or_else(|| LogFormat::of_path(file));
+        let fields = Fields {
+            time: self.log_time.clone(),
+            method: self.log_method.clone(),
+            path: self.log_path.clone(),
+        };
+        let format = format.with_fields(fields).map_err(|error| ConfigError::new("--replay", error.hint))?;
+        let mut builder = Replay::builder(format).speed(self.speed.unwrap_or(1.0));
+        if let Some(share) = self.max_refused {
+            builder = builder.max_refused(share);
+        }
+        let replay = builder.open(file).map_err(|error| match error {
+            ReplayError::Config(ConfigError { field, hint, .. }) => {
+                ConfigError::new(format!("--{}", field.replace('_', "-")), hint)
+            }
+            error => ConfigError::new("--replay", explain(file, &error)),
+        })?;
+        Ok(Some(Arc::new(replay)))
+    }
+
+    fn target(&self, replay: Option<&Arc<Replay>>) -> Result<HttpTarget, ConfigError> {
+        let mut target = HttpTarget::new(&self.what)?;
+        if let Some(connections) = self.http2 {
+            target = target.http2(connections).map_err(|error| ConfigError::new("--http2", error.hint))?;
+        }
+        if let Some(file) = &self.ca_file {
+            target = trusting(target, file).map_err(|error| ConfigError::new("--ca-file", error.hint))?;
+        }
+        if self.insecure {
+            target = target.insecure().map_err(|error| ConfigError::new("--insecure", error.hint))?;
+        }
+        for header in &self.headers {
+            let pair = header.split_once(':');
+            let (name, value) =
+                pair.ok_or_else(|| ConfigError::new("--header", "write it as `name: value`"))?;
+            target = target.header(name.trim(), value.trim())?;
+        }
+        target = self.authorized(target)?;
+        if self.cookies {
+            target = target.cookies();
+        }
+        if let Some(replay) = replay {
+            return target
+                .replaying(Arc::clone(replay))
+                .map_err(|error| ConfigError::new("--replay", error.hint));
+        }
+        if self.method.is_none() && self.body.is_none() {
+            return Ok(target);
+        }
+        let method = self.method.as_deref().unwrap_or("POST");
+        let mut route = HttpRoute::new(method, target.path())?.whole_path();
+        if let Some(body) = &self.body {
+            route = route.body(body.clone());
+        }
+        Ok(target.route(route))
+    }
+
+    /// With credentials from the environment, where a variable was named.
+    fn authorized(&self, target: HttpTarget) -> Result<HttpTarget, ConfigError> {
+        if let Some(name) = &self.bearer_env {
+            let token = variable("--bearer-env", name)?;
+            return target.bearer(&token).map_err(|error| ConfigError::new("--bearer-env", error.hint));
+        }
+        let Some(name) = &self.basic_env else { return Ok(target) };
+        let said = variable("--basic-env", name)?;
+        let pair = said.split_once(':').ok_or_else(|| {
+            ConfigError::new("--basic-env", format!("`{name}` does not hold a user, a colon and a password"))
+        });
+        let (user, password) = pair?;
+        target.basic(user, password).map_err(|error| ConfigError::new("--basic-env", error.hint))
+    }
+}
+
+/// What a variable of the environment holds; a refusal names it.
+fn variable(flag: &str, name: &str) -> Result<String, ConfigError> {
+    std::env::var(name).map_err(|_| ConfigError::new(flag, format!("the environment has no `{name}`")))
+}

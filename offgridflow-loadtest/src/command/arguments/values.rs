@@ -1,0 +1,23 @@
+//! How numbers are read from a command line.
+
+use std::{str::FromStr, time::Duration};
+
+use crate::{Rate, units::parse_percent};
+
+pub(in crate::command) fn parse_count<T: FromStr>(text: &str) -> Result<T, &'static str> {
+    text.parse().map_err(|_| "write a whole number from 0 up")
+}
+
+pub(in crate::command) fn parse_number(text: &str) -> Result<f64, &'static str> {
+    text.parse().map_err(|_| "write a number")
+}
+
+pub(in crate::command) fn parse_share(text: &str) -> Result<f64, String> {
+    parse_percent(text).map(|percent| percent / 100.0)
+}
+
+pub(in crate::command) fn parse_rate(text: &str) -> Result<f64, String> {
+    let rate: f64 = text.parse().map_err(|_| "write a number of operations a second")?;
+    Rate::constant(rate, Duration::from_secs(1)).validate().map_err(|error| error.hint)?;
+    Ok(rate)
+}
