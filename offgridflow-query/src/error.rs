@@ -159,7 +159,7 @@ impl Cause {
     }
 
     /// The same of another class.
-    #[cfg(feature = "sqlite")]
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
     pub(crate) fn into_class(self, class: Class) -> Self {
         Self { class, ..self }
     }

@@ -92,7 +92,7 @@ const NAMED: [&str; 2] = ["26000", "42P05"];
 const READ_ONLY: &str = "25006";
 
 pub(super) fn is_read_only(error: &WriteError) -> bool {
-    matches!(error, WriteError::Failed { cause, .. } if cause.code() == Some(READ_ONLY) && !cause.is_strange())
+    matches!(error, WriteError::Failed { cause, .. } if cause.code() == Some(READ_ONLY))
 }
 
 /// The classes that PostgreSQL has (documentation, appendix A); it never raises others by itself.

@@ -101,6 +101,10 @@ pub(super) async fn unless_standby(
     if !answer.and_then(|row| row.try_get(0)).unwrap_or(false) {
         return refusal;
     }
+    if refusal.cause().is_strange() {
+        // Raised amid rows, so a trigger may have made it up for one of them: if it does not pass, that one is looked for.
+        return WriteError::failed(refusal.cause().clone().into_class(Class::Connection));
+    }
     let cause = Cause::new(
         Class::Connection,
         "the server is a standby, or was one when the transaction began: it takes no writes until it is promoted",
