@@ -10,7 +10,7 @@ help_if_asked "$@"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 measured=none
-fail() { echo "FAIL measured=$measured $*"; exit 0; }
+source scripts/verify/faults.sh
 
 have promtool || may_install || { echo "SKIP measured=none missing: prometheus and the exporters"; exit 0; }
 said=$(scripts/observe.sh --check 2>"$work/err") || { cat "$work/err" >&2; printf '%s\n' "$said" >&2; fail "scripts/observe.sh --check: $(tail -n 1 <<<"$said")"; }
@@ -19,29 +19,8 @@ read -r all recorded live < <(sed -E 's/.*, ([0-9]+) queries, ([0-9]+) of them .
 [ "$all" -eq $((recorded + live)) ] || fail "of $all queries $live were asked live, $recorded of recorded series"
 measured=$all/$all
 
-# A copy to break: nothing is built there.
 target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
-fresh() {
-  rm -rf "$work/copy"
-  mkdir -p "$work/copy/docs"
-  cp -r infra scripts "$work/copy"
-  cp -r docs/runbook "$work/copy/docs"
-  ln -s "$PWD"/offgridflow-* "$PWD/examples" "$work/copy"
-}
 boards=infra/grafana/dashboards
-found=0
-planted() { # what must be said, file, sed expression, command …
-  fresh
-  sed -i -E "$3" "$work/copy/$2"
-  cmp -s "$2" "$work/copy/$2" && fail "nothing was planted in $2: $3"
-  local status=0
-  "${@:4}" >"$work/found" 2>&1 || status=$?
-  if [ "$status" -ne 1 ] || ! grep -qE "$1" "$work/found"; then
-    cat "$work/found" >&2
-    fail "exit $status, not named: $1"
-  fi
-  found=$((found + 1))
-}
 check() { BOARDS_BIN=$target/debug/boards "$work/copy/scripts/check-dashboards.sh"; }
 planted "^$boards/api-dashboard.json: line [0-9]+ is not as the code has it" $boards/api-dashboard.json '0,/"unit": "s"/ s//"unit": "ms"/' check
 planted "^$boards: promtool refuses a query" $boards/worker-dashboard.json 's/max by \(queue\)/maximum by (queue)/' check

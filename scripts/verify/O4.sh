@@ -9,21 +9,11 @@ help_if_asked "$@"
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-fail() { echo "FAIL measured=$measured $*"; exit 0; }
-
 measured=none
+source scripts/verify/faults.sh
 have promtool || may_install || { echo "SKIP measured=none missing: prometheus, prometheus-alertmanager and the exporters"; exit 0; }
 said=$(scripts/observe.sh --check 2>"$work/err" | tail -n 1) || { cat "$work/err" >&2; fail "scripts/observe.sh --check: $said"; }
 total=$(awk -f scripts/rules.awk infra/prometheus/rules/*.yml | grep -c '^alert')
-
-# A copy to break: the files that are checked, and links to the sources.
-fresh() {
-  rm -rf "$work/copy"
-  mkdir -p "$work/copy/docs"
-  cp -r infra scripts "$work/copy"
-  cp -r docs/runbook "$work/copy/docs"
-  ln -s "$PWD"/offgridflow-* "$PWD/examples" "$work/copy"
-}
 
 # Every alert's expression replaced; what is recorded stays.
 mutant() { # expression, in which tests of it then fail: `exp:` or `got:` empty
@@ -46,48 +36,22 @@ measured="$total/$total"
 [ "$mute" -eq "$total" ] || fail "made mute, only $mute of $total alerts fail a test"
 [ "$loud" -eq "$total" ] || fail "made loud, only $loud of $total alerts fail a test"
 
-# Plants a fault in a copy, and wants it found by a command and named.
-found=0
-plant() { # file, sed expression
-  sed -i -E "$2" "$work/copy/$1"
-  cmp -s "$1" "$work/copy/$1" && fail "nothing was planted in $1: $2"
-  return 0
-}
-named() { # what must be said, command …
-  local status=0
-  "${@:2}" >"$work/found" 2>&1 || status=$?
-  if [ "$status" -ne 1 ] || ! grep -qE "$1" "$work/found"; then
-    cat "$work/found" >&2
-    fail "exit $status, not named: $1"
-  fi
-  found=$((found + 1))
-}
-planted() { # what must be said, file, sed expression
-  fresh
-  plant "$2" "$3"
-  named "$1" "$work/copy/scripts/check-alerts.sh"
-}
+check() { "$work/copy/scripts/check-alerts.sh"; }
 rules=infra/prometheus/rules tests=infra/prometheus/tests
-planted 'alertname: RedisDown,' $rules/cache.yml 's/redis_up == 0/redis_up < 0/'
-planted "^$rules/cache.yml:[0-9]+: RedisDown: nobody exports .redis_alive" $rules/cache.yml 's/redis_up == 0/redis_alive == 0/'
-planted "^$rules/database.yml:[0-9]+: PoolExhausted: nobody exports" $rules/database.yml 's/and on \(job, instance, pool\)$/& pool_gone/'
-planted "^$rules/cache.yml:[0-9]+: RedisEvicts: no test in which it stays silent" $tests/cache.yml '/name: "Redis evicted once"/,$ d'
-planted "^$rules/work.yml:[0-9]+: ProbeFails: runbook_url leads to no heading" $rules/work.yml 's/probe-fails.md/probe-failed.md/'
-planted "^$rules/targets.yml:[0-9]+: ApiDown: severity is" $rules/targets.yml '0,/severity: page/ s//severity: critical/'
-planted "^$tests/routes.txt:[0-9]+: severity=page .* must reach page" infra/alertmanager.yml 's/severity = "page"/severity = "pager"/'
-planted 'offgridflow_gone_total: not in the source code' infra/prometheus/metrics.txt '$ a offgridflow_gone_total api event'
+planted 'alertname: RedisDown,' $rules/cache.yml 's/redis_up == 0/redis_up < 0/' check
+planted "^$rules/cache.yml:[0-9]+: RedisDown: nobody exports .redis_alive" $rules/cache.yml 's/redis_up == 0/redis_alive == 0/' check
+planted "^$rules/database.yml:[0-9]+: PoolExhausted: nobody exports" $rules/database.yml 's/and on \(job, instance, pool\)$/& pool_gone/' check
+planted "^$rules/cache.yml:[0-9]+: RedisEvicts: no test in which it stays silent" $tests/cache.yml '/name: "Redis evicted once"/,$ d' check
+planted "^$rules/work.yml:[0-9]+: ProbeFails: runbook_url leads to no heading" $rules/work.yml 's/probe-fails.md/probe-failed.md/' check
+planted "^$rules/targets.yml:[0-9]+: ApiDown: severity is" $rules/targets.yml '0,/severity: page/ s//severity: critical/' check
+planted "^$tests/routes.txt:[0-9]+: severity=page .* must reach page" infra/alertmanager.yml 's/severity = "page"/severity = "pager"/' check
+planted 'offgridflow_gone_total: not in the source code' infra/prometheus/metrics.txt '$ a offgridflow_gone_total api event' check
 
 # Live: the list speaks of a name, and a rule of a label, that nobody has. The copy builds nothing.
 target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 live() { OBSERVE_BIN=$target/debug "$work/copy/scripts/observe.sh" --check; }
-fresh
-plant infra/prometheus/metrics.txt '$ a offgridflow_gone web always'
-named 'offgridflow_gone: http.* does not export it' live
-fresh
-plant docs/runbook/pool-exhausted.md 's/sum by \(le, pool\)/sum by (le, pool/'
-named '^docs/runbook/pool-exhausted.md:[0-9]+: Prometheus refuses' live
-fresh
-plant $rules/work.yml 's/speed="fast"/pace="fast"/'
-named "^$rules/work.yml:[0-9]+: ProbeBudgetBurnsFast: .* has no label .pace." live
+planted 'offgridflow_gone: http.* does not export it' infra/prometheus/metrics.txt '$ a offgridflow_gone web always' live
+planted '^docs/runbook/pool-exhausted.md:[0-9]+: Prometheus refuses' docs/runbook/pool-exhausted.md 's/sum by \(le, pool\)/sum by (le, pool/' live
+planted "^$rules/work.yml:[0-9]+: ProbeBudgetBurnsFast: .* has no label .pace." $rules/work.yml 's/speed="fast"/pace="fast"/' live
 
 echo "PASS measured=$measured control=$found planted faults found; $mute mute and $loud loud alerts fail their tests n=$total $said"

@@ -20,7 +20,7 @@ work=$(mktemp -d)
 declare -A pid url
 stop() { local name; for name in "${!pid[@]}"; do kill "${pid[$name]}" 2>/dev/null || true; done; wait; rm -rf "$work"; }
 trap stop EXIT
-fail() { echo "FAIL measured=$measured $*"; exit 0; }
+source scripts/verify/faults.sh
 
 start() { # name, argument …
   "$O5_BIN" "${@:2}" --listen 127.0.0.1:0 >"$work/$1" 2>"$work/$1.err" &
@@ -69,24 +69,11 @@ said=$(scripts/check-series.sh api="${url[api]}" worker="${url[worker]}" web="${
 measured=$(awk '{ sum += $2 } END { print sum }' <<<"$said")-series-after-$asked-requests
 
 # Controls.
-found=0
-named() { # what must be said, command …
-  local said status=0
-  said=$("${@:2}" 2>&1) || status=$?
-  if [ "$status" -ne 1 ] || ! grep -qE "$1" <<<"$said"; then
-    printf '%s\n' "$said" >&2
-    fail "exit $status, not named: $1"
-  fi
-  found=$((found + 1))
-}
 curl --silent --fail --request POST "${url[api]}/debug/faults/labels" || fail "no label explosion could be planted"
 ask "${url[api]}" 3000 4
 named '^api: http_server_request_duration_seconds: [0-9]+ series, [0-9]+ are allowed' scripts/check-series.sh api="${url[api]}"
 
-mkdir "$work/copy"
-cp -r infra scripts "$work/copy"
-sed -i '/^process_threads /d' "$work/copy/infra/prometheus/budgets.txt"
-named '^web: process_threads: has no budget' "$work/copy/scripts/check-series.sh" web="${url[web]}"
+planted '^web: process_threads: has no budget' infra/prometheus/budgets.txt '/^process_threads /d' "$work/copy/scripts/check-series.sh" web="${url[web]}"
 mkdir "$work/bad"
 printf '# TYPE requests_count gauge\nrequests_count 1\n' >"$work/bad/metrics"
 named '^bad: promtool refuses its metrics' scripts/check-series.sh bad="file://$work/bad"

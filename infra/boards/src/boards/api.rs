@@ -1,5 +1,6 @@
 //! Rate, errors, duration, by route.
 
+use super::CACHE_HITS;
 use crate::board::Board;
 use crate::panel::Panel;
 
@@ -67,8 +68,10 @@ fn objectives(all: &str) -> Vec<Panel> {
 
 fn rate_and_errors() -> Vec<Panel> {
     vec![
-        Panel::lines("Requests by route", "reqps", "Requests a second by the route's template.")
-            .query(&format!("sum by (http_route) (rate({}))", count("", "$__rate_interval")), "{{http_route}}"),
+        Panel::lines("Requests by route", "reqps", "Requests a second by the route's template.").query(
+            &format!("sum by (http_route) (rate({}))", count("", "$__rate_interval")),
+            "{{http_route}}",
+        ),
         Panel::lines("Requests by status", "reqps", "Requests a second by what was answered.").query(
             &format!("sum by (http_response_status_code) (rate({}))", count("", "$__rate_interval")),
             "{{http_response_status_code}}",
@@ -77,10 +80,8 @@ fn rate_and_errors() -> Vec<Panel> {
             .query(&errors("rate", "$__rate_interval"), "failed"),
         Panel::lines("In flight", "short", "Requests under way, by instance.")
             .query("sum by (job, instance) (http_server_active_requests{$sel})", "{{job}} {{instance}}"),
-        Panel::lines("Cache hits", "percentunit", "Share of cache reads that needed no load, by cache.").query(
-            r#"1 - sum by (cache) (rate(offgridflow_cache_requests_total{$sel, tier="loader", outcome="miss"}[$__rate_interval])) / sum by (cache) (rate(offgridflow_cache_requests_total{$sel, tier="near"}[$__rate_interval]))"#,
-            "{{cache}}",
-        ),
+        Panel::lines("Cache hits", "percentunit", "Share of cache reads that needed no load, by cache.")
+            .query(CACHE_HITS, "{{cache}}"),
         Panel::lines("Rows settled", "short", "Rows a second that the writer settled, by outcome.").query(
             "sum by (outcome) (rate(offgridflow_query_rows_total{$sel}[$__rate_interval]))",
             "{{outcome}}",

@@ -1,5 +1,6 @@
 //! The five crates at work: cache, profiler, probes, load test. The gate is on the board of the database.
 
+use super::CACHE_HITS;
 use crate::board::Board;
 use crate::panel::Panel;
 
@@ -22,7 +23,7 @@ fn caches() -> Vec<Panel> {
             "{{tier}} {{outcome}}",
         ),
         Panel::lines("Hits", "percentunit", "Share of reads that needed no load, by cache.").query(
-            r#"1 - sum by (cache) (rate(offgridflow_cache_requests_total{$sel, tier="loader", outcome="miss"}[$__rate_interval])) / sum by (cache) (rate(offgridflow_cache_requests_total{$sel, tier="near"}[$__rate_interval]))"#,
+            CACHE_HITS,
             "{{cache}}",
         ),
         Panel::lines("Loads", "s", "95th percentile of a load, by cache.").quantile(
