@@ -4,7 +4,7 @@
 # on Ctrl-C. Every port is picked by the system; everything is stopped by its own process id.
 # Usage: scripts/observe.sh [--check]
 #   --check  instead of waiting: every rule must evaluate, no alert fire, each name of infra/prometheus/metrics.txt be exported, promtool find no fault with
-#            what the roles export, and every query of the boards find a number
+#            what the roles export, each family stay within its budget of series, and every query of the boards find a number
 # Exit status: 0 ended or all is well, 1 a fault, 4 something could not be started.
 source "$(dirname "$0")/common.sh"
 help_if_asked "$@"
@@ -168,5 +168,8 @@ firing=$(ask alerts | count '"state":"firing"')
 live=(--live "scrape=http://${address[prometheus]}")
 for name in "${JOBS[@]}" prometheus; do live+=(--live "$name=http://${address[$name]}"); done
 scripts/check-alerts.sh "${live[@]}" || exit 1
+series=()
+for name in api worker web loadtest; do series+=("$name=http://${address[$name]}"); done
+scripts/check-series.sh "${series[@]}" || exit 1
 BOARDS_BIN=$OBSERVE_BIN/boards scripts/check-dashboards.sh --live "http://${address[prometheus]}" || exit 1
 printf '%d targets up, %d rules evaluated, none fires\n' "$jobs" "$rules"

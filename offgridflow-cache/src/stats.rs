@@ -46,8 +46,8 @@ macro_rules! counters {
             pub near_entries: u64,
             /// What the near tier may keep; `None` where it does not say.
             pub near_bound: Option<Bound>,
-            /// Entries that the near tier threw out, or did not take, for want of room.
-            pub evictions: u64,
+            /// Entries that the near tier threw out, or did not take, for want of room; `None` where it does not count them.
+            pub evictions: Option<u64>,
             /// Keys whose load is under way.
             pub loads_in_flight: u64,
             /// Invalidations that wait for the shared tier to answer.

@@ -43,6 +43,10 @@ pub fn describe_metrics() {
         "Executions noted down as slow, by their statement's summary."
     );
     describe_counter!(
+        "offgridflow_query_plan_changes_total",
+        "Plans captured that differ from the one before, by their statement's summary."
+    );
+    describe_counter!(
         "offgridflow_query_findings_total",
         "What was found wrong with statements: n_plus_one by scope and place, slower_plan by statement."
     );
@@ -211,6 +215,14 @@ pub(crate) fn finding(rule: &'static str, times: u64) {
 pub(crate) fn slow(summary: &str, times: u64) {
     #[cfg(feature = "metrics")]
     metrics::counter!("offgridflow_query_slow_total", "summary" => summary.to_owned()).increment(times);
+}
+
+/// The plan of a statement was looked at: the count of changes begins at 0 with the first.
+#[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
+pub(crate) fn plan_captured(summary: &str, changed: bool) {
+    #[cfg(feature = "metrics")]
+    metrics::counter!("offgridflow_query_plan_changes_total", "summary" => summary.to_owned())
+        .increment(changed.into());
 }
 
 /// A statement has a new plan and is slower.

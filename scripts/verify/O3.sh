@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # O3: every query of every panel finds a number, asked of a real Prometheus that scrapes the live roles and exporters under load; those that need a cluster, of
-# recorded series. The boards are as the code makes them and break none of the linter's eleven rules.
+# recorded series. The boards are as the code makes them and break none of the linter's eleven rules; Grafana's own types, where they can be had (PyPI), lose nothing of them.
 # Controls: faults planted in a copy, each of which must be found and named: a board edited by hand, a query that promtool cannot read, a rule that is broken, a panel whose
-# metric was renamed on recorded series, a data source with another interval, a Prometheus that is down; and live, a panel that is empty, and an exporter without
+# metric was renamed on recorded series, a data source with another interval, a Prometheus that is down, a field that Grafana does not know; and live, a panel that is empty, and an exporter without
 # rights.
 source "$(dirname "$0")/../common.sh"
 help_if_asked "$@"
@@ -29,6 +29,17 @@ planted "^$boards/stack-dashboard.json: template-instance-rule" $boards/stack-da
 planted "$boards/system-dashboard.json: panel .Restarts. finds nothing in" $boards/system-dashboard.json 's/kube_pod_container_status_restarts_total/kube_pod_restarts_total/' check
 planted 'timeInterval is not 15s' infra/grafana/provisioning/datasources/prometheus.yml 's/15s/60s/' check
 
+# Grafana's own types, where a network leads to them.
+reader=target/verify/grafana types="not read by Grafana's types: they could not be had"
+if "$reader/bin/python" -c 'import grafana_foundation_sdk' 2>/dev/null ||
+  { python3 -m venv "$reader" && "$reader/bin/pip" -q install 'grafana-foundation-sdk==1769699998!10.1.0'; } >&2; then
+  read_back() { "$reader/bin/python" infra/boards/read_back.py "$@"; }
+  read_back $boards/*.json >"$work/lost" || { cat "$work/lost" >&2; fail "$(head -n 1 "$work/lost")"; }
+  planted "worker-dashboard.json: Grafana's types do not know .panels\\[1\\].gridpos" $boards/worker-dashboard.json 's/"gridPos"/"gridpos"/' \
+    read_back "$work/copy/$boards/worker-dashboard.json"
+  types="read by Grafana's own types"
+fi
+
 down() { BOARDS_BIN=$target/debug/boards "$work/copy/scripts/check-dashboards.sh" --live http://127.0.0.1:9; }
 planted 'no Prometheus answers there' scripts/check-dashboards.sh '$ a # changed' down
 
@@ -43,4 +54,4 @@ planted "^$boards/stack-dashboard.json: panel .Loads under way. is empty" $board
 planted "^$boards/database-dashboard.json: panel .Time in statements. is empty" scripts/observe.sh \
   's/(EXTENSION IF NOT EXISTS pg_stat_statements)/\1; CREATE ROLE nobody LOGIN/; s/DATA_SOURCE_NAME="\$OFFGRIDFLOW_TESTKIT_POSTGRES/DATA_SOURCE_NAME="${OFFGRIDFLOW_TESTKIT_POSTGRES\/postgres@\/nobody@}/' live
 
-echo "PASS measured=$measured control=$found planted faults found and named n=$all $live live, $recorded on recorded series"
+echo "PASS measured=$measured control=$found planted faults found and named n=$all $live live, $recorded on recorded series, $types"

@@ -23,6 +23,7 @@ trap stop EXIT
 source scripts/verify/faults.sh
 
 start() { # name, argument …
+  : >"$work/$1" # there before it is read
   "$O5_BIN" "${@:2}" --listen 127.0.0.1:0 >"$work/$1" 2>"$work/$1.err" &
   pid[$1]=$!
   for _ in $(seq 300); do

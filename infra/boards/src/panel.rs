@@ -106,16 +106,19 @@ impl Panel {
         }
     }
 
+    /// Each kind has options of its own.
     fn options(&self) -> Options {
-        Options {
-            legend: Legend {
-                display_mode: "list",
-                placement: "bottom",
-                show_legend: self.kind == Kind::Lines,
+        match self.kind {
+            Kind::Lines => Options::Lines {
+                legend: Legend { display_mode: "list", placement: "bottom", show_legend: true },
+                tooltip: Tooltip { mode: "multi", sort: "desc" },
             },
-            tooltip: Tooltip { mode: "multi", sort: "desc" },
-            reduce_options: (self.kind == Kind::Stat).then_some(Reduce { calcs: ["lastNotNull"] }),
-            y_axis: (self.kind == Kind::Heatmap).then_some(Axis { unit: self.unit }),
+            Kind::Stat => Options::Stat { reduce_options: Reduce { calcs: ["lastNotNull"] } },
+            Kind::Heatmap => Options::Heatmap {
+                calculate: false,
+                legend: Shown { show: true },
+                y_axis: Axis { unit: self.unit },
+            },
         }
     }
 
@@ -203,14 +206,16 @@ struct Defaults {
 }
 
 #[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Options {
-    legend: Legend,
-    tooltip: Tooltip,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reduce_options: Option<Reduce>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    y_axis: Option<Axis>,
+#[serde(untagged, rename_all_fields = "camelCase")]
+enum Options {
+    Lines { legend: Legend, tooltip: Tooltip },
+    Stat { reduce_options: Reduce },
+    Heatmap { calculate: bool, legend: Shown, y_axis: Axis },
+}
+
+#[derive(Debug, Serialize)]
+struct Shown {
+    show: bool,
 }
 
 #[derive(Debug, Serialize)]

@@ -92,9 +92,9 @@ pub trait MemoryTier<K, V>: Send + Sync + 'static {
         None
     }
 
-    /// Entries that were thrown out, or not taken, because there was no room. Default: none.
-    fn evicted(&self) -> u64 {
-        0
+    /// Entries that were thrown out, or not taken, because there was no room. Default: nobody knows.
+    fn evicted(&self) -> Option<u64> {
+        None
     }
 
     /// Whether nothing is kept, roughly.

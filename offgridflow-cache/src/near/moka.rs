@@ -1,16 +1,14 @@
 use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use moka::sync::{Cache, CacheBuilder};
 
 use super::{Bound, Held, MemoryTier};
 
-/// The near tier over [`moka`](https://docs.rs/moka): W-TinyLFU, bounded by count or by weight.
+/// The near tier over [`moka`](https://docs.rs/moka): W-TinyLFU, bounded by count or by weight. What it evicts is not counted: with a listener its hits would allocate.
 pub struct Moka<K, V> {
     entries: Cache<K, Arc<Held<V>>>,
-    evicted: Arc<AtomicU64>,
     weighs: bool,
 }
 
@@ -31,12 +29,7 @@ impl<K: Hash + Eq + Send + Sync + 'static, V: Send + Sync + 'static> Moka<K, V> 
     }
 
     fn new(builder: Builder<K, V>, weighs: bool) -> Self {
-        let evicted = Arc::<AtomicU64>::default();
-        let count = Arc::clone(&evicted);
-        let entries = builder.eviction_listener(move |_, _, cause| {
-            count.fetch_add(u64::from(cause.was_evicted()), Ordering::Relaxed);
-        });
-        Self { entries: entries.build(), evicted, weighs }
+        Self { entries: builder.build(), weighs }
     }
 }
 
@@ -78,9 +71,5 @@ impl<K: Hash + Eq + Send + Sync + 'static, V: Send + Sync + 'static> MemoryTier<
             true => Bound::Weight { kept: self.entries.weighted_size(), most },
             false => Bound::Entries(most),
         })
-    }
-
-    fn evicted(&self) -> u64 {
-        self.evicted.load(Ordering::Relaxed)
     }
 }

@@ -171,7 +171,7 @@ impl<K: Hash + Eq + Send + Sync + 'static, V: Send + Sync + 'static> MemoryTier<
         })
     }
 
-    fn evicted(&self) -> u64 {
-        self.evicted.load(Ordering::Relaxed)
+    fn evicted(&self) -> Option<u64> {
+        Some(self.evicted.load(Ordering::Relaxed))
     }
 }

@@ -79,9 +79,11 @@ pub(crate) fn record(cache: &Arc<str>, stats: &Stats) {
         let labels = [("cache", cache.to_string()), ("event", event.to_owned())];
         metrics::counter!("offgridflow_cache_events_total", &labels).absolute(count);
     }
-    let labels =
-        [("cache", cache.to_string()), ("tier", "near".to_owned()), ("reason", "capacity".to_owned())];
-    metrics::counter!("offgridflow_cache_evictions_total", &labels).absolute(stats.evictions);
+    if let Some(evictions) = stats.evictions {
+        let labels =
+            [("cache", cache.to_string()), ("tier", "near".to_owned()), ("reason", "capacity".to_owned())];
+        metrics::counter!("offgridflow_cache_evictions_total", &labels).absolute(evictions);
+    }
     gauges(cache, stats);
 }
 

@@ -103,6 +103,8 @@ fn pools() -> Vec<Panel> {
         ),
         Panel::lines("Slow statements", "cps", "Executions a second that were noted down as slow, by summary.")
             .query("sum by (summary) (rate(offgridflow_query_slow_total{$sel}[$__rate_interval]))", "{{summary}}"),
+        Panel::lines("Plan changes", "cps", "Plans a second that differ from the one before, by summary; slower ones are findings.")
+            .query("sum by (summary) (rate(offgridflow_query_plan_changes_total{$sel}[$__rate_interval]))", "{{summary}}"),
         Panel::lines("Findings", "cps", "N+1 and slower plans found, a second.")
             .query("sum by (rule) (rate(offgridflow_query_findings_total{$sel}[$__rate_interval]))", "{{rule}}"),
         Panel::lines("Flushes", "s", "95th percentile of a flush of the batch writer, by table.").quantile(

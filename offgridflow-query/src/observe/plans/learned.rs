@@ -48,8 +48,9 @@ impl Learned {
         self.wanted.load(Relaxed) && self.wanted.swap(false, Relaxed)
     }
 
-    pub(super) fn explained(&self, plan: Plan, sql: Box<str>) {
-        self.history().explained(plan, sql);
+    /// Whether the plan is another one than before.
+    pub(super) fn explained(&self, plan: Plan, sql: Box<str>) -> bool {
+        self.history().explained(plan, sql)
     }
 
     pub(super) fn refused(&self) {

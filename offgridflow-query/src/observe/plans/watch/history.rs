@@ -143,17 +143,18 @@ impl History {
         self.pause = REFUSED_PAUSE;
     }
 
-    /// A plan was captured just now, for this text.
-    pub(crate) fn explained(&mut self, plan: Plan, sql: Box<str>) {
+    /// A plan was captured just now, for this text; whether it has another shape than the one before.
+    pub(crate) fn explained(&mut self, plan: Plan, sql: Box<str>) -> bool {
         self.sql = Some(sql).filter(|sql| sql.len() <= KEPT_BYTES);
         let plan = Arc::new(plan);
         let known = self.plan.replace(Arc::clone(&plan));
-        let Some(old) = known.filter(|known| known.shape != plan.shape) else { return };
+        let Some(old) = known.filter(|known| known.shape != plan.shape) else { return false };
         let all = self.recent.make_contiguous();
         let (before, after) = all.split_at(all.len() - self.streak.min(all.len()));
         if before.len() >= FEW {
             self.suspect = Some(Suspect { old, before: before.to_vec(), after: after.to_vec() });
         }
+        true
     }
 }
 
@@ -176,7 +177,9 @@ mod tests {
         for (n, ns) in durations.into_iter().enumerate() {
             match history.note(ns) {
                 Call::Nothing => {}
-                Call::Explain => history.explained(plan(operation), "".into()),
+                Call::Explain => {
+                    history.explained(plan(operation), "".into());
+                }
                 Call::Regressed(change) => {
                     assert!(change.slower.times >= 2.0 && change.before.shape != change.after.shape);
                     return Some(n + 1);
@@ -211,7 +214,8 @@ mod tests {
     fn a_new_plan_that_is_as_fast_is_no_regression() {
         let mut history = History::default();
         run(&mut history, noisy(100_000).take(100), "Index Scan");
-        history.explained(plan("Bitmap Scan"), "".into());
+        assert!(history.explained(plan("Bitmap Scan"), "".into()), "it is new, though");
+        assert!(!history.explained(plan("Bitmap Scan"), "".into()), "and no longer the second time");
         assert_eq!(run(&mut history, noisy(100_000).take(500), "Bitmap Scan"), None);
     }
 

@@ -223,7 +223,8 @@ where
         let (entry, sql) = (Arc::clone(&wanted.entry), wanted.sql.clone());
         let counter = match answer(&pool, wanted, budget.analyze).await {
             Answer::Plan(plan) => {
-                entry.plans.explained(*plan, sql);
+                let changed = entry.plans.explained(*plan, sql);
+                crate::telemetry::plan_captured(&entry.summary, changed);
                 &watch.captured
             }
             Answer::Refused => {
