@@ -35,7 +35,7 @@
 //! reached. To time a function, use a micro-benchmark.
 //!
 //! # Features
-//! `http` (default): HTTP/1.1 targets. `http2`: HTTP/2 targets. `tls`: behind TLS too. `cli` (default): scenarios and the command. `serde`: reports as JSON, NDJSON logs. `html`: reports as a page.
+//! `http` (default): HTTP/1.1 targets. `http2`: HTTP/2 targets. `tls`: behind TLS too. `sql`: PostgreSQL and SQLite targets. `redis`: Redis targets. `cli` (default): scenarios and the command. `serde`: reports as JSON, NDJSON logs. `html`: reports as a page.
 //! `hlog`: response times as an HdrHistogram log. `metrics`: a reporter for the `metrics` facade. `tracing`: events of a run.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
@@ -61,6 +61,7 @@ mod feed;
 mod generator;
 mod guard;
 mod histogram;
+mod keys;
 mod ledger;
 mod losses;
 mod op;
@@ -104,7 +105,6 @@ mod stop;
 mod stuck;
 #[cfg(target_os = "linux")]
 mod sys;
-#[cfg(feature = "http")]
 mod target;
 mod threshold;
 mod unbegun;
@@ -130,6 +130,10 @@ pub use reporter_ndjson::NdjsonWindows;
 pub use scenario::Scenario;
 #[cfg(feature = "http")]
 pub use target::http::{HttpFlow, HttpRoute, HttpStep, HttpTarget};
+#[cfg(feature = "redis")]
+pub use target::redis::{RedisCommand, RedisTarget};
+#[cfg(feature = "sql")]
+pub use target::sql::{SqlSession, SqlStatement, SqlTarget, SqlTransaction, SqlValue};
 pub use {
     abort::{AbortRule, Aborted},
     clock::{ClockSource, OpTimes},
@@ -139,6 +143,7 @@ pub use {
     feed::{Feed, FeedMode, FeedRow},
     generator::Generator,
     histogram::{Distribution, Interval, Latencies, Quantile, min_samples},
+    keys::Keys,
     op::{Op, Phase},
     outcome::{FailKind, IntoOutcome, Outcome, TargetError},
     outlook::{Light, Outlook},

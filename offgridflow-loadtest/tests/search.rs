@@ -145,7 +145,7 @@ mod command {
         assert!(err.contains("highest rate") && err.contains("limited by"), "{out}{err}");
         let json = found(&out);
         assert_eq!(json["schema"], "offgridflow-loadtest.search/1");
-        let rate = json["found"]["rate"].as_f64().expect("a rate");
+        let rate = json["found"]["rate"].as_f64().unwrap_or(0.0);
         // The machine may be too busy to generate the load, which the search then says.
         let limited = json["found"]["limited_by"]["is"] == "generator";
         assert!(limited && code == 3 || (rate / 400.0 - 1.0).abs() < 0.15, "{code} {err}");
