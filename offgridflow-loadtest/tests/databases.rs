@@ -188,10 +188,7 @@ fn preset(arguments: &[&str], variable: (&str, &str)) -> (i32, String) {
 #[cfg(feature = "cli")]
 #[test]
 fn the_preset_of_connections_finds_the_first_refusal_and_a_pool_size() {
-    let options = testkit::PostgresOptions {
-        settings: vec![("max_connections".into(), "23".into())],
-        ..testkit::PostgresOptions::default()
-    };
+    let options = testkit::PostgresOptions { settings: vec![("max_connections".into(), "23".into())] };
     let postgres = testkit::Postgres::start_with(&options).expect("a server");
     let few = [
         "db-connections",

@@ -240,16 +240,7 @@ impl Workload for RedisTarget {
     }
 
     fn pick(&self, op: &Op) -> usize {
-        let all: u64 = self.commands.iter().map(|command| command.weight).sum();
-        let mut at = op.rng().below(all.max(1));
-        let found = self.commands.iter().position(|command| match at.checked_sub(command.weight) {
-            Some(rest) => {
-                at = rest;
-                false
-            }
-            None => true,
-        });
-        found.unwrap_or(0)
+        op.rng().weighted(self.commands.iter().map(|command| command.weight))
     }
 
     async fn close(&self, client: Client) {

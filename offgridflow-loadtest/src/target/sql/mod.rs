@@ -217,16 +217,7 @@ impl Workload for SqlTarget {
     }
 
     fn pick(&self, op: &Op) -> usize {
-        let all: u64 = self.asked.iter().map(|asked| asked.weight).sum();
-        let mut at = op.rng().below(all.max(1));
-        let found = self.asked.iter().position(|asked| match at.checked_sub(asked.weight) {
-            Some(rest) => {
-                at = rest;
-                false
-            }
-            None => true,
-        });
-        found.unwrap_or(0)
+        op.rng().weighted(self.asked.iter().map(|asked| asked.weight))
     }
 
     fn steps(&self) -> Vec<String> {
