@@ -95,6 +95,7 @@ mod selftest;
 mod settings;
 mod shard;
 mod silence;
+mod slowest;
 mod soundness;
 mod span;
 mod stats;
@@ -152,8 +153,8 @@ pub use {
     rate::Rate,
     replay::{Entry, Fields, LogFormat, RefusedLine, Replay, ReplayBuilder, ReplayError, ReplaySummary},
     report::{
-        Correction, Ending, Environment, ErrorLine, Percentile, Report, Row, SCHEMA, StepRow, Stretch,
-        Summary, ThresholdResult, ThresholdStatus, Timeline,
+        Correction, Ending, Environment, ErrorLine, Percentile, Report, Row, SCHEMA, SlowOperation, StepRow,
+        Stretch, Summary, ThresholdResult, ThresholdStatus, Timeline,
     },
     reporter::{ProgressLines, Reporter, progress_line},
     rng::OpRng,
