@@ -35,7 +35,7 @@
 //! reached. To time a function, use a micro-benchmark.
 //!
 //! # Features
-//! `http` (default): HTTP/1.1 targets. `http2`: HTTP/2 targets. `tls`: behind TLS too. `cli` (default): scenarios and the command. `serde`: reports as JSON, NDJSON logs. `html`: reports as a page.
+//! `http` (default): HTTP/1.1 targets. `http2`: HTTP/2 targets. `tls`: behind TLS too. `sql`: PostgreSQL and SQLite targets. `redis`: Redis targets. `cli` (default): scenarios and the command. `serde`: reports as JSON, NDJSON logs. `html`: reports as a page.
 //! `autoscale`: a simulator of Kubernetes' autoscaler. `hlog`: response times as an HdrHistogram log. `metrics`: a reporter for the `metrics` facade. `tracing`: events of a run.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
@@ -63,6 +63,7 @@ mod feed;
 mod generator;
 mod guard;
 mod histogram;
+mod keys;
 mod ledger;
 mod losses;
 mod op;
@@ -96,6 +97,7 @@ mod selftest;
 mod settings;
 mod shard;
 mod silence;
+mod slowest;
 mod soundness;
 mod span;
 mod stats;
@@ -106,7 +108,6 @@ mod stop;
 mod stuck;
 #[cfg(target_os = "linux")]
 mod sys;
-#[cfg(feature = "http")]
 mod target;
 mod threshold;
 mod unbegun;
@@ -132,6 +133,10 @@ pub use reporter_ndjson::NdjsonWindows;
 pub use scenario::Scenario;
 #[cfg(feature = "http")]
 pub use target::http::{HttpFlow, HttpRoute, HttpStep, HttpTarget};
+#[cfg(feature = "redis")]
+pub use target::redis::{RedisCommand, RedisTarget};
+#[cfg(feature = "sql")]
+pub use target::sql::{SqlSession, SqlStatement, SqlTarget, SqlTransaction, SqlValue};
 pub use {
     abort::{AbortRule, Aborted},
     clock::{ClockSource, OpTimes},
@@ -141,6 +146,7 @@ pub use {
     feed::{Feed, FeedMode, FeedRow},
     generator::Generator,
     histogram::{Distribution, Interval, Latencies, Quantile, min_samples},
+    keys::Keys,
     op::{Op, Phase},
     outcome::{FailKind, IntoOutcome, Outcome, TargetError},
     outlook::{Light, Outlook},
@@ -149,8 +155,8 @@ pub use {
     rate::Rate,
     replay::{Entry, Fields, LogFormat, RefusedLine, Replay, ReplayBuilder, ReplayError, ReplaySummary},
     report::{
-        Correction, Ending, Environment, ErrorLine, Percentile, Report, Row, SCHEMA, StepRow, Stretch,
-        Summary, ThresholdResult, ThresholdStatus, Timeline,
+        Correction, Ending, Environment, ErrorLine, Percentile, Report, Row, SCHEMA, SlowOperation, StepRow,
+        Stretch, Summary, ThresholdResult, ThresholdStatus, Timeline,
     },
     reporter::{ProgressLines, Reporter, progress_line},
     rng::OpRng,

@@ -112,7 +112,13 @@ impl Op {
     /// Begins a step of this operation: one of the workload's [`steps`](crate::Workload::steps), by its place among them. Until
     /// [`end_step`](Self::end_step), time and failures are the step's. At most [`MAX_STEPS_AN_OPERATION`](crate::MAX_STEPS_AN_OPERATION) are recorded.
     pub fn begin_step(&self, place: usize) {
-        self.marks.steps.begin(place, self.clock.now());
+        self.marks.steps.begin(place, self.clock.now(), false);
+    }
+
+    /// Begins a step in which the target is not asked yet: a wait for a permit or a connection. Such steps come before the others, are ended as they are, and belong to the operation's
+    /// admission wait: [`mark`](Self::mark) its end as [`Phase::Admitted`].
+    pub fn begin_wait(&self, place: usize) {
+        self.marks.steps.begin(place, self.clock.now(), true);
     }
 
     /// Ends the step that goes on. One that is never ended, since its operation was given up, was not answered.

@@ -9,6 +9,7 @@ use crate::{
     outcome::{FailKind, Outcome, TargetError},
     route::{MAX_ROUTES, MAX_STEPS, RouteId, RouteTable},
     silence::Silence,
+    slowest::{Slow, Slowest},
     span::Span,
     step::{StepEnd, StepMark},
     threshold::Series,
@@ -107,6 +108,8 @@ pub(crate) struct Tally {
     pub(crate) past_end: Latencies,  // answers after the schedule's end, by how much
     #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) ledger: Ledger,
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub(crate) slowest: Slowest,
     pub(crate) dispatched: u64,
     pub(crate) capped: u64,
     pub(crate) shed: u64,
@@ -195,6 +198,7 @@ impl Tally {
         self.undelayed.merge(&other.undelayed);
         self.past_end.merge(&other.past_end);
         self.ledger.merge(&other.ledger);
+        self.slowest.merge(&other.slowest);
         self.dispatched += other.dispatched;
         self.capped += other.capped;
         self.shed += other.shed;
@@ -219,6 +223,7 @@ impl Tally {
         self.first_byte.clear();
         self.undelayed.clear();
         self.past_end.clear();
+        self.slowest.clear();
         (self.dispatched, self.capped, self.shed, self.cut) = (0, 0, 0, 0);
         (self.waiting, self.unsent) = (0, 0);
         (self.local, self.broke, self.late, self.held, self.busy_ns) = (0, 0, 0, 0, 0);
@@ -274,6 +279,13 @@ impl Recorder {
             return self.record_warm(outcome, 1, told);
         };
         let tally = &mut self.window.tally;
+        tally.slowest.take(Slow {
+            response: times.response(),
+            index: begun.index,
+            intended: times.intended,
+            route: begun.route.to_bits(),
+            answered,
+        });
         tally.dispatched += 1;
         tally.cut += u64::from(outcome.is_cut());
         tally.broke +=

@@ -51,6 +51,20 @@ impl OpRng {
         items.get(usize::try_from(index).unwrap_or(usize::MAX))
     }
 
+    /// One of several, in proportion to its weight; the first if all weigh nothing.
+    #[cfg(any(feature = "redis", feature = "sql"))]
+    pub(crate) fn weighted(&self, weights: impl Iterator<Item = u64> + Clone) -> usize {
+        let mut at = self.below(weights.clone().sum());
+        let mut is_it = |weight: u64| match at.checked_sub(weight) {
+            Some(rest) => {
+                at = rest;
+                false
+            }
+            None => true,
+        };
+        weights.into_iter().position(|weight| is_it(weight)).unwrap_or(0)
+    }
+
     /// `true` with probability `p`.
     #[must_use]
     pub fn chance(&self, p: f64) -> bool {
@@ -74,6 +88,16 @@ fn mix(mut z: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(any(feature = "redis", feature = "sql"))]
+    fn weights_are_kept_in_proportion() {
+        let pick = |n| OpRng::new(5, n).weighted([3, 0, 1].into_iter());
+        let first = (0..4_000).filter(|&n| pick(n) == 0).count();
+        assert!((2_900..3_100).contains(&first), "{first}");
+        assert!((0..4_000).all(|n| pick(n) != 1));
+        assert_eq!(OpRng::new(0, 0).weighted([0, 0].into_iter()), 0);
+    }
 
     #[test]
     fn same_seed_and_index_give_the_same_numbers() {

@@ -23,6 +23,8 @@ pub(crate) struct StepMark {
     pub(crate) done: Option<Duration>,
     pub(crate) end: StepEnd,
     pub(crate) bytes: u64,
+    /// A wait before the target is asked: no part of the operation's service time.
+    is_wait: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,13 +49,20 @@ struct Marked {
     rested: Duration,
 }
 
+impl Marked {
+    /// How many steps asked the target for something.
+    fn asked(&self) -> usize {
+        self.steps.iter().filter(|step| !step.is_wait).count()
+    }
+}
+
 impl Steps {
-    pub(crate) fn begin(&self, place: usize, at: Duration) {
+    pub(crate) fn begin(&self, place: usize, at: Duration, is_wait: bool) {
         self.any.store(true, Relaxed);
         self.with(|marked| {
             if marked.steps.len() < MAX_STEPS_AN_OPERATION {
                 let end = StepEnd::Unanswered;
-                marked.steps.push(StepMark { place, began: at, done: None, end, bytes: 0 });
+                marked.steps.push(StepMark { place, began: at, done: None, end, bytes: 0, is_wait });
             }
         });
     }
@@ -79,13 +88,13 @@ impl Steps {
             if let Some(step) = marked.steps.last_mut().filter(|step| step.done.is_none()) {
                 step.began = at;
             }
-            marked.steps.len() < 2
+            marked.asked() < 2
         })
     }
 
     /// Whether a first byte is the operation's: before its second step.
     pub(crate) fn is_first(&self) -> bool {
-        !self.any.load(Relaxed) || self.with(|marked| marked.steps.len() < 2)
+        !self.any.load(Relaxed) || self.with(|marked| marked.asked() < 2)
     }
 
     pub(crate) fn rest(&self, length: Duration) {

@@ -15,6 +15,8 @@ mod live;
 #[cfg(not(feature = "live"))]
 mod no_live;
 mod papers;
+#[cfg(any(feature = "sql", feature = "redis"))]
+mod preset;
 mod report_file;
 mod search;
 mod self_test;
@@ -54,6 +56,8 @@ pub fn main() -> ExitCode {
         Command::Steps(asked) => steps::run(asked),
         Command::Compare(asked) => compare::run(asked),
         Command::Merge(asked) => shard::run(asked),
+        #[cfg(any(feature = "sql", feature = "redis"))]
+        Command::Preset(asked) => preset::run(asked),
         Command::Preflight(subject) => subject.load_test().map_err(usage).and_then(|test| preflight(&test)),
         Command::Report(show) => again(show),
         Command::Selftest(asked) => self_test::run(asked),

@@ -125,6 +125,7 @@ impl Measured {
             admission_wait: (&self.tally.wait).into(),
             first_byte: (&self.tally.first_byte).into(),
             errors: self.errors(names),
+            slowest: self.slowest(plan.part, names),
             thresholds,
             max_in_flight: u64::try_from(plan.max_in_flight).unwrap_or(u64::MAX),
             deadline: plan.deadline.map(|(deadline, _)| deadline),

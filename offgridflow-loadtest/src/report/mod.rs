@@ -12,6 +12,7 @@ pub(crate) mod nanos;
 mod notes;
 mod prometheus;
 mod seen;
+mod slow;
 #[cfg(feature = "serde")]
 pub(crate) use nanos::optional as opt_nanos;
 pub(crate) mod text;
@@ -23,6 +24,7 @@ use std::{fmt, time::Duration};
 pub use {
     curve::Percentile,
     environment::Environment,
+    slow::SlowOperation,
     timeline::{Stretch, Timeline},
 };
 pub(crate) use {
@@ -104,6 +106,9 @@ pub struct Report {
     pub first_byte: Summary,
     /// Every failure, by cause and route, the commonest first.
     pub errors: Vec<ErrorLine>,
+    /// The ten slowest operations that were begun, the slowest first; of one process only, none of a merged run.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub slowest: Vec<SlowOperation>,
     /// The thresholds and how they came out; not judged unless the run came to its end and is valid.
     pub thresholds: Vec<ThresholdResult>,
     /// The cap on operations in flight.

@@ -15,6 +15,8 @@ use crate::{
 
 /// How many lines of the error ledger are shown; JSON has all.
 const ERRORS_SHOWN: usize = 10;
+/// How many of the slowest operations are named with their traces.
+const TRACES_SHOWN: usize = 5;
 /// Columns of the ledger: a cause, a route, what was said.
 const CAUSE: (usize, usize) = (12, 24); // at least, at most
 const ROUTE: (usize, usize) = (14, 40);
@@ -27,6 +29,7 @@ pub(crate) fn write(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result 
     }
     generator(report, f)?;
     errors(report, f)?;
+    traces(report, f)?;
     thresholds(report, f)?;
     for note in &report.notes {
         writeln!(f, "note: {}", one_line(note))?;
@@ -238,6 +241,25 @@ fn generator(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, ", timer alone lags {}", short(floor))?;
     }
     writeln!(f)
+}
+
+/// The slowest operations that can be looked up.
+fn traces(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let traced = report.slowest.iter().filter_map(|slow| Some((slow, slow.trace.as_ref()?)));
+    for (nth, (slow, trace)) in traced.take(TRACES_SHOWN).enumerate() {
+        let title = if nth == 0 { "slowest" } else { "" };
+        if nth == 0 {
+            writeln!(f)?;
+        }
+        let bound = if slow.answered { "" } else { "≥" };
+        writeln!(
+            f,
+            "{title:<12}{:>9}  trace {trace}  {}",
+            format!("{bound}{}", short(slow.response)),
+            one_line(&slow.route)
+        )?;
+    }
+    Ok(())
 }
 
 fn errors(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -170,6 +170,9 @@ impl<W: Workload> LoadTest<W> {
         let mut report = measured.report(&conductor.plan, &names);
         #[cfg(feature = "tracing")]
         tracing::info!(verdict = %report.verdict, offered = report.offered, ok = report.total.ok, failed = report.total.failed, "load test ends");
+        for slow in &mut report.slowest {
+            slow.trace = self.workload.trace_id(slow.operation);
+        }
         conductor.tell(&mut report);
         Ok((report, made))
     }

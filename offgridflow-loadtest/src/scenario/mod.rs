@@ -113,6 +113,8 @@ struct Target {
     insecure: bool,
     #[serde(default)]
     cookies: bool,
+    #[serde(default)]
+    traceparent: bool,
     auth: Option<Auth>,
     #[serde(default)]
     headers: BTreeMap<String, Secrets>,
@@ -222,7 +224,7 @@ impl Scenario {
         around: &Around<'_>,
         timeout: Duration,
     ) -> Result<HttpTarget, ConfigError> {
-        let Target { url, http2, ca_file, insecure, cookies, auth, headers } = &self.file.target;
+        let Target { url, http2, ca_file, insecure, cookies, traceparent, auth, headers } = &self.file.target;
         let mut target = HttpTarget::new(url).map_err(within("target"))?;
         if let Some(connections) = http2 {
             target = target.http2(*connections).map_err(within("target"))?;
@@ -235,6 +237,9 @@ impl Scenario {
         }
         if *cookies {
             target = target.cookies();
+        }
+        if *traceparent {
+            target = target.traceparent();
         }
         for (name, Secrets(values)) in headers {
             for Secret(value) in values {

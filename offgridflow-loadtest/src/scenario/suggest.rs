@@ -3,7 +3,7 @@
 /// The fields of a scenario, by their table; the first are the file's own.
 const FIELDS: [(&str, &[&str]); 9] = [
     ("", &["thresholds", "abort_if", "seed", "target", "load", "feed", "route", "flow"]),
-    ("target", &["url", "http2", "ca_file", "insecure", "cookies", "auth", "headers"]),
+    ("target", &["url", "http2", "ca_file", "insecure", "cookies", "traceparent", "auth", "headers"]),
     (
         "load",
         &[

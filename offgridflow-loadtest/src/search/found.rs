@@ -126,6 +126,12 @@ impl Found {
         match (self.at_least, self.below) {
             (Some(low), Some(high)) => format!("{} met the SLO{again}, {} did not", rate(low), rate(high)),
             (Some(low), None) => format!("{} met the SLO{again}", rate(low)),
+            (None, Some(high)) if matches!(self.limited_by, LimitedBy::Generator(_)) => {
+                format!(
+                    "{} was too much for the generator, and nothing that was tried below was met",
+                    rate(high)
+                )
+            }
             (None, Some(high)) => {
                 format!("{} did not meet the SLO, nor did anything that was tried below", rate(high))
             }

@@ -2,6 +2,9 @@
 
 use super::{Found, LimitedBy, Observation, Purpose, Search, Step, Trial, trial::Leaning};
 
+/// How many steps in a row the generator may decide: where it cannot keep any rate, more of them say no more.
+const MOST_LIMITED: usize = 3;
+
 /// How far apart rates are tried until there is one on either side.
 const STRIDE: f64 = 4.0;
 
@@ -11,6 +14,7 @@ pub(super) struct Hunt<'a> {
     breaks: Option<f64>,
     unsure: Vec<f64>, // rising, between the last of `meets` and `breaks`
     confirmed: Option<bool>,
+    limited: usize, // steps in a row that the generator decided
     steps: Vec<Step>,
 }
 
@@ -22,6 +26,7 @@ impl<'a> Hunt<'a> {
             breaks: None,
             unsure: Vec::new(),
             confirmed: None,
+            limited: 0,
             steps: Vec::new(),
         }
     }
@@ -37,7 +42,7 @@ impl<'a> Hunt<'a> {
             return None;
         }
         let confirmation = self.confirmation();
-        if left == 1 && confirmation.is_some() {
+        if left == 1 && confirmation.is_some() || self.limited >= MOST_LIMITED {
             return confirmation;
         }
         let next = match (self.meets.last(), self.breaks) {
@@ -88,9 +93,11 @@ impl<'a> Hunt<'a> {
 
     fn learn(&mut self, rate: f64, purpose: Purpose, leaning: Leaning) {
         let confirms = purpose == Purpose::Confirm;
+        self.limited = if leaning == Leaning::Limited { self.limited + 1 } else { 0 };
         match leaning {
             Leaning::Meets if confirms => self.confirmed = Some(true),
-            Leaning::Unsure if confirms => self.confirmed = Some(false),
+            // The generator kept this rate before: what it could not do now is no news of the target.
+            Leaning::Unsure | Leaning::Limited if confirms => self.confirmed = Some(false),
             Leaning::Meets => {
                 self.meets.push(rate);
                 self.unsure.retain(|&open| open > rate);

@@ -53,6 +53,9 @@ pub trait DynWorkload: Send + Sync {
     /// As [`Workload::open_files`].
     fn open_files_boxed(&self) -> u64;
 
+    /// As [`Workload::trace_id`].
+    fn trace_id_boxed(&self, index: u64) -> Option<String>;
+
     /// As [`Workload::findings`].
     fn findings_boxed(&self) -> Vec<String>;
 
@@ -112,6 +115,10 @@ impl<W: Workload<Session: 'static>> DynWorkload for W {
         self.open_files()
     }
 
+    fn trace_id_boxed(&self, index: u64) -> Option<String> {
+        self.trace_id(index)
+    }
+
     fn findings_boxed(&self) -> Vec<String> {
         self.findings()
     }
@@ -158,6 +165,10 @@ impl Workload for BoxWorkload {
 
     fn open_files(&self) -> u64 {
         (**self).open_files_boxed()
+    }
+
+    fn trace_id(&self, index: u64) -> Option<String> {
+        (**self).trace_id_boxed(index)
     }
 
     fn findings(&self) -> Vec<String> {

@@ -93,6 +93,12 @@ pub trait Workload: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// The trace that operation `index` is sent with, if it is: the report names those of the slowest operations. None by default.
+    fn trace_id(&self, index: u64) -> Option<String> {
+        let _ = index;
+        None
+    }
+
     /// Ends a session in good order; errors are its own affair. Bounded by the run's time-out.
     fn close(&self, session: Self::Session) -> impl Future<Output = ()> + Send {
         async move { drop(session) }
@@ -168,6 +174,10 @@ impl<W: Workload> Workload for Arc<W> {
 
     fn open_files(&self) -> u64 {
         (**self).open_files()
+    }
+
+    fn trace_id(&self, index: u64) -> Option<String> {
+        (**self).trace_id(index)
     }
 
     fn findings(&self) -> Vec<String> {

@@ -10,6 +10,8 @@ use clap::{Args, Parser, Subcommand};
 
 #[cfg(feature = "autoscale")]
 use super::autoscale::Autoscale;
+#[cfg(any(feature = "sql", feature = "redis"))]
+use super::preset::Preset;
 use super::{
     compare::Comparing,
     forms::{Forms, Show},
@@ -46,6 +48,9 @@ pub(super) enum Command {
     Compare(Comparing),
     /// Add up the bundles of all shards of a run (`run --shard`) and judge it, once; exits with 4 if one is missing, there twice, of another run, late or not whole.
     Merge(Merge),
+    /// Load what stands behind a service: a database's connections (feature `sql`), a Redis cache (feature `redis`).
+    #[cfg(any(feature = "sql", feature = "redis"))]
+    Preset(Preset),
     /// Show a report that --json wrote, or write it in other forms; exits as its run did.
     Report(Show),
     /// Test the load tester on this machine, within about a minute, and print its error budget; exits with 3 if it does not measure here.

@@ -133,6 +133,9 @@ impl Subject {
         if self.cookies {
             target = target.cookies();
         }
+        if self.traceparent {
+            target = target.traceparent();
+        }
         if let Some(replay) = replay {
             return target
                 .replaying(Arc::clone(replay))

@@ -110,6 +110,9 @@ pub(in crate::command) struct Subject {
     /// Keep cookies, each connection's own.
     #[arg(long)]
     pub(super) cookies: bool,
+    /// Send a `traceparent` header with every request; the report names the traces of the slowest operations.
+    #[arg(long)]
+    pub(super) traceparent: bool,
     /// Body of every request, as it stands here (no `@file`; a scenario's route has room for longer ones).
     #[arg(long)]
     pub(super) body: Option<String>,
@@ -258,6 +261,7 @@ impl Subject {
             || self.bearer_env.is_some()
             || self.basic_env.is_some()
             || self.cookies
+            || self.traceparent
             || self.ca_file.is_some()
             || self.insecure
             || !self.headers.is_empty()

@@ -46,6 +46,10 @@ fn cut(report: &Report) -> Report {
     report.errors.truncate(ERRORS);
     shorten(&mut report.target);
     report.routes.iter_mut().for_each(|row| shorten(&mut row.route));
+    for slow in &mut report.slowest {
+        shorten(&mut slow.route);
+        slow.trace.iter_mut().for_each(shorten);
+    }
     for line in &mut report.errors {
         [&mut line.cause, &mut line.route, &mut line.message].into_iter().for_each(shorten);
     }

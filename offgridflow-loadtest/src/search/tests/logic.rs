@@ -73,6 +73,20 @@ fn the_generator_s_limit_is_said_to_be_one_and_is_asked_twice() {
     assert!(found.to_string().contains("the target may do more"), "{found}");
 }
 
+/// A machine that is busy with something else: no rate is too low for it, so going lower finds nothing.
+#[test]
+fn a_generator_that_keeps_no_rate_ends_the_search_soon_and_takes_nothing_back() {
+    let busy = asked(&Search::default(), |trial| match trial.step {
+        1 => Observation::meets(),
+        _ => Observation::limited("no core"),
+    });
+    assert_eq!((busy.steps.len(), busy.at_least, busy.confirmed), (5, Some(100.0), false), "{busy}");
+    assert_eq!((busy.exit_code(), &busy.limited_by), (3, &LimitedBy::Generator("no core".into())));
+    let never = asked(&Search::default(), |_| Observation::limited("no core"));
+    assert_eq!((never.steps.len(), never.rate, never.exit_code()), (3, None, 3));
+    assert!(never.to_string().contains("too much for the generator"), "{never}");
+}
+
 #[test]
 fn nothing_that_meets_and_nothing_that_breaks_are_answers_too() {
     let nothing = asked(&Search::default(), |_| Observation::breaks("down"));

@@ -25,6 +25,7 @@ mod stream;
 mod subject;
 #[cfg(feature = "tls")]
 mod tls;
+mod trace;
 
 use std::{
     sync::Arc,
@@ -57,6 +58,7 @@ use replayed::Replayed;
 pub use route::HttpRoute;
 #[cfg(feature = "tls")]
 use tls::Tls;
+use trace::Traces;
 
 /// An HTTP/1.1 service (with the feature `http2` also HTTP/2), with the feature `tls` also behind TLS (1.2 and 1.3). A session is one keep-alive connection, opened when the first operation
 /// needs it and again when the server closes it; the time for that, TLS's handshake included, is admission wait.
@@ -82,6 +84,7 @@ pub struct HttpTarget {
     addresses: Addresses,
     origin: Origin,
     keeps_cookies: bool,
+    traces: Option<Traces>,
     tls: Option<Tls>,
     shared: Option<Connections>, // HTTP/2
     host: HeaderValue,
@@ -145,6 +148,7 @@ impl HttpTarget {
             addresses: Addresses::of(format!("{}:{port}", authority.host())),
             origin: Origin { host: bare, is_secure },
             keeps_cookies: false,
+            traces: None,
             tls,
             shared: None,
             host,
@@ -250,6 +254,14 @@ impl HttpTarget {
         self
     }
 
+    /// Sends a `traceparent` header (W3C Trace Context) with every request, sampled, of a trace of the operation's own; the report names the traces of the slowest
+    /// operations. The steps of a flow share their operation's. A header of that name that was set goes in its place.
+    #[must_use]
+    pub fn traceparent(mut self) -> Self {
+        self.traces = Some(Traces::new());
+        self
+    }
+
     /// Asks what a log asked, in place of routes: operation `k` is the log's entry `k`, and after its end the log
     /// begins again. For the log's times too, use [`Executor::replay`](crate::Executor::replay).
     ///
@@ -345,6 +357,10 @@ impl Workload for HttpTarget {
 
     fn open_files(&self) -> u64 {
         u64::from(self.shared.is_none()) // shared connections are few
+    }
+
+    fn trace_id(&self, index: u64) -> Option<String> {
+        Some(self.traces?.id(index))
     }
 
     fn findings(&self) -> Vec<String> {

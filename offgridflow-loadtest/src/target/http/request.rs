@@ -2,13 +2,15 @@
 
 use std::time::SystemTime;
 
-use http::{HeaderValue, Method, Uri, header};
+use http::{HeaderName, HeaderValue, Method, Uri, header};
 
 use super::{HttpRoute, HttpSession, HttpTarget, bad_request, connection};
 use crate::{
     op::Op,
     outcome::{FailKind, TargetError},
 };
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 impl HttpTarget {
     pub(super) fn request(
@@ -47,6 +49,9 @@ impl HttpTarget {
         let made = self.made_headers.iter().filter(|made| !route.says(&made.name));
         for made in made.chain(&route.made_headers) {
             headers.append(&made.name, made.value(op)?);
+        }
+        if let Some(header) = self.traces.and_then(|traces| traces.header(op.index())) {
+            headers.entry(TRACEPARENT).or_insert(header);
         }
         if let Some(jar) = session.jar.as_ref().filter(|_| !headers.contains_key(header::COOKIE)) {
             let cookies = jar.header(&self.origin, request.uri().path(), SystemTime::now());
