@@ -1,9 +1,10 @@
 # Every target is one script; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test lint coverage verify bench compare check-consumer check-alerts check-dashboards check-collector boards observe
+.PHONY: help dev demo test lint coverage verify bench compare check-consumer check-alerts check-dashboards check-collector boards observe \
+	build k8s-deploy k8s-status k8s-logs-api
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 dev: ## Run the server (api, worker and web in one) on SQLite, at a free loopback port
 	@scripts/dev.sh
@@ -46,3 +47,15 @@ boards: ## Write Grafana's boards from the code in infra/boards
 
 observe: ## Run the three roles, their exporters, traffic and a Prometheus with our rules, on system-picked ports
 	@scripts/observe.sh $(ARGS)
+
+build: ## Build the server as one static executable, for images that hold nothing else
+	@scripts/build.sh
+
+k8s-deploy: ## Deploy in seven steps: make k8s-deploy OVERLAY=staging TAG=1.2.3 REGISTRY=registry.example/team [CONTEXT=…]
+	@CONTEXT="$(CONTEXT)" scripts/k8s-deploy.sh "$(OVERLAY)" "$(TAG)" "$(REGISTRY)"
+
+k8s-status: ## What runs: make k8s-status OVERLAY=staging [CONTEXT=…]
+	@CONTEXT="$(CONTEXT)" scripts/k8s-status.sh "$(OVERLAY)"
+
+k8s-logs-api: ## Newest log lines of the api: make k8s-logs-api OVERLAY=staging [ARGS=--follow] [CONTEXT=…]
+	@CONTEXT="$(CONTEXT)" scripts/k8s-logs.sh "$(OVERLAY)" api $(ARGS)
