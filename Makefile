@@ -1,7 +1,7 @@
 # Every target is one script; `make help` lists them.
 .DEFAULT_GOAL := help
 .PHONY: help dev demo test lint coverage verify bench compare check-consumer check-alerts check-dashboards check-collector boards observe \
-	build k8s-deploy k8s-status k8s-logs-api
+	build k8s-deploy k8s-status k8s-logs-api migrate-up migrate-down
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,3 +59,9 @@ k8s-status: ## What runs: make k8s-status OVERLAY=staging [CONTEXT=…]
 
 k8s-logs-api: ## Newest log lines of the api: make k8s-logs-api OVERLAY=staging [ARGS=--follow] [CONTEXT=…]
 	@CONTEXT="$(CONTEXT)" scripts/k8s-logs.sh "$(OVERLAY)" api $(ARGS)
+
+migrate-up: ## Bring the schema of OFFGRIDFLOW_DATABASE_URL up to date
+	@scripts/migrate-up.sh
+
+migrate-down: ## DROP every table of OFFGRIDFLOW_DATABASE_URL: make migrate-down YES=drop-every-table
+	@YES="$(YES)" scripts/migrate-down.sh
