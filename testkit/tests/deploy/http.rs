@@ -19,8 +19,11 @@ pub enum Answer {
     Json(u16, Value),
     Text(String),
     /// Events until this returns false, each as it comes.
-    Events(Box<dyn FnMut(&mut dyn FnMut(&Value) -> io::Result<()>) -> io::Result<bool> + Send>),
+    Events(Box<NextEvents>),
 }
+
+/// Sends what is new, and says whether there may be more.
+type NextEvents = dyn FnMut(&mut dyn FnMut(&Value) -> io::Result<()>) -> io::Result<bool> + Send;
 
 pub fn serve(listener: TcpListener, answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) {
     let answer = Arc::new(answer);
