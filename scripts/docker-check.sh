@@ -34,6 +34,7 @@ export IMAGES_STORAGE=$work/storage
 # A registry at a port that the system picks.
 registry() {
   printf 'version: 0.1\nlog: { level: info }\nstorage: { filesystem: { rootdirectory: %s/registry } }\nhttp: { addr: "127.0.0.1:0" }\n' "$work" >"$work/registry.yml"
+  : >"$work/registry.log"
   docker-registry serve "$work/registry.yml" >"$work/registry.log" 2>&1 &
   pid[registry]=$!
   for _ in $(seq 100); do
@@ -90,6 +91,7 @@ start() { # role; its address is in `url` then
   [ "$role" = web ] || settings+=(OFFGRIDFLOW_API_KEYS=example=0123456789abcdef)
   mapfile -t command < <(jq -r '(.config.Entrypoint + .config.Cmd)[]' "$work/$role/config")
   settings+=(OFFGRIDFLOW_LISTEN=0.0.0.0:0 OFFGRIDFLOW_DATABASE_URL="$OFFGRIDFLOW_TESTKIT_POSTGRES" OFFGRIDFLOW_REDIS_URL="redis://$OFFGRIDFLOW_TESTKIT_REDIS")
+  : >"$work/$role.said"
   enter "$role" "${command[@]}" >"$work/$role.said" 2>"$work/$role.err" &
   pid[$role]=$!
   for _ in $(seq 300); do
