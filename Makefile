@@ -1,9 +1,11 @@
 # Every target is one script; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test lint coverage verify bench compare check-consumer check-alerts check-dashboards check-collector boards observe
+.PHONY: help dev demo test lint coverage verify bench compare check-consumer check-alerts check-dashboards check-collector boards observe \
+	build k8s-deploy k8s-status k8s-logs-api migrate-up migrate-down check-hpa \
+	docker-build docker-push terraform-init terraform-plan terraform-apply check-ops check-make release
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 dev: ## Run the server (api, worker and web in one) on SQLite, at a free loopback port
 	@scripts/dev.sh
@@ -46,3 +48,48 @@ boards: ## Write Grafana's boards from the code in infra/boards
 
 observe: ## Run the three roles, their exporters, traffic and a Prometheus with our rules, on system-picked ports
 	@scripts/observe.sh $(ARGS)
+
+build: ## Build the server as one static executable, for images that hold nothing else
+	@scripts/build.sh
+
+k8s-deploy: ## Deploy in seven steps: make k8s-deploy OVERLAY=staging TAG=1.2.3 REGISTRY=registry.example/team [CONTEXT=…]
+	@CONTEXT="$(CONTEXT)" scripts/k8s-deploy.sh "$(OVERLAY)" "$(TAG)" "$(REGISTRY)"
+
+k8s-status: ## What runs: make k8s-status OVERLAY=staging [CONTEXT=…]
+	@CONTEXT="$(CONTEXT)" scripts/k8s-status.sh "$(OVERLAY)"
+
+k8s-logs-api: ## Newest log lines of the api: make k8s-logs-api OVERLAY=staging [ARGS=--follow] [CONTEXT=…]
+	@CONTEXT="$(CONTEXT)" scripts/k8s-logs.sh "$(OVERLAY)" api $(ARGS)
+
+migrate-up: ## Bring the schema of OFFGRIDFLOW_DATABASE_URL up to date
+	@scripts/migrate-up.sh
+
+migrate-down: ## DROP every table of OFFGRIDFLOW_DATABASE_URL: make migrate-down YES=drop-every-table
+	@YES="$(YES)" scripts/migrate-down.sh
+
+check-hpa: ## Autoscalers: schema, what no schema says, broken ones refused, golden cases, memory pin, predictions as written
+	@scripts/check-hpa.sh $(ARGS)
+
+docker-build: ## Images of the three roles: make docker-build ENGINE=docker|buildah REGISTRY=registry.example/team TAG=1.2.3
+	@ENGINE="$(or $(ENGINE),docker)" REGISTRY="$(REGISTRY)" TAG="$(TAG)" scripts/docker-build.sh
+
+docker-push: ## Push them: the same settings
+	@ENGINE="$(or $(ENGINE),docker)" REGISTRY="$(REGISTRY)" TAG="$(TAG)" scripts/docker-push.sh
+
+terraform-init: ## Prepare infra/terraform: make terraform-init ENV=staging [STACK=layout|aws] [ARGS=…]
+	@scripts/terraform.sh init "$(ENV)" $(or $(STACK),layout) $(ARGS)
+
+terraform-plan: ## Show what would change; the same settings
+	@scripts/terraform.sh plan "$(ENV)" $(or $(STACK),layout) $(ARGS)
+
+terraform-apply: ## Change it; the same settings
+	@scripts/terraform.sh apply "$(ENV)" $(or $(STACK),layout) $(ARGS)
+
+check-make: ## This file: every target is listed, leads to a script that is there, and is run by a test or says why not
+	@scripts/check-make.sh
+
+check-ops: ## All checks of operations, the heavy ones too: images, Terraform, release, live Prometheus, promises; half an hour, root
+	@scripts/check-ops.sh $(ARGS)
+
+release: ## Go through a release and change nothing: make release VERSION=0.1.0
+	@scripts/release.sh --dry-run "$(VERSION)"

@@ -87,6 +87,14 @@ impl Config {
         if !is_loopback(self.listen.ip()) && self.api_keys.is_empty() {
             return Err(ConfigError::Open(self.listen));
         }
+        self.check_addresses()
+    }
+
+    /// Checks the addresses of others: enough for the web role, which holds no data and passes its caller's key on.
+    ///
+    /// # Errors
+    /// The first that cannot be one.
+    pub fn check_addresses(&self) -> Result<(), ConfigError> {
         if self.api_url.as_deref().is_some_and(|url| !url.starts_with("http://")) {
             return Err(ConfigError::ApiScheme);
         }

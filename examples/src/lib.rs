@@ -7,6 +7,7 @@ pub mod carbon;
 pub mod config;
 pub mod demo;
 pub mod faults;
+pub mod health;
 pub mod http_client;
 pub mod import;
 pub mod intake;

@@ -1,4 +1,4 @@
-//! `offgridflow ROLE`: the example server, its demonstration, an importer and migrations.
+//! `offgridflow ROLE`: the example server, its demonstration, a health check, an importer and migrations.
 
 use std::alloc::System;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use offgridflow::app::AppError;
 use offgridflow::config::Config;
 use offgridflow::serve::{self, Role};
-use offgridflow::{demo, import, load, store, upload};
+use offgridflow::{demo, health, import, load, store, upload};
 use offgridflow_profile::Tracked;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -39,6 +39,8 @@ enum Command {
     Demo(demo::Options),
     /// Load a server that is up, with `/metrics` of the load itself.
     Load(load::Options),
+    /// Ask a server whether it is well: exit 0 where it answers 200.
+    Health(health::Options),
     /// Import a file into the database: activities of one tenant, or a table of nations by year, a column a fuel.
     Import {
         /// With `--tenant` activities as the API takes them (`.csv`, `.ndjson`, `.jsonl`), else the table as CSV.
@@ -84,6 +86,7 @@ async fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
         Command::All(config) => serve::run(Role::All, config).await?,
         Command::Demo(options) => return Ok(ExitCode::from(demo::run(options).await?)),
         Command::Load(options) => return Ok(ExitCode::from(load::run(options).await?)),
+        Command::Health(options) => health::run(options).await?,
         Command::Import { file, tenant: Some(tenant), config } => {
             println!("{}", upload::run(&file, &tenant, &config).await?);
         }

@@ -63,7 +63,7 @@ impl Role {
 /// # Errors
 /// What kept it from starting, in one sentence.
 pub async fn run(role: Role, config: Config) -> Result<(), AppError> {
-    config.check()?;
+    if role == Role::Web { config.check_addresses() } else { config.check() }?;
     let listener =
         TcpListener::bind(config.listen).await.map_err(|error| AppError::Listen(config.listen, error))?;
     api::install_metrics();

@@ -201,6 +201,31 @@ async fn the_web_role_counts_its_requests_by_route_for_prometheus() {
     }
 }
 
+/// It holds no data, and passes its caller's key on: a cluster lets it listen everywhere, without a secret.
+#[tokio::test]
+async fn the_web_role_needs_no_keys_to_listen_beyond_loopback() {
+    let web = Process::run(&["web", "--listen", "0.0.0.0:0"]);
+    let base = web.base.replace("0.0.0.0", "127.0.0.1");
+    assert_eq!(http_client::get(&base, "/healthz", &[]).await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn health_asks_a_server_that_is_up_and_fails_where_it_is_not_well() {
+    let web = Process::run(&["web", "--listen", "127.0.0.1:0"]);
+    let asked = |url: String| refused(&["health", &url]);
+    assert_eq!(asked(format!("{}/healthz", web.base)), (0, String::new()));
+    let (code, said) = asked(format!("{}/no/such/page", web.base));
+    assert!(code == 4 && said.contains("answers 404"), "{code} {said}");
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = format!("http://{}", silent.local_addr().unwrap());
+    let (code, said) = refused(&["health", &silent, "--seconds", "1"]);
+    assert!(code == 4 && said.contains("did not answer within 1s"), "{code} {said}");
+    let url = web.base.clone();
+    drop(web);
+    let (code, said) = refused(&["health", &url]);
+    assert!(code == 4 && said.contains("does not answer: cannot connect"), "{code} {said}");
+}
+
 fn refused(arguments: &[&str]) -> (i32, String) {
     let Output { status, stderr, .. } = command(arguments).output().unwrap();
     (status.code().unwrap(), String::from_utf8(stderr).unwrap())
@@ -280,27 +305,4 @@ fn keys_are_never_shown() {
     assert!(!said.contains("0123456789abcdef"), "{said}");
     let help = command(&["all", "--help"]).env("OFFGRIDFLOW_API_KEYS", secret).output().unwrap();
     assert!(!String::from_utf8_lossy(&help.stdout).contains("0123456789abcdef"));
-}
-
-#[test]
-fn migrations_go_up_down_and_up_again_to_the_same_schema() {
-    let database = testkit::postgres().create_database("migrated").unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let sqlite = format!("sqlite:{}", folder.path().join("test.db").display());
-    let schema = "SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns \
-                  WHERE table_schema = 'public' AND table_name NOT LIKE '\\_sqlx%' ORDER BY 1, 2";
-    let migrate = |url: &str, direction| {
-        let output = command(&["migrate", direction, "--database-url", url]).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    };
-    migrate(&database.url(), "up");
-    let first = database.psql(schema).unwrap();
-    assert!(first.contains("activities|co2e_grams|bigint|NO"), "{first}");
-    migrate(&database.url(), "down");
-    assert_eq!(database.psql(schema).unwrap(), "");
-    migrate(&database.url(), "up");
-    assert_eq!(database.psql(schema).unwrap(), first);
-    for direction in ["up", "down", "up", "up"] {
-        migrate(&sqlite, direction);
-    }
 }
