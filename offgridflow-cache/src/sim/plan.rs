@@ -157,7 +157,7 @@ fn disorder(dice: &mut Dice, shape: &Shape, count: usize) -> Vec<Step> {
 }
 
 /// Steps of an episode, at most.
-const EPISODE: usize = 16;
+const EPISODE: usize = 18;
 
 /// What is about one update: it is read before, and by its own node at once, and by another after Δ. At times the node dies, or
 /// the store falls back to what it was before, while the news of it is under way.
@@ -181,9 +181,11 @@ fn episode(dice: &mut Dice, shape: &Shape, at: u64, steps: &mut Vec<Step>) {
             let (before, after) = (dice.between(8, 14), dice.between(52, 80)); // it may be deferred by then
             step(at - before, Act::LeasedPut { node, key, takes: before + after });
         }
-        (Theme::Rollbacks, 0) => {
+        (Theme::Rollbacks, 0 | 1) => {
+            let restart = at + dice.between(3, 100);
             step(at - dice.below(10), Act::Save);
-            step(at + dice.between(3, 100), Act::Restart);
+            step(restart, Act::Restart);
+            (0..3).for_each(|_| step(restart + dice.below(8), read(node))); // before anybody looks for news
         }
         _ => {}
     }
