@@ -123,7 +123,7 @@ impl Shape {
             soft_timeout: (on_error > 0 && dice.percent(50)).then_some(20),
             retry_after: [0, 30][dice.index(2)],
             suspects: dice.percent(12),
-            schemas: !calm && dice.percent(25),
+            schemas: !calm && dice.percent(50),
         }
     }
 }
@@ -181,11 +181,15 @@ fn episode(dice: &mut Dice, shape: &Shape, at: u64, steps: &mut Vec<Step>) {
             let (before, after) = (dice.between(8, 14), dice.between(52, 80)); // it may be deferred by then
             step(at - before, Act::LeasedPut { node, key, takes: before + after });
         }
-        (Theme::Rollbacks, 0 | 1) => {
-            let restart = at + dice.between(3, 100);
+        (Theme::Rollbacks, 0) => {
             step(at - dice.below(10), Act::Save);
+            step(at + dice.between(3, 100), Act::Restart);
+        }
+        (Theme::Rollbacks, 1 | 2) => {
+            let restart = at + dice.between(2, 10); // before it is read again
+            step(at - dice.below(4), Act::Save);
             step(restart, Act::Restart);
-            (0..3).for_each(|_| step(restart + dice.below(8), read(node))); // before anybody looks for news
+            (0..3).for_each(|_| step(restart + dice.below(6), read(node))); // before anybody looks for news
         }
         _ => {}
     }
