@@ -53,16 +53,16 @@ impl OpRng {
 
     /// One of several, in proportion to its weight; the first if all weigh nothing.
     #[cfg(any(feature = "redis", feature = "sql"))]
-    pub(crate) fn weighted(&self, weights: impl Iterator<Item = u64> + Clone) -> usize {
+    pub(crate) fn weighted(&self, mut weights: impl Iterator<Item = u64> + Clone) -> usize {
         let mut at = self.below(weights.clone().sum());
-        let mut is_it = |weight: u64| match at.checked_sub(weight) {
+        let is_it = |weight: u64| match at.checked_sub(weight) {
             Some(rest) => {
                 at = rest;
                 false
             }
             None => true,
         };
-        weights.into_iter().position(|weight| is_it(weight)).unwrap_or(0)
+        weights.position(is_it).unwrap_or(0)
     }
 
     /// `true` with probability `p`.
