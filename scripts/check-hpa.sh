@@ -86,7 +86,7 @@ broken() { # what must be said, sed expression on hpa.yaml [, on api.yaml]
     fault "$HPA: not refused with \`$1\` when broken by: $2 ${3:-}"
   fi
   broken=$((broken + 1))
-  if [ $schema = yes ] && valid "${VERSIONS[-1]}" "$scratch/hpa.yaml" "$scratch/api.yaml"; then past=$((past + 1)); fi
+  if [ $schema = yes ] && [ "${CHECK_HPA_QUICK:-}" != yes ] && valid "${VERSIONS[-1]}" "$scratch/hpa.yaml" "$scratch/api.yaml"; then past=$((past + 1)); fi
 }
 broken_all() {
   broken 'spec.minReplicas: 12 is more than maxReplicas, 10' '0,/minReplicas: 2/s//minReplicas: 12/'
@@ -108,12 +108,12 @@ broken_all() {
   broken 'spec.scaleTargetRef: Deployment api sets replicas' '' '0,/^spec:/s//spec:\n  replicas: 3/'
   broken 'spec.metrics: container "api" requests no memory' '' '/requests:/,/limits:/{/memory:/d}'
   printf '%d broken autoscalers refused' $broken
-  [ $schema = no ] || printf '; the schema alone lets %d of them pass' $past
+  [ $past -eq 0 ] || printf '; the schema alone lets %d of them pass' $past
   printf '\n'
 }
 
 golden() {
-  [ "${CHECK_HPA_GOLDEN:-}" != skip ] || { printf 'SKIP: not asked for\n'; return; }
+  [ "${CHECK_HPA_QUICK:-}" != yes ] || { printf 'SKIP: not asked for\n'; return; }
   cargo test --quiet --workspace --features "$ALL_FEATURES" --test autoscale --test autoscale_manifests >"$scratch/said" 2>&1 ||
     { cat "$scratch/said"; fault "the simulator does not decide as Kubernetes does"; }
   grep '^test result' "$scratch/said" || true
