@@ -85,7 +85,7 @@ fn a_seed_is_one_run_and_a_trace_is_short() {
 fn how_often_each_mutant_is_caught() {
     const SEEDS: u64 = 200;
     for of in Mutant::ALL {
-        let settings = mutant(of).steps(1_600);
+        let settings = mutant(of);
         let fails = |seed: &u64| run(*seed, &settings, InProcess::new).is_err();
         let caught = (5_000_000..5_000_000 + SEEDS).filter(fails).count();
         println!("{of:?}: {caught} of {SEEDS}");

@@ -83,12 +83,12 @@ impl Subject {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { steps: 800, mishaps: 30, subject: Subject::Cache(None), shrinks: true }
+        Self { steps: 1_600, mishaps: 30, subject: Subject::Cache(None), shrinks: true }
     }
 }
 
 impl Settings {
-    /// Reads, writes and faults of a run, one in about three milliseconds. Default: 800.
+    /// Reads, writes and faults of a run, one in about three milliseconds. Default: 1 600.
     pub fn steps(mut self, steps: usize) -> Self {
         self.steps = steps;
         self

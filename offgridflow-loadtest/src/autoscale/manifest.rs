@@ -167,7 +167,10 @@ impl Reader<'_> {
             Some("cpu") => Resource::Cpu,
             Some("memory") => Resource::Memory,
             other => {
-                self.say(&format!("{field}.resource.name"), format!("{other:?} is neither cpu nor memory"));
+                self.say(
+                    &format!("{field}.resource.name"),
+                    format!("{} is neither cpu nor memory", named(other)),
+                );
                 return None;
             }
         };
@@ -225,7 +228,8 @@ impl Reader<'_> {
             Some("Pods") => Limit::Pods,
             Some("Percent") => Limit::Percent,
             other => {
-                self.say(&format!("{field}.type"), format!("{other:?} is neither \"Pods\" nor \"Percent\""));
+                let other = named(other);
+                self.say(&format!("{field}.type"), format!("{other} is neither \"Pods\" nor \"Percent\""));
                 return None;
             }
         };
@@ -319,4 +323,9 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// What is written, or that nothing is.
+fn named(text: Option<&str>) -> String {
+    text.map_or_else(|| "what is missing".to_owned(), |text| format!("{text:?}"))
 }
