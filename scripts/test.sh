@@ -19,9 +19,9 @@ else
 fi
 [ $# -eq 0 ] || exit 0
 
-step "tests of what needs a C compiler: TLS"
-encrypted=offgridflow-loadtest/full,offgridflow-loadtest/tls,offgridflow-loadtest/http2,offgridflow-cache/full,offgridflow-cache/tls
-"${with_servers[@]}" cargo test --quiet -p offgridflow-loadtest -p offgridflow-cache --features "$encrypted" --test 'tls*'
+step "tests of what needs a C compiler: TLS, and databases under load"
+compiled=offgridflow-loadtest/full,offgridflow-loadtest/tls,offgridflow-loadtest/sql,offgridflow-cache/full,offgridflow-cache/tls
+"${with_servers[@]}" cargo test --quiet -p offgridflow-loadtest -p offgridflow-cache --features "$compiled" --test 'tls*' --test databases
 
 step "documentation tests"
 "${with_servers[@]}" cargo test --quiet --workspace --doc --features "$ALL_FEATURES"
