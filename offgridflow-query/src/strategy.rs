@@ -51,7 +51,7 @@ pub struct Prepared {
     pub(crate) server: Option<Box<str>>,    // what a transaction's token is compared with; `None`: no tokens
     pub(crate) turns: Option<Turns>,        // where writers of this process queue up
     pub(crate) exact_key: bool, // whether the database calls two keys equal exactly when their values are
-    pub(crate) sifted: bool,    // rows may be dropped by a trigger
+    pub(crate) sifted: bool, // PostgreSQL: a trigger may drop rows; on SQLite none does where keys are exact
     pub(crate) bulk_rows: usize, // from how many rows on the last strategy is expected to win
 }
 

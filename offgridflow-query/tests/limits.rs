@@ -242,3 +242,23 @@ async fn nobody_lingers_while_somebody_waits_for_room() {
     drop((many, ticket));
     let _ = writer.close().await.unwrap();
 }
+
+/// Whoever waits for room is not forgotten with those who get some.
+#[tokio::test(start_paused = true)]
+async fn nobody_lingers_while_any_of_many_waits_for_room() {
+    let pool = MemoryPool::new(2);
+    let writer = writer(&pool).queue_rows(100).linger(Duration::from_secs(3_600)).start().unwrap();
+    let began = tokio::time::Instant::now();
+    let writer = std::sync::Arc::new(writer);
+    let pushing: Vec<_> = (0..20)
+        .map(|task| {
+            let writer = std::sync::Arc::clone(&writer);
+            tokio::spawn(async move { writer.push_many(pairs(task * 60..task * 60 + 60)).await.map(drop) })
+        })
+        .collect();
+    for pushed in pushing {
+        pushed.await.unwrap().unwrap();
+    }
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    let _ = writer.close().await.unwrap();
+}

@@ -5,7 +5,6 @@ use offgridflow_query::{
     Acquire, Atomicity, BatchExecutor, BatchWriter, Class, Column, Conflict, ConnectionPool, Fate,
     GateConfig, Kind, Outcome, PgGate, Shape, SqliteGate, Strategy,
 };
-use std::time::Duration;
 
 async fn sqlite(sql: &'static str) -> SqliteGate {
     let gate = SqliteGate::from_url("sqlite::memory:", GateConfig::default()).unwrap();
@@ -142,31 +141,4 @@ async fn a_name_that_another_row_of_the_flush_gives_up_is_free() {
     swap(sqlite(TABLE).await).await;
     let (gate, _database) = postgres("swap", TABLE);
     swap(gate).await;
-}
-
-/// Whoever waits for room is not forgotten with those who get some.
-#[tokio::test]
-async fn nobody_lingers_while_anybody_waits_for_room() {
-    let pool = offgridflow_query::MemoryPool::new(2);
-    let shape =
-        Shape::new("t", [Column::new("id", Kind::Int8), Column::nullable("parent", Kind::Int8)]).key(["id"]);
-    let hour = Duration::from_secs(3_600);
-    let writer = BatchWriter::<(i64, Option<i64>)>::for_shape(pool, shape).linger(hour).queue_rows(100);
-    let writer = std::sync::Arc::new(writer.start().unwrap());
-    let pushing: Vec<_> = (0..20_i64)
-        .map(|task| {
-            let writer = std::sync::Arc::clone(&writer);
-            tokio::spawn(async move {
-                writer.push_many((0..60).map(|row| (task * 60 + row, None))).await.map(drop)
-            })
-        })
-        .collect();
-    for pushed in pushing {
-        tokio::time::timeout(Duration::from_secs(60), pushed)
-            .await
-            .expect("not for an hour")
-            .unwrap()
-            .unwrap();
-    }
-    let _ = writer.close().await.unwrap();
 }

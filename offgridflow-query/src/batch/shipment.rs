@@ -193,7 +193,7 @@ impl<E: BatchExecutor> Shipper<E> {
         self.prepared(shape).await.is_ok_and(|(prepared, _)| prepared.exact_key)
     }
 
-    /// Whether the database may drop a row without a word, as far as is known.
+    /// Whether the database may drop a row without a word although its keys are exact, as far as is known.
     pub(crate) fn may_drop(&self) -> bool {
         self.known().prepared.as_ref().is_none_or(|prepared| prepared.sifted)
     }

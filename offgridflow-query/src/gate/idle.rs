@@ -119,7 +119,9 @@ impl<T: Idle> IdleStack<T> {
     pub(crate) fn seek(&self) -> Seeker<'_, T> {
         let (seeker, given) = oneshot::channel();
         if !self.is_closed() {
-            self.seekers.lock().unwrap_or_else(PoisonError::into_inner).push_back(seeker);
+            let mut seekers = self.seekers.lock().unwrap_or_else(PoisonError::into_inner);
+            seekers.retain(|seeker| !seeker.is_closed()); // while a server is down nothing is given back, and many give up
+            seekers.push_back(seeker);
         }
         Seeker { stack: self, given }
     }
@@ -271,6 +273,13 @@ mod tests {
         second = idle.seek();
         assert!(idle.close().is_empty());
         assert_eq!(second.given().await, None);
+    }
+
+    #[test]
+    fn those_who_gave_up_leave_nothing_behind() {
+        let idle: IdleStack<Fake> = IdleStack::new(5, SECOND);
+        (0..1_000).for_each(|_| drop(idle.seek()));
+        assert_eq!(idle.seekers.lock().unwrap().len(), 1, "the last one goes with the next");
     }
 
     #[test]

@@ -45,7 +45,6 @@ pub(super) async fn prepare(conn: &mut SqliteConnection, shape: &Shape) -> Resul
     let version = version(conn, shape).await.map_err(|error| failed(&error))?;
     let exact = has_exact_key(conn, shape).await.map_err(|error| failed(&error))?;
     prepared.version = Some(version);
-    prepared.sifted = !exact; // of a trigger that drops rows nothing else is known
     Ok(if exact { prepared.with_exact_key() } else { prepared })
 }
 
