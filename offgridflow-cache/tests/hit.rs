@@ -88,7 +88,8 @@ fn now<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-async fn hits_cost_nothing(near: impl MemoryTier<u64, u64>, warms_up: bool) {
+/// Of 50 000 looks at a cache over `near`, at most `costly` allocate, and none decodes.
+async fn hits_cost_nothing(near: impl MemoryTier<u64, u64>, costly: usize) {
     const KEYS: u64 = 100;
     let (store, json) = (InProcess::new(), CountedJson::default());
     let writer = Cache::builder("hit").shared(store.clone(), Json).build(source()).unwrap();
@@ -102,17 +103,14 @@ async fn hits_cost_nothing(near: impl MemoryTier<u64, u64>, warms_up: bool) {
         if changed {
             let _ = cache.invalidate_tag("something else").await; // all entries are now older than the newest change
         }
-        let mut allocations = [0; 5]; // moka's housekeeping comes now and then on its readers' threads, not in every round
-        for count in &mut allocations {
+        let look = |key: &&u64| {
             let before = ALLOCATIONS.with(Cell::get);
-            for key in keys.iter().cycle().take(10_000) {
-                assert_eq!(cache.peek(key).as_deref(), Some(key));
-                assert_eq!(now(cache.get(key)).unwrap().as_deref(), Some(key));
-            }
-            *count = ALLOCATIONS.with(Cell::get) - before;
-        }
-        assert_eq!(allocations.iter().min(), Some(&0), "{allocations:?}");
-        assert!(warms_up || allocations == [0; 5], "{allocations:?}");
+            assert_eq!(cache.peek(key).as_deref(), Some(*key));
+            assert_eq!(now(cache.get(key)).unwrap().as_deref(), Some(*key));
+            ALLOCATIONS.with(Cell::get) > before
+        };
+        let allocating = keys.iter().cycle().take(50_000).filter(look).count();
+        assert!(allocating <= costly, "{allocating} of 50 000 allocate, changed: {changed}");
     }
     assert_eq!(json.0.load(Ordering::SeqCst), KEYS);
     let stats = cache.stats();
@@ -121,9 +119,10 @@ async fn hits_cost_nothing(near: impl MemoryTier<u64, u64>, warms_up: bool) {
 
 #[tokio::test]
 async fn a_hit_neither_allocates_nor_decodes() {
-    hits_cost_nothing(QuickCache::entries(1_000), false).await;
-    hits_cost_nothing(Plain::default(), false).await;
-    hits_cost_nothing(Moka::entries(1_000), true).await;
+    hits_cost_nothing(QuickCache::entries(1_000), 0).await;
+    hits_cost_nothing(Plain::default(), 0).await;
+    // Moka keeps house on its readers' threads, once in 64 reads at the oftenest.
+    hits_cost_nothing(Moka::entries(1_000), 50_000 * 2 / 64).await;
 }
 
 /// The control: the counter sees what a hit would cost that copied its value out.

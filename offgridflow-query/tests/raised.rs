@@ -2,8 +2,10 @@
 #![cfg(feature = "postgres")]
 
 use offgridflow_query::{
-    BatchWriter, Column, Conflict, Delivery, GateConfig, Kind, Numeric, Outcome, PgGate, Shape, Strategy, Why,
+    BatchWriter, Column, Conflict, Delivery, GateConfig, Kind, Numeric, Outcome, PgGate, Retry, Shape,
+    Strategy, Why,
 };
+use std::time::Duration;
 
 const ROWS: i64 = 200;
 const BAD: i64 = 77;
@@ -12,6 +14,28 @@ fn made(name: &str, sql: &str) -> (PgGate, testkit::Database) {
     let database = testkit::postgres().create_database(name).unwrap();
     database.psql(sql).unwrap();
     (PgGate::from_url(&database.url(), GateConfig::default()).unwrap(), database)
+}
+
+/// A table whose trigger raises `code` for rows of which `refused` holds, and a writer's shape for it.
+fn judged(name: &str, code: &str, refused: &str, trigger: &str) -> (PgGate, testkit::Database, Shape) {
+    let sql = format!(
+        "CREATE TABLE t (id INT8 PRIMARY KEY, v INT8); CREATE FUNCTION judge() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN IF {refused} THEN RAISE EXCEPTION 'no' USING ERRCODE = '{code}'; END IF; RETURN NEW; END $$; \
+         CREATE {trigger} FOR EACH ROW EXECUTE FUNCTION judge()"
+    );
+    let (gate, database) = made(name, &sql);
+    (
+        gate,
+        database,
+        Shape::new("t", [Column::new("id", Kind::Int8), Column::new("v", Kind::Int8)]).key(["id"]),
+    )
+}
+
+const BEFORE: &str = "TRIGGER judge BEFORE INSERT ON t";
+const AT_COMMIT: &str = "CONSTRAINT TRIGGER judge AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED";
+
+fn quick() -> Retry {
+    Retry { attempts: 2, base: Duration::from_millis(1), ..Default::default() }
 }
 
 fn all_but_one<R: std::fmt::Debug>(outcomes: &[Outcome<R>], code: &str) {
@@ -30,20 +54,8 @@ fn all_but_one<R: std::fmt::Debug>(outcomes: &[Outcome<R>], code: &str) {
 #[tokio::test]
 async fn a_trigger_that_speaks_of_rights_servers_or_links_refuses_its_row_alone() {
     for code in ["42501", "28000", "25006", "0A000", "42704", "08006", "57P01", "57P03", "53100", "XX000"] {
-        let sql = format!(
-            "CREATE TABLE t (id INT8 PRIMARY KEY, v INT8); CREATE FUNCTION judge() RETURNS trigger LANGUAGE plpgsql AS \
-             $$ BEGIN IF NEW.v = 1 THEN RAISE EXCEPTION 'no' USING ERRCODE = '{code}'; END IF; RETURN NEW; END $$; \
-             CREATE TRIGGER judge BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION judge()"
-        );
-        let (gate, _database) = made("raised", &sql);
-        let retry = offgridflow_query::Retry {
-            attempts: 2,
-            base: std::time::Duration::from_millis(1),
-            ..Default::default()
-        };
-        let shape =
-            Shape::new("t", [Column::new("id", Kind::Int8), Column::new("v", Kind::Int8)]).key(["id"]);
-        let writer = BatchWriter::<(i64, i64)>::for_shape(gate, shape).retry(retry).start().unwrap();
+        let (gate, _database, shape) = judged("raised", code, "NEW.v = 1", BEFORE);
+        let writer = BatchWriter::<(i64, i64)>::for_shape(gate, shape).retry(quick()).start().unwrap();
         let rows = (0..ROWS).map(|id| (id, i64::from(id == BAD)));
         all_but_one(&writer.push_many(rows).await.unwrap().outcomes().await, code);
         let _ = writer.close().await.unwrap();
@@ -53,11 +65,7 @@ async fn a_trigger_that_speaks_of_rights_servers_or_links_refuses_its_row_alone(
 /// What every row meets is the batch's, and no row is blamed for it.
 #[tokio::test]
 async fn a_right_that_is_missing_for_every_row_rejects_none() {
-    let sql = "CREATE TABLE t (id INT8 PRIMARY KEY, v INT8); CREATE FUNCTION judge() RETURNS trigger LANGUAGE plpgsql AS \
-        $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '42501'; END $$; \
-        CREATE TRIGGER judge BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION judge()";
-    let (gate, _database) = made("rightless", sql);
-    let shape = Shape::new("t", [Column::new("id", Kind::Int8), Column::new("v", Kind::Int8)]).key(["id"]);
+    let (gate, _database, shape) = judged("rightless", "42501", "true", BEFORE);
     let writer = BatchWriter::<(i64, i64)>::for_shape(gate, shape).start().unwrap();
     let outcomes = writer.push_many((0..ROWS).map(|id| (id, 0))).await.unwrap().outcomes().await;
     for outcome in &outcomes {
@@ -107,21 +115,9 @@ async fn a_value_that_a_function_cannot_read_refuses_its_row_alone_by_every_stra
 async fn a_trigger_that_refuses_at_commit_refuses_its_row_alone() {
     for code in ["XX000", "58030", "40003", "08006"] {
         for delivery in [Delivery::ExactlyOnce, Delivery::AtLeastOnce] {
-            let sql = format!(
-                "CREATE TABLE t (id INT8 PRIMARY KEY, v INT8); CREATE FUNCTION judge() RETURNS trigger LANGUAGE plpgsql AS \
-                 $$ BEGIN IF NEW.v = 1 THEN RAISE EXCEPTION 'no' USING ERRCODE = '{code}'; END IF; RETURN NEW; END $$; \
-                 CREATE CONSTRAINT TRIGGER judge AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION judge()"
-            );
-            let (gate, _database) = made("late", &sql);
-            let retry = offgridflow_query::Retry {
-                attempts: 2,
-                base: std::time::Duration::from_millis(1),
-                ..Default::default()
-            };
-            let shape =
-                Shape::new("t", [Column::new("id", Kind::Int8), Column::new("v", Kind::Int8)]).key(["id"]);
+            let (gate, _database, shape) = judged("late", code, "NEW.v = 1", AT_COMMIT);
             let writer = BatchWriter::<(i64, i64)>::for_shape(gate, shape)
-                .retry(retry)
+                .retry(quick())
                 .delivery(delivery)
                 .start()
                 .unwrap();
