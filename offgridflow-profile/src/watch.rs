@@ -1,3 +1,5 @@
+mod heap;
+
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -5,8 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use self::heap::Heap;
 use crate::source::{AllocatorSource, AllocatorStats, program_allocator};
-use crate::trend::{Shape, TrendDetector, TrendOptions, Verdict, WindowDetector};
+use crate::trend::{TrendDetector, TrendOptions, Verdict, WindowDetector};
 use crate::{Limit, MemoryReading, MemorySource, MemorySplit, ProfileError, Series, memory_source};
 
 /// Reads this process's memory at a steady pace, on a thread of its own, and judges it when asked.
@@ -265,55 +268,6 @@ impl State {
     }
 }
 
-/// What the allocator said so far.
-#[derive(Clone)]
-struct Heap {
-    source: Option<AllocatorSource>,
-    newest: Option<AllocatorStats>,
-    /// What was read when that was said.
-    beside: Option<(Duration, MemoryReading)>,
-    allocated: WindowDetector,
-    held: WindowDetector,
-    next: Duration,
-}
-
-impl Heap {
-    fn new(source: Option<AllocatorSource>, capacity: usize, options: TrendOptions) -> Self {
-        let detector = || WindowDetector::new(Series::with_capacity(capacity), options.clone());
-        Self {
-            source,
-            newest: None,
-            beside: None,
-            allocated: detector(),
-            held: detector(),
-            next: Duration::ZERO,
-        }
-    }
-
-    /// Takes what the allocator said at an instant, and how long it took to say it.
-    fn push(&mut self, at: Duration, stats: Option<AllocatorStats>, took: Duration) {
-        self.next = at.saturating_add(ALLOCATOR_EVERY.max(took.saturating_mul(ALLOCATOR_SHARE)));
-        self.newest = stats;
-        if let Some(stats) = stats {
-            self.allocated.push(at, stats.allocated_bytes);
-            self.held.push(at, stats.held_bytes.unwrap_or(stats.allocated_bytes));
-        }
-    }
-
-    fn explain(&self, verdict: Verdict) -> Verdict {
-        if verdict.shape == Shape::Leak && self.newest.is_some() {
-            verdict.explained(&self.allocated.verdict(), &self.held.verdict())
-        } else {
-            verdict
-        }
-    }
-}
-
-/// How often an allocator is asked.
-const ALLOCATOR_EVERY: Duration = Duration::from_secs(10);
-/// Of the time, at most one in so many is spent asking.
-const ALLOCATOR_SHARE: u32 = 10_000;
-
 impl Shared {
     /// Asks the allocator, if it is time.
     fn read_allocator(&self, at: Duration) {
@@ -358,50 +312,5 @@ fn publish(reading: &MemoryReading) {
     metrics::gauge!("process_virtual_memory_bytes").set(reading.virtual_bytes as f64);
     if let Some(threads) = reading.threads {
         metrics::gauge!("process_threads").set(threads as f64);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Sample;
-
-    fn noise(second: u64, salt: u64) -> u64 {
-        (second ^ salt << 32).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 46
-    }
-
-    /// Half an hour of a heap that is asked every ten seconds, and the verdict on memory that grows by 8 KiB a second meanwhile.
-    fn judged(allocated: u64, held: u64) -> Verdict {
-        let mut heap = Heap::new(None, 4_096, TrendOptions::default());
-        for second in (0..1_800).step_by(10) {
-            let bytes = |slope: u64, salt| 100_000_000 + slope * second + noise(second, salt);
-            let stats = AllocatorStats {
-                name: "test",
-                allocated_bytes: bytes(allocated, 1),
-                free_bytes: None,
-                held_bytes: Some(bytes(held, 2)),
-            };
-            heap.push(Duration::from_secs(second), Some(stats), Duration::ZERO);
-        }
-        let sample = |s| Sample { at: Duration::from_secs(s), bytes: 200_000_000 + 8_192 * s + noise(s, 3) };
-        heap.explain((0..1_800).map(sample).collect::<Series>().verdict(&TrendOptions::default()))
-    }
-
-    #[test]
-    fn growth_that_the_allocator_keeps_is_told_from_a_leak() {
-        let retention = judged(0, 8_192);
-        assert_eq!(retention.shape, Shape::Retention, "{retention}");
-        assert!(retention.why.starts_with("retention, not leak: "), "{retention}");
-        assert_eq!(judged(8_192, 8_192).shape, Shape::Leak, "the control: the program allocates");
-    }
-
-    #[test]
-    fn an_allocator_that_answers_slowly_is_asked_rarely() {
-        let mut heap = Heap::new(None, 16, TrendOptions::default());
-        let at = Duration::from_secs(100);
-        heap.push(at, None, Duration::from_micros(5));
-        assert_eq!(heap.next, at + ALLOCATOR_EVERY);
-        heap.push(at, None, Duration::from_millis(20));
-        assert_eq!(heap.next, at + Duration::from_secs(200), "a ten-thousandth of the time");
     }
 }

@@ -37,6 +37,18 @@ async fn tasks_are_counted_where_they_are_started() {
     assert_eq!((site("sleeper").live, site("sleeper").dropped), (0, 5));
 }
 
+#[cfg(feature = "tokio")]
+#[tokio::test]
+async fn a_task_that_the_profiler_spawns_is_put_down_to_the_line_that_asked() {
+    let profiler = offgridflow_profile::Profiler::builder().start().unwrap();
+    let line = line!() + 1;
+    let seven = profiler.spawn("by the profiler", async { 7 });
+    assert_eq!(seven.await.unwrap(), 7);
+    let site = site("by the profiler");
+    assert_eq!((site.line, site.started, site.completed, site.live), (line, 1, 1, 0));
+    assert!(site.file.ends_with("tests/tasks.rs"), "{}", site.file);
+}
+
 #[tokio::test]
 async fn a_poll_that_blocks_and_a_panic_are_seen() {
     tokio::spawn(async { std::thread::sleep(Duration::from_millis(30)) }.profiled("blocks")).await.unwrap();

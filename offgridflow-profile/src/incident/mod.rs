@@ -1,5 +1,6 @@
 //! What a capture leaves behind: evidence from before and after the trigger, who is to blame, and a page that shows it.
 
+mod attribution;
 mod blame;
 #[cfg(test)]
 mod example;

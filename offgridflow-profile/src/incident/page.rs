@@ -3,7 +3,7 @@
 use std::fmt::{Display, Write};
 use std::time::UNIX_EPOCH;
 
-use super::blame::{OWN, by_function};
+use super::attribution::{OWN, by_function};
 use super::{Evidence, Incident, svg};
 use crate::Counting;
 use crate::trend::{Bytes, Rate, Spoken};

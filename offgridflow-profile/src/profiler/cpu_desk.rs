@@ -1,15 +1,15 @@
 //! The thread that owns the CPU engine: it takes a capture when one is ordered, and between orders window after window if told to.
 
-use std::cell::Cell;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::desk::{guarded, here, join, spawn};
+use super::cpu_worker::Worker;
+use super::desk::{here, join, spawn};
 use crate::deadline::Deadline;
 use crate::{CpuCaps, CpuProfiler, CpuSpec, CpuTally, Profile, ProfileError};
 
-const THREAD: &str = "profiler-cpu";
+pub(super) const THREAD: &str = "profiler-cpu";
 
 type Reply = Box<dyn FnOnce(Result<Profile, ProfileError>) + Send>;
 /// Where windows go.
@@ -24,31 +24,31 @@ pub(crate) struct CpuDesk {
 }
 
 #[derive(Default)]
-struct Shared {
-    state: Mutex<State>,
-    changed: Condvar,
+pub(super) struct Shared {
+    pub(super) state: Mutex<State>,
+    pub(super) changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
-    order: Option<Order>,
-    taken: Option<Taken>, // while an order waits or is under way
-    next: u64,
-    stop: bool,
-    ended: bool, // after `stop`, once nothing is sampled any more
-    panics: u64,
-    failure: Option<String>, // why the newest window could not be taken
+pub(super) struct State {
+    pub(super) order: Option<Order>,
+    pub(super) taken: Option<Taken>, // while an order waits or is under way
+    pub(super) next: u64,
+    pub(super) stop: bool,
+    pub(super) ended: bool, // after `stop`, once nothing is sampled any more
+    pub(super) panics: u64,
+    pub(super) failure: Option<String>, // why the newest window could not be taken
 }
 
-struct Order {
-    spec: CpuSpec,
-    reply: Reply,
+pub(super) struct Order {
+    pub(super) spec: CpuSpec,
+    pub(super) reply: Reply,
 }
 
-struct Taken {
+pub(super) struct Taken {
     number: u64,
     until: Deadline,
-    cancelled: bool,
+    pub(super) cancelled: bool,
 }
 
 /// An order; dropping it ends the capture.
@@ -69,7 +69,7 @@ impl Drop for Ticket {
 }
 
 impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -81,12 +81,7 @@ impl CpuDesk {
         windows: Option<(CpuSpec, Keep)>,
     ) -> Result<Self, ProfileError> {
         let shared = Arc::<Shared>::default();
-        let worker = Worker {
-            engine: Arc::clone(&engine),
-            shared: Arc::clone(&shared),
-            windows,
-            sampling: Cell::new(false),
-        };
+        let worker = Worker::new(Arc::clone(&engine), Arc::clone(&shared), windows);
         let thread = spawn(THREAD, move || worker.run())?;
         Ok(Self { engine, pid: std::process::id(), shared, thread: Some(thread) })
     }
@@ -174,144 +169,6 @@ impl Drop for CpuDesk {
     fn drop(&mut self) {
         self.stop();
         join(self.thread.take());
-    }
-}
-
-struct Worker {
-    engine: Arc<dyn CpuProfiler>,
-    shared: Arc<Shared>,
-    windows: Option<(CpuSpec, Keep)>,
-    /// Whether a window has ended and the next one is under way.
-    sampling: Cell<bool>,
-}
-
-impl Worker {
-    fn run(&self) {
-        while let Some(order) = self.next() {
-            match (order, &self.windows) {
-                (Some(order), _) => self.capture(order),
-                (None, Some((spec, keep))) => self.window(spec, keep),
-                (None, None) => {}
-            }
-        }
-        if self.sampling.get() {
-            self.discard();
-        }
-        let order = self.shared.state().order.take();
-        if let Some(order) = order {
-            let replied = guarded(THREAD, || {
-                (order.reply)(Err(ProfileError::Ended));
-                Ok(())
-            });
-            self.count(&replied);
-        }
-        self.shared.state().ended = true;
-        self.shared.changed.notify_all();
-    }
-
-    /// An order, or none when it is time for a window; `None` when the desk stops.
-    fn next(&self) -> Option<Option<Order>> {
-        let mut state = self.shared.state();
-        loop {
-            if state.stop {
-                return None;
-            }
-            let order = state.order.take();
-            if order.is_some() || self.windows.is_some() {
-                return Some(order);
-            }
-            state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    fn capture(&self, order: Order) {
-        if self.sampling.replace(false) {
-            self.discard(); // a window that has only just begun
-        }
-        let cancelled = |state: &State| state.taken.as_ref().is_none_or(|taken| taken.cancelled);
-        let result = self.sampled(|| {
-            self.engine.start(&order.spec)?;
-            if self.sleep(order.spec.expected, |state| state.stop || cancelled(state)) {
-                self.engine.drain()
-            } else {
-                self.engine.discard();
-                Err(ProfileError::Ended)
-            }
-        });
-        let replied = guarded(THREAD, || {
-            (order.reply)(result);
-            Ok(())
-        });
-        self.count(&replied);
-        self.shared.state().taken = None; // whoever has the answer may ask again
-        crate::sys::glibc::trim(); // of what the answer took: once a capture, not once a window
-    }
-
-    /// A window ends early when a capture is ordered; what it has seen is kept.
-    fn window(&self, spec: &CpuSpec, keep: &Keep) {
-        let interrupted = |state: &State| state.stop || state.order.is_some();
-        let begun = self.sampling.replace(true);
-        let profile = self.sampled(|| {
-            if !begun {
-                self.engine.start(spec)?;
-            }
-            let whole = self.sleep(spec.expected, interrupted);
-            self.sampling.set(whole);
-            if whole { self.engine.rotate(spec) } else { self.engine.drain() }
-        });
-        self.sampling.set(self.sampling.get() && profile.is_ok());
-        let failure = profile.as_ref().err().map(ToString::to_string);
-        self.shared.state().failure = failure;
-        match profile {
-            Ok(profile) => {
-                let kept = guarded(THREAD, || {
-                    keep(&profile);
-                    Ok(())
-                });
-                self.count(&kept);
-            }
-            // Somebody else profiles, or the engine fails: again after a while.
-            Err(_) => drop(self.sleep(spec.expected, interrupted)),
-        }
-    }
-
-    /// Runs the engine; where it panics, what it was at is thrown away.
-    fn sampled(&self, work: impl FnOnce() -> Result<Profile, ProfileError>) -> Result<Profile, ProfileError> {
-        let result = guarded(THREAD, work);
-        self.count(&result);
-        if matches!(result, Err(ProfileError::Panicked { .. })) {
-            self.discard();
-        }
-        result
-    }
-
-    fn discard(&self) {
-        let discarded = guarded(THREAD, || {
-            self.engine.discard();
-            Ok(())
-        });
-        self.count(&discarded);
-    }
-
-    fn count<T>(&self, result: &Result<T, ProfileError>) {
-        let panicked = matches!(result, Err(ProfileError::Panicked { .. }));
-        self.shared.state().panics += u64::from(panicked);
-    }
-
-    /// Sleeps until the time is over; false when `interrupted` before.
-    fn sleep(&self, duration: Duration, interrupted: impl Fn(&State) -> bool) -> bool {
-        let until = Deadline::after(duration);
-        let mut state = self.shared.state();
-        loop {
-            if interrupted(&state) {
-                return false;
-            }
-            let left = until.left();
-            if left.is_zero() {
-                return true;
-            }
-            state = self.shared.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
     }
 }
 

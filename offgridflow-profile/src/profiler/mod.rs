@@ -4,10 +4,13 @@ mod builder;
 mod caps;
 mod capture;
 mod cpu_desk;
+mod cpu_worker;
 mod desk;
 mod latency;
 mod observer;
 mod parts;
+#[cfg(feature = "tokio")]
+mod spawn;
 mod task_trends;
 mod watcher;
 
