@@ -12,6 +12,12 @@ have redis-server || missing+=(redis-server)
 have pgbouncer || [ -x /usr/sbin/pgbouncer ] || missing+=(pgbouncer)
 have cc || missing+=(gcc libc6-dev)
 need_packages "${missing[@]}"
+# HypoPG beside Debian's server: advice for tables that are too large to be indexed for a trial is tried with it.
+for server in /usr/lib/postgresql/*/; do
+  version=$(basename "$server")
+  [ ! -x "$server/bin/postgres" ] || [ -e "/usr/share/postgresql/$version/extension/hypopg.control" ] || ! may_install ||
+    need_packages "postgresql-$version-hypopg" || printf 'HypoPG could not be installed\n' >&2
+done
 
 [ -z "${OFFGRIDFLOW_BROWSER:-}" ] || exit 0
 for browser in chromium-headless-shell chromium chromium-browser google-chrome chrome; do

@@ -85,23 +85,23 @@ fn helping(advice: &[IndexAdvice]) -> Option<&IndexAdvice> {
     advice.iter().find(|one| matches!(one.verdict, IndexVerdict::Helps { .. }))
 }
 
-/// The fastest of five.
+/// The fastest of fifty; `None` unless `scripts/verify.sh` asks, which alone holds times against a promise.
 macro_rules! fastest {
     ($gate:expr, $sql:expr, $values:expr) => {{
-        let mut best = Duration::MAX;
-        for _ in 0..5 {
+        let mut best = None;
+        for _ in 0..if std::env::var_os("VERIFY_SIZE").is_some() { 50 } else { 0 } {
             let mut conn = $gate.acquire(Acquire::default()).await.unwrap();
             let began = Instant::now();
             sqlx::query_with($sql, $values).fetch_all(&mut *conn).await.unwrap();
-            best = best.min(began.elapsed());
+            best = Some(best.unwrap_or(Duration::MAX).min(began.elapsed()));
         }
         best
     }};
 }
 
-/// Advice on each case; what helps is then made, and the statement must be twice as fast.
+/// Advice on each case; what helps is then made, is used, and, where that is measured, makes the statement twice as fast.
 macro_rules! the_corpus_is_judged_right {
-    ($gate:expr, $values:ident, $cases:expr) => {{
+    ($gate:expr, $values:ident, $cases:expr, $explain:literal, $column:literal) => {{
         let (gate, advisor) = ($gate, Advisor::new($gate.clone()));
         for Case { sql, value, helps } in $cases {
             let mut advice = advisor.advise(sql, Some($values(*value))).await.unwrap();
@@ -116,32 +116,26 @@ macro_rules! the_corpus_is_judged_right {
             let (Some(found), Some(columns)) = (found, helps) else { continue };
             assert!(columns.starts_with(&[found.columns[0].as_str()]), "{sql}: {found:?}");
             let before = fastest!(gate, *sql, $values(*value));
-            run!(
-                gate,
-                found
-                    .statement
-                    .replace("INDEX CONCURRENTLY ON", "INDEX trial ON")
-                    .replace("INDEX \"", "INDEX \"made_")
-            );
+            let on = found.statement.split_once(" ON ").unwrap().1;
+            run!(gate, format!("CREATE INDEX made ON {on}"));
             let after = fastest!(gate, *sql, $values(*value));
             // What a write takes is mostly its commit.
-            assert!(
-                before >= after * 2 || !sql.starts_with("SELECT"),
-                "{sql}: {before:?} before, {after:?} after"
-            );
+            if let (Some(before), Some(after), true) = (before, after, sql.starts_with("SELECT")) {
+                assert!(before >= after * 2, "{sql}: {before:?} before, {after:?} after");
+            }
+            let mut conn = gate.acquire(Acquire::default()).await.unwrap();
+            // SQLite plans with the schema that a connection remembers, until something makes it look.
+            sqlx::query_with(*sql, $values(*value)).fetch_all(&mut *conn).await.unwrap();
+            let explain = AssertSqlSafe(format!("{} {sql}", $explain));
+            let plan = sqlx::query_with(explain, $values(*value)).fetch_all(&mut *conn).await.unwrap();
+            let uses = |row| sqlx::Row::get::<String, _>(row, $column).contains("made");
+            assert!(plan.iter().any(uses), "{sql}: {found:?}");
+            drop(conn);
             assert!(
                 helping(&advisor.advise(sql, Some($values(*value))).await.unwrap()).is_none(),
                 "{sql}: made already"
             );
-            let name = found.statement.split('"').nth(1).unwrap();
-            run!(
-                gate,
-                if found.statement.contains("CONCURRENTLY") {
-                    "DROP INDEX trial".to_owned()
-                } else {
-                    format!("DROP INDEX \"made_{name}\"")
-                }
-            );
+            run!(gate, "DROP INDEX made");
         }
     }};
 }
@@ -155,7 +149,7 @@ async fn advice_on_postgresql_is_right_and_what_helps_makes_it_twice_as_fast() {
     assert_eq!(best.statement, "CREATE INDEX CONCURRENTLY ON \"public\".\"readings\" (\"site\")");
     let writes = best.writes.unwrap();
     assert_eq!(writes.indices, 1, "the primary key's; every trial is rolled back");
-    the_corpus_is_judged_right!(gate.clone(), for_postgres, &CORPUS);
+    the_corpus_is_judged_right!(gate.clone(), for_postgres, &CORPUS, "EXPLAIN", "QUERY PLAN");
 }
 
 #[tokio::test]
@@ -163,7 +157,7 @@ async fn advice_on_sqlite_is_right_and_what_helps_makes_it_twice_as_fast() {
     let (gate, _dir) = sqlite();
     run!(gate, SQLITE);
     let reads: Vec<Case> = CORPUS.into_iter().filter(|case| case.sql.starts_with("SELECT")).collect();
-    the_corpus_is_judged_right!(gate.clone(), for_sqlite, &reads);
+    the_corpus_is_judged_right!(gate.clone(), for_sqlite, &reads, "EXPLAIN QUERY PLAN", "detail");
     let advisor = Advisor::new(gate);
     for (sql, values) in [(CORPUS[0].sql, None), (CORPUS[5].sql, Some(for_sqlite(Number(42))))] {
         let advice = advisor.advise(sql, values).await.unwrap();
@@ -217,6 +211,48 @@ async fn nobody_waits_for_a_trial() {
         "a writer is not kept waiting, and the trial does not wait for him"
     );
     writer.execute("ROLLBACK").await.unwrap();
+}
+
+/// An index over a table that is too large for a trial is supposed, where HypoPG is installed, and taken back.
+#[tokio::test]
+async fn hypopg_is_asked_where_a_table_is_too_large_to_be_indexed_for_a_trial() {
+    let (gate, _database) = postgres("supposed");
+    run!(gate, POSTGRES);
+    let mut conn = gate.acquire(Acquire::default()).await.unwrap();
+    let installed = "SELECT count(*) FROM pg_available_extensions WHERE name = 'hypopg'";
+    if sqlx::query_scalar::<_, i64>(installed).fetch_one(&mut *conn).await.unwrap() == 0 {
+        eprintln!("SKIP: HypoPG is not installed");
+        return;
+    }
+    conn.execute("CREATE EXTENSION hypopg").await.unwrap();
+    drop(conn);
+    let small = AdviceLimits { table_bytes: 1 << 20, ..AdviceLimits::default() };
+    let (supposing, building) = (Advisor::new(gate.clone()).within(small), Advisor::new(gate.clone()));
+    for Case { sql, value, helps } in &CORPUS {
+        let supposed = supposing.advise(sql, Some(for_postgres(*value))).await.unwrap();
+        let built = building.advise(sql, Some(for_postgres(*value))).await.unwrap();
+        let estimate = |advice: &[IndexAdvice]| match helping(advice)?.verdict {
+            IndexVerdict::Helps { after, build, bytes, .. } => Some((after, build.is_some(), bytes.unwrap())),
+            _ => None,
+        };
+        match (estimate(&supposed), estimate(&built)) {
+            (None, None) => assert!(helps.is_none(), "{sql}: {supposed:?}"),
+            (Some((cost, false, bytes)), Some((real, true, size))) => {
+                assert!((0.5..2.0).contains(&(cost / real)), "{sql}: costs {cost} where built {real}");
+                // HypoPG knows nothing of deduplication, which makes keys that come fifty times a quarter as large.
+                assert!(size / 2 <= bytes && bytes <= size * 8, "{sql}: {bytes} bytes where built {size}");
+            }
+            other => panic!("{sql}: {other:?}"),
+        }
+    }
+    let mut conn = gate.acquire(Acquire::default()).await.unwrap();
+    for leftover in [
+        "SELECT count(*) FROM hypopg_list_indexes",
+        "SELECT count(*) FROM pg_indexes WHERE tablename = 'readings'",
+    ] {
+        let count: i64 = sqlx::query_scalar(leftover).fetch_one(&mut *conn).await.unwrap();
+        assert_eq!(count, i64::from(leftover.contains("pg_indexes")), "{leftover}: the primary key alone");
+    }
 }
 
 #[tokio::test]
