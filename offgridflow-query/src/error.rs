@@ -165,7 +165,7 @@ impl Cause {
     }
 
     /// It came while the database was busy with one row, which may be to blame though the class says otherwise.
-    #[cfg(feature = "postgres")]
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
     pub(crate) fn amid_rows(self) -> Self {
         Self { amid_rows: true, ..self }
     }

@@ -213,3 +213,66 @@ async fn times_beyond_a_century_are_without_limit() {
     drop(gate.acquire(Acquire::default().within(Duration::MAX)).await.unwrap());
     gate.close().await;
 }
+
+/// A database that lets its role have one connection.
+fn with_one_connection(name: &str) -> (testkit::Database, String) {
+    let database = testkit::postgres().create_database(name).unwrap();
+    let role = format!("{name}_{}", std::process::id());
+    database.psql(&format!("CREATE ROLE {role} LOGIN CONNECTION LIMIT 1")).unwrap();
+    let url = database.url();
+    let (_, rest) = url.split_once('@').unwrap();
+    (database, format!("postgres://{role}@{rest}"))
+}
+
+/// `acquire_timeout` is for callers without a deadline of their own.
+#[tokio::test]
+async fn a_patient_caller_waits_longer_for_a_connection_than_others() {
+    let (_database, url) = with_one_connection("patient");
+    let gate = gate(&url, |config| config.acquire_timeout = Some(100 * MS));
+    let held = take(&gate).await;
+    let hurried = gate.acquire(Acquire::default()).await;
+    assert!(matches!(hurried, Err(PoolError::ConnectTimeout { .. })), "{hurried:?}");
+    let waiting = tokio::spawn({
+        let gate = gate.clone();
+        async move { answer(&mut *take(&gate).await).await.unwrap() }
+    });
+    tokio::time::sleep(1_500 * MS).await; // longer than one attempt to connect
+    drop(held);
+    assert_eq!(waiting.await.unwrap(), 42);
+    gate.close().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_was_kept_alive_goes_to_whoever_came_meanwhile() {
+    let (_database, url) = with_one_connection("kept");
+    let address = url.split(['@', '/']).nth(3).unwrap().to_owned();
+    let proxy = testkit::FaultProxy::start(address.parse().unwrap()).unwrap();
+    let url = url.replace(&address, &proxy.addr().to_string());
+    let gate = gate(&url, |config| config.keepalive = Some(200 * MS));
+    drop(take(&gate).await);
+    proxy.delay(300 * MS); // its ping takes 600 ms
+    while gate.status().idle == 1 {
+        tokio::time::sleep(MS).await;
+    }
+    let lent = gate.acquire(Acquire::default().within(Duration::from_secs(30))).await;
+    assert!(lent.is_ok(), "{lent:?}");
+}
+
+/// Whoever looks for a connection is given none that others would test first.
+#[tokio::test]
+async fn a_connection_that_died_with_its_holder_is_not_handed_on() {
+    let (database, url) = with_one_connection("died");
+    let gate = gate(&url, |config| config.test_after_idle = 100 * MS);
+    let held = take(&gate).await;
+    let waiting = tokio::spawn({
+        let gate = gate.clone();
+        async move { answer(&mut *take(&gate).await).await }
+    });
+    tokio::time::sleep(500 * MS).await;
+    database
+        .psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename LIKE 'died_%'")
+        .unwrap();
+    drop(held);
+    assert_eq!(waiting.await.unwrap().unwrap(), 42);
+    gate.close().await;
+}

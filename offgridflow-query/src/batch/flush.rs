@@ -1,13 +1,14 @@
 //! One flush: every row of a chunk gets a verdict.
 
+use crate::batch::isolate::ORPHAN_ROUNDS;
 use crate::batch::outcome::{Fate, Verdict, Why};
 use crate::batch::plan::{Unit, deduplicate, runs, turns};
 use crate::batch::shipment::Shipper;
-use crate::chunk::Chunk;
+use crate::chunk::{Chunk, Slice};
 use crate::error::{Cause, Class, Scope};
 use crate::executor::BatchExecutor;
 use crate::write::WritePlan;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -70,8 +71,9 @@ pub(crate) struct Tally {
     pub(crate) exact: bool,
 }
 
-/// Failures in a row after which a search that meets nothing else is given up: enough to find one row among a million.
-const SEARCH: usize = 24;
+/// Failures in a row after which a search that meets nothing else looks elsewhere, and is given up if nothing goes through there either: enough to find
+/// one row among a million.
+const SEARCH: usize = 20;
 
 impl Tally {
     /// Something went through: what fails beside it is not the batch as a whole.
@@ -110,6 +112,12 @@ impl Tally {
         self.cancelled |= sought && slow;
         self.spent |= sought && !slow;
         sought
+    }
+
+    /// Whether a search has met nothing but such failures for so long that one more would end it.
+    pub(crate) fn despairs(&self, cause: &Cause) -> bool {
+        let stuck = cause.may_be_a_rows() || cause.class() == Class::Cancelled && self.hasty;
+        cause.is_strange() && self.strange >= SEARCH || stuck && self.stuck >= SEARCH
     }
 
     /// How a failure is dealt with. One of an unknown kind is searched for as if a row was to blame, as long as the search
@@ -162,24 +170,27 @@ impl<E: BatchExecutor> Flusher<E> {
     /// the last; a group, which is one statement, is given the first one's columns instead.
     async fn flush_updates(&self, chunk: &Chunk, units: &[Unit], plan: &WritePlan, flushed: &mut Flushed) {
         let group = units.len() == 1 && units[0].len() > 1;
-        let mut pending: Vec<usize> = units.iter().cloned().flatten().collect();
+        let rows: Vec<usize> = units.iter().cloned().flatten().collect();
         flushed.tally.exact = self.shipper.has_exact_key(chunk.shape()).await;
         if group && (!flushed.tally.exact || self.shipper.may_drop()) {
-            let turns = turns(&chunk.slice(0..chunk.len()), chunk.shape(), &pending);
+            let turns = turns(&chunk.slice(0..chunk.len()), chunk.shape(), &rows);
             if turns.len() > 1 {
                 return self.flush_in_turns(chunk, &turns, plan, flushed).await;
             }
         }
         let inserted = plan.conflict.inserted_only(chunk.shape());
+        let (mut pending, mut rounds) = (rows.clone(), 0);
         if !inserted.is_empty() && !group {
-            pending = self.insert_firsts(chunk, pending, plan, flushed).await;
+            (pending, rounds) = self.insert_firsts(chunk, pending, plan, flushed).await;
         }
         while !pending.is_empty() {
             let exact = flushed.tally.exact;
             let order = deduplicate(&chunk.slice(0..chunk.len()), chunk.shape(), &pending, exact);
-            let sent = chunk.gather_from(&order.order, &inserted, &order.firsts());
+            let firsts = if group { order.firsts() } else { HashMap::new() };
+            let sent = chunk.gather_from(&order.order, &inserted, &firsts);
             let units = if group { vec![unit(0, sent.len())] } else { single(sent.len()) };
             let verdicts = self.isolate(&sent, &units, plan, &mut flushed.tally).await;
+            rounds += usize::from(rounds == 0 || verdicts.iter().any(|verdict| is_settled(verdict.as_ref())));
             for (verdict, &row) in verdicts.into_iter().zip(&order.order) {
                 flushed.verdicts[row] = verdict;
             }
@@ -196,6 +207,50 @@ impl<E: BatchExecutor> Flusher<E> {
                 pending.retain(|&row| !is_settled(flushed.verdicts[row].as_ref()));
             } else {
                 pending = left;
+            }
+        }
+        if rounds > 1 && !group {
+            self.retry_lacking(chunk, &rows, plan, flushed).await;
+        }
+    }
+
+    /// Tries rows again that lacked what a later round brought, or clashed with what it took away, in the order they came: those of which nothing
+    /// newer of their key is stored. One that fails again keeps its first cause.
+    async fn retry_lacking(&self, chunk: &Chunk, rows: &[usize], plan: &WritePlan, flushed: &mut Flushed) {
+        let all = chunk.slice(0..chunk.len());
+        for _ in 0..ORPHAN_ROUNDS {
+            if flushed.tally.halted.is_some() || !flushed.tally.exact {
+                return;
+            }
+            let stored = newest(&all, rows, |row| is_settled(flushed.verdicts[row].as_ref()));
+            let lacks = |&row: &usize| {
+                let lacks = |cause: &Cause| matches!(cause.class(), Class::ForeignKey | Class::Unique);
+                let lacks = matches!(&flushed.verdicts[row], Some(Verdict::Rejected(cause)) if lacks(cause));
+                lacks && key_of(&all, row).and_then(|key| stored.get(&key)).is_none_or(|&newest| newest < row)
+            };
+            let lacking: Vec<usize> = rows.iter().copied().filter(lacks).collect();
+            let order = deduplicate(&all, chunk.shape(), &lacking, false).order;
+            if order.is_empty() {
+                return;
+            }
+            let (sent, mut rejects) = (chunk.gather(&order), flushed.tally.rejects);
+            flushed.tally.rejects = rejects.saturating_sub(order.len());
+            let verdicts = self.isolate(&sent, &single(sent.len()), plan, &mut flushed.tally).await;
+            let mut progress = false;
+            for (verdict, row) in verdicts.into_iter().zip(order) {
+                if matches!(verdict, Some(Verdict::Rejected(_) | Verdict::Returned(Why::TooManyRejects))) {
+                    continue;
+                }
+                progress |= is_settled(verdict.as_ref());
+                rejects = rejects.saturating_sub(1);
+                flushed.verdicts[row] = verdict;
+            }
+            flushed.tally.rejects = rejects;
+            if !progress {
+                return;
+            }
+            if plan.conflict.inserted_only(chunk.shape()).is_empty() {
+                supersede(&all, rows, &mut flushed.verdicts);
             }
         }
     }
@@ -218,33 +273,28 @@ impl<E: BatchExecutor> Flusher<E> {
         for (verdict, &row) in verdicts.into_iter().zip(&order) {
             flushed.verdicts[row] = verdict;
         }
-        let last = deduplicate(&chunk.slice(0..chunk.len()), chunk.shape(), &order, true);
-        for (row, winner) in last.superseded {
-            let stored = |row: usize| flushed.verdicts[row] == Some(Verdict::Settled(Fate::Committed));
-            if stored(row) && stored(winner) {
-                flushed.verdicts[row] = Some(Verdict::Settled(Fate::Superseded));
-            }
-        }
+        supersede(&chunk.slice(0..chunk.len()), &order, &mut flushed.verdicts);
     }
 
-    /// Of each key with several rows the first one that is not refused; which rows are left to send.
+    /// Of each key the first row that is not refused; which rows are left to send, and how many rounds it took. A key's only row goes with the firsts of others, which may need
+    /// it, unless the database may call it equal to another, whose last row it would then go before.
     async fn insert_firsts(
         &self,
         chunk: &Chunk,
         mut left: Vec<usize>,
         plan: &WritePlan,
         flushed: &mut Flushed,
-    ) -> Vec<usize> {
+    ) -> (Vec<usize>, usize) {
         let mut served = HashSet::new(); // keys, by their last row
-        loop {
+        for rounds in 0.. {
             let exact = flushed.tally.exact;
             let order = deduplicate(&chunk.slice(0..chunk.len()), chunk.shape(), &left, exact);
             let firsts = order.firsts();
             let open = order.order.iter().filter(|&last| !served.contains(last));
             let (lasts, rows): (Vec<usize>, Vec<usize>) =
-                open.filter_map(|last| Some((*last, *firsts.get(last)?))).unzip();
+                open.filter_map(|last| Some((*last, *firsts.get(last).or(exact.then_some(last))?))).unzip();
             if rows.is_empty() {
-                return left;
+                return (left, rounds);
             }
             let verdicts =
                 self.isolate(&chunk.gather(&rows), &single(rows.len()), plan, &mut flushed.tally).await;
@@ -265,6 +315,7 @@ impl<E: BatchExecutor> Flusher<E> {
             }
             left.retain(|row| !sent.contains(row));
         }
+        unreachable!("each round sends a row")
     }
 }
 
@@ -279,6 +330,35 @@ pub(crate) fn single(rows: usize) -> Vec<Unit> {
 
 fn unit(start: usize, end: usize) -> Unit {
     start..end
+}
+
+/// The key of a row, unless a part of it is NULL.
+fn key_of(all: &Slice<'_>, row: usize) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    all.key_bytes(row, &all.shape().key_positions(), &mut bytes).then_some(bytes)
+}
+
+/// Of each key the newest of `rows` that `counts`.
+fn newest(all: &Slice<'_>, rows: &[usize], counts: impl Fn(usize) -> bool) -> HashMap<Vec<u8>, usize> {
+    let mut newest = HashMap::new();
+    for &row in rows.iter().filter(|&&row| counts(row)) {
+        if let Some(key) = key_of(all, row) {
+            newest.entry(key).and_modify(|last: &mut usize| *last = row.max(*last)).or_insert(row);
+        }
+    }
+    newest
+}
+
+/// What was stored of a key before the newest row that was is superseded by it.
+fn supersede(all: &Slice<'_>, rows: &[usize], verdicts: &mut [Option<Verdict>]) {
+    let is_stored = |verdict: &Option<Verdict>| *verdict == Some(Verdict::Settled(Fate::Committed));
+    let newest = newest(all, rows, |row| is_stored(&verdicts[row]));
+    for &row in rows {
+        let by = key_of(all, row).and_then(|key| newest.get(&key).copied());
+        if is_stored(&verdicts[row]) && by.is_some_and(|newest| newest > row) {
+            verdicts[row] = Some(Verdict::Settled(Fate::Superseded));
+        }
+    }
 }
 
 /// What a superseded row becomes once its successor has a verdict; `None` means that it is its turn now.

@@ -16,7 +16,9 @@ use crate::write::{WriteError, WritePlan, Wrote};
 use std::ops::Range;
 
 /// Rounds in which rows without a parent are tried again; in the first one also those that were not tried because so many had none.
-const ORPHAN_ROUNDS: usize = 8;
+pub(crate) const ORPHAN_ROUNDS: usize = 8;
+/// Rows that are rehearsed before the batch is blamed.
+const SAMPLES: usize = 8;
 /// Rounds in which a write that was rehearsed may still meet a conflict, because somebody else wrote meanwhile.
 pub(crate) const CONTENTION_ROUNDS: usize = 3;
 
@@ -188,19 +190,43 @@ impl<E: BatchExecutor> Flusher<E> {
                 Err(WriteError::CommitUnknown { cause, .. }) => {
                     run.settle(&units, &Verdict::Returned(Why::CommitUnknown(cause)));
                 }
-                Err(WriteError::Failed { row, cause }) => match tally.scope(&cause) {
-                    Scope::Row if units.len() > 1 => open.extend(run.cut(&units, row)),
-                    Scope::Row => self.refuse(run, units.start, cause, plan, tally).await,
-                    Scope::Transient if tally.searches(&cause) => match units.len() {
-                        1 => run.settle(&units, &Verdict::Returned(Why::Unavailable(cause))),
-                        _ => open.extend(run.cut(&units, row)),
-                    },
-                    Scope::Transient => halt(run, &units, Why::Unavailable(cause), tally),
-                    Scope::Batch => {
-                        run.acquit(tally);
-                        halt(run, &units, Why::Batch(cause), tally);
+                Err(WriteError::Failed { row, cause }) => {
+                    if tally.despairs(&cause) {
+                        let untried = open.iter().map(|units| run.rows(units));
+                        self.look_elsewhere(run.chunk, untried, plan, tally).await;
                     }
-                },
+                    match tally.scope(&cause) {
+                        Scope::Row if units.len() > 1 => open.extend(run.cut(&units, row)),
+                        Scope::Row => self.refuse(run, units.start, cause, plan, tally).await,
+                        Scope::Transient if tally.searches(&cause) => match units.len() {
+                            1 => run.settle(&units, &Verdict::Returned(Why::Unavailable(cause))),
+                            _ => open.extend(run.cut(&units, row)),
+                        },
+                        Scope::Transient => halt(run, &units, Why::Unavailable(cause), tally),
+                        Scope::Batch => {
+                            run.acquit(tally);
+                            halt(run, &units, Why::Batch(cause), tally);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Rehearses some of the rows that were not tried, each by itself: where one goes through, the batch is not to blame for what failed, however many
+    /// bad rows stand together.
+    pub(crate) async fn look_elsewhere(
+        &self,
+        chunk: &Chunk,
+        untried: impl Iterator<Item = Range<usize>>,
+        plan: &WritePlan,
+        tally: &mut Tally,
+    ) {
+        let rows: Vec<usize> = untried.flatten().collect();
+        let rehearsal = plan.rehearsal();
+        for &row in rows.iter().step_by(rows.len().div_ceil(SAMPLES).max(1)) {
+            if self.shipper.write(&[chunk.slice(row..row + 1)], &rehearsal, tally).await.is_ok() {
+                return tally.went_through();
             }
         }
     }

@@ -83,7 +83,7 @@ impl<R> Encoder<R> {
             batch.items.extend(items);
             return;
         }
-        batch.chunk.truncate(start);
+        batch.chunk.rewind(start, weight);
         let size = || Cause::new(Class::TooLarge, "the group is larger than one transaction may be");
         let why = if too_large { Why::GroupConflict(size()) } else { Why::GroupRefused };
         let verdict = |cause: Option<Cause>| cause.map_or(Verdict::Returned(why.clone()), Verdict::Rejected);
@@ -92,7 +92,7 @@ impl<R> Encoder<R> {
 
     /// Encodes a row and returns its size in bytes; one that cannot be encoded leaves no trace.
     pub(crate) fn encode(&self, chunk: &mut Chunk, row: &R) -> Result<usize, Cause> {
-        let before = chunk.len();
+        let (before, weight) = (chunk.len(), chunk.bytes());
         let encoded = catch_unwind(AssertUnwindSafe(|| chunk.push(|writer| (self.put)(row, writer))));
         let cause = match encoded {
             Ok(Ok(bytes)) if bytes <= self.row_bytes => return Ok(bytes),
@@ -103,7 +103,7 @@ impl<R> Encoder<R> {
             Ok(Err(cause)) => cause,
             Err(_) => Cause::new(Class::Encoding, "encoding the row panicked"),
         };
-        chunk.truncate(before);
+        chunk.rewind(before, weight);
         Err(cause)
     }
 }

@@ -17,6 +17,8 @@ struct Rehearsed {
     /// Good rows, in the order in which they go together.
     accepted: Vec<Range<usize>>,
     bad: Vec<(usize, Cause)>,
+    /// Rows that are good by themselves and do not go with others that were accepted before them.
+    clashing: Vec<(usize, Cause)>,
     /// Why the search ended early; nothing more is known then.
     ended: Option<Why>,
 }
@@ -62,7 +64,18 @@ impl<E: BatchExecutor> Flusher<E> {
         plan: &WritePlan,
         tally: &mut Tally,
     ) -> Result<bool, Why> {
-        let Rehearsed { accepted, bad, ended } = self.rehearse(run.chunk, pieces, plan, tally).await;
+        let Rehearsed { accepted, mut bad, mut clashing, ended } =
+            self.rehearse(run.chunk, pieces, plan, tally).await;
+        let group_of = |row: usize| run.units.partition_point(|unit| unit.end <= row);
+        let spoils = |(row, _): &(usize, Cause)| run.units[group_of(*row)].len() > 1;
+        // What clashes with a row of a group that is out may not clash at all: that is seen once the group is out.
+        let settled = if bad.iter().any(spoils) {
+            0
+        } else {
+            clashing.iter().position(spoils).map_or(clashing.len(), |at| at + 1)
+        };
+        let open = clashing.split_off(settled);
+        bad.extend(clashing);
         let found = bad.len();
         tally.rejects += found;
         let mut out = vec![false; run.chunk.len()];
@@ -74,9 +87,9 @@ impl<E: BatchExecutor> Flusher<E> {
             }
             run.verdicts[row] = Some(Verdict::Rejected(cause));
         }
-        if let Some(why) = ended {
+        if ended.is_some() || !open.is_empty() {
             *pieces = pieces.iter().flat_map(|rows| without(rows, &out)).collect();
-            return Err(why);
+            return ended.map_or(Ok(true), Err);
         }
         *pieces = accepted.iter().flat_map(|rows| without(rows, &out)).collect();
         Ok(out.iter().filter(|out| **out).count() > found)
@@ -93,7 +106,8 @@ impl<E: BatchExecutor> Flusher<E> {
         tally: &mut Tally,
     ) {
         for _ in 0..CONTENTION_ROUNDS {
-            let found = self.rehearse(run.chunk, std::slice::from_ref(&rows), plan, tally).await;
+            let mut found = self.rehearse(run.chunk, std::slice::from_ref(&rows), plan, tally).await;
+            found.bad.append(&mut found.clashing);
             if !found.bad.is_empty() || found.ended.is_some() {
                 let why = found.ended.unwrap_or(Why::GroupRefused);
                 run.verdicts[rows].fill(Some(Verdict::Returned(why)));
@@ -132,8 +146,11 @@ impl<E: BatchExecutor> Flusher<E> {
     ) -> Rehearsed {
         let rehearsal = plan.rehearsal();
         let mut found = Rehearsed::default();
-        self.sift(chunk, pieces, Company::Alone, &rehearsal, tally, &mut found).await;
-        if found.ended.is_none() && found.accepted.len() > 1 {
+        // Where the database may call different keys equal, rows stay in their order, each behind those before it.
+        let ordered = plan.conflict.updates() && !tally.exact;
+        let company = if ordered { Company::Before } else { Company::Alone };
+        self.sift(chunk, pieces, company, &rehearsal, tally, &mut found).await;
+        if found.ended.is_none() && found.accepted.len() > 1 && !ordered {
             let alone = std::mem::take(&mut found.accepted);
             match self.try_all(chunk, &alone, &rehearsal, tally).await {
                 Tried::Good => alone.into_iter().for_each(|piece| found.accept(piece, &rehearsal)),
@@ -143,7 +160,7 @@ impl<E: BatchExecutor> Flusher<E> {
                 Tried::Ended(why) => found.end(why),
             }
         }
-        if found.ended.is_none() && (tally.exact || !plan.conflict.updates()) {
+        if found.ended.is_none() && !ordered {
             self.adopt_orphans(chunk, &mut found, &rehearsal, tally).await;
         }
         if let Some((_, cause)) = found.bad.iter().find(|(_, cause)| cause.is_strange())
@@ -168,16 +185,28 @@ impl<E: BatchExecutor> Flusher<E> {
         while let Some(piece) = open.pop() {
             let before = match company {
                 Company::Alone => &[][..],
-                Company::Behind => &found.accepted,
+                Company::Before | Company::Behind => &found.accepted,
             };
-            match self.try_after(chunk, before, &piece, rehearsal, tally).await {
+            let mut tried = self.try_after(chunk, before, &piece, rehearsal, tally).await;
+            if let Tried::Ended(Why::Batch(cause)) = &tried
+                && tally.despairs(cause)
+            {
+                self.look_elsewhere(chunk, open.iter().cloned(), rehearsal, tally).await;
+                if !tally.despairs(cause) {
+                    tried = Tried::Bad(None, cause.clone());
+                }
+            }
+            match tried {
                 Tried::Good if company == Company::Alone => found.accepted.push(piece),
                 Tried::Good => found.accept(piece, rehearsal),
                 Tried::Bad(row, _) if piece.len() > 1 => open.extend(cut_rows(&piece, row)),
+                Tried::Bad(_, cause) if company == Company::Behind => {
+                    found.clashing.push((piece.start, cause))
+                }
                 Tried::Bad(_, cause) => found.bad.push((piece.start, cause)),
                 Tried::Ended(why) => return found.end(why),
             }
-            if tally.rejects + found.bad.len() > self.max_rejects {
+            if tally.rejects + found.bad.len() + found.clashing.len() > self.max_rejects {
                 return found.end(Why::TooManyRejects);
             }
         }
@@ -272,10 +301,14 @@ impl<E: BatchExecutor> Flusher<E> {
     }
 }
 
-/// Whether a piece is tried by itself, or behind all that was accepted.
+/// In whose company a piece is tried.
 #[derive(Clone, Copy, PartialEq)]
 enum Company {
+    /// By itself.
     Alone,
+    /// After all that was accepted, which came before it.
+    Before,
+    /// After all that was accepted, though it is known to be good by itself.
     Behind,
 }
 

@@ -390,7 +390,7 @@ impl<R: Send + 'static, E: BatchExecutor> Running<R, E> {
         };
         self.worker.pace.size.observe(&sample);
         self.worker.pace.flights.observe(&sample);
-        self.merging = self.worker.partitions > 1 && self.worker.flusher.shipper.lost_exact_key();
+        self.merging |= self.worker.partitions > 1 && self.worker.flusher.shipper.lost_exact_key();
         self.crowded |= self.worker.counters.crowd.waits();
         self.depart();
         self.settle(landed);

@@ -74,6 +74,12 @@ impl Chunk {
         }
     }
 
+    /// Forgets what came since the chunk had `rows` rows of `bytes` bytes.
+    pub(crate) fn rewind(&mut self, rows: usize, bytes: usize) {
+        self.truncate(rows);
+        self.bytes = bytes;
+    }
+
     /// Rows held.
     #[must_use]
     pub fn len(&self) -> usize {

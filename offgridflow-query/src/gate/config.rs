@@ -11,6 +11,8 @@ type OptionsOf<DB> = <<DB as Database>::Connection as Connection>::Options;
 
 /// A hundred years: as good as without limit, and no instant overflows.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+/// What PostgreSQL's `max_connections` may be at most; for so many at most there are books.
+const MOST_OPEN: u32 = 262_143;
 /// The keeper looks after idle connections, leaks and advice at least this often…
 const LOOK_AT_LEAST: Duration = Duration::from_secs(1);
 /// …and not more often than this, whatever the settings.
@@ -34,7 +36,7 @@ const LOOK_AT_MOST: Duration = Duration::from_millis(10);
 pub struct GateConfig {
     /// Names the pool in metrics and warnings. Default: `main`.
     pub name: String,
-    /// Connections open at once, at least 1. Default: 25.
+    /// Connections open at once, 1 to 262 143. Default: 25.
     pub max_open: usize,
     /// Idle connections kept. More than these close once they were idle for `surplus_linger`. Default: 5.
     pub max_idle: usize,
@@ -102,8 +104,10 @@ impl GateConfig {
         if let Some((setting, _)) = periods.into_iter().find(|&(_, period)| period == Some(Duration::ZERO)) {
             return refuse(setting, "zero".into(), "`None` switches it off");
         }
-        u32::try_from(self.max_open)
-            .or_else(|_| refuse("max_open", self.max_open.to_string(), "it must fit 32 bits"))
+        match u32::try_from(self.max_open) {
+            Ok(max_open) if max_open <= MOST_OPEN => Ok(max_open),
+            _ => refuse("max_open", self.max_open.to_string(), "no database takes more than 262143"),
+        }
     }
 
     /// The settings for a database that `options` open: refused if they cannot work, and those of a single connection that is
@@ -167,7 +171,9 @@ mod tests {
     fn settings_that_cannot_work_are_named() {
         let refused = |config: GateConfig| config.check().unwrap_err().to_string();
         let zero = Some(Duration::ZERO);
-        assert!(refused(GateConfig { max_open: 0, ..GateConfig::default() }).contains("max_open"));
+        for max_open in [0, 262_144, u32::MAX as usize, usize::MAX] {
+            assert!(refused(GateConfig { max_open, ..GateConfig::default() }).contains("max_open"));
+        }
         assert!(refused(GateConfig { reserve: Some(25), ..GateConfig::default() }).contains("reserve"));
         assert!(refused(GateConfig { max_lifetime: zero, ..GateConfig::default() }).contains("max_lifetime"));
         assert!(refused(GateConfig { keepalive: zero, ..GateConfig::default() }).contains("keepalive"));

@@ -64,7 +64,7 @@ impl<T: Idle> Drop for Seeker<'_, T> {
 /// Connections at hand; as many as were ever taken at once, at most.
 #[derive(Debug)]
 pub(crate) struct IdleStack<T: Idle> {
-    seekers: Mutex<VecDeque<oneshot::Sender<T>>>, // those who would take one in place of the one that they are opening
+    seekers: Mutex<VecDeque<oneshot::Sender<T>>>, // those who would take one in place of the one that they are opening; locked before `stack`
     stack: Mutex<Option<Vec<T>>>,                 // by `idle_since`, the latest last; `None` once closed
     max_idle: usize,
     linger: Duration,
@@ -87,9 +87,15 @@ impl<T: Idle> IdleStack<T> {
         self.stack().is_none()
     }
 
+    /// Those who look for a connection. While they are held, whoever comes to look finds what is put on the stack.
+    fn seekers(&self) -> MutexGuard<'_, VecDeque<oneshot::Sender<T>>> {
+        self.seekers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Keeps a connection, or gives it back: to be closed at once because there are enough, or because all is closed.
     pub(crate) fn push(&self, idle: T) -> Result<(), (T, Leaving)> {
-        let Some(idle) = self.give(idle) else { return Ok(()) };
+        let mut seekers = self.seekers();
+        let Some(idle) = give(&mut seekers, idle) else { return Ok(()) };
         let mut stack = self.stack();
         match stack.as_mut() {
             None => Err((idle, Leaving::Retired)),
@@ -103,23 +109,11 @@ impl<T: Idle> IdleStack<T> {
         }
     }
 
-    /// Hands a connection to whoever has looked for one longest; back if nobody does.
-    fn give(&self, mut idle: T) -> Option<T> {
-        let mut seekers = self.seekers.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(seeker) = seekers.pop_front() {
-            match seeker.send(idle) {
-                Ok(()) => return None,
-                Err(given_up) => idle = given_up,
-            }
-        }
-        Some(idle)
-    }
-
     /// Waits in line for a connection that is given back.
     pub(crate) fn seek(&self) -> Seeker<'_, T> {
         let (seeker, given) = oneshot::channel();
+        let mut seekers = self.seekers();
         if !self.is_closed() {
-            let mut seekers = self.seekers.lock().unwrap_or_else(PoisonError::into_inner);
             seekers.retain(|seeker| !seeker.is_closed()); // while a server is down nothing is given back, and many give up
             seekers.push_back(seeker);
         }
@@ -155,8 +149,10 @@ impl<T: Idle> IdleStack<T> {
         Some(stack.remove(at))
     }
 
-    /// Puts a connection where it was by its idle time; gives it back if all is closed.
+    /// Hands a connection to whoever looks for one, or puts it where it was by its idle time; gives it back if all is closed.
     pub(crate) fn put_back(&self, idle: T) -> Option<T> {
+        let mut seekers = self.seekers();
+        let idle = give(&mut seekers, idle)?;
         let mut stack = self.stack();
         let Some(stack) = stack.as_mut() else { return Some(idle) };
         let at = stack.partition_point(|other| other.idle_since() <= idle.idle_since());
@@ -166,9 +162,21 @@ impl<T: Idle> IdleStack<T> {
 
     /// Keeps nothing from now on, and gives what there was.
     pub(crate) fn close(&self) -> Vec<T> {
-        self.seekers.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let mut seekers = self.seekers();
+        seekers.clear();
         self.stack().take().unwrap_or_default()
     }
+}
+
+/// Hands a connection to whoever has looked for one longest; back if nobody does.
+fn give<T>(seekers: &mut VecDeque<oneshot::Sender<T>>, mut idle: T) -> Option<T> {
+    while let Some(seeker) = seekers.pop_front() {
+        match seeker.send(idle) {
+            Ok(()) => return None,
+            Err(given_up) => idle = given_up,
+        }
+    }
+    Some(idle)
 }
 
 #[cfg(test)]
@@ -268,8 +276,11 @@ mod tests {
         idle.push(fake(None)).unwrap();
         assert_eq!((first.given().await, idle.len()), (Some(fake(None)), 0));
         idle.push(fake(Some(now))).unwrap();
+        let mut third = idle.seek();
         drop(second);
-        assert_eq!(idle.pop(), Some(fake(Some(now))), "too late for the second, and not lost");
+        assert_eq!(third.given().await, Some(fake(Some(now))), "too late for the second, and the third's");
+        assert!(idle.put_back(fake(None)).is_none());
+        assert_eq!(idle.pop(), Some(fake(None)));
         second = idle.seek();
         assert!(idle.close().is_empty());
         assert_eq!(second.given().await, None);

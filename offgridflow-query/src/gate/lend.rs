@@ -77,7 +77,7 @@ impl<DB: GateDatabase> Lender<DB> {
         match at_hand {
             Some(lease) if self.is_fresh(&lease, now) => Ok(lease.lend(place, Arc::clone(self))),
             candidate => {
-                let preparing = Finish::new(Arc::clone(self).prepare(place, candidate));
+                let preparing = Finish::new(Arc::clone(self).prepare(place, candidate, deadline));
                 let late = |_| Err(self.too_late(now.elapsed()));
                 timeout_at(deadline, preparing).await.unwrap_or_else(late)
             }
@@ -97,6 +97,7 @@ impl<DB: GateDatabase> Lender<DB> {
         self: Arc<Self>,
         place: Place,
         mut candidate: Option<Box<GateLease<DB>>>,
+        deadline: Instant,
     ) -> Result<Guard<DB::Connection>, PoolError> {
         let until = Instant::now() + PATIENCE;
         while let Some(lease) = candidate {
@@ -107,7 +108,7 @@ impl<DB: GateDatabase> Lender<DB> {
             }
             candidate = self.idle.pop();
         }
-        self.connect(place).await
+        self.connect(place, deadline).await
     }
 
     fn lend_now(self: Arc<Self>, lease: Box<GateLease<DB>>, place: Place) -> Guard<DB::Connection> {
@@ -144,11 +145,15 @@ impl<DB: GateDatabase> Lender<DB> {
         u64::try_from(at.saturating_duration_since(self.began).as_nanos()).unwrap_or(u64::MAX)
     }
 
-    async fn connect(self: Arc<Self>, place: Place) -> Result<Guard<DB::Connection>, PoolError> {
+    async fn connect(
+        self: Arc<Self>,
+        place: Place,
+        deadline: Instant,
+    ) -> Result<Guard<DB::Connection>, PoolError> {
         let began = Instant::now();
         let result = tokio::select! {
             biased;
-            result = self.open() => result,
+            result = self.open(deadline) => result,
             Some(lease) = self.spared() => return Ok(Arc::clone(&self).lend_now(lease, place)),
         };
         let took = began.elapsed();
@@ -166,22 +171,38 @@ impl<DB: GateDatabase> Lender<DB> {
         }
     }
 
-    /// Where opening takes its time, as at a server that takes no more connections, one that somebody else gives back.
+    /// Where opening takes its time, as at a server that takes no more connections, one that somebody else gives back, or that is at hand again.
     async fn spared(&self) -> Option<Box<GateLease<DB>>> {
         sleep(SLOW).await;
-        let mut seeker = self.idle.seek();
-        while let Some(lease) = self.idle.pop() {
-            if let Some(lease) = self.test(lease, Instant::now() + PATIENCE).await {
+        loop {
+            let mut seeker = self.idle.seek();
+            let lease = match self.idle.pop() {
+                Some(lease) => lease,
+                None => seeker.given().await?,
+            };
+            drop(seeker); // one that it was given meanwhile goes to the next
+            let now = Instant::now();
+            if lease.is_expired(now) {
+                self.close(lease, Leaving::Retired, None);
+            } else if self.is_fresh(&lease, now) {
+                return Some(lease);
+            } else if let Some(lease) = self.test(lease, now + PATIENCE).await {
                 return Some(lease);
             }
         }
-        seeker.given().await
     }
 
     /// Opens a connection. sqlx tries again and again while the server refuses, and does not say so: where it takes its time,
-    /// somebody looks what is in the way.
-    async fn open(&self) -> Result<PoolConnection<DB>, sqlx::Error> {
-        let mut opening = pin!(self.pool.acquire());
+    /// somebody looks what is in the way. It gives up before a patient caller does, and is then asked once more.
+    async fn open(&self, deadline: Instant) -> Result<PoolConnection<DB>, sqlx::Error> {
+        let mut opening = pin!(async {
+            loop {
+                match self.pool.acquire().await {
+                    Err(sqlx::Error::PoolTimedOut) if Instant::now() < deadline => {}
+                    end => return end,
+                }
+            }
+        });
         let looking = async {
             sleep(SLOW).await;
             self.note(DB::obstacle(&self.pool).await);

@@ -18,8 +18,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long sqlx may try to connect where the gate's callers would wait without limit.
+/// How long one attempt to connect may take where the gate's callers would wait without limit; whoever still waits begins another.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long one may take at least, however hurried callers are: it goes on behind their backs, for those who come after.
+const CONNECT_AT_LEAST: Duration = Duration::from_secs(1);
 
 /// A database whose driver errors this crate can classify.
 pub trait GateDatabase: Tidy + Database<Arguments: Clone> {
@@ -105,7 +107,9 @@ impl<DB: GateDatabase> Gate<DB> {
             .max_lifetime(None)
             .idle_timeout(None)
             .test_before_acquire(false)
-            .acquire_timeout(config.acquire_timeout.unwrap_or(CONNECT_TIMEOUT))
+            .acquire_timeout(
+                config.acquire_timeout.map_or(CONNECT_TIMEOUT, |time| time.max(CONNECT_AT_LEAST)),
+            )
             .connect_lazy_with(options);
         Ok(Self::start(pool, true, config.max_open, &config))
     }

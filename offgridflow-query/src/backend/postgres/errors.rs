@@ -88,6 +88,9 @@ const SYNTAX: &str = "42601";
 /// invalid_sql_statement_name, duplicate_prepared_statement: another session answers than the one that prepared.
 const NAMED: [&str; 2] = ["26000", "42P05"];
 
+/// in_failed_sql_transaction.
+const ABORTED: &str = "25P02";
+
 /// read_only_sql_transaction: the role or the database is set so, or the server is a standby.
 const READ_ONLY: &str = "25006";
 
@@ -116,6 +119,7 @@ fn class_of(code: &str) -> Class {
         "42501" => Class::Permission,
         "54000" => Class::TooLarge, // an index row that does not fit a page
         "57P01" | "57P02" | "57P03" | "57P05" => Class::Connection,
+        ABORTED => Class::Connection, // a session that somebody left so: not to be used
         _ => match code.get(..2).unwrap_or_default() {
             "08" => Class::Connection,
             "22" => Class::Data,

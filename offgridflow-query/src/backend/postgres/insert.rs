@@ -2,6 +2,7 @@
 
 use super::copy::Copy;
 use super::errors::{failed, unbuildable};
+use super::pieces::Pieces;
 use super::statement::{Parts, Statement, Subject, counted, named};
 use crate::backend::built;
 use crate::chunk::Slice;
@@ -17,6 +18,7 @@ pub(super) enum Insert {
     Unnest(Statement),
     Copy { statement: String },
     Staging(Staging),
+    Pieces(Pieces),
 }
 
 /// COPY into a temporary table, then one INSERT that applies the conflict rule.
@@ -56,6 +58,7 @@ impl Insert {
             }
             Self::Copy { statement } => Ok(counted(copy(false).run(conn, statement).await?, slice.len())),
             Self::Staging(staging) => staging.run(conn, &copy(staging.numbered), part).await,
+            Self::Pieces(pieces) => pieces.run(conn, slice, part).await.map_err(|error| failed(&error)),
         }
     }
 

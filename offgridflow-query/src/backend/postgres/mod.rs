@@ -8,6 +8,7 @@ mod insert;
 mod literal;
 mod nodelay;
 mod numeric;
+mod pieces;
 mod reach;
 mod settle;
 mod statement;
@@ -24,6 +25,7 @@ use crate::strategy::{Prepared, Strategy};
 use crate::write::{Ending, WriteError, WritePlan, Wrote};
 use errors::unbuildable;
 use insert::Insert;
+use pieces::Pieces;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{PgConnection, Postgres};
 use statement::Subject;
@@ -123,10 +125,33 @@ async fn write(conn: &mut PgConnection, parts: &[Slice<'_>], plan: &WritePlan) -
     }
     // The count says that rows were skipped, and the statement cannot say which: once more, row by row.
     let insert = Insert::new(Strategy::Unnest, &subject).map_err(unbuildable)?;
-    match attempt(conn, &insert, parts, plan, Naming::RowByRow).await? {
-        Attempt::Done(wrote) => Ok(wrote.by(Strategy::Unnest)),
-        Attempt::Unnamed => unreachable!("single rows name themselves"),
+    match attempt(conn, &insert, parts, plan, Naming::RowByRow).await {
+        Ok(Attempt::Done(wrote)) => Ok(wrote.by(Strategy::Unnest)),
+        Ok(Attempt::Unnamed) => unreachable!("single rows name themselves"),
+        Err(lonely) if lonely.cause().class() == Class::ForeignKey => {
+            by_pieces(conn, &subject, parts, plan, lonely).await
+        }
+        Err(error) => Err(error),
     }
+}
+
+/// Once more for rows that cannot go one by one, since one needs another that comes later.
+async fn by_pieces(
+    conn: &mut PgConnection,
+    subject: &Subject<'_>,
+    parts: &[Slice<'_>],
+    plan: &WritePlan,
+    lonely: WriteError,
+) -> Result<Wrote, WriteError> {
+    let insert = Insert::Pieces(Pieces::new(subject).map_err(unbuildable)?);
+    while let Insert::Pieces(pieces) = &insert
+        && !pieces.are_too_many()
+    {
+        if let Attempt::Done(wrote) = attempt(conn, &insert, parts, plan, Naming::Counted).await? {
+            return Ok(wrote.by(Strategy::Unnest));
+        }
+    }
+    Err(lonely)
 }
 
 /// The plan's strategy, if the table was looked up and allows it; without a plan UNNEST, which needs no look-up.

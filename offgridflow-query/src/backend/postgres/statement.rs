@@ -125,18 +125,15 @@ fn has_order(kind: Kind) -> bool {
 impl Statement {
     pub(super) fn new(subject: &Subject<'_>) -> Result<Self, ConfigError> {
         let (parts, shape) = (Parts::new(subject, true)?, subject.shape);
-        let columns = shape.columns().iter().enumerate();
-        let arrays: Vec<String> =
-            columns.map(|(i, c)| format!("${}::{}[]", i + 1, wire(c.kind()).name)).collect();
-        let aliases: Vec<String> = (0..shape.columns().len()).map(|i| format!("c{i}")).collect();
-        let (arrays, aliases) = (arrays.join(", "), aliases.join(", "));
-        let numbered = format!("UNNEST({arrays}) WITH ORDINALITY AS u({aliases}, ord)");
         if !subject.names_stored() {
-            let plain = || format!("UNNEST({arrays}) AS u({aliases})");
-            let sql = parts.insert(&if subject.is_numbered() { numbered } else { plain() });
+            let plain = || {
+                let (arrays, aliases) = arrays(shape);
+                format!("UNNEST({arrays}) AS u({aliases})")
+            };
+            let sql = parts.insert(&if subject.is_numbered() { numbered(shape) } else { plain() });
             return Ok(Self { sql, names_stored: false });
         }
-        let source = format!("SELECT * FROM {numbered}");
+        let source = format!("SELECT * FROM {}", numbered(shape));
         Ok(Self { sql: parts.insert_naming(shape, &source, true)?, names_stored: true })
     }
 
@@ -147,11 +144,7 @@ impl Statement {
         slice: &Slice<'_>,
         by_name: bool,
     ) -> Result<Option<Vec<usize>>, sqlx::Error> {
-        let mut arguments = PgArguments::default();
-        for column in 0..slice.shape().columns().len() {
-            arguments.add(ColumnArray { slice, column }).map_err(sqlx::Error::Encode)?;
-        }
-        let query = sqlx::query_with(built(self.sql.clone()), arguments).persistent(by_name);
+        let query = sqlx::query_with(built(self.sql.clone()), arguments(slice)?).persistent(by_name);
         if self.names_stored {
             return named(&query.fetch_one(conn).await?, slice.len());
         }
@@ -162,6 +155,30 @@ impl Statement {
         }
         Ok(counted(stored, slice.len()))
     }
+}
+
+/// The parameters of a shape, one array a column, and the names c0, c1, … of what is in them.
+fn arrays(shape: &Shape) -> (String, String) {
+    let columns = shape.columns().iter().enumerate();
+    let arrays: Vec<String> =
+        columns.map(|(i, c)| format!("${}::{}[]", i + 1, wire(c.kind()).name)).collect();
+    let aliases: Vec<String> = (0..shape.columns().len()).map(|i| format!("c{i}")).collect();
+    (arrays.join(", "), aliases.join(", "))
+}
+
+/// Rows with their place in `ord`, counted from 1.
+pub(super) fn numbered(shape: &Shape) -> String {
+    let (arrays, aliases) = arrays(shape);
+    format!("UNNEST({arrays}) WITH ORDINALITY AS u({aliases}, ord)")
+}
+
+/// What [`arrays`] are given.
+pub(super) fn arguments(slice: &Slice<'_>) -> Result<PgArguments, sqlx::Error> {
+    let mut arguments = PgArguments::default();
+    for column in 0..slice.shape().columns().len() {
+        arguments.add(ColumnArray { slice, column }).map_err(sqlx::Error::Encode)?;
+    }
+    Ok(arguments)
 }
 
 /// What a count says about which of `rows` rows were skipped; `None` if it takes more to say which.

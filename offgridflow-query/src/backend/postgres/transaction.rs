@@ -151,15 +151,14 @@ impl<'c> Clean<'c> {
         if let Some(changed) = changed(&error) {
             return Err(undo(self.conn, changed, self.limit).await);
         }
-        let cause = Postgres::cause(&error);
-        match aborts(&error) {
-            true => Err(WriteError::failed(cause)),
-            false => Err(WriteError::CommitUnknown {
-                cause,
-                token: self.token.map(Box::new),
-                wrote: Box::new(wrote),
-            }),
+        let failure = failed(&error);
+        if aborts(&error) {
+            // Where it was the check that failed, the transaction is still open.
+            return Err(undo(self.conn, failure, self.limit).await);
         }
+        let cause = failure.cause().clone();
+        drop(undo(self.conn, failure, self.limit).await); // one that is still open is over then, and can be asked about
+        Err(WriteError::CommitUnknown { cause, token: self.token.map(Box::new), wrote: Box::new(wrote) })
     }
 }
 

@@ -76,8 +76,8 @@ impl Blocks {
         parts: &[Slice<'_>],
     ) -> Result<Option<Wrote>, WriteError> {
         let cut = self.cut(parts);
-        if cut.len() > 1 {
-            // As if it were one statement: a child may come before its parent, wherever the blocks are cut. COMMIT looks.
+        if cut.len() > 1 || self.guarded {
+            // As if it were one statement: a child may come before its parent, wherever blocks are cut, and rows named one by one. COMMIT looks.
             conn.execute("PRAGMA defer_foreign_keys = ON").await.map_err(|e| failed(&e))?;
         }
         let mut blocks = cut.into_iter();

@@ -10,7 +10,7 @@ use crate::write::WriteError;
 use sqlx::{Executor, Row as _, SqliteConnection};
 
 /// The kind of relation that a name means: temporary ones come before those of `main`, and these before attached ones.
-const KIND: &str = "SELECT type FROM pragma_table_list WHERE name = ?1 COLLATE NOCASE \
+const KIND: &str = "SELECT type, schema FROM pragma_table_list WHERE name = ?1 COLLATE NOCASE \
      AND (?2 IS NULL OR schema = ?2 COLLATE NOCASE) \
      ORDER BY CASE schema WHEN 'temp' THEN 0 WHEN 'main' THEN 1 ELSE 2 END LIMIT 1";
 
@@ -27,12 +27,13 @@ const TYPES: &str = "SELECT name, type FROM pragma_table_xinfo(?1, ?2)";
 /// Looks up the table of `shape`. One that is missing is left to the first INSERT, which says so, but does not know what a
 /// dot in the name was meant for.
 pub(super) async fn prepare(conn: &mut SqliteConnection, shape: &Shape) -> Result<Prepared, WriteError> {
-    let kind: Option<String> = sqlx::query_scalar(KIND)
+    let found: Option<(String, String)> = sqlx::query_as(KIND)
         .bind(shape.table().to_owned())
         .bind(shape.schema().map(str::to_owned))
         .fetch_optional(&mut *conn)
         .await
         .map_err(|error| failed(&error))?;
+    let (kind, home) = found.unzip();
     if kind.as_deref() == Some("view") {
         let what = format!("{:?} is a view; write to the table behind it", shape.table());
         return Err(WriteError::failed(Cause::new(Class::Schema, what)));
@@ -43,7 +44,9 @@ pub(super) async fn prepare(conn: &mut SqliteConnection, shape: &Shape) -> Resul
     let mut prepared = Prepared::new([Strategy::Blocks]);
     // The version first: what changes in between is then found changed.
     let version = version(conn, shape).await.map_err(|error| failed(&error))?;
-    let exact = has_exact_key(conn, shape).await.map_err(|error| failed(&error))?;
+    // What an attached database does to a table that does not name it is not looked for.
+    let elsewhere = shape.schema().is_none() && home.is_some_and(|home| home != "main" && home != "temp");
+    let exact = !elsewhere && has_exact_key(conn, shape).await.map_err(|error| failed(&error))?;
     prepared.version = Some(version);
     Ok(if exact { prepared.with_exact_key() } else { prepared })
 }

@@ -20,6 +20,27 @@ use blocks::Blocks;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteQueryResult};
 use sqlx::{Executor, Pool, Row as _, Sqlite, SqliteConnection};
 
+/// SQLITE_ERROR: a statement that cannot be, or what a function says of a value.
+const ERROR: i32 = 1;
+/// How messages begin that say of a statement that it cannot be, whatever its rows are. SQLite has no codes for that.
+const UNPLANNABLE: [&str; 16] = [
+    "no such ",
+    "near ",
+    "table ",
+    "unrecognized token",
+    "incomplete input",
+    "cannot modify",
+    "cannot UPSERT",
+    "ON CONFLICT clause",
+    "too many ",
+    "all VALUES",
+    "ambiguous column",
+    "wrong number of arguments",
+    "unknown ",
+    "unsafe use of",
+    "malformed database schema",
+    "duplicate column",
+];
 /// SQLITE_CANTOPEN.
 const CANNOT_OPEN: &str = "14";
 /// SQLITE_CONSTRAINT_COMMITHOOK.
@@ -39,8 +60,10 @@ impl GateDatabase for Sqlite {
 
     fn cause(error: &sqlx::Error) -> Cause {
         let Some(error) = error.as_database_error() else { return driver_cause(error) };
-        let code: i32 = error.code().and_then(|code| code.parse().ok()).unwrap_or(1);
-        Cause::new(class_of(code), error.message()).with_code(code.to_string())
+        let code: i32 = error.code().and_then(|code| code.parse().ok()).unwrap_or(ERROR);
+        let cause = Cause::new(class_of(code), error.message()).with_code(code.to_string());
+        let planned = code != ERROR || UNPLANNABLE.iter().any(|begins| error.message().starts_with(begins));
+        if planned { cause } else { cause.amid_rows() }
     }
 
     fn unreached(pool: &Pool<Self>, error: &sqlx::Error) -> Cause {
