@@ -23,11 +23,21 @@ tokio::task_local! {
 #[derive(Debug)]
 pub(crate) struct Batch {
     tell: Arc<dyn Any + Send + Sync>, // an `UnboundedSender` of what is told
-    asked: Mutex<Option<Identity>>,
+    whole: Mutex<Whole>,
 }
 
-/// A loader by its type and place. Whoever is asked for a batch passes it on as it is only to itself: a loader inside another one may
-/// get other keys, in another order.
+/// Who has the batch as it is. A loader that the cache's own one asks may get other keys, in another order, or be asked once more.
+#[derive(Debug, Clone, Copy)]
+enum Whole {
+    /// The cache's loader is about to be asked.
+    With(Identity),
+    /// It passes the batch on to itself.
+    Passed(Identity),
+    /// Nobody any more.
+    Gone,
+}
+
+/// A loader by its type and place.
 type Identity = (TypeId, usize);
 
 fn identity<L: 'static>(loader: &L) -> Identity {
@@ -35,10 +45,12 @@ fn identity<L: 'static>(loader: &L) -> Identity {
 }
 
 impl Batch {
-    /// A batch, and its outcomes.
-    pub(crate) fn new<V: Send + 'static, E: Send + 'static>() -> (Arc<Self>, UnboundedReceiver<Told<V, E>>) {
+    /// A batch that `loader` will be asked for, and its outcomes.
+    pub(crate) fn new<L: 'static, V: Send + 'static, E: Send + 'static>(
+        loader: &L,
+    ) -> (Arc<Self>, UnboundedReceiver<Told<V, E>>) {
         let (tell, told) = unbounded_channel::<Told<V, E>>();
-        (Arc::new(Self { tell: Arc::new(tell), asked: Mutex::default() }), told)
+        (Arc::new(Self { tell: Arc::new(tell), whole: Mutex::new(Whole::With(identity(loader))) }), told)
     }
 
     /// Runs `work` as the load of this batch.
@@ -51,17 +63,25 @@ impl Batch {
         self.tell.downcast_ref::<UnboundedSender<Told<V, E>>>().cloned()
     }
 
-    fn asked(&self, loader: Option<Identity>) -> Option<Identity> {
-        std::mem::replace(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner), loader)
+    /// Who has it, and who has it from now on.
+    fn hand(&self, to: impl FnOnce(Whole) -> Whole) -> Whole {
+        let mut whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        let had = *whole;
+        *whole = to(had);
+        had
     }
 }
 
 /// Calls `ask`, in which `loader` asks itself for the batch of the current task.
 pub(crate) fn passing_on<L: 'static, T>(loader: &L, ask: impl FnOnce() -> T) -> T {
     let Ok(batch) = BATCH.try_with(Arc::clone) else { return ask() };
-    batch.asked(Some(identity(loader)));
+    let own = identity(loader);
+    batch.hand(|whole| match whole {
+        Whole::With(asked) if asked == own => Whole::Passed(own),
+        _ => Whole::Gone,
+    });
     let asked = ask();
-    batch.asked(None);
+    batch.hand(|_| Whole::Gone);
     asked
 }
 
@@ -70,8 +90,8 @@ pub(crate) fn listener<L: 'static, V: 'static, E: 'static>(
     loader: &L,
 ) -> Option<UnboundedSender<Told<V, E>>> {
     let batch = BATCH.try_with(Arc::clone).ok()?;
-    batch.asked(None).filter(|asked| *asked == identity(loader))?;
-    batch.teller()
+    let had = batch.hand(|_| Whole::Gone);
+    matches!(had, Whole::Passed(asked) if asked == identity(loader)).then(|| batch.teller())?
 }
 
 /// Awaits `loads`, at most `most` at once, and gives what they give in their order. One that panics is an outcome, and leaves the others

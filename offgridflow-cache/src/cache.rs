@@ -71,7 +71,8 @@ pub(crate) struct Inner<K, V, L: Loader<K, V>> {
     following: Following,
     watch: Watch,
     loads: Semaphore,
-    hurry: Notify, // a load waits for a flight: who waits for a turn looks whether it is theirs
+    alarm: Arc<Notify>, // a call of the shared tier failed: it is looked at sooner
+    hurry: Notify,      // a load waits for a flight: who waits for a turn looks whether it is theirs
     failures: Failures<K, Error<L::Error>>,
     refreshes: Refreshes<K>,
     typical_cost: AtomicU64, // of a load, in nanoseconds
@@ -159,6 +160,7 @@ where
             following: Following::default(),
             watch: Watch::start(),
             loads: Semaphore::new(settings.max_loads),
+            alarm: Arc::default(),
             hurry: Notify::new(),
             failures: Failures::default(),
             refreshes: Refreshes::default(),

@@ -14,7 +14,8 @@ pub trait Loader<K, V>: Sized + Send + Sync + 'static {
     fn load(&self, key: K) -> impl Future<Output = Result<Loaded<V>, Self::Error>> + Send;
 
     /// Loads several keys, answering in their order. Default: each by [`load`](Self::load), 16 at a time, where each key has an outcome of
-    /// its own: one that panics, hangs or fails leaves the others alone. A source that can read many at once wants its own, which is
+    /// its own: one that panics or fails leaves the others alone, and so does one that hangs, as long as fewer than sixteen do. All of a batch is loaded within one
+    /// [`load_timeout`](crate::CacheBuilder::load_timeout). A source that can read many at once wants its own, which is
     /// one query with one outcome: should it panic, its keys are loaded one by one; should it hang, all of them time out.
     fn load_many(&self, keys: Vec<K>) -> impl Future<Output = Vec<Result<Loaded<V>, Self::Error>>> + Send
     where

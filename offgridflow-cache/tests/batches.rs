@@ -101,6 +101,39 @@ async fn a_loader_within_another_does_not_answer_for_it() {
     assert_eq!(answers[2].as_ref().unwrap().as_deref(), Some(&50));
 }
 
+/// A loader that passes parts of a batch on to others, and has something to add.
+struct Split(Moody, Moody);
+
+impl Loader<u64, u64> for Split {
+    type Error = Infallible;
+
+    async fn load(&self, key: u64) -> Result<Loaded<u64>, Infallible> {
+        self.0.load(key).await
+    }
+
+    async fn reload_many(&self, keys: Vec<(u64, Option<Arc<u64>>)>) -> Vec<Result<Loaded<u64>, Infallible>> {
+        let (even, odd): (Vec<_>, Vec<_>) = keys.iter().cloned().partition(|(key, _)| key.is_multiple_of(2));
+        let mut even = self.0.reload_many(even).await.into_iter();
+        let mut odd = self.1.reload_many(odd).await.into_iter();
+        let one = |key: &u64| if key.is_multiple_of(2) { even.next() } else { odd.next() };
+        let answers: Vec<_> = keys.iter().map(|(key, _)| key).map(one).collect();
+        answers.into_iter().map(|answer| answer.unwrap().map(|loaded| loaded.tag("split"))).collect()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn parts_of_a_batch_that_others_reload_are_not_taken_for_the_whole() {
+    let cache = Cache::<u64, u64>::builder("split").build(Split(Moody, Moody)).unwrap();
+    for round in 0..2 {
+        let keys = [1, 2, 5, 6];
+        for (key, answer) in keys.into_iter().zip(cache.get_many(&keys).await) {
+            assert_eq!(answer.unwrap().as_deref(), Some(&(key * 10)), "key {key}, round {round}");
+        }
+        assert_eq!(cache.stats().loads, 4 * (round + 1), "what was loaded has the tag that was added");
+        let _ = cache.invalidate_tag("split").await;
+    }
+}
+
 /// A loader that reads the next key of a cache, up to the last.
 #[derive(Clone)]
 struct Chain {

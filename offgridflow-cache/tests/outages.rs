@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use gated::{DELTA, Gated, Source, node, read};
-use offgridflow_cache::{Delivery, InProcess};
+use offgridflow_cache::{Cache, Delivery, InProcess, Json};
 use tokio::time::sleep;
 
 #[tokio::test(start_paused = true)]
@@ -25,6 +25,27 @@ async fn a_store_that_takes_no_removals_is_out_until_it_does() {
     sleep(DELTA).await;
     let stats = cache.stats();
     assert_eq!((stats.outage, stats.outages, stats.deferred), (None, 1, 0));
+}
+
+/// A large Δ is no reason to leave a store alone that is back.
+#[tokio::test(start_paused = true)]
+async fn what_was_deferred_is_told_soon_after_the_store_answers_again_however_large_the_bound() {
+    let (shared, source) = (Gated::over(&InProcess::new()), Source::new());
+    let hour = Duration::from_secs(3_600);
+    let cache =
+        Cache::builder("patient").shared(shared.clone(), Json).max_staleness(hour).build(source).unwrap();
+    cache.get(&1).await.unwrap();
+    sleep(DELTA).await;
+    shared.silent.store(true, Ordering::SeqCst);
+    assert_eq!(cache.invalidate(&1).await, Delivery::Deferred);
+    sleep(DELTA).await;
+    shared.silent.store(false, Ordering::SeqCst);
+    sleep(Duration::from_secs(2)).await;
+    let stats = cache.stats();
+    assert_eq!((stats.deferred, stats.outage), (0, None));
+    let asked = shared.ask.reached.load(Ordering::SeqCst);
+    cache.get(&2).await.unwrap();
+    assert!(shared.ask.reached.load(Ordering::SeqCst) > asked, "it is read again");
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,9 +4,10 @@ use std::future::pending;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -35,7 +36,12 @@ impl Drop for Turn {
     }
 }
 
-/// Asks for news four times within Δ, and sooner after a message, for as long as the cache lives. The near tier is trusted for Δ from when a question was *sent*
+/// While the shared tier does not answer, and while there is something to be told to it, it is asked this often, however large Δ is.
+const IN_TROUBLE: Duration = Duration::from_millis(500);
+/// Messages that come within this time of each other are one look, at most.
+const TOGETHER: Duration = Duration::from_millis(100);
+
+/// Asks for news four times within Δ, and sooner after a message or a failure, for as long as the cache lives. The near tier is trusted for Δ from when a question was *sent*
 /// that was answered without a gap.
 async fn follow<K, V, L>(cache: Weak<Inner<K, V, L>>, _turn: Turn)
 where
@@ -61,10 +67,28 @@ where
             seen = Some(news.position);
             inner.trust.extend(inner.watch.at(sent + inner.settings.max_staleness)); // after what it tells was applied
         }
-        let pause = inner.settings.max_staleness / 4;
+        let (usual, trouble) = (inner.settings.max_staleness / 4, inner.is_in_trouble());
+        let pause = if trouble { usual.min(IN_TROUBLE) } else { usual };
+        let alarm = (!trouble).then(|| Arc::clone(&inner.alarm)); // in trouble it would ring all the time
         drop(inner); // so that the cache can end while this waits
-        sleep(pause / 32).await; // a burst of messages is one look
-        let _ = timeout(pause - pause / 32, message(messages)).await;
+        let together = (pause / 32).min(TOGETHER); // a burst of messages is one look
+        sleep(together).await;
+        let stirred = async {
+            tokio::select! {
+                biased; // a seed of the simulation is one run
+                () = message(messages) => {}
+                () = rung(alarm) => {}
+            }
+        };
+        let _ = timeout(pause - together, stirred).await;
+    }
+}
+
+/// When a call of the shared tier fails; never, without an alarm.
+async fn rung(alarm: Option<Arc<Notify>>) {
+    match alarm {
+        Some(alarm) => alarm.notified().await,
+        None => pending().await,
     }
 }
 
@@ -92,6 +116,11 @@ where
         {
             runtime.spawn(follow(Arc::downgrade(self), turn));
         }
+    }
+
+    /// Whether the shared tier does not answer, or has not been told of every removal.
+    fn is_in_trouble(&self) -> bool {
+        self.down.load(Ordering::Acquire) || self.recovery().waiting() > 0 || self.recovery().blinds()
     }
 
     fn apply(&self, news: &News, seen: Option<&Position>) {

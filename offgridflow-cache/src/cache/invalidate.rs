@@ -188,6 +188,7 @@ where
     fn trouble(&self, error: &BackendError) {
         self.counters.shared_errors.add(1);
         let trouble = self.outages.failed(error);
+        self.alarm.notify_one();
         self.counters.outages.add(u64::from(trouble.begins));
         if let Some(reason) = trouble.said {
             event!(WARN, self, %reason, "the shared tier failed, or did not answer in time");

@@ -39,7 +39,8 @@ where
     L: Loader<K, V>,
 {
     /// Invalidates the key, and keeps `value` in its place unless anybody, here or on another node, invalidated it since the lease
-    /// was taken: whoever did so wrote the source meanwhile, and nobody can tell who was last. [`Loaded::not_modified`] carries no value, and
+    /// was taken: whoever did so wrote the source meanwhile, and nobody can tell who was last. It errs on the safe side: here, an invalidation of another key may
+    /// be taken for one of this (one in as many as there are locks), and one of any tag is, since nobody knows which tags the key had. [`Loaded::not_modified`] carries no value, and
     /// only invalidates. Costs four trips to the shared tier.
     ///
     /// # Cancel safety

@@ -134,7 +134,7 @@ where
         let held = self.held.iter().map(|held| held.as_ref().map(|holding| Arc::clone(&holding.value)));
         let keys: Vec<_> = names.iter().cloned().zip(held).collect();
         let (inner, within) = (Arc::clone(self.inner), errand.within.clone());
-        let (batch, told) = crate::batch::Batch::new();
+        let (batch, told) = crate::batch::Batch::new(&self.inner.loader);
         let tell = batch.teller();
         let task = tokio::spawn(in_span!(async move {
             let work = async {
