@@ -96,7 +96,7 @@ async fn a_row_that_is_skipped_keeps_no_child_from_its_parent() {
         assert_eq!(outcomes, ["committed", "committed", "skipped", "committed"], "{atomicity:?}");
     }
     let shape = || Shape::new("t", [text("k"), Column::nullable("parent", Kind::Text)]).key(["k"]);
-    let named = |i: usize| (format!("k{i}"), (i % 7 == 0).then(|| format!("k{}", i + 20)));
+    let named = |i: usize| (format!("k{i}"), i.is_multiple_of(7).then(|| format!("k{}", i + 20)));
     for atomicity in EACH {
         let (gate, _database) = postgres(
             "CREATE TABLE t (k VARCHAR(20) PRIMARY KEY, parent VARCHAR(20) REFERENCES t); INSERT INTO t SELECT 'k' || n * 9 FROM generate_series(1, 30) n",

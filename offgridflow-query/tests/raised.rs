@@ -84,9 +84,12 @@ async fn a_right_that_is_missing_for_every_row_rejects_none() {
 async fn a_value_that_a_function_cannot_read_refuses_its_row_alone_by_every_strategy() {
     let generated = "CREATE TABLE t (id INT8 PRIMARY KEY, v TEXT, q TSQUERY GENERATED ALWAYS AS (to_tsquery('english', v)) STORED)";
     let typed = "CREATE TABLE t (id INT8 PRIMARY KEY, v TEXT CHECK (v::regtype IS NOT NULL))";
-    for (sql, good, bad, code) in
-        [(generated, "a & b", "a b c &&", "42601"), (typed, "int8", "int9", "42704")]
-    {
+    let related = "CREATE TABLE t (id INT8 PRIMARY KEY, v TEXT CHECK (v::regclass IS NOT NULL))";
+    for (sql, good, bad, code) in [
+        (generated, "a & b", "a b c &&", "42601"),
+        (typed, "int8", "int9", "42704"),
+        (related, "t", "secret4711", "42P01"),
+    ] {
         for (strategy, conflict) in [
             (Strategy::Unnest, Conflict::Error),
             (Strategy::Copy, Conflict::Error),

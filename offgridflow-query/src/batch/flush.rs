@@ -224,8 +224,8 @@ impl<E: BatchExecutor> Flusher<E> {
             }
             let stored = newest(&all, rows, |row| is_settled(flushed.verdicts[row].as_ref()));
             let lacks = |&row: &usize| {
-                let lacks = |cause: &Cause| matches!(cause.class(), Class::ForeignKey | Class::Unique);
-                let lacks = matches!(&flushed.verdicts[row], Some(Verdict::Rejected(cause)) if lacks(cause));
+                let lacks =
+                    matches!(&flushed.verdicts[row], Some(Verdict::Rejected(cause)) if lacks_others(cause));
                 lacks && key_of(&all, row).and_then(|key| stored.get(&key)).is_none_or(|&newest| newest < row)
             };
             let lacking: Vec<usize> = rows.iter().copied().filter(lacks).collect();
@@ -300,8 +300,18 @@ impl<E: BatchExecutor> Flusher<E> {
                 self.isolate(&chunk.gather(&rows), &single(rows.len()), plan, &mut flushed.tally).await;
             let mut sent = HashSet::new();
             let again = exact && self.shipper.lost_exact_key();
+            let lacks = |verdict: &Option<Verdict>| matches!(verdict, Some(Verdict::Rejected(cause)) if lacks_others(cause));
+            // Another row of a key that was refused may be what others lack: their turn comes again behind it.
+            let more = exact
+                && (verdicts.iter().zip(&rows).zip(&lasts)).any(|((verdict, row), last)| {
+                    matches!(verdict, Some(Verdict::Rejected(_))) && !lacks(verdict) && row != last
+                });
             for ((verdict, row), last) in verdicts.into_iter().zip(&rows).zip(lasts) {
                 if again && !is_settled(verdict.as_ref()) {
+                    continue;
+                }
+                if more && lacks(&verdict) {
+                    flushed.tally.rejects = flushed.tally.rejects.saturating_sub(1);
                     continue;
                 }
                 if !matches!(verdict, Some(Verdict::Rejected(_) | Verdict::Settled(Fate::Skipped))) {
@@ -317,6 +327,11 @@ impl<E: BatchExecutor> Flusher<E> {
         }
         unreachable!("each round sends a row")
     }
+}
+
+/// Whether a row may be good once others are stored, or have given up a name.
+fn lacks_others(cause: &Cause) -> bool {
+    matches!(cause.class(), Class::ForeignKey | Class::Unique)
 }
 
 fn is_settled(verdict: Option<&Verdict>) -> bool {

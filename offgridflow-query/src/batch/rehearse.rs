@@ -4,11 +4,13 @@
 use crate::batch::flush::{Flusher, Tally};
 use crate::batch::isolate::{CONTENTION_ROUNDS, Run};
 use crate::batch::outcome::{Verdict, Why};
+use crate::batch::plan::Unit;
 use crate::batch::sent::Sent;
 use crate::chunk::{Chunk, Slice};
 use crate::error::{Cause, Class, Scope};
 use crate::executor::BatchExecutor;
 use crate::write::{WriteError, WritePlan};
+use std::collections::HashSet;
 use std::ops::Range;
 
 /// What rehearsals found.
@@ -64,18 +66,9 @@ impl<E: BatchExecutor> Flusher<E> {
         plan: &WritePlan,
         tally: &mut Tally,
     ) -> Result<bool, Why> {
-        let Rehearsed { accepted, mut bad, mut clashing, ended } =
-            self.rehearse(run.chunk, pieces, plan, tally).await;
-        let group_of = |row: usize| run.units.partition_point(|unit| unit.end <= row);
-        let spoils = |(row, _): &(usize, Cause)| run.units[group_of(*row)].len() > 1;
-        // What clashes with a row of a group that is out may not clash at all: that is seen once the group is out.
-        let settled = if bad.iter().any(spoils) {
-            0
-        } else {
-            clashing.iter().position(spoils).map_or(clashing.len(), |at| at + 1)
-        };
-        let open = clashing.split_off(settled);
-        bad.extend(clashing);
+        let found = self.rehearse(run.chunk, pieces, plan, tally).await;
+        let (accepted, ended) = (found.accepted.clone(), found.ended.clone());
+        let (bad, open) = found.settled(run.units);
         let found = bad.len();
         tally.rejects += found;
         let mut out = vec![false; run.chunk.len()];
@@ -87,7 +80,7 @@ impl<E: BatchExecutor> Flusher<E> {
             }
             run.verdicts[row] = Some(Verdict::Rejected(cause));
         }
-        if ended.is_some() || !open.is_empty() {
+        if ended.is_some() || open {
             *pieces = pieces.iter().flat_map(|rows| without(rows, &out)).collect();
             return ended.map_or(Ok(true), Err);
         }
@@ -201,7 +194,7 @@ impl<E: BatchExecutor> Flusher<E> {
                 Tried::Good => found.accept(piece, rehearsal),
                 Tried::Bad(row, _) if piece.len() > 1 => open.extend(cut_rows(&piece, row)),
                 Tried::Bad(_, cause) if company == Company::Behind => {
-                    found.clashing.push((piece.start, cause))
+                    found.clashing.push((piece.start, cause));
                 }
                 Tried::Bad(_, cause) => found.bad.push((piece.start, cause)),
                 Tried::Ended(why) => return found.end(why),
@@ -220,7 +213,6 @@ impl<E: BatchExecutor> Flusher<E> {
         rehearsal: &WritePlan,
         tally: &mut Tally,
     ) {
-        let lacks = |cause: &Cause| matches!(cause.class(), Class::ForeignKey | Class::Raised);
         let alone = |row: usize| row..row + 1;
         loop {
             let (orphans, others): (Vec<_>, Vec<_>) =
@@ -327,6 +319,30 @@ impl Rehearsed {
         self.ended = Some(why);
     }
 
+    /// The bad rows that are bad whatever becomes of others, and whether it is open what the rest are. What clashes with a good row of a group that is
+    /// out may not clash at all, and what lacks a row that clashes may lack nothing: that is seen once the group is out.
+    fn settled(self, units: &[Unit]) -> (Vec<(usize, Cause)>, bool) {
+        let of = |row: usize| units.partition_point(|unit| unit.end <= row);
+        let spoils = |(row, _): &(usize, Cause)| units[of(*row)].len() > 1;
+        let (mut lacking, mut bad): (Vec<_>, Vec<_>) =
+            self.bad.into_iter().partition(|(_, cause)| lacks(cause));
+        let mut clashing = self.clashing;
+        if !bad.iter().any(spoils) {
+            match clashing.iter().position(spoils) {
+                Some(first) => bad.push(clashing.remove(first)),
+                None => bad.append(&mut clashing),
+            }
+        }
+        if bad.iter().any(spoils) {
+            let out: HashSet<usize> = bad.iter().map(|(row, _)| of(*row)).collect();
+            let (open, named) = lacking.into_iter().partition(|(row, _)| !out.contains(&of(*row)));
+            (lacking, bad) = (open, [bad, named].concat());
+        } else {
+            bad.append(&mut lacking);
+        }
+        (bad, !(clashing.is_empty() && lacking.is_empty()))
+    }
+
     /// Rows that went as two statements may not go as one where keys are updated: the database may call two of them equal.
     fn accept(&mut self, piece: Range<usize>, plan: &WritePlan) {
         match self.accepted.last_mut() {
@@ -334,6 +350,11 @@ impl Rehearsed {
             _ => self.accepted.push(piece),
         }
     }
+}
+
+/// Whether a row may be good behind others.
+fn lacks(cause: &Cause) -> bool {
+    matches!(cause.class(), Class::ForeignKey | Class::Raised)
 }
 
 /// What is left of `rows` without those that are `out`.

@@ -6,7 +6,7 @@ use crate::backend::driver_cause;
 use crate::error::{Cause, Class, ConfigError};
 use crate::gate::GateDatabase;
 use crate::write::WriteError;
-use sqlx::postgres::{PgDatabaseError, PgQueryResult};
+use sqlx::postgres::{PgDatabaseError, PgErrorPosition, PgQueryResult};
 use sqlx::{Pool, Postgres};
 
 impl GateDatabase for Postgres {
@@ -17,8 +17,11 @@ impl GateDatabase for Postgres {
         };
         let class = class_of(error.code());
         // COPY's line, the tuple that is waited for, the trigger's function; what a function finds in a value has none.
-        let amid_rows =
-            error.r#where().is_some() || class == Class::Schema && !UNPLANNABLE.contains(&error.code());
+        let code = error.code();
+        let looked_up =
+            LOOKED_UP.contains(&code) && !matches!(error.position(), Some(PgErrorPosition::Original(_)));
+        let planned = UNPLANNABLE.contains(&code) && !looked_up;
+        let amid_rows = error.r#where().is_some() || class == Class::Schema && !planned;
         let quotes = class == Class::Data || error.code() == SYNTAX || amid_rows && class == Class::Schema;
         let message = if quotes {
             redacted(error.message())
@@ -81,6 +84,9 @@ const UNPLANNABLE: [&str; 12] = [
     "26000", "3F000", "42P01", "42P05", "42P10", "42P18", "42703", "42804", "42809", "42846", "42883",
     "42P16",
 ];
+
+/// Those of them that also come from functions which look up a name that they are given (a cast to `regclass`): then without a place in our text.
+const LOOKED_UP: [&str; 4] = ["3F000", "42P01", "42703", "42883"];
 
 /// syntax_error, which quotes the text where it went wrong.
 const SYNTAX: &str = "42601";
