@@ -87,7 +87,7 @@ impl Evidence {
             true => Validity::Valid,
             false => self.queued(behind).unwrap_or_else(|| self.coverage()),
         });
-        Verdict { validity, limit }
+        Verdict { validity, limit, altered: None }
     }
 
     /// What makes some times longer, or a rate lower, does not bring a target down: beside that it is no reason.

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
+    control::{SharedTime, Steered},
     error::{ConfigError, bounded, positive},
     part::Part,
     rate::Rate,
@@ -61,7 +62,15 @@ impl Executor {
     pub fn duration(&self) -> Duration {
         match self {
             Self::Open(arrivals) => arrivals.duration(),
-            Self::Closed(closed) => closed.total(),
+            Self::Closed(closed) => closed.run_at(closed.total()),
+        }
+    }
+
+    /// The same by a time that can be steered.
+    pub(crate) fn steered(self, time: &SharedTime) -> Self {
+        match self {
+            Self::Open(planned) => Self::Open(Arc::new(Steered::new(planned, time.clone()))),
+            Self::Closed(closed) => Self::Closed(Closed { time: Some(time.clone()), ..closed }),
         }
     }
 
@@ -103,6 +112,8 @@ pub struct Closed {
     pub think_time: Duration,
     /// Of the workers of several processes: whose part these are, and how many there are in all.
     pub(crate) among: Option<(Part, usize)>,
+    /// How fast it passes, where that is steered.
+    pub(crate) time: Option<SharedTime>,
 }
 
 impl Default for Closed {
@@ -114,6 +125,7 @@ impl Default for Closed {
             ramp_down: Duration::ZERO,
             think_time: Duration::ZERO,
             among: None,
+            time: None,
         }
     }
 }
@@ -125,7 +137,17 @@ impl Closed {
         self.ramp_up.saturating_add(self.duration).saturating_add(self.ramp_down)
     }
 
-    /// When worker `index` starts and stops.
+    /// When in the run its plan gets there.
+    pub(crate) fn run_at(&self, plan: Duration) -> Duration {
+        self.time.as_ref().map_or(plan, |time| time.run_at(plan))
+    }
+
+    /// Where in its plan the run is.
+    pub(crate) fn plan_at(&self, run: Duration) -> Duration {
+        self.time.as_ref().map_or(run, |time| time.plan_at(run))
+    }
+
+    /// When worker `index` starts and stops, by the plan.
     pub(crate) fn shift(&self, index: usize) -> (Duration, Duration) {
         let (place, of) = match self.among {
             Some((part, all)) => (part.of_whole(index as u64), all),

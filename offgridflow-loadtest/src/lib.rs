@@ -55,6 +55,7 @@ mod clock;
 pub mod command;
 mod compare;
 mod conductor;
+mod control;
 mod course;
 mod error;
 mod evidence;
@@ -141,6 +142,7 @@ pub use {
     abort::{AbortRule, Aborted},
     clock::{ClockSource, OpTimes},
     compare::{Compare, Comparison, Finding, Ran, Side},
+    control::{Annotation, Control, ControlError, Event, RunState, Standing},
     error::{ConfigError, Error, PreflightError, ReportError},
     executor::{Closed, Executor, OnCap, Overload},
     feed::{Feed, FeedMode, FeedRow},

@@ -114,6 +114,7 @@ impl Terms {
             seed: self.seed,
             thresholds,
             abort_rules: Vec::new(),
+            control: None,
             part: Part::default(),
             whole: Whole { executor, max_in_flight: self.max_in_flight },
             start_at: self.start_at,
@@ -151,9 +152,14 @@ impl Load {
             Self::Open { operations, duration, peak_rate, .. } => {
                 Executor::Open(Arc::new(Past { operations, duration, peak_rate }))
             }
-            Self::Closed { workers, duration, ramp_up, ramp_down, think_time } => {
-                Executor::Closed(Closed { workers, duration, ramp_up, ramp_down, think_time, among: None })
-            }
+            Self::Closed { workers, duration, ramp_up, ramp_down, think_time } => Executor::Closed(Closed {
+                workers,
+                duration,
+                ramp_up,
+                ramp_down,
+                think_time,
+                ..Closed::default()
+            }),
         }
     }
 }

@@ -1,13 +1,14 @@
 //! The `offgridflow-loadtest` command: `run`, `search`, `preflight`, `report`, `selftest` and `init`, `completions` and `man`.
 //!
 //! Exit codes: 0 passed · 1 a threshold broken, or the target down · 2 usage or configuration · 3 the run is not
-//! valid, so nothing was judged · 4 set-up or preflight, or a report that could not be written · 5 ended by a rule of its own (`--abort-if`) ·
+//! valid, or was altered while it ran, so nothing was judged · 4 set-up or preflight, or a report that could not be written · 5 ended by a rule of its own (`--abort-if`) ·
 //! 130 interrupted.
 
 mod arguments;
 #[cfg(feature = "autoscale")]
 mod autoscale;
 mod compare;
+mod endpoint;
 mod forms;
 mod init;
 #[cfg(feature = "live")]
@@ -29,13 +30,15 @@ use std::{
     io::{self, Write},
     path::Path,
     process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 
 use clap::Parser;
 
-use crate::{ConfigError, Error, HttpTarget, LoadTest, Plan, ProgressLines, Report, StopHandle};
+use crate::{ConfigError, Control, Error, HttpTarget, LoadTest, Plan, ProgressLines, Report, StopHandle};
 use arguments::{Arguments, Command, Run};
+use endpoint::{Endpoint, LiveMetrics, Served};
 use forms::{Asked, Show, json};
 #[cfg(not(feature = "live"))]
 use no_live as live;
@@ -155,12 +158,14 @@ fn execute(run: &Run) -> Result<ExitCode, Failure> {
         unstreamed.push(failed);
     }
     let stop = test.stop_handle();
+    let (test, steering) = steering(run, test)?;
+    let mut test = test;
     if !run.quiet {
-        let stop = stop.clone();
         test = if run.plain {
             test.reporter(ProgressLines::stderr())
         } else {
-            test.reporter(live::follower(stop))
+            let control = steering.as_ref().map(|steering| steering.control.clone());
+            test.reporter(live::follower(stop.clone(), control))
         };
     }
     let (bundling, report) = match &run.part.bundle {
@@ -181,6 +186,28 @@ fn execute(run: &Run) -> Result<ExitCode, Failure> {
         Some((bundling, bundle)) if failures.is_empty() => bundling.finish(bundle, &report),
         _ => Ok(ended(&report, &failures)),
     }
+}
+
+/// What a run is steered by, for as long as it goes on.
+struct Steering {
+    control: Control,
+    _endpoint: Endpoint,
+}
+
+/// Makes a run steerable that was asked to be, and says where.
+fn steering(
+    run: &Run,
+    test: LoadTest<HttpTarget>,
+) -> Result<(LoadTest<HttpTarget>, Option<Steering>), Failure> {
+    let Some(at) = run.control else { return Ok((test, None)) };
+    let (test, control) = test.steerable();
+    test.validate().map_err(usage)?;
+    let so_far = Arc::default();
+    let test = test.reporter(LiveMetrics(Arc::clone(&so_far)));
+    let served = Served { control: control.clone(), so_far };
+    let endpoint = Endpoint::listen(at, served).map_err(|error| usage(format!("--control: {at} {error}")))?;
+    complain(&format_args!("control: http://{}", endpoint.address));
+    Ok((test, Some(Steering { control, _endpoint: endpoint })))
 }
 
 /// The report's exit code, unless something could not be written.

@@ -1,8 +1,8 @@
 //! Without the feature `live` a run is followed in lines.
 
-use crate::{ProgressLines, Reporter, StopHandle};
+use crate::{Control, ProgressLines, Reporter, StopHandle};
 
-pub(super) fn follower(_stop: StopHandle) -> Box<dyn Reporter> {
+pub(super) fn follower(_stop: StopHandle, _control: Option<Control>) -> Box<dyn Reporter> {
     Box::new(ProgressLines::stderr())
 }
 

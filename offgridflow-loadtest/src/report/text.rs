@@ -8,6 +8,7 @@ use super::{
     width::{column, fit, one_line, width as columns_of},
 };
 use crate::{
+    control::{Annotation, Event},
     histogram::{Interval, Quantile},
     stats::BandReason,
     units::measured_rate,
@@ -15,6 +16,8 @@ use crate::{
 
 /// How many lines of the error ledger are shown; JSON has all.
 const ERRORS_SHOWN: usize = 10;
+/// How much of what was done and said while it ran is shown; JSON has all.
+const ANNOTATIONS_SHOWN: usize = 20;
 /// How many of the slowest operations are named with their traces.
 const TRACES_SHOWN: usize = 5;
 /// Columns of the ledger: a cause, a route, what was said.
@@ -88,6 +91,7 @@ fn head(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             short(report.measured_from)
         )?;
     }
+    steering(report, f)?;
     let unsent = if report.unsent > 0 { format!(", {} never sent", report.unsent) } else { String::new() };
     let unanswered = (total.ok + total.failed).saturating_sub(total.answered);
     let failed = total.failure_ratio().map_or(String::new(), |ratio| format!(" ({:.3}%)", ratio * 100.0));
@@ -113,6 +117,32 @@ fn head(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         )?;
     }
     Ok(())
+}
+
+/// What was done to it while it ran, and said about it.
+fn steering(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if !report.paused.is_zero() {
+        writeln!(f, "paused      {} in all, in which nothing was offered", short(report.paused))?;
+    }
+    for (nth, said) in report.annotations.iter().take(ANNOTATIONS_SHOWN).enumerate() {
+        let title = if nth == 0 { "while it ran" } else { "" };
+        writeln!(f, "{title:<12} {}", one_line(&annotation(said)))?;
+    }
+    match report.annotations.len().checked_sub(ANNOTATIONS_SHOWN) {
+        Some(more) if more > 0 => writeln!(f, "{:<12} and {more} more", ""),
+        _ => Ok(()),
+    }
+}
+
+/// When, who, what and why.
+fn annotation(said: &Annotation) -> String {
+    let Annotation { at, by, what, text } = said;
+    let text = fit(text, MESSAGE);
+    match (what, &*text) {
+        (Event::Note, text) => format!("{:>9}  {by}: {text}", short(*at)),
+        (what, "") => format!("{:>9}  {by}: {what}", short(*at)),
+        (what, text) => format!("{:>9}  {by}: {what} ({text})", short(*at)),
+    }
 }
 
 fn tables(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {

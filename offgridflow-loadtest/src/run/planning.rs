@@ -48,9 +48,13 @@ impl<W: Workload> LoadTest<W> {
         let whole = Whole { executor: self.executor.clone(), max_in_flight: self.checked_in_flight()? };
         let max_in_flight = self.part.share_of(whole.max_in_flight);
         let shards = self.checked_shards(max_in_flight)?;
+        let executor = self.part.executor(&self.executor);
         Ok(Plan {
             target: self.workload.describe(),
-            executor: self.part.executor(&self.executor),
+            executor: match &self.control {
+                Some(control) => executor.steered(control.time()),
+                None => executor,
+            },
             max_in_flight,
             on_cap: self.on_cap,
             timeout: self.timeout,
@@ -59,6 +63,7 @@ impl<W: Workload> LoadTest<W> {
             seed: self.seed,
             thresholds: self.checked_thresholds()?,
             abort_rules: self.checked_abort_rules()?,
+            control: self.control.clone(),
             part: self.part,
             whole,
             start_at: self.start_at,
@@ -88,6 +93,12 @@ impl<W: Workload> LoadTest<W> {
         self.part.validate()?;
         if self.part.is_whole() {
             return Ok(());
+        }
+        if self.control.is_some() {
+            return Err(ConfigError::new(
+                "control",
+                "shards of several processes could not agree when: leave it out",
+            ));
         }
         let least = match &self.executor {
             Executor::Open(arrivals) => arrivals.operations().min(as_u64(self.max_in_flight)),

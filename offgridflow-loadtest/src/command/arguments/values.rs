@@ -1,6 +1,6 @@
 //! How numbers are read from a command line.
 
-use std::{str::FromStr, time::Duration};
+use std::{net::SocketAddr, str::FromStr, time::Duration};
 
 use crate::{Rate, units::parse_percent};
 
@@ -14,6 +14,11 @@ pub(in crate::command) fn parse_number(text: &str) -> Result<f64, &'static str> 
 
 pub(in crate::command) fn parse_share(text: &str) -> Result<f64, String> {
     parse_percent(text).map(|percent| percent / 100.0)
+}
+
+pub(super) fn parse_address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse()
+        .map_err(|_| "write an address and a port, such as 127.0.0.1:9464; port 0 is any that is free")
 }
 
 pub(in crate::command) fn parse_rate(text: &str) -> Result<f64, String> {

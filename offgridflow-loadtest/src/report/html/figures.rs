@@ -1,13 +1,16 @@
 //! The figures: at a glance, by route, and what failed.
 
-use super::words::{count, grouped, interval, name, percent, quantile, rate, safe};
+use super::words::{count, grouped, interval, name, percent, quantile, rate, safe, time};
 use crate::{
+    control::Annotation,
     histogram::{Interval, Quantile, as_f64},
     report::{Report, Row, StepRow, Summary, text},
 };
 
 /// How many lines of the error ledger are shown; the data has all.
 const ERRORS: usize = 50;
+/// How much of what was done and said is shown.
+const ANNOTATIONS: usize = 200;
 
 /// What everybody asks first.
 pub(super) fn cards(report: &Report) -> String {
@@ -149,6 +152,31 @@ pub(super) fn errors(report: &Report) -> String {
     let more = if more > 0 { format!("<p class=\"small\">and {more} more kinds</p>") } else { String::new() };
     format!(
         "<section><h2>Errors</h2><div class=\"wide\"><table><thead><tr><th class=\"n\">count</th><th></th><th>cause</th><th>route</th><th>the first one said</th></tr></thead><tbody>{shown}</tbody></table></div>{more}</section>"
+    )
+}
+
+/// What was done to it, and said about it, while it ran.
+pub(super) fn steering(report: &Report) -> String {
+    if report.annotations.is_empty() {
+        return String::new();
+    }
+    let row = |said: &Annotation| {
+        format!(
+            "<tr><td class=\"n\">{}</td><th scope=\"row\">{}</th><td>{}</td><td class=\"said\"><bdi>{}</bdi></td></tr>",
+            text::short(said.at),
+            safe(&said.by),
+            safe(&said.what.to_string()),
+            safe(&said.text)
+        )
+    };
+    let paused = if report.paused.is_zero() {
+        String::new()
+    } else {
+        format!(" Paused for {} in all: nothing was offered then.", time("/paused_ns", report.paused))
+    };
+    format!(
+        "<section><h2>While it ran</h2><p class=\"small\">Who did and said what.{paused}</p><div class=\"wide\"><table><thead><tr><th class=\"n\">at</th><th>who</th><th>what</th><th>said</th></tr></thead><tbody>{}</tbody></table></div></section>",
+        report.annotations.iter().take(ANNOTATIONS).map(row).collect::<String>()
     )
 }
 

@@ -25,6 +25,7 @@ fn seen() -> Seen {
             from: Duration::from_secs(second.into()),
             to: Duration::from_secs(u64::from(second) + 1),
             planned: Duration::from_secs(60),
+            paused: Duration::ZERO,
             offered: Some(500),
             ok: 499,
             failed: 1,
