@@ -8,7 +8,7 @@ use crate::{
     part::Part,
     rate::Rate,
     replay::Replay,
-    schedule::{ArrivalProcess, Schedule, sound},
+    schedule::{ArrivalProcess, Bursts, Schedule, sound},
 };
 
 /// How operations come about.
@@ -42,6 +42,12 @@ impl Executor {
     #[must_use]
     pub fn gamma(rate: Rate, shape: f64, seed: u64) -> Self {
         Schedule::gamma(rate, shape, seed).into()
+    }
+
+    /// Open loop, random arrivals whose rate switches between bursts and calm, with `rate` as the mean; see [`Schedule::bursty`].
+    #[must_use]
+    pub fn bursty(rate: Rate, bursts: Bursts, seed: u64) -> Self {
+        Schedule::bursty(rate, bursts, seed).into()
     }
 
     /// Open loop, the arrivals of a log; the workload asks [`Replay::entry`] what operation

@@ -164,7 +164,7 @@ pub use {
     rng::OpRng,
     route::{MAX_ROUTES, MAX_STEPS, RouteId},
     run::LoadTest,
-    schedule::{ArrivalProcess, Schedule},
+    schedule::{ArrivalProcess, Bursts, Schedule},
     search::{Found, Leaning, LimitedBy, Observation, Purpose, Search, Step as SearchStep, Trial},
     settings::Settings,
     stats::{BandReason, BandRefusal, BlockTally, QuantileBand, quantile_band},

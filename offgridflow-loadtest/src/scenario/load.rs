@@ -13,6 +13,7 @@ use crate::{
     error::ConfigError,
     executor::{Executor, OnCap, Overload},
     replay::Replay,
+    schedule::Bursts,
     settings::Settings,
     warm_up::WarmUp,
 };
@@ -37,6 +38,7 @@ pub(super) struct Load {
     replay: Option<Log>,
     arrivals: Option<Arrivals>,
     shape: Option<f64>,
+    bursts: Option<InBursts>,
     #[serde(default)]
     on_cap: Cap,
     pub(super) shards: Option<usize>,
@@ -51,6 +53,15 @@ enum Arrivals {
     Steady,
     Poisson,
     Gamma,
+    Bursts,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct InBursts {
+    times: f64,
+    share: Share,
+    length: Span,
 }
 
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
@@ -80,7 +91,7 @@ impl Load {
 
     /// A closed loop of so many workers in place of what the file has.
     pub(super) fn step(&mut self, workers: usize, length: Duration) {
-        (self.requests_per_second, self.arrivals, self.shape) = (None, None, None);
+        (self.requests_per_second, self.arrivals, self.shape, self.bursts) = (None, None, None, None);
         (self.concurrent_workers, self.duration) = (Some(workers), Some(Span(length)));
         (self.ramp_up, self.ramp_down, self.stages, self.replay) = (None, None, None, None);
     }
@@ -133,6 +144,7 @@ impl Load {
             ("stages", self.stages.is_some()),
             ("arrivals", self.arrivals.is_some()),
             ("shape", self.shape.is_some()),
+            ("bursts", self.bursts.is_some()),
         ]);
         refuse_any(set, "replay", "a replay has the times of its log")?;
         log.read(folder).map(|replay| Some(Arc::new(replay)))
@@ -143,6 +155,9 @@ impl Load {
         let arrivals = self.arrivals.unwrap_or(Arrivals::Steady);
         if self.shape.is_some() && arrivals != Arrivals::Gamma {
             return Err(ConfigError::new("shape", "is for arrivals = \"gamma\""));
+        }
+        if self.bursts.is_some() && arrivals != Arrivals::Bursts {
+            return Err(ConfigError::new("bursts", "is for arrivals = \"bursts\""));
         }
         let rate = match (&self.stages, self.requests_per_second) {
             (Some(_), Some(_)) => {
@@ -170,6 +185,13 @@ impl Load {
                 let hint = "gamma arrivals need a shape: 1 is Poisson, 0.25 bursts, 4 more regular";
                 let shape = self.shape.ok_or_else(|| ConfigError::new("arrivals", hint))?;
                 Executor::gamma(rate, shape, seed)
+            }
+            Arrivals::Bursts => {
+                let hint =
+                    "bursts need to be described: bursts = { times = 5, share = \"10%\", length = \"2s\" }";
+                let InBursts { times, share: Share(share), length: Span(length) } =
+                    self.bursts.ok_or_else(|| ConfigError::new("arrivals", hint))?;
+                Executor::bursty(rate, Bursts { times, share, length }, seed)
             }
         }))
     }

@@ -1,7 +1,7 @@
 //! What was probably meant by a name that is not known.
 
 /// The fields of a scenario, by their table; the first are the file's own.
-const FIELDS: [(&str, &[&str]); 9] = [
+const FIELDS: [(&str, &[&str]); 10] = [
     ("", &["thresholds", "abort_if", "seed", "target", "load", "feed", "route", "flow"]),
     ("target", &["url", "http2", "ca_file", "insecure", "cookies", "traceparent", "auth", "headers"]),
     (
@@ -23,6 +23,7 @@ const FIELDS: [(&str, &[&str]); 9] = [
             "replay",
             "arrivals",
             "shape",
+            "bursts",
             "on_cap",
             "shards",
             "warm_sessions",
@@ -30,6 +31,7 @@ const FIELDS: [(&str, &[&str]); 9] = [
         ],
     ),
     ("load.replay", &["file", "format", "speed", "time", "max_refused"]),
+    ("load.bursts", &["times", "share", "length"]),
     ("load.stages", &["over", "to", "sine", "steps"]),
     ("feed", &["mode"]),
     ("route", &["path", "method", "name", "weight", "body", "body_file", "expect", "check"]),

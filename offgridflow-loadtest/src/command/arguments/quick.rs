@@ -25,6 +25,9 @@ impl Subject {
         if let Some(shape) = self.gamma {
             test = test.executor(Executor::gamma(settings.open_rate(), shape, seed));
         }
+        if let Some(bursts) = self.bursts {
+            test = test.executor(Executor::bursty(settings.open_rate(), bursts, seed));
+        }
         if let Some(replay) = replay {
             test = test.executor(Executor::replay(replay));
         }
@@ -63,7 +66,11 @@ impl Subject {
         if let Some((_, flag)) = said.into_iter().find(|&(said, _)| said && !open) {
             return Err(ConfigError::new(flag, "is about an open loop: add --rate or --replay"));
         }
-        let said = [(self.poisson, "--poisson"), (self.gamma.is_some(), "--gamma")];
+        let said = [
+            (self.poisson, "--poisson"),
+            (self.gamma.is_some(), "--gamma"),
+            (self.bursts.is_some(), "--bursts"),
+        ];
         match said.into_iter().find(|&(said, _)| said && self.rate.is_none()) {
             Some((_, flag)) => {
                 let hint =

@@ -4,9 +4,9 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgGroup, Args};
 
-use super::values::{parse_count, parse_number, parse_rate, parse_share};
+use super::values::{parse_bursts, parse_count, parse_number, parse_rate, parse_share};
 use crate::{
-    ConfigError, HttpTarget, LoadTest, LogFormat, Scenario, WarmUp, target::http::redacted,
+    Bursts, ConfigError, HttpTarget, LoadTest, LogFormat, Scenario, WarmUp, target::http::redacted,
     units::parse_duration,
 };
 
@@ -83,6 +83,9 @@ pub(in crate::command) struct Subject {
         allow_negative_numbers = true
     )]
     pub(super) gamma: Option<f64>,
+    /// Random arrivals in bursts: TIMES the rate, for SHARE of the time, LENGTH at a time, such as 5,10%,2s; --rate is the mean.
+    #[arg(long, value_name = "TIMES,SHARE,LENGTH", conflicts_with_all = ["poisson", "gamma"], value_parser = parse_bursts)]
+    pub(super) bursts: Option<Bursts>,
     /// Arrivals beyond --workers wait, in place of failing.
     #[arg(long)]
     pub(super) queue: bool,
@@ -256,6 +259,7 @@ impl Subject {
             || self.failure_threshold.is_some()
             || self.poisson
             || self.gamma.is_some()
+            || self.bursts.is_some()
             || self.spin
             || self.http2.is_some()
             || self.bearer_env.is_some()
