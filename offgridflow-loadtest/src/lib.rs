@@ -144,7 +144,7 @@ pub use {
     compare::{Compare, Comparison, Finding, Ran, Side},
     control::{Annotation, Control, ControlError, Event, RunState, Standing},
     error::{ConfigError, Error, PreflightError, ReportError},
-    executor::{Closed, Executor, OnCap, Overload},
+    executor::{Closed, Executor, Model, OnCap, Overload},
     feed::{Feed, FeedMode, FeedRow},
     generator::Generator,
     histogram::{Distribution, Interval, Latencies, Quantile, min_samples},

@@ -72,7 +72,6 @@ pub struct Plan {
 #[derive(Debug, Clone)]
 pub(crate) struct Whole {
     pub(crate) executor: Executor,
-    #[cfg_attr(not(feature = "serde"), expect(dead_code, reason = "bundles tell it"))]
     pub(crate) max_in_flight: usize,
 }
 
@@ -119,12 +118,16 @@ impl Plan {
                 plain_rate(arrivals.peak_rate())
             ),
             Executor::Closed(closed) => {
-                format!(
-                    "closed loop, {} worker{} for {duration:?}, think time {:?}",
-                    closed.workers,
-                    if closed.workers == 1 { "" } else { "s" },
-                    closed.think_time
-                )
+                let many = if closed.workers == 1 { "" } else { "s" };
+                let workers = format!("{} worker{many}", closed.workers);
+                let lasts = match closed.iterations {
+                    Some(all) => format!("until {} are done, {duration:?} at the longest", operations(all)),
+                    None => format!("for {duration:?}"),
+                };
+                if closed.saturate {
+                    return format!("saturation, {workers} that never rest {lasts}");
+                }
+                format!("closed loop, {workers} {lasts}, think time {:?}", closed.think_time)
             }
         }
     }

@@ -10,22 +10,22 @@ use crate::{
 };
 
 /// The measured part of a run, from the end of the warm-up to the end of the plan, divided into blocks of
-/// equally many planned operations (open loop) or equal length (closed loop).
+/// equally many planned operations (open loop, and iterations) or equal length (closed loop).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Span {
     from: Duration,
     end: Duration,    // as far as is known
     length: Duration, // of the measured part, as planned
-    /// Open loop: the first measured operation, and how many there are.
+    /// Where that is planned: the first measured operation, and how many there are.
     operations: Option<(u64, u64)>,
 }
 
 impl Span {
     /// Everything from `from` on.
     pub(crate) fn new(executor: &Executor, from: Duration) -> Self {
-        let operations = executor.arrivals().map(|arrivals| {
-            let first = due(&**arrivals, from);
-            (first, arrivals.operations() - first)
+        let operations = executor.operations().map(|all| {
+            let first = executor.arrivals().map_or(0, |arrivals| due(&**arrivals, from));
+            (first, all - first)
         });
         let end = executor.duration();
         Self { from, end, length: end.saturating_sub(from), operations }

@@ -62,6 +62,10 @@ enum Load {
         ramp_down: Duration,
         #[serde(with = "nanos")]
         think_time: Duration,
+        #[serde(default)]
+        iterations: Option<u64>,
+        #[serde(default)]
+        saturate: bool,
     },
 }
 
@@ -143,6 +147,8 @@ impl Load {
                 ramp_up: closed.ramp_up,
                 ramp_down: closed.ramp_down,
                 think_time: closed.think_time,
+                iterations: closed.iterations,
+                saturate: closed.saturate,
             },
         }
     }
@@ -152,14 +158,18 @@ impl Load {
             Self::Open { operations, duration, peak_rate, .. } => {
                 Executor::Open(Arc::new(Past { operations, duration, peak_rate }))
             }
-            Self::Closed { workers, duration, ramp_up, ramp_down, think_time } => Executor::Closed(Closed {
-                workers,
-                duration,
-                ramp_up,
-                ramp_down,
-                think_time,
-                ..Closed::default()
-            }),
+            Self::Closed { workers, duration, ramp_up, ramp_down, think_time, iterations, saturate } => {
+                Executor::Closed(Closed {
+                    workers,
+                    duration,
+                    ramp_up,
+                    ramp_down,
+                    think_time,
+                    iterations,
+                    saturate,
+                    ..Closed::default()
+                })
+            }
         }
     }
 }

@@ -154,7 +154,8 @@ impl Conductor {
         let mut generator = self.calibration.generator();
         if self.plan.clock == ClockSource::Monotonic {
             // Workers that rest beyond the end of the plan are done before it.
-            let planned = if self.stop.ends() { Duration::ZERO } else { self.plan.executor.duration() };
+            let ends_itself = self.stop.ends() || self.plan.executor.ends_early();
+            let planned = if ends_itself { Duration::ZERO } else { self.plan.executor.duration() };
             generator.longest_pause = Some(self.paused);
             generator = generator.with_shards(&shards).with_machine(machine, elapsed.max(planned));
         }

@@ -52,7 +52,11 @@ impl Conductor {
         let interrupted = self.stop.is_stopped();
         let is_partial = interrupted || fault.is_some();
         let planned = self.plan.executor.duration();
-        let elapsed = if is_partial { ended } else { planned.max(tally.last_done) };
+        let elapsed = match () {
+            () if is_partial => ended,
+            () if self.plan.executor.ends_early() => tally.last_done,
+            () => planned.max(tally.last_done),
+        };
         let from = self.measured_from();
         let to = planned.min(elapsed);
         let paused = self.plan.paused_within(from.min(to), to);

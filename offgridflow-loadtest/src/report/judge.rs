@@ -109,6 +109,7 @@ impl Measured {
             version: env!("CARGO_PKG_VERSION").into(),
             target: plan.target.clone(),
             load: plan.load(),
+            model: plan.executor.model(),
             ending: self.ending,
             aborted: self.aborted.clone(),
             verdict,
@@ -232,7 +233,15 @@ impl Measured {
             unreachable: self.unreachable.clone(),
             commonest: self.commonest(),
             lacking,
+            undone: self.undone(plan),
         }
+    }
+
+    /// How many operations were done of how many, where it was too few.
+    fn undone(&self, plan: &Plan) -> Option<(u64, u64)> {
+        let all = plan.executor.operations().filter(|_| plan.executor.ends_early())?;
+        (self.ending == Ending::Completed && self.tally.dispatched < all)
+            .then_some((self.tally.dispatched, all))
     }
 
     /// Rate × time each stays (Little 1961).

@@ -39,6 +39,7 @@ use crate::{
     abort::Aborted,
     clock::ClockSource,
     control::Annotation,
+    executor::Model,
     generator::Generator,
     verdict::{Limit, Verdict},
     window::per_sec,
@@ -60,6 +61,9 @@ pub struct Report {
     pub target: String,
     /// The load in words.
     pub load: String,
+    /// Who decided when operations began.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub model: Model,
     /// How the run ended.
     pub ending: Ending,
     /// Which of its rules ended it, if one did.

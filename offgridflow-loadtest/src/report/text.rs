@@ -9,11 +9,14 @@ use super::{
 };
 use crate::{
     control::{Annotation, Event},
+    executor::Model,
     histogram::{Interval, Quantile},
     stats::BandReason,
     units::measured_rate,
 };
 
+/// What response times are called that are nobody's wait.
+pub(super) const SATURATED: &str = "closed-loop response";
 /// How many lines of the error ledger are shown; JSON has all.
 const ERRORS_SHOWN: usize = 10;
 /// How much of what was done and said while it ran is shown; JSON has all.
@@ -148,7 +151,8 @@ fn annotation(said: &Annotation) -> String {
 fn tables(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let names = report.routes.iter().map(|row| &row.route).chain(report.steps.iter().map(|row| &row.step));
     let longest = names.map(|name| columns_of(&one_line(name))).max();
-    let width = longest.unwrap_or(0).clamp(ROUTE.0, ROUTE.1);
+    let response = if report.model == Model::Saturation { SATURATED } else { "response" };
+    let width = longest.unwrap_or(0).max(response.len()).clamp(ROUTE.0, ROUTE.1);
     let columns = |f: &mut fmt::Formatter<'_>, title: &str| {
         writeln!(
             f,
@@ -157,7 +161,7 @@ fn tables(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         )
     };
     columns(f, "")?;
-    line(f, width, "response", &report.total.response)?;
+    line(f, width, response, &report.total.response)?;
     intervals(f, width, &report.total.response.intervals)?;
     line(f, width, "service", &report.total.service)?;
     line(f, width, "admission wait", &report.admission_wait)?;
@@ -166,7 +170,7 @@ fn tables(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         line(f, width, "first byte", &report.first_byte)?;
     }
     if !report.routes.is_empty() {
-        columns(f, "response by route")?;
+        columns(f, &format!("{response} by route"))?;
         for row in &report.routes {
             line(f, width, &row.route, &row.response)?;
             failed_of(f, width, row.failed, row.ok)?;

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::ConfigError,
-    executor::{Executor, OnCap, Overload},
+    executor::{Closed, Executor, OnCap, Overload},
     replay::Replay,
     schedule::Bursts,
     settings::Settings,
@@ -39,6 +39,9 @@ pub(super) struct Load {
     arrivals: Option<Arrivals>,
     shape: Option<f64>,
     bursts: Option<InBursts>,
+    iterations: Option<u64>,
+    #[serde(default)]
+    saturate: bool,
     #[serde(default)]
     on_cap: Cap,
     pub(super) shards: Option<usize>,
@@ -87,6 +90,7 @@ impl Load {
         self.duration = Some(Span(length));
         self.concurrent_workers.get_or_insert(in_flight);
         (self.ramp_up, self.ramp_down, self.stages, self.replay) = (None, None, None, None);
+        (self.iterations, self.saturate) = (None, false);
     }
 
     /// A closed loop of so many workers in place of what the file has.
@@ -94,6 +98,7 @@ impl Load {
         (self.requests_per_second, self.arrivals, self.shape, self.bursts) = (None, None, None, None);
         (self.concurrent_workers, self.duration) = (Some(workers), Some(Span(length)));
         (self.ramp_up, self.ramp_down, self.stages, self.replay) = (None, None, None, None);
+        (self.iterations, self.saturate) = (None, false);
     }
 
     pub(super) fn deadline(&self) -> Result<Option<(Duration, Overload)>, ConfigError> {
@@ -145,6 +150,8 @@ impl Load {
             ("arrivals", self.arrivals.is_some()),
             ("shape", self.shape.is_some()),
             ("bursts", self.bursts.is_some()),
+            ("iterations", self.iterations.is_some()),
+            ("saturate", self.saturate),
         ]);
         refuse_any(set, "replay", "a replay has the times of its log")?;
         log.read(folder).map(|replay| Some(Arc::new(replay)))
@@ -159,6 +166,9 @@ impl Load {
         if self.bursts.is_some() && arrivals != Arrivals::Bursts {
             return Err(ConfigError::new("bursts", "is for arrivals = \"bursts\""));
         }
+        if self.stages.is_some() || self.requests_per_second.is_some() {
+            self.refuse_workers()?;
+        }
         let rate = match (&self.stages, self.requests_per_second) {
             (Some(_), Some(_)) => {
                 return Err(ConfigError::new(
@@ -172,7 +182,7 @@ impl Load {
             }
             (None, Some(_)) if arrivals == Arrivals::Steady => return Ok(None),
             (None, Some(_)) => settings.open_rate(),
-            (None, None) if arrivals == Arrivals::Steady => return Ok(None),
+            (None, None) if arrivals == Arrivals::Steady => return Ok(self.worked(settings)),
             (None, None) => {
                 let hint = "random arrivals need requests_per_second or stages: a closed loop has none";
                 return Err(ConfigError::new("arrivals", hint));
@@ -194,6 +204,29 @@ impl Load {
                 Executor::bursty(rate, Bursts { times, share, length }, seed)
             }
         }))
+    }
+
+    /// The closed loop, where the file says more of it than the settings do.
+    fn worked(&self, settings: &Settings) -> Option<Executor> {
+        let Executor::Closed(closed) = settings.executor() else { return None };
+        let mut closed = Closed { iterations: self.iterations, saturate: self.saturate, ..closed };
+        if let (Some(all), None) = (self.iterations, self.duration)
+            && let Executor::Closed(longest) = Executor::iterations(all, closed.workers)
+        {
+            closed.duration = longest.duration;
+        }
+        Some(Executor::Closed(closed))
+    }
+
+    /// Refuses what is about workers where a schedule decides.
+    fn refuse_workers(&self) -> Result<(), ConfigError> {
+        let said = [("iterations", self.iterations.is_some()), ("saturate", self.saturate)];
+        match said.into_iter().find(|(_, said)| *said) {
+            Some((field, _)) => {
+                Err(ConfigError::new(field, "is about workers: leave out requests_per_second and stages"))
+            }
+            None => Ok(()),
+        }
     }
 
     fn plain_durations(&self) -> impl Iterator<Item = (&'static str, bool)> {

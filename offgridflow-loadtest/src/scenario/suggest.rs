@@ -24,6 +24,8 @@ const FIELDS: [(&str, &[&str]); 10] = [
             "arrivals",
             "shape",
             "bursts",
+            "iterations",
+            "saturate",
             "on_cap",
             "shards",
             "warm_sessions",

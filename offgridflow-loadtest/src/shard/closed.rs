@@ -22,12 +22,15 @@ impl<W: Workload> Shard<W> {
     async fn work(self: Rc<Self>, slot: Rc<Slot>, from: Duration, to: Duration, closed: Closed) {
         let (mut session, mut timer) = (None, TimeOut::default());
         let (mut next, mut burst) = (from, 0);
-        while next < to {
+        while next < to && !self.is_spent(&closed) {
             let intended = self.rest_until_planned(next, &closed).await;
-            if self.stop.ends() {
+            if self.stop.ends() || self.is_spent(&closed) {
                 break;
             }
             let index = self.next_index.replace(self.next_index.get() + as_u64(self.plan.shards));
+            if self.is_spent(&closed) {
+                self.rouse(); // nobody rests for an operation that there is not
+            }
             let job = Job { index, intended, held_since: None };
             let lag = self.operate(&mut session, &mut timer, job, &slot).await;
             burst = (burst + 1) % BURST;
@@ -48,11 +51,17 @@ impl<W: Workload> Shard<W> {
             let at = closed.run_at(next);
             let look =
                 if self.plan.steered.is_some() { at.min(self.clock.now() + LONGEST_SLEEP) } else { at };
-            self.rest_until(look).await;
-            if look == at || self.stop.ends() {
+            let over = || self.clock.now() >= look || self.is_over() || self.is_spent(closed);
+            self.alarms.wait(look, over).await;
+            if look == at || self.stop.ends() || self.is_spent(closed) {
                 return at;
             }
         }
+    }
+
+    /// Whether all operations were begun that there are.
+    fn is_spent(&self, closed: &Closed) -> bool {
+        closed.iterations.is_some_and(|all| self.next_index.get() >= all)
     }
 }
 

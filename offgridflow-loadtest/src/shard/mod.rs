@@ -247,7 +247,8 @@ impl<W: Workload> Shard<W> {
 
     /// How long the run is: as planned, unless it was stopped before or still goes on.
     fn length(&self) -> Duration {
-        let planned = if self.stop.ends() { Duration::ZERO } else { self.planned() };
+        let ends_itself = self.stop.ends() || self.plan.executor.ends_early();
+        let planned = if ends_itself { Duration::ZERO } else { self.planned() };
         self.clock.now().max(planned)
     }
 

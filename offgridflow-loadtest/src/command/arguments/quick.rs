@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Subject;
 use crate::{
-    ConfigError, Executor, Fields, HttpRoute, HttpTarget, LoadTest, LogFormat, OnCap, Overload, Replay,
+    Closed, ConfigError, Executor, Fields, HttpRoute, HttpTarget, LoadTest, LogFormat, OnCap, Overload, Replay,
     ReplayError, Settings,
     scenario::{explain, trusting},
 };
@@ -19,6 +19,9 @@ impl Subject {
         let target = self.target(replay.as_ref())?;
         let mut test = LoadTest::new(target).settings(&settings).spin(self.spin).seed(seed);
         test = test.warm_up(self.warm_up.unwrap_or_default());
+        if let Executor::Closed(closed) = settings.executor() {
+            test = test.executor(Executor::Closed(self.worked(closed)));
+        }
         if self.poisson {
             test = test.executor(Executor::poisson(settings.open_rate(), seed));
         }
@@ -79,6 +82,16 @@ impl Subject {
             }
             None => Ok(()),
         }
+    }
+
+    /// The closed loop that the flags describe.
+    fn worked(&self, closed: Closed) -> Closed {
+        let mut closed = Closed { iterations: self.iterations, saturate: self.saturate, ..closed };
+        if let (Some(all), None) = (self.iterations, self.duration) {
+            let Executor::Closed(longest) = Executor::iterations(all, closed.workers) else { return closed };
+            closed.duration = longest.duration;
+        }
+        closed
     }
 
     fn settings(&self) -> Settings {

@@ -47,6 +47,12 @@ pub(in crate::command) struct Subject {
     /// Workers of a closed loop; with --rate the most operations in flight [default: 256]
     #[arg(long, short = 'c', value_name = "COUNT", value_parser = parse_count::<usize>, allow_negative_numbers = true)]
     pub(super) workers: Option<usize>,
+    /// End once so many operations were done by --workers, within --for [default of --for: 1h]
+    #[arg(long, value_name = "COUNT", value_parser = parse_count::<u64>, conflicts_with_all = ["rate", "replay", "warm_up"])]
+    pub(super) iterations: Option<u64>,
+    /// How much gets done: --workers that never rest. Response times are then those of a closed loop, marked as such and not judged.
+    #[arg(long, conflicts_with_all = ["rate", "replay", "think_time"])]
+    pub(super) saturate: bool,
     /// Grow from nothing over this long, before [default: 0s]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, allow_hyphen_values = true)]
     pub(super) ramp_up: Option<Duration>,
@@ -172,6 +178,8 @@ impl Subject {
             (self.rate.is_some(), "--rate"),
             (self.duration.is_some(), "--for"),
             (self.replay.is_some(), "--replay"),
+            (self.iterations.is_some(), "--iterations"),
+            (self.saturate, "--saturate"),
             (self.ramp_up.is_some(), "--ramp-up"),
             (self.ramp_down.is_some(), "--ramp-down"),
             (self.think_time.is_some(), "--think-time"),
@@ -260,6 +268,8 @@ impl Subject {
             || self.poisson
             || self.gamma.is_some()
             || self.bursts.is_some()
+            || self.iterations.is_some()
+            || self.saturate
             || self.spin
             || self.http2.is_some()
             || self.bearer_env.is_some()

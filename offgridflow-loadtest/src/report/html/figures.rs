@@ -3,6 +3,7 @@
 use super::words::{count, grouped, interval, name, percent, quantile, rate, safe, time};
 use crate::{
     control::Annotation,
+    executor::Model,
     histogram::{Interval, Quantile, as_f64},
     report::{Report, Row, StepRow, Summary, text},
 };
@@ -21,7 +22,9 @@ pub(super) fn cards(report: &Report) -> String {
         ("p99", seen.p99, seen.intervals.p99),
         ("p999", seen.p999, seen.intervals.p999),
     ];
-    let mut cards: String = all.into_iter().map(|(key, at, sure)| time_card(key, at, sure)).collect();
+    let response = response(report);
+    let mut cards: String =
+        all.into_iter().map(|(key, at, sure)| time_card(response, key, at, sure)).collect();
     let offered = match report.achieved_share {
         Some(share) => format!(
             "of {}/s offered; {} by the end",
@@ -38,13 +41,18 @@ pub(super) fn cards(report: &Report) -> String {
     format!("<dl class=\"cards\">{cards}</dl>")
 }
 
-fn time_card(key: &str, at: Quantile, sure: Interval) -> String {
+/// What response times are called: at saturation they are nobody's wait.
+fn response(report: &Report) -> &'static str {
+    if report.model == Model::Saturation { text::SATURATED } else { "response" }
+}
+
+fn time_card(response: &str, key: &str, at: Quantile, sure: Interval) -> String {
     let name = if key == "p999" { "p99.9" } else { key };
     let sure = match sure {
         Interval::Stated { .. } => interval(&format!("/total/response/intervals/{key}"), sure),
         Interval::Refused { .. } => format!("no interval: {}", text::lower(sure).replace('-', "none")),
     };
-    card(&format!("response {name}"), &quantile(&format!("/total/response/{key}"), at), &sure)
+    card(&format!("{response} {name}"), &quantile(&format!("/total/response/{key}"), at), &sure)
 }
 
 fn card(name: &str, value: &str, beside: &str) -> String {
@@ -55,7 +63,7 @@ fn card(name: &str, value: &str, beside: &str) -> String {
 /// The five clocks.
 pub(super) fn clocks(report: &Report) -> String {
     let rows = [
-        ("response", "/total/response", &report.total.response),
+        (response(report), "/total/response", &report.total.response),
         ("service", "/total/service", &report.total.service),
         ("admission wait", "/admission_wait", &report.admission_wait),
         ("dispatch lag", "/dispatch_lag", &report.dispatch_lag),
