@@ -132,6 +132,8 @@ pub use reporter_metrics::MetricsReporter;
 pub use reporter_ndjson::NdjsonWindows;
 #[cfg(feature = "cli")]
 pub use scenario::Scenario;
+#[cfg(feature = "cli")]
+pub use target::any::{AnySession, AnyTarget};
 #[cfg(feature = "http")]
 pub use target::http::{HttpFlow, HttpRoute, HttpStep, HttpTarget};
 #[cfg(feature = "redis")]

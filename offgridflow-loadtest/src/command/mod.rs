@@ -36,7 +36,7 @@ use std::{
 
 use clap::Parser;
 
-use crate::{ConfigError, Control, Error, HttpTarget, LoadTest, Plan, ProgressLines, Report, StopHandle};
+use crate::{AnyTarget, ConfigError, Control, Error, LoadTest, Plan, ProgressLines, Report, StopHandle};
 use arguments::{Arguments, Command, Run};
 use endpoint::{Endpoint, LiveMetrics, Served};
 use forms::{Asked, Show, json};
@@ -110,14 +110,14 @@ fn set_up(error: impl Display) -> Failure {
 }
 
 /// Shows what would be done.
-fn show(test: &LoadTest<HttpTarget>) -> Result<(), Failure> {
+fn show(test: &LoadTest<AnyTarget>) -> Result<(), Failure> {
     let plan = test.validate().map_err(usage)?;
     remark(&plan);
     say(&format_args!("{plan}\n"))?;
     test.workload().outline().iter().try_for_each(|line| say(&format_args!("{line}\n")))
 }
 
-fn preflight(test: &LoadTest<HttpTarget>) -> Result<ExitCode, Failure> {
+fn preflight(test: &LoadTest<AnyTarget>) -> Result<ExitCode, Failure> {
     show(test)?;
     let (_, checks) = runtime()?.block_on(test.preflight()).map_err(|error| match error {
         Error::Start(error) => set_up(format!("cannot start: {}", advised(&error))),
@@ -197,8 +197,8 @@ struct Steering {
 /// Makes a run steerable that was asked to be, and says where.
 fn steering(
     run: &Run,
-    test: LoadTest<HttpTarget>,
-) -> Result<(LoadTest<HttpTarget>, Option<Steering>), Failure> {
+    test: LoadTest<AnyTarget>,
+) -> Result<(LoadTest<AnyTarget>, Option<Steering>), Failure> {
     let Some(at) = run.control else { return Ok((test, None)) };
     let (test, control) = test.steerable();
     test.validate().map_err(usage)?;

@@ -18,7 +18,7 @@ use super::{
     say, set_up, tell, usage,
 };
 use crate::{
-    Bundle, Ending, HttpTarget, LoadTest, Report, merge, replay::parse_instant, units::parse_duration,
+    AnyTarget, Bundle, Ending, LoadTest, Report, merge, replay::parse_instant, units::parse_duration,
 };
 
 /// Its part of a run.
@@ -55,7 +55,7 @@ pub(super) struct Merge {
 
 impl ShardOf {
     /// The test, or its part of it, when it is time.
-    pub(super) fn of(&self, test: LoadTest<HttpTarget>) -> LoadTest<HttpTarget> {
+    pub(super) fn of(&self, test: LoadTest<AnyTarget>) -> LoadTest<AnyTarget> {
         let test = match self.shard {
             Some((index, of)) => test.shard(index, of),
             None => test,

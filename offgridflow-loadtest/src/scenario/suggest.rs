@@ -1,9 +1,44 @@
 //! What was probably meant by a name that is not known.
 
 /// The fields of a scenario, by their table; the first are the file's own.
-const FIELDS: [(&str, &[&str]); 10] = [
-    ("", &["thresholds", "abort_if", "seed", "target", "load", "feed", "route", "flow"]),
-    ("target", &["url", "http2", "ca_file", "insecure", "cookies", "traceparent", "auth", "headers"]),
+const FIELDS: [(&str, &[&str]); 13] = [
+    (
+        "",
+        &[
+            "thresholds",
+            "abort_if",
+            "seed",
+            "target",
+            "load",
+            "feed",
+            "route",
+            "flow",
+            "statement",
+            "transaction",
+            "command",
+        ],
+    ),
+    (
+        "target",
+        &[
+            "url",
+            "url_env",
+            "pool",
+            "prepare",
+            "keys",
+            "zipf",
+            "prefix",
+            "pipeline",
+            "fill",
+            "http2",
+            "ca_file",
+            "insecure",
+            "cookies",
+            "traceparent",
+            "auth",
+            "headers",
+        ],
+    ),
     (
         "load",
         &[
@@ -37,6 +72,9 @@ const FIELDS: [(&str, &[&str]); 10] = [
     ("load.stages", &["over", "to", "sine", "steps"]),
     ("feed", &["mode"]),
     ("route", &["path", "method", "name", "weight", "body", "body_file", "expect", "check"]),
+    ("statement", &["sql", "values"]),
+    ("transaction", &["statement"]),
+    ("command", &["label", "value_bytes", "arguments", "hits"]),
     ("flow", &["step"]),
     ("flow.step", &["extract", "pause"]),
 ];
@@ -69,7 +107,9 @@ pub(super) fn instead_of(field: &str, known: &[&str]) -> Option<String> {
     let table = has(meant)?;
     Some(match table {
         "" => format!("`{meant}` belongs at the beginning of the file, before the first [table]"),
-        "route" | "flow" | "flow.step" => format!("`{meant}` belongs into a [[{table}]]"),
+        "route" | "flow" | "flow.step" | "statement" | "transaction" | "command" => {
+            format!("`{meant}` belongs into a [[{table}]]")
+        }
         table => format!("`{meant}` belongs into [{table}]"),
     })
 }

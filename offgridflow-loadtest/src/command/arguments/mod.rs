@@ -1,5 +1,6 @@
 //! What can be said on the command line.
 
+mod asked;
 mod quick;
 mod subject;
 pub(super) mod values;

@@ -4,19 +4,18 @@ use std::sync::Arc;
 
 use super::Subject;
 use crate::{
-    Closed, ConfigError, Executor, Fields, HttpRoute, HttpTarget, LoadTest, LogFormat, OnCap, Overload, Replay,
-    ReplayError, Settings,
-    scenario::{explain, trusting},
+    AnyTarget, Closed, ConfigError, Executor, Fields, LoadTest, LogFormat, OnCap, Overload, Replay,
+    ReplayError, Settings, scenario::explain,
 };
 
 impl Subject {
-    pub(super) fn quick(&self) -> Result<LoadTest<HttpTarget>, ConfigError> {
+    pub(super) fn quick(&self) -> Result<LoadTest<AnyTarget>, ConfigError> {
         self.replays()?;
         self.arrives()?;
         let settings = self.settings();
         settings.validate()?;
         let (seed, replay) = (self.seed.unwrap_or(0), self.replay()?);
-        let target = self.target(replay.as_ref())?;
+        let target = self.any_target(replay.as_ref())?;
         let mut test = LoadTest::new(target).settings(&settings).spin(self.spin).seed(seed);
         test = test.warm_up(self.warm_up.unwrap_or_default());
         if let Executor::Closed(closed) = settings.executor() {
@@ -131,64 +130,4 @@ impl Subject {
         })?;
         Ok(Some(Arc::new(replay)))
     }
-
-    fn target(&self, replay: Option<&Arc<Replay>>) -> Result<HttpTarget, ConfigError> {
-        let mut target = HttpTarget::new(&self.what)?;
-        if let Some(connections) = self.http2 {
-            target = target.http2(connections).map_err(|error| ConfigError::new("--http2", error.hint))?;
-        }
-        if let Some(file) = &self.ca_file {
-            target = trusting(target, file).map_err(|error| ConfigError::new("--ca-file", error.hint))?;
-        }
-        if self.insecure {
-            target = target.insecure().map_err(|error| ConfigError::new("--insecure", error.hint))?;
-        }
-        for header in &self.headers {
-            let pair = header.split_once(':');
-            let (name, value) =
-                pair.ok_or_else(|| ConfigError::new("--header", "write it as `name: value`"))?;
-            target = target.header(name.trim(), value.trim())?;
-        }
-        target = self.authorized(target)?;
-        if self.cookies {
-            target = target.cookies();
-        }
-        if self.traceparent {
-            target = target.traceparent();
-        }
-        if let Some(replay) = replay {
-            return target
-                .replaying(Arc::clone(replay))
-                .map_err(|error| ConfigError::new("--replay", error.hint));
-        }
-        if self.method.is_none() && self.body.is_none() {
-            return Ok(target);
-        }
-        let method = self.method.as_deref().unwrap_or("POST");
-        let mut route = HttpRoute::new(method, target.path())?.whole_path();
-        if let Some(body) = &self.body {
-            route = route.body(body.clone());
-        }
-        Ok(target.route(route))
-    }
-
-    /// With credentials from the environment, where a variable was named.
-    fn authorized(&self, target: HttpTarget) -> Result<HttpTarget, ConfigError> {
-        if let Some(name) = &self.bearer_env {
-            let token = variable("--bearer-env", name)?;
-            return target.bearer(&token).map_err(|error| ConfigError::new("--bearer-env", error.hint));
-        }
-        let Some(name) = &self.basic_env else { return Ok(target) };
-        let said = variable("--basic-env", name)?;
-        let pair = said.split_once(':').ok_or_else(|| {
-            ConfigError::new("--basic-env", format!("`{name}` does not hold a user, a colon and a password"))
-        });
-        let (user, password) = pair?;
-        target.basic(user, password).map_err(|error| ConfigError::new("--basic-env", error.hint))
-    }
-}
-
-/// What a variable of the environment holds; a refusal names it.
-fn variable(flag: &str, name: &str) -> Result<String, ConfigError> {
-    std::env::var(name).map_err(|_| ConfigError::new(flag, format!("the environment has no `{name}`")))
 }

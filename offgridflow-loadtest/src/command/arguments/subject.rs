@@ -6,7 +6,7 @@ use clap::{ArgGroup, Args};
 
 use super::values::{parse_bursts, parse_count, parse_number, parse_rate, parse_share};
 use crate::{
-    Bursts, ConfigError, HttpTarget, LoadTest, LogFormat, Scenario, WarmUp, target::http::redacted,
+    AnyTarget, Bursts, ConfigError, LoadTest, LogFormat, Scenario, WarmUp, target::http::redacted,
     units::parse_duration,
 };
 
@@ -14,7 +14,7 @@ use crate::{
 #[derive(Debug, Clone, Args)]
 #[command(group(ArgGroup::new("open").args(["rate", "replay"])))]
 pub(in crate::command) struct Subject {
-    /// A scenario file (SCENARIO.toml), or a URL that begins with http:// or (feature `tls`) https://
+    /// A scenario file (SCENARIO.toml), or a URL that begins with http://, (feature `tls`) https://, (feature `sql`) postgres:// or sqlite://, or (feature `redis`) redis://
     #[arg(value_name = "SCENARIO|URL")]
     pub(in crate::command) what: String,
     /// Operations a second (open loop). Without it, workers ask one after the other (closed loop), and what they leave out while they wait is estimated.
@@ -125,6 +125,12 @@ pub(in crate::command) struct Subject {
     /// Body of every request, as it stands here (no `@file`; a scenario's route has room for longer ones).
     #[arg(long)]
     pub(super) body: Option<String>,
+    /// What a database is asked, over and over [default: SELECT 1]
+    #[arg(long, value_name = "STATEMENT")]
+    pub(super) sql: Option<String>,
+    /// Connections of a database's pool [default: 10]
+    #[arg(long, value_name = "CONNECTIONS", value_parser = parse_count::<usize>)]
+    pub(super) pool: Option<usize>,
     /// Speak HTTP/2 (feature `http2`) on at most so many connections, which operations share.
     #[arg(long, value_name = "CONNECTIONS", value_parser = parse_count::<usize>, allow_negative_numbers = true)]
     pub(super) http2: Option<usize>,
@@ -155,13 +161,13 @@ pub(in crate::command) struct Pace {
 
 impl Subject {
     /// The validated load test.
-    pub(in crate::command) fn load_test(&self) -> Result<LoadTest<HttpTarget>, ConfigError> {
+    pub(in crate::command) fn load_test(&self) -> Result<LoadTest<AnyTarget>, ConfigError> {
         let test = if self.is_url() { self.quick()? } else { self.scenario()?.load_test()? };
         self.judged(test)
     }
 
     /// The same at a rate, in an open loop; what sets another one is refused.
-    pub(in crate::command) fn paced(&self, pace: Pace) -> Result<LoadTest<HttpTarget>, ConfigError> {
+    pub(in crate::command) fn paced(&self, pace: Pace) -> Result<LoadTest<AnyTarget>, ConfigError> {
         self.refuse_load()?;
         if !self.is_url() {
             let scenario = self.scenario()?.paced(pace.rate, pace.length, pace.in_flight);
@@ -198,7 +204,7 @@ impl Subject {
         &self,
         workers: usize,
         length: Duration,
-    ) -> Result<LoadTest<HttpTarget>, ConfigError> {
+    ) -> Result<LoadTest<AnyTarget>, ConfigError> {
         self.refuse_load()?;
         if self.workers.is_some() {
             return Err(ConfigError::new("--workers", "these are the levels of the staircase: leave it out"));
@@ -216,10 +222,10 @@ impl Subject {
     }
 
     fn is_url(&self) -> bool {
-        self.what.contains("://")
+        self.what.contains("://") || self.what.starts_with("sqlite:")
     }
 
-    fn judged(&self, test: LoadTest<HttpTarget>) -> Result<LoadTest<HttpTarget>, ConfigError> {
+    fn judged(&self, test: LoadTest<AnyTarget>) -> Result<LoadTest<AnyTarget>, ConfigError> {
         let test = self.thresholds.iter().fold(test, LoadTest::threshold);
         let test = self.abort_if.iter().fold(test, LoadTest::abort_if);
         test.validate()?;
@@ -271,6 +277,8 @@ impl Subject {
             || self.iterations.is_some()
             || self.saturate
             || self.spin
+            || self.sql.is_some()
+            || self.pool.is_some()
             || self.http2.is_some()
             || self.bearer_env.is_some()
             || self.basic_env.is_some()
