@@ -188,5 +188,9 @@ pub use {
 struct ReadmeDoctests;
 
 #[cfg(all(doctest, feature = "cli"))]
+#[doc = include_str!("../../docs/loadtest/in-ci.md")]
+struct InCi;
+
+#[cfg(all(doctest, feature = "cli"))]
 #[doc = include_str!("../../docs/loadtest/wrong-percentiles.md")]
 struct WrongPercentiles;
