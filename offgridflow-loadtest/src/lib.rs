@@ -36,7 +36,7 @@
 //!
 //! # Features
 //! `http` (default): HTTP/1.1 targets. `http2`: HTTP/2 targets. `tls`: behind TLS too. `sql`: PostgreSQL and SQLite targets. `redis`: Redis targets. `cli` (default): scenarios and the command. `serde`: reports as JSON, NDJSON logs. `html`: reports as a page.
-//! `autoscale`: a simulator of Kubernetes' autoscaler. `hlog`: response times as an HdrHistogram log. `metrics`: a reporter for the `metrics` facade. `tracing`: events of a run.
+//! `autoscale`: a simulator of Kubernetes' autoscaler. `hlog`: response times as an HdrHistogram log. `metrics`: a reporter for the `metrics` facade. `otlp`: a reporter that pushes to an OpenTelemetry collector. `tracing`: events of a run.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
@@ -86,6 +86,8 @@ mod reporter;
 mod reporter_metrics;
 #[cfg(feature = "serde")]
 mod reporter_ndjson;
+#[cfg(feature = "otlp")]
+mod reporter_otlp;
 mod rng;
 mod route;
 mod run;
@@ -111,6 +113,8 @@ mod stuck;
 mod sys;
 mod target;
 mod threshold;
+#[cfg(any(feature = "cli", feature = "otlp"))]
+mod totals;
 mod unbegun;
 mod units;
 mod verdict;
@@ -130,6 +134,8 @@ pub use histogram::log::HdrLog;
 pub use reporter_metrics::MetricsReporter;
 #[cfg(feature = "serde")]
 pub use reporter_ndjson::NdjsonWindows;
+#[cfg(feature = "otlp")]
+pub use reporter_otlp::OtlpMetrics;
 #[cfg(feature = "cli")]
 pub use scenario::Scenario;
 #[cfg(feature = "cli")]

@@ -157,6 +157,11 @@ fn execute(run: &Run) -> Result<ExitCode, Failure> {
         test = test.reporter(stream);
         unstreamed.push(failed);
     }
+    #[cfg(feature = "otlp")]
+    if let Some(url) = &run.otlp {
+        let pushed = crate::OtlpMetrics::new(url);
+        test = test.reporter(pushed.map_err(|error| usage(format!("--otlp: {}", error.hint)))?);
+    }
     let stop = test.stop_handle();
     let (test, steering) = steering(run, test)?;
     let mut test = test;

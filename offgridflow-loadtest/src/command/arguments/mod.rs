@@ -98,6 +98,10 @@ pub(super) struct Run {
     /// Also write each second of the run as a line of JSON to this file, while it goes on.
     #[arg(long, value_name = "FILE")]
     pub(super) windows: Option<PathBuf>,
+    /// Also push each second to an OpenTelemetry collector (feature `otlp`), such as http://127.0.0.1:4318
+    #[cfg(feature = "otlp")]
+    #[arg(long, value_name = "URL")]
+    pub(super) otlp: Option<String>,
     /// Neither the live view nor a line a second on standard error.
     #[arg(long, short)]
     pub(super) quiet: bool,
