@@ -18,6 +18,8 @@ mod no_live;
 mod papers;
 #[cfg(any(feature = "sql", feature = "redis"))]
 mod preset;
+#[cfg(feature = "redis")]
+mod redis_bundles;
 mod report_file;
 mod search;
 mod self_test;
@@ -173,9 +175,8 @@ fn execute(run: &Run) -> Result<ExitCode, Failure> {
             test.reporter(live::follower(stop.clone(), control))
         };
     }
-    let (bundling, report) = match &run.part.bundle {
-        Some(path) => {
-            let bundling = shard::Bundling::open(path)?;
+    let (bundling, report) = match run.part.bundling()? {
+        Some(bundling) => {
             let (bundle, report) = runtime()?.block_on(until_interrupted(&stop, test.run_shard()))?;
             (Some((bundling, bundle)), report)
         }

@@ -147,7 +147,7 @@ impl RedisTarget {
         Value::from(format!("{}{number}", self.prefix))
     }
 
-    async fn client(&self) -> Result<Client, Error> {
+    pub(crate) async fn client(&self) -> Result<Client, Error> {
         let mut config = self.config.clone();
         config.fail_fast = true;
         let client = Builder::from_config(config)
