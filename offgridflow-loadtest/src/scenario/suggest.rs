@@ -76,7 +76,7 @@ const FIELDS: [(&str, &[&str]); 13] = [
     ("transaction", &["statement"]),
     ("command", &["label", "value_bytes", "arguments", "hits"]),
     ("flow", &["step"]),
-    ("flow.step", &["extract", "pause"]),
+    ("flow.step", &["extract", "pause", "retry_every"]),
 ];
 
 /// What the flags and other tools call what a scenario calls otherwise.
@@ -187,7 +187,7 @@ mod tests {
             let beginning = match table {
                 "" => "zzz = 1\n".to_owned(),
                 "route" => "[[route]]\nzzz = 1\n".to_owned(),
-                "flow" => "[[flow]]\nzzz = 1\n".to_owned(),
+                "flow" | "statement" | "transaction" | "command" => format!("[[{table}]]\nzzz = 1\n"),
                 "flow.step" => "[[flow]]\nname = \"a\"\n[[flow.step]]\nzzz = 1\n".to_owned(),
                 "load.stages" => "[load]\nstages = [{ zzz = 1 }]\n".to_owned(),
                 table => format!("[{table}]\nzzz = 1\n"),
