@@ -171,7 +171,8 @@ fn execute(run: &Run) -> Result<ExitCode, Failure> {
         test = if run.plain {
             test.reporter(ProgressLines::stderr())
         } else {
-            let control = steering.as_ref().map(|steering| steering.control.clone());
+            let control =
+                steering.as_ref().map(|steering| (steering.control.clone(), steering.endpoint.address));
             test.reporter(live::follower(stop.clone(), control))
         };
     }
@@ -197,7 +198,7 @@ fn execute(run: &Run) -> Result<ExitCode, Failure> {
 /// What a run is steered by, for as long as it goes on.
 struct Steering {
     control: Control,
-    _endpoint: Endpoint,
+    endpoint: Endpoint,
 }
 
 /// Makes a run steerable that was asked to be, and says where.
@@ -213,7 +214,7 @@ fn steering(
     let served = Served { control: control.clone(), so_far };
     let endpoint = Endpoint::listen(at, served).map_err(|error| usage(format!("--control: {at} {error}")))?;
     complain(&format_args!("control: http://{}", endpoint.address));
-    Ok((test, Some(Steering { control, _endpoint: endpoint })))
+    Ok((test, Some(Steering { control, endpoint })))
 }
 
 /// The report's exit code, unless something could not be written.

@@ -75,7 +75,7 @@ fn keys(seen: &Seen) -> String {
         Some(Steering { altered: true, .. }) => {
             "altered: nothing is judged; p pauses, + and - change the rate, q ends".into()
         }
-        Some(_) => "p pauses, + and - change the rate by a tenth, q ends the run".into(),
+        Some(Steering { address, .. }) => format!("p pauses, +/- change the rate, q ends; http://{address}"),
     }
 }
 

@@ -8,6 +8,7 @@ mod seen;
 
 use std::{
     io::{self, IsTerminal},
+    net::SocketAddr,
     sync::mpsc::{self, Receiver, Sender, TryRecvError},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -29,7 +30,7 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// What follows a run on standard error: the view where that is a terminal with room for it, and lines elsewhere. A sentence says so
 /// where only the room is missing.
-pub(super) fn follower(stop: StopHandle, control: Option<Control>) -> Box<dyn Reporter> {
+pub(super) fn follower(stop: StopHandle, control: Option<(Control, SocketAddr)>) -> Box<dyn Reporter> {
     if !io::stderr().is_terminal() || std::env::var("TERM").is_ok_and(|term| term == "dumb") {
         return Box::new(ProgressLines::stderr());
     }
@@ -56,7 +57,7 @@ enum News {
 }
 
 impl LiveView {
-    fn start(stop: StopHandle, control: Option<Control>) -> io::Result<Self> {
+    fn start(stop: StopHandle, control: Option<(Control, SocketAddr)>) -> io::Result<Self> {
         let screen = Screen::enter()?;
         let (news, heard) = mpsc::channel();
         let follow = move || show(screen, &heard, &stop, control.as_ref());
@@ -101,8 +102,16 @@ impl Drop for LiveView {
 }
 
 /// Draws what is new, at most four times a second, and looks for keys.
-fn show(mut screen: Screen, heard: &Receiver<News>, stop: &StopHandle, control: Option<&Control>) {
-    let mut seen = Seen { steering: control.map(|_| Steering::default()), ..Seen::default() };
+fn show(
+    mut screen: Screen,
+    heard: &Receiver<News>,
+    stop: &StopHandle,
+    control: Option<&(Control, SocketAddr)>,
+) {
+    let steering =
+        control.map(|(_, address)| Steering { address: address.to_string(), ..Steering::default() });
+    let control = control.map(|(control, _)| control);
+    let mut seen = Seen { steering, ..Seen::default() };
     let (mut drawn, mut size, mut is_new) = (None::<Instant>, terminal::size().ok(), true);
     loop {
         loop {

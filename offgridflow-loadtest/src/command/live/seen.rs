@@ -27,6 +27,7 @@ pub(super) struct Seen {
 /// How a run that may be steered stands, and what the last key was refused for.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Steering {
+    pub(super) address: String,
     pub(super) paused: bool,
     pub(super) altered: bool,
     pub(super) said: Option<String>,

@@ -55,6 +55,22 @@ fn a_screen_of_80_by_24_shows_all_of_it() {
     assert_eq!(screen(&seen(), 80, 24), include_str!("80x24.txt"));
 }
 
+/// The foot says what keys do: nothing but end the run, unless it may be steered.
+#[test]
+fn the_foot_says_which_keys_there_are() {
+    let foot = |steering: Option<Steering>| {
+        let shown = screen(&Seen { steering, ..seen() }, 80, 24);
+        shown.lines().last().expect("a foot").to_owned()
+    };
+    let steering = || Steering { address: "127.0.0.1:9464".into(), ..Steering::default() };
+    assert_eq!(foot(None), "q or Ctrl-C ends the run with a partial report");
+    assert_eq!(foot(Some(steering())), "p pauses, +/- change the rate, q ends; http://127.0.0.1:9464");
+    assert!(foot(Some(Steering { paused: true, ..steering() })).contains("p resumes"));
+    assert!(foot(Some(Steering { altered: true, ..steering() })).contains("nothing is judged"));
+    let refused = Steering { said: Some("the run is warming up".into()), ..steering() };
+    assert_eq!(foot(Some(refused)), "the run is warming up");
+}
+
 #[test]
 fn the_smallest_screen_shows_the_same_with_a_lower_map() {
     assert_eq!(screen(&seen(), SMALLEST.0, SMALLEST.1), include_str!("60x16.txt"));
