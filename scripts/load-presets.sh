@@ -9,6 +9,8 @@ help_if_asked "$@"
 
 record=''
 case ${1:-} in '') ;; --record) record=yes ;; *) die "unknown argument: $1" ;; esac
+commit=$(git rev-parse HEAD)
+[ -z "$record" ] || git diff --quiet HEAD || die 'tracked files are changed: no commit has what would be measured'
 
 if [ -z "${OFFGRIDFLOW_PRESETS_SERVERS:-}" ]; then
   target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
@@ -75,7 +77,7 @@ preset redis-cache postgresql --rate 2000 --for 10s
 stop
 
 [ -n "$record" ] || exit 0
-record() { "$OFFGRIDFLOW_BENCH" record "$out/$1" --as "$2" "${@:3}"; }
+record() { "$OFFGRIDFLOW_BENCH" record "$out/$1" --commit "$commit" --as "$2" "${@:3}"; }
 for on in sqlite postgresql; do
   name=$([ "$on" = sqlite ] && echo 'on SQLite' || echo 'on PostgreSQL and Redis')
   record "$on/api-endpoints.json" "preset api-endpoints $name"
