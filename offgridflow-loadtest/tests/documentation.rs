@@ -172,9 +172,7 @@ impl Bench {
             let flags = flags.filter(|flag| flag.starts_with("--"));
             faults.extend(
                 flags
-                    .filter(|flag| {
-                        !help.contains(&format!("{flag} ")) && !help.contains(&format!("{flag}\n"))
-                    })
+                    .filter(|flag| [' ', '[', '\n'].iter().all(|end| !help.contains(&format!("{flag}{end}"))))
                     .map(|flag| format!("there is no {flag}: {line}")),
             );
         }
