@@ -1,6 +1,6 @@
 //! How much load, and when.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use serde::Deserialize;
 
@@ -139,6 +139,11 @@ impl Load {
                 .map_or(default.failure_threshold, |Share(share)| Some(share)),
             expected_latency: span(self.expected_latency, default.expected_latency),
         }
+    }
+
+    /// The hosts of the log, by what they are called here, where it is asked under them.
+    pub(super) fn hosts(&self) -> Option<&BTreeMap<String, String>> {
+        self.replay.as_ref()?.hosts.as_ref()
     }
 
     /// The log to replay, read; its name is relative to `folder`.

@@ -67,7 +67,7 @@ const FIELDS: [(&str, &[&str]); 13] = [
             "spin",
         ],
     ),
-    ("load.replay", &["file", "format", "speed", "time", "max_refused"]),
+    ("load.replay", &["file", "format", "speed", "time", "host", "hosts", "max_refused"]),
     ("load.bursts", &["times", "share", "length"]),
     ("load.stages", &["over", "to", "sine", "steps"]),
     ("feed", &["mode"]),

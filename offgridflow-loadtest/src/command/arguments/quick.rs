@@ -116,6 +116,7 @@ impl Subject {
             time: self.log_time.clone(),
             method: self.log_method.clone(),
             path: self.log_path.clone(),
+            host: None,
         };
         let format = format.with_fields(fields).map_err(|error| ConfigError::new("--replay", error.hint))?;
         let mut builder = Replay::builder(format).speed(self.speed.unwrap_or(1.0));
