@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Loads what a preset names and writes its report (JSON, for api-endpoints and redis-cache a page too) to a folder. Every figure is measured.
+# Loads what a preset names and writes its report (JSON, for all but db-connections a page too) to a folder. Every figure is measured.
 # Usage: scripts/load-test.sh api-endpoints [--base URL] [--rate N] [--for DURATION] [--out FOLDER]
+#        scripts/load-test.sh worker-throughput [--base URL] [--rate N] [--for DURATION] [--out FOLDER]
 #        scripts/load-test.sh db-connections [--each DURATION] [--out FOLDER]               (DATABASE_URL)
 #        scripts/load-test.sh redis-cache [--rate N] [--for DURATION] [--out FOLDER]        (REDIS_URL)
 # OFFGRIDFLOW_LOADTEST names the command, if it is not to be built here. Exit status: as `offgridflow-loadtest` has it, 2 usage.
@@ -11,7 +12,7 @@ usage() { awk 'NR > 1 && !/^#/ { exit } NR > 1 { sub(/^# ?/, ""); print }' "$0";
 case ${1:-} in -h | --help) usage; exit 0 ;; esac
 preset=${1:-}
 case $preset in
-  api-endpoints | db-connections | redis-cache) shift ;;
+  api-endpoints | worker-throughput | db-connections | redis-cache) shift ;;
   *) usage >&2; exit 2 ;;
 esac
 
@@ -36,11 +37,11 @@ loadtest() {
 }
 
 case $preset in
-  api-endpoints)
-    scenario=$out/api-endpoints.toml
+  api-endpoints | worker-throughput)
+    scenario=$out/$preset.toml
     sed -e "${base:+s|^url = .*|url = \"$base\"|}" -e "${rate:+s|^requests_per_second = .*|requests_per_second = $rate|}" \
-      -e "${for:+s|^duration = .*|duration = \"$for\"|}" "$root/docs/loadtest/api-endpoints.toml" >"$scenario"
-    loadtest run "$scenario" --plain --json "$out/api-endpoints.json" --html "$out/api-endpoints.html"
+      -e "${for:+s|^duration = .*|duration = \"$for\"|}" "$root/docs/loadtest/$preset.toml" >"$scenario"
+    loadtest run "$scenario" --plain --json "$out/$preset.json" --html "$out/$preset.html"
     ;;
   db-connections)
     loadtest preset db-connections ${each:+--each "$each"} --json "$out/db-connections.json"

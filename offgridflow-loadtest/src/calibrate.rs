@@ -108,6 +108,7 @@ fn plan(workers: usize, span: Duration) -> ShardPlan {
         seed: 0,
         feed: None,
         part: Part::default(),
+        steered: None,
         clock: ClockSource::Monotonic,
         pacing: Pacing::Sleep,
         routes: Arc::new(RouteTable::new()),

@@ -29,6 +29,8 @@ struct Part {
     #[cfg_attr(feature = "serde", serde(with = "crate::report::nanos"))]
     to: Duration,
     measured: bool,
+    #[cfg_attr(feature = "serde", serde(with = "crate::report::nanos", default))]
+    paused: Duration,
     offered: Option<u64>,
     ok: u64,
     failed: u64,
@@ -116,6 +118,7 @@ impl Part {
     fn add(&mut self, window: &Window, lag: &Latencies) {
         self.to = self.to.max(window.to);
         self.measured |= window.measured;
+        self.paused += window.paused;
         self.offered = self.offered.zip(window.offered).map(|(ours, theirs)| ours + theirs);
         self.ok += window.ok;
         self.failed += window.failed;
@@ -137,6 +140,7 @@ impl Part {
     fn merge(&mut self, next: &Self) {
         self.to = self.to.max(next.to);
         self.measured |= next.measured;
+        self.paused += next.paused;
         self.offered = self.offered.zip(next.offered).map(|(ours, theirs)| ours + theirs);
         self.ok += next.ok;
         self.failed += next.failed;
@@ -155,6 +159,7 @@ impl Part {
             from: self.from,
             to: self.to,
             measured: self.measured,
+            paused: self.paused,
             offered: self.offered,
             ok: self.ok,
             failed: self.failed,
@@ -201,6 +206,7 @@ mod tests {
             from: SECOND * nth,
             to: SECOND * (nth + 1),
             planned: SECOND * 100,
+            paused: Duration::ZERO,
             offered: Some(60),
             ok: 49,
             failed: 2,

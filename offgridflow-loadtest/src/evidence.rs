@@ -72,6 +72,8 @@ pub(crate) struct Evidence {
     pub(crate) commonest: Option<String>,
     /// The most samples a threshold lacks: (threshold, have, need).
     pub(crate) lacking: Option<(String, u64, u64)>,
+    /// How many operations were begun of those that were to be done, where time ran out.
+    pub(crate) undone: Option<(u64, u64)>,
     /// A threshold that would have been met without the generator's own lag.
     pub(crate) blamed: Option<String>,
 }
@@ -87,7 +89,7 @@ impl Evidence {
             true => Validity::Valid,
             false => self.queued(behind).unwrap_or_else(|| self.coverage()),
         });
-        Verdict { validity, limit }
+        Verdict { validity, limit, altered: None }
     }
 
     /// What makes some times longer, or a rate lower, does not bring a target down: beside that it is no reason.
@@ -293,6 +295,12 @@ impl Evidence {
             return Validity::Inconclusive(format!(
                 "the operations counted in flight and the times recorded differ by {}: the numbers contradict one another",
                 percent(residual)
+            ));
+        }
+        if let Some((done, all)) = self.undone {
+            return Validity::Inconclusive(format!(
+                "{done} of {} were begun in the time there was: allow more, or ask for fewer",
+                operations(all)
             ));
         }
         if self.dispatched < MIN_OPERATIONS {

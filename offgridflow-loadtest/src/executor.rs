@@ -3,11 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
+    control::{SharedTime, Steered},
     error::{ConfigError, bounded, positive},
     part::Part,
     rate::Rate,
     replay::Replay,
-    schedule::{ArrivalProcess, Schedule, sound},
+    schedule::{ArrivalProcess, Bursts, Schedule, sound},
 };
 
 /// How operations come about.
@@ -43,6 +44,12 @@ impl Executor {
         Schedule::gamma(rate, shape, seed).into()
     }
 
+    /// Open loop, random arrivals whose rate switches between bursts and calm, with `rate` as the mean; see [`Schedule::bursty`].
+    #[must_use]
+    pub fn bursty(rate: Rate, bursts: Bursts, seed: u64) -> Self {
+        Schedule::bursty(rate, bursts, seed).into()
+    }
+
     /// Open loop, the arrivals of a log; the workload asks [`Replay::entry`] what operation
     /// [`Op::index`](crate::Op::index) stands for.
     #[must_use]
@@ -56,12 +63,55 @@ impl Executor {
         Self::Closed(Closed { workers, duration, ..Closed::default() })
     }
 
+    /// Closed loop that ends once so many operations were done; an hour is the longest.
+    #[must_use]
+    pub fn iterations(operations: u64, workers: usize) -> Self {
+        let (iterations, duration) = (Some(operations), LONGEST_ITERATIONS);
+        Self::Closed(Closed { workers, duration, iterations, ..Closed::default() })
+    }
+
+    /// Closed loop that asks as fast as it is answered: how much gets done, not how long a user waits. See [`Closed::saturate`].
+    #[must_use]
+    pub fn saturate(workers: usize, duration: Duration) -> Self {
+        Self::Closed(Closed { workers, duration, saturate: true, ..Closed::default() })
+    }
+
+    /// How many operations there are, where that is known before.
+    pub(crate) fn operations(&self) -> Option<u64> {
+        match self {
+            Self::Open(arrivals) => Some(arrivals.operations()),
+            Self::Closed(closed) => closed.iterations,
+        }
+    }
+
+    /// Whether it may be over long before its longest duration.
+    pub(crate) fn ends_early(&self) -> bool {
+        matches!(self, Self::Closed(Closed { iterations: Some(_), .. }))
+    }
+
+    /// Who decides when it goes on.
+    pub(crate) fn model(&self) -> Model {
+        match self {
+            Self::Open(_) => Model::Open,
+            Self::Closed(closed) if closed.saturate => Model::Saturation,
+            Self::Closed(_) => Model::Closed,
+        }
+    }
+
     /// How long it lasts.
     #[must_use]
     pub fn duration(&self) -> Duration {
         match self {
             Self::Open(arrivals) => arrivals.duration(),
-            Self::Closed(closed) => closed.total(),
+            Self::Closed(closed) => closed.run_at(closed.total()),
+        }
+    }
+
+    /// The same by a time that can be steered.
+    pub(crate) fn steered(self, time: &SharedTime) -> Self {
+        match self {
+            Self::Open(planned) => Self::Open(Arc::new(Steered::new(planned, time.clone()))),
+            Self::Closed(closed) => Self::Closed(Closed { time: Some(time.clone()), ..closed }),
         }
     }
 
@@ -84,6 +134,23 @@ impl From<Schedule> for Executor {
     }
 }
 
+/// How long a number of operations may take where nothing else is said.
+const LONGEST_ITERATIONS: Duration = Duration::from_secs(3_600);
+
+/// Who decided when operations began, which is what response times mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Model {
+    /// A schedule: a response time is what a user would have waited.
+    #[default]
+    Open,
+    /// Workers, each after its own answer; corrected for what they left out ([`Correction`](crate::Correction)).
+    Closed,
+    /// Workers that never rest: response times are those of a closed loop, by Little's law the number of workers by what gets done, and nobody's wait.
+    Saturation,
+}
+
 /// The closed loop's settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -101,8 +168,16 @@ pub struct Closed {
     /// operation the rest after it is shorter; where it was later than a whole turn, the worker goes on with the next turn. So a pause of
     /// the generator does not make workers ask together from then on.
     pub think_time: Duration,
+    /// How many operations are done in all; then the run is over, for which [`duration`](Self::duration) is only the longest it may take. With fewer by then it is
+    /// [`Inconclusive`](crate::Validity::Inconclusive). Default: as many as there is time for.
+    pub iterations: Option<u64>,
+    /// Whether the question is how much gets done, not how long a user waits. Workers then never rest, and response times are told as what they are: those of a closed loop, neither
+    /// corrected nor judged, since more workers make them longer and nothing else different. Default: no.
+    pub saturate: bool,
     /// Of the workers of several processes: whose part these are, and how many there are in all.
     pub(crate) among: Option<(Part, usize)>,
+    /// How fast it passes, where that is steered.
+    pub(crate) time: Option<SharedTime>,
 }
 
 impl Default for Closed {
@@ -113,7 +188,10 @@ impl Default for Closed {
             ramp_up: Duration::ZERO,
             ramp_down: Duration::ZERO,
             think_time: Duration::ZERO,
+            iterations: None,
+            saturate: false,
             among: None,
+            time: None,
         }
     }
 }
@@ -125,7 +203,17 @@ impl Closed {
         self.ramp_up.saturating_add(self.duration).saturating_add(self.ramp_down)
     }
 
-    /// When worker `index` starts and stops.
+    /// When in the run its plan gets there.
+    pub(crate) fn run_at(&self, plan: Duration) -> Duration {
+        self.time.as_ref().map_or(plan, |time| time.run_at(plan))
+    }
+
+    /// Where in its plan the run is.
+    pub(crate) fn plan_at(&self, run: Duration) -> Duration {
+        self.time.as_ref().map_or(run, |time| time.plan_at(run))
+    }
+
+    /// When worker `index` starts and stops, by the plan.
     pub(crate) fn shift(&self, index: usize) -> (Duration, Duration) {
         let (place, of) = match self.among {
             Some((part, all)) => (part.of_whole(index as u64), all),
@@ -142,6 +230,12 @@ impl Closed {
         bounded("think_time", self.think_time)?;
         if self.workers == 0 {
             return Err(ConfigError::new("concurrent_workers", "a closed loop needs at least one worker"));
+        }
+        if self.iterations == Some(0) {
+            return Err(ConfigError::new("iterations", "at least one operation has to be done"));
+        }
+        if self.saturate && !self.think_time.is_zero() {
+            return Err(ConfigError::new("think_time", "who saturates a target never rests: leave it out"));
         }
         Ok(())
     }

@@ -36,7 +36,7 @@
 //!
 //! # Features
 //! `http` (default): HTTP/1.1 targets. `http2`: HTTP/2 targets. `tls`: behind TLS too. `sql`: PostgreSQL and SQLite targets. `redis`: Redis targets. `cli` (default): scenarios and the command. `serde`: reports as JSON, NDJSON logs. `html`: reports as a page.
-//! `autoscale`: a simulator of Kubernetes' autoscaler. `hlog`: response times as an HdrHistogram log. `metrics`: a reporter for the `metrics` facade. `tracing`: events of a run.
+//! `autoscale`: a simulator of Kubernetes' autoscaler. `hlog`: response times as an HdrHistogram log. `metrics`: a reporter for the `metrics` facade. `otlp`: a reporter that pushes to an OpenTelemetry collector. `tracing`: events of a run.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
@@ -55,6 +55,7 @@ mod clock;
 pub mod command;
 mod compare;
 mod conductor;
+mod control;
 mod course;
 mod error;
 mod evidence;
@@ -85,6 +86,8 @@ mod reporter;
 mod reporter_metrics;
 #[cfg(feature = "serde")]
 mod reporter_ndjson;
+#[cfg(feature = "otlp")]
+mod reporter_otlp;
 mod rng;
 mod route;
 mod run;
@@ -110,6 +113,8 @@ mod stuck;
 mod sys;
 mod target;
 mod threshold;
+#[cfg(any(feature = "cli", feature = "otlp"))]
+mod totals;
 mod unbegun;
 mod units;
 mod verdict;
@@ -129,8 +134,12 @@ pub use histogram::log::HdrLog;
 pub use reporter_metrics::MetricsReporter;
 #[cfg(feature = "serde")]
 pub use reporter_ndjson::NdjsonWindows;
+#[cfg(feature = "otlp")]
+pub use reporter_otlp::OtlpMetrics;
 #[cfg(feature = "cli")]
 pub use scenario::Scenario;
+#[cfg(feature = "cli")]
+pub use target::any::{AnySession, AnyTarget};
 #[cfg(feature = "http")]
 pub use target::http::{HttpFlow, HttpRoute, HttpStep, HttpTarget};
 #[cfg(feature = "redis")]
@@ -141,8 +150,9 @@ pub use {
     abort::{AbortRule, Aborted},
     clock::{ClockSource, OpTimes},
     compare::{Compare, Comparison, Finding, Ran, Side},
+    control::{Annotation, Control, ControlError, Event, RunState, Standing},
     error::{ConfigError, Error, PreflightError, ReportError},
-    executor::{Closed, Executor, OnCap, Overload},
+    executor::{Closed, Executor, Model, OnCap, Overload},
     feed::{Feed, FeedMode, FeedRow},
     generator::Generator,
     histogram::{Distribution, Interval, Latencies, Quantile, min_samples},
@@ -162,7 +172,7 @@ pub use {
     rng::OpRng,
     route::{MAX_ROUTES, MAX_STEPS, RouteId},
     run::LoadTest,
-    schedule::{ArrivalProcess, Schedule},
+    schedule::{ArrivalProcess, Bursts, Schedule},
     search::{Found, Leaning, LimitedBy, Observation, Purpose, Search, Step as SearchStep, Trial},
     settings::Settings,
     stats::{BandReason, BandRefusal, BlockTally, QuantileBand, quantile_band},
@@ -182,6 +192,10 @@ pub use {
 #[cfg(all(doctest, feature = "cli"))]
 #[doc = include_str!("../README.md")]
 struct ReadmeDoctests;
+
+#[cfg(all(doctest, feature = "cli"))]
+#[doc = include_str!("../../docs/loadtest/in-ci.md")]
+struct InCi;
 
 #[cfg(all(doctest, feature = "cli"))]
 #[doc = include_str!("../../docs/loadtest/wrong-percentiles.md")]

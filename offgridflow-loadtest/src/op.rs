@@ -121,6 +121,12 @@ impl Op {
         self.marks.steps.begin(place, self.clock.now(), true);
     }
 
+    /// The step that goes on asks again: it goes on from its first request.
+    #[cfg(feature = "http")]
+    pub(crate) fn hold_step(&self) {
+        self.marks.steps.hold();
+    }
+
     /// Ends the step that goes on. One that is never ended, since its operation was given up, was not answered.
     pub fn end_step(&self, outcome: &Outcome) {
         self.marks.steps.end(outcome, self.clock.now());

@@ -70,7 +70,8 @@ impl Part {
             }
             Executor::Closed(closed) => {
                 let (workers, among) = (self.share_of(closed.workers), (self, closed.workers));
-                Executor::Closed(Closed { workers, among: Some(among), ..closed.clone() })
+                let iterations = closed.iterations.map(|all| self.share(all));
+                Executor::Closed(Closed { workers, iterations, among: Some(among), ..closed.clone() })
             }
         }
     }

@@ -10,6 +10,7 @@ use std::{
 use crate::{
     abort::AbortRule,
     clock::ClockSource,
+    control::Control,
     error::PreflightError,
     executor::{Executor, OnCap, Overload},
     feed::Feed,
@@ -53,8 +54,9 @@ pub struct Plan {
     pub thresholds: Vec<Threshold>,
     /// What ends it early.
     pub abort_rules: Vec<AbortRule>,
+    /// What steers it, if anything may.
+    pub(crate) control: Option<Control>,
     pub(crate) part: Part,
-    #[cfg_attr(not(feature = "serde"), expect(dead_code, reason = "bundles tell it"))]
     pub(crate) whole: Whole,
     pub(crate) start_at: Option<SystemTime>,
     pub(crate) warm_sessions: usize,
@@ -68,7 +70,6 @@ pub struct Plan {
 
 /// What a part is a part of.
 #[derive(Debug, Clone)]
-#[cfg_attr(not(feature = "serde"), expect(dead_code, reason = "bundles tell it"))]
 pub(crate) struct Whole {
     pub(crate) executor: Executor,
     pub(crate) max_in_flight: usize,
@@ -107,22 +108,38 @@ impl Plan {
     /// The executor in a few words.
     #[must_use]
     pub fn load(&self) -> String {
-        let duration = self.executor.duration();
-        match &self.executor {
+        // What it became of an altered plan is told elsewhere.
+        let planned = if self.control.is_some() { &self.whole.executor } else { &self.executor };
+        let duration = planned.duration();
+        match planned {
             Executor::Open(arrivals) => format!(
                 "open loop, {} in {duration:?}, up to {}/s",
                 operations(arrivals.operations()),
                 plain_rate(arrivals.peak_rate())
             ),
             Executor::Closed(closed) => {
-                format!(
-                    "closed loop, {} worker{} for {duration:?}, think time {:?}",
-                    closed.workers,
-                    if closed.workers == 1 { "" } else { "s" },
-                    closed.think_time
-                )
+                let many = if closed.workers == 1 { "" } else { "s" };
+                let workers = format!("{} worker{many}", closed.workers);
+                let lasts = match closed.iterations {
+                    Some(all) => format!("until {} are done, {duration:?} at the longest", operations(all)),
+                    None => format!("for {duration:?}"),
+                };
+                if closed.saturate {
+                    return format!("saturation, {workers} that never rest {lasts}");
+                }
+                format!("closed loop, {workers} {lasts}, think time {:?}", closed.think_time)
             }
         }
+    }
+
+    /// How much of a stretch of the run was paused.
+    pub(crate) fn paused_within(&self, from: Duration, to: Duration) -> Duration {
+        self.control.as_ref().map_or(Duration::ZERO, |control| control.time().paused_within(from, to))
+    }
+
+    /// Since when, by `run`, it has gone on without a pause; `None` within one.
+    pub(crate) fn goes_on_since(&self, run: Duration) -> Option<Duration> {
+        self.control.as_ref().map_or(Some(Duration::ZERO), |control| control.time().goes_on_since(run))
     }
 
     /// Checks that this machine can carry the plan: open files (raising the soft limit where it may), local ports,
@@ -177,6 +194,7 @@ impl Plan {
             feed: self.feed.clone(),
             clock: self.clock,
             part: self.part,
+            steered: self.control.as_ref().map(|control| control.time().clone()),
             pacing: self.pacing(),
             routes: Arc::clone(routes),
         }

@@ -93,8 +93,9 @@ pub fn progress_line(window: &Window) -> String {
     } else {
         format!("{:>5.0} s / {:.0} s", to.min(planned).as_secs_f64(), planned.as_secs_f64())
     };
+    let paused = if window.paused.is_zero() { "" } else { "  paused" };
     format!(
-        "{place}{offered}  done {:.0}/s  failed {}  in flight {}  p50 {}  p95 {}  lag p99 {}",
+        "{place}{paused}{offered}  done {:.0}/s  failed {}  in flight {}  p50 {}  p95 {}  lag p99 {}",
         window.done_per_sec(),
         window.failed,
         window.in_flight,

@@ -10,28 +10,31 @@ use crate::{
 };
 
 /// The measured part of a run, from the end of the warm-up to the end of the plan, divided into blocks of
-/// equally many planned operations (open loop) or equal length (closed loop).
+/// equally many planned operations (open loop, and iterations) or equal length (closed loop).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Span {
     from: Duration,
-    end: Duration,
-    /// Open loop: the first measured operation, and how many there are.
+    end: Duration,    // as far as is known
+    length: Duration, // of the measured part, as planned
+    /// Where that is planned: the first measured operation, and how many there are.
     operations: Option<(u64, u64)>,
 }
 
 impl Span {
     /// Everything from `from` on.
     pub(crate) fn new(executor: &Executor, from: Duration) -> Self {
-        let operations = executor.arrivals().map(|arrivals| {
-            let first = due(&**arrivals, from);
-            (first, arrivals.operations() - first)
+        let operations = executor.operations().map(|all| {
+            let first = executor.arrivals().map_or(0, |arrivals| due(&**arrivals, from));
+            (first, all - first)
         });
-        Self { from, end: executor.duration(), operations }
+        let end = executor.duration();
+        Self { from, end, length: end.saturating_sub(from), operations }
     }
 
     /// Nothing, until it is known from when on.
     pub(crate) fn nothing_yet(executor: &Executor) -> Self {
-        Self { from: Duration::MAX, end: executor.duration(), operations: Some((u64::MAX, 0)) }
+        let (end, length) = (executor.duration(), Duration::ZERO);
+        Self { from: Duration::MAX, end, length, operations: Some((u64::MAX, 0)) }
     }
 
     pub(crate) fn from(&self) -> Duration {
@@ -43,6 +46,11 @@ impl Span {
         self.from.saturating_sub(Duration::from_nanos(nanos(self.from) % nanos(WINDOW)))
     }
 
+    /// Puts off the end, or brings it forward.
+    pub(crate) fn end_at(&mut self, end: Duration) {
+        self.end = end;
+    }
+
     /// When the plan is over.
     pub(crate) fn end(&self) -> Duration {
         self.end
@@ -50,7 +58,7 @@ impl Span {
 
     /// How long the measured part is planned to be.
     pub(crate) fn length(&self) -> Duration {
-        self.end.saturating_sub(self.from)
+        self.length
     }
 
     /// The block of an operation; `None` if it belongs to the warm-up.

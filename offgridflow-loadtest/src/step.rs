@@ -25,6 +25,8 @@ pub(crate) struct StepMark {
     pub(crate) bytes: u64,
     /// A wait before the target is asked: no part of the operation's service time.
     is_wait: bool,
+    /// It asks again and again: its beginning is that of its first request.
+    is_held: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,9 +52,10 @@ struct Marked {
 }
 
 impl Marked {
-    /// How many steps asked the target for something.
-    fn asked(&self) -> usize {
-        self.steps.iter().filter(|step| !step.is_wait).count()
+    /// Before the second request to the target.
+    fn is_first(&self) -> bool {
+        let mut asked = self.steps.iter().filter(|step| !step.is_wait);
+        asked.next().is_none_or(|step| !step.is_held) && asked.next().is_none()
     }
 }
 
@@ -62,7 +65,15 @@ impl Steps {
         self.with(|marked| {
             if marked.steps.len() < MAX_STEPS_AN_OPERATION {
                 let end = StepEnd::Unanswered;
-                marked.steps.push(StepMark { place, began: at, done: None, end, bytes: 0, is_wait });
+                marked.steps.push(StepMark {
+                    place,
+                    began: at,
+                    done: None,
+                    end,
+                    bytes: 0,
+                    is_wait,
+                    is_held: false,
+                });
             }
         });
     }
@@ -85,16 +96,26 @@ impl Steps {
             return true;
         }
         self.with(|marked| {
-            if let Some(step) = marked.steps.last_mut().filter(|step| step.done.is_none()) {
+            if let Some(step) = marked.steps.last_mut().filter(|step| step.done.is_none() && !step.is_held) {
                 step.began = at;
             }
-            marked.asked() < 2
+            marked.is_first()
         })
     }
 
-    /// Whether a first byte is the operation's: before its second step.
+    /// The step that goes on was answered, and asks again.
+    #[cfg(feature = "http")]
+    pub(crate) fn hold(&self) {
+        self.with(|marked| {
+            if let Some(step) = marked.steps.last_mut().filter(|step| step.done.is_none()) {
+                step.is_held = true;
+            }
+        });
+    }
+
+    /// Whether a first byte is the operation's: before its second request.
     pub(crate) fn is_first(&self) -> bool {
-        !self.any.load(Relaxed) || self.with(|marked| marked.asked() < 2)
+        !self.any.load(Relaxed) || self.with(|marked| marked.is_first())
     }
 
     pub(crate) fn rest(&self, length: Duration) {

@@ -57,6 +57,9 @@ pub struct Verdict {
     pub validity: Validity,
     /// What the run ran into.
     pub limit: Limit,
+    /// In what way the plan was altered while it ran ([`Control`](crate::Control)), if it was: then no threshold is judged, since they were set for the plan.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub altered: Option<String>,
 }
 
 impl Verdict {
@@ -96,6 +99,7 @@ impl Verdict {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())?;
-        self.cause().map_or(Ok(()), |cause| write!(f, ": {cause}"))
+        self.cause().map_or(Ok(()), |cause| write!(f, ": {cause}"))?;
+        self.altered.as_ref().map_or(Ok(()), |how| write!(f, "; the plan was altered while it ran: {how}"))
     }
 }

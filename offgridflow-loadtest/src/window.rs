@@ -25,6 +25,9 @@ pub struct Window {
     /// How long the whole run is planned to take.
     #[cfg_attr(feature = "serde", serde(rename = "planned_ns", with = "crate::report::nanos"))]
     pub planned: Duration,
+    /// How much of it the run was paused for.
+    #[cfg_attr(feature = "serde", serde(rename = "paused_ns", with = "crate::report::nanos", default))]
+    pub paused: Duration,
     /// How many operations the schedule wanted in it; `None` in a closed loop.
     pub offered: Option<u64>,
     /// How many ended well in it.
@@ -63,6 +66,7 @@ impl Window {
             from,
             to,
             planned: Duration::ZERO,
+            paused: Duration::ZERO,
             offered: None,
             ok: seen.ok,
             failed: seen.failed,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use offgridflow_loadtest::{ArrivalProcess, Rate, Schedule};
+use offgridflow_loadtest::{ArrivalProcess, Bursts, Rate, Schedule};
 
 const SEEDS: u64 = 100;
 // So slow that rounding to nanoseconds does not show, even where most gaps are all but nothing.
@@ -139,4 +139,73 @@ fn counts_vary_as_much_as_they_hold_at_every_scale() {
     let bursts = Schedule::gamma(Rate::constant(50.0, Duration::from_secs(4_000)), 0.25, 1);
     let dispersion = dispersion(&bursts, Duration::from_secs(1));
     assert!((3.6..4.4).contains(&dispersion), "{dispersion}");
+}
+
+const BURSTS: Bursts = Bursts { times: 4.0, share: 0.15, length: Duration::from_millis(500) };
+
+/// The index of dispersion of a stationary MMPP of two states over `window` (H. Heffes and D. M. Lucantoni, 1986), for bursts around a rate.
+fn modulated_dispersion(bursts: Bursts, per_sec: f64, window: Duration) -> f64 {
+    let Bursts { times, share, length } = bursts;
+    let calm = (1.0 - share * times) / (1.0 - share);
+    let leaving = 1.0 / (length.as_secs_f64() * (1.0 - share)); // both rates of leaving a state
+    let most = 2.0 * share * (1.0 - share) * (times - calm).powi(2) * per_sec / leaving;
+    let t = leaving * window.as_secs_f64();
+    1.0 + most * (1.0 - (1.0 - (-t).exp()) / t)
+}
+
+#[test]
+fn bursts_vary_as_a_modulated_process_does_at_every_scale() {
+    const PER_SEC: f64 = 40.0;
+    let rate = Rate::constant(PER_SEC, Duration::from_secs(3_000));
+    let windows = [50, 500, 5_000].map(Duration::from_millis);
+    let mean = |seeds: u64, of: fn(&Rate, u64) -> Schedule| {
+        let mut sums = [0.0; 3];
+        for schedule in (0..seeds).map(|seed| of(&rate, seed)) {
+            sums.iter_mut().zip(windows).for_each(|(sum, window)| *sum += dispersion(&schedule, window));
+        }
+        sums.map(|sum| sum / seeds as f64)
+    };
+    let seen = mean(20, |rate, seed| Schedule::bursty(rate.clone(), BURSTS, seed));
+    // Independent arrivals and, but in windows shorter than both, shorter bursts are told apart from them.
+    let poisson = mean(3, |rate, seed| Schedule::poisson(rate.clone(), seed));
+    let shorter = Bursts { length: BURSTS.length / 2, ..BURSTS };
+    for ((window, seen), poisson) in windows.into_iter().zip(seen).zip(poisson) {
+        let expected = modulated_dispersion(BURSTS, PER_SEC, window);
+        assert!((seen / expected - 1.0).abs() < 0.05, "{window:?}: {seen}, not {expected}");
+        assert!((poisson / expected - 1.0).abs() > 0.15, "{window:?}: {poisson}");
+        let told = (modulated_dispersion(shorter, PER_SEC, window) / expected - 1.0).abs();
+        assert!(told > 0.1 || window < shorter.length, "{window:?}: {told}");
+    }
+}
+
+/// The mean count is the integral, for rates that change too, within three standard errors.
+#[test]
+fn bursts_keep_the_mean_of_their_rate() {
+    const SEEDS: u64 = 400;
+    let rate = Rate::ramp(10.0, 110.0, Duration::from_secs(200));
+    for bursts in [BURSTS, Bursts { times: 20.0, share: 0.05, length: Duration::from_millis(100) }] {
+        let counts: Vec<f64> =
+            (0..SEEDS).map(|seed| Schedule::bursty(rate.clone(), bursts, seed).operations() as f64).collect();
+        let n = SEEDS as f64;
+        let mean = counts.iter().sum::<f64>() / n;
+        let variance = counts.iter().map(|count| (count - mean).powi(2)).sum::<f64>() / (n - 1.0);
+        let error = (variance / n).sqrt();
+        assert!((mean - 12_000.0).abs() < 3.0 * error, "{mean} ± {error}");
+        assert!(error < 120.0, "a rate 3 % off would be seen: {error}");
+    }
+}
+
+/// A process that is on or off: nothing is due between bursts, and within one the rate is the burst's.
+#[test]
+fn bursts_that_hold_all_of_it_leave_nothing_between() {
+    let bursts = Bursts { times: 10.0, share: 0.1, length: Duration::from_secs(1) };
+    let schedule = Schedule::bursty(Rate::constant(1_000.0, Duration::from_secs(300)), bursts, 5);
+    let mut counts = vec![0_u32; 3_000];
+    for (_, at) in schedule.shard(0, 1) {
+        counts[usize::try_from(at.as_millis() / 100).expect("few")] += 1;
+    }
+    let empty = counts.iter().filter(|count| **count == 0).count();
+    assert!((2_300..2_900).contains(&empty), "{empty}");
+    let full: Vec<_> = counts.iter().filter(|count| **count > 800).collect();
+    assert!(full.len() > 100 && full.iter().all(|count| **count < 1_200), "10 000/s for a tenth of a second");
 }

@@ -72,6 +72,10 @@ fn gamma_arrivals_have_a_random_count() {
     assert_eq!(code, 0, "{err}");
     assert!(bursts.contains("open loop") && !bursts.contains(" 3000 operations"), "{bursts}");
     assert_ne!(bursts, plan("5").1);
+    let flags = ["preflight", &server.url(), "--rate", "100", "--bursts", "5,10%,2s"];
+    let (code, lasting, err) = run(&flags);
+    assert_eq!(code, 0, "{err}");
+    assert!(lasting.contains("up to 500/s") && !lasting.contains(" 3000 operations"), "{lasting}");
 }
 
 #[test]
@@ -80,7 +84,7 @@ fn impossible_schedules_exit_2_in_a_sentence() {
     let empty = folder.path().join("empty.log");
     fs::write(&empty, "").expect("written");
     let empty = empty.to_str().expect("text");
-    let cases: [(&[&str], &str); 16] = [
+    let cases: [(&[&str], &str); 20] = [
         (&["--rate", "NaN"], "a rate must be a number"),
         (&["--rate", "inf"], "a rate must be a number"),
         (&["--rate", "-5"], "a rate must be a number"),
@@ -90,6 +94,10 @@ fn impossible_schedules_exit_2_in_a_sentence() {
         (&["--rate", "1", "--for", "2401h"], "100 days"),
         (&["--rate", "5", "--gamma", "NaN"], "shape"),
         (&["--rate", "5", "--gamma", "-1"], "shape"),
+        (&["--rate", "5", "--bursts", "5,10%"], "5,10%,2s"),
+        (&["--rate", "5", "--bursts", "50,10%,2s"], "at most 10.000 times"),
+        (&["--bursts", "5,10%,2s"], "--bursts: is about arrivals at a rate"),
+        (&["--rate", "5", "--bursts", "5,10%,2s", "--poisson"], "cannot be used with"),
         (&["--replay", "none.log"], "cannot open none.log: "),
         (&["--replay", empty], "the log is empty"),
         (&["--replay", "/"], "cannot open /: it is a folder"),

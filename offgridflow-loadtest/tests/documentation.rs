@@ -1,7 +1,7 @@
 //! What `docs/loadtest/` says is run as it stands there, against a server of this test's own; its Rust is run as doc tests.
 //!
 //! A block of `sh` has to exit with 0, or with what stands beside it (`exit-1`); a block of `toml` is a file of the name beside it; a
-//! block of `text` is what the block before it wrote, each line up to its `…`. Commands within a line are parsed without being run.
+//! block of `text` is what the block before it wrote, each line up to its `…`; of a block of `yaml` its steps (`- run: …`) have to exit with 0. Commands within a line are parsed without being run.
 #![cfg(feature = "cli")]
 
 mod common;
@@ -125,6 +125,15 @@ impl Bench {
                     let missing = missing(&self.placed(&block.text), &wrote);
                     faults.extend(missing.iter().map(|line| format!("{place}: not written: {line}")));
                 }
+                "yaml" => {
+                    for command in block.text.lines().filter_map(|line| line.trim().strip_prefix("- run: ")) {
+                        let (code, said) = self.unstarved(command);
+                        starved |= code == 3 && said.contains(STARVED);
+                        if code != 0 && !(starved && code == 3) {
+                            faults.push(format!("{place}: exit code {code}, not 0: {command}: {said}"));
+                        }
+                    }
+                }
                 "rust" | "js" => {} // a doc test; another tool's
                 language => faults.push(format!("{place}: nobody runs `{language}`")),
             }
@@ -163,9 +172,7 @@ impl Bench {
             let flags = flags.filter(|flag| flag.starts_with("--"));
             faults.extend(
                 flags
-                    .filter(|flag| {
-                        !help.contains(&format!("{flag} ")) && !help.contains(&format!("{flag}\n"))
-                    })
+                    .filter(|flag| [' ', '[', '\n'].iter().all(|end| !help.contains(&format!("{flag}{end}"))))
                     .map(|flag| format!("there is no {flag}: {line}")),
             );
         }
@@ -215,6 +222,12 @@ fn how_many_requests_is_found_as_it_stands_there() {
     holds("how-many-requests.md", 2);
 }
 
+/// Its Rust is a doc test (`InCi` in `lib.rs`).
+#[test]
+fn a_pipeline_loads_as_it_stands_there() {
+    holds("in-ci.md", 6);
+}
+
 #[test]
 fn many_machines_are_merged_as_it_stands_there() {
     holds("many-machines.md", 4);
@@ -259,6 +272,7 @@ fn a_snippet_that_breaks_is_found() {
         ("```sh\noffgridflow-loadtest run http://127.0.0.1:8080 --no-such-flag\n```\n", "exit code 2"),
         ("```sh\necho one\n```\n\n```text\none\ntwo …\n```\n", "not written: two"),
         ("```toml a.toml\n[target]\n```\n", "nothing is done with a.toml"),
+        ("```yaml\nsteps:\n  - run: true\n  - run: false\n```\n", "exit code 1, not 0: false"),
         ("```python\n1\n```\n", "nobody runs `python`"),
         ("`offgridflow-loadtest run http://127.0.0.1:8080 --rat 5`\n", "--rat"),
         ("| a | `--no-such` |\n", "there is no --no-such"),

@@ -293,3 +293,49 @@ fn what_is_no_flow_is_refused() {
     let error = twice.and_then(|target| target.flow(HttpFlow::new("f").step(get()))).expect_err("twice");
     assert!(error.hint.contains("two flows `f`"), "{error}");
 }
+
+/// A job that is done 120 ms after it was asked for: looked for until it is, once for each operation, without counting the looks.
+#[tokio::test]
+async fn what_is_done_elsewhere_is_looked_for_until_it_is() {
+    use std::{collections::BTreeMap, sync::Mutex, time::Instant};
+    static BEGUN: Mutex<BTreeMap<String, Instant>> = Mutex::new(BTreeMap::new());
+    fn worker(seen: &Seen) -> Vec<u8> {
+        let path = seen.line.split(' ').nth(1).unwrap_or_default().to_owned();
+        let mut begun = BEGUN.lock().expect("lock");
+        if seen.line.starts_with("PUT") {
+            begun.insert(path, Instant::now());
+            return answer("200 OK", b"", b"{}");
+        }
+        let done = begun.get(&path).is_some_and(|begun| begun.elapsed() > 120 * MS);
+        answer("200 OK", b"", if done { b"{\"done\": true}" } else { b"{\"done\": false}" })
+    }
+    let server = Server::behaving(Behaviour { script: Some(worker), ..Behaviour::default() });
+    let job = |method: &str| {
+        let route = HttpRoute::new(method, "/jobs/{id}").expect("a method");
+        route.path_with(|op| format!("/jobs/{}", op.index()))
+    };
+    let look = job("GET").check("json.done == true").expect("a check");
+    let flow = |wait: Duration| {
+        let look = HttpStep::new(look.clone()).retry_every(wait);
+        HttpFlow::new("job").step(job("PUT")).step(look)
+    };
+    let report = load(target(&server, flow(10 * MS)), 40).await;
+    assert_eq!((report.total.ok, report.total.failed), (40, 0), "{report}");
+    let complete = report.step("job: GET /jobs/{id}").expect("a step");
+    assert_eq!((complete.ok, complete.failed), (40, 0), "looks that found nothing are no failures\n{report}");
+    let least = complete.service.min.expect("measured");
+    assert!((115 * MS..250 * MS).contains(&least), "{least:?}\n{report}");
+    assert!(server.requests() > 40 * 5, "{} requests", server.requests());
+    // What is never done ends with the time-out, under its step.
+    let never = job("GET").check("json.never == true").expect("a check");
+    let flow = HttpFlow::new("job").step(job("PUT")).step(HttpStep::new(never).retry_every(20 * MS));
+    let rate = Rate::constant(20.0, Duration::from_secs(1));
+    let test = LoadTest::new(target(&server, flow)).rate(rate).timeout(300 * MS);
+    let report = test.run().await.expect("runs");
+    assert_eq!(report.total.failed, 20, "{report}");
+    assert!(report.errors.iter().all(|line| line.cause == "timeout"), "{report}");
+    let restless = HttpFlow::new("f").step(HttpStep::new(HttpRoute::get("/")).retry_every(Duration::ZERO));
+    let refused =
+        HttpTarget::new(&server.url()).and_then(|target| target.flow(restless)).expect_err("refused");
+    assert_eq!(refused.field, "step.0.retry_every");
+}

@@ -131,6 +131,32 @@ fn keys_and_signals_end_the_run_as_an_interrupt_does() {
     }
 }
 
+/// Where a run may be steered, keys steer it, and the report says that they did; elsewhere they do nothing.
+#[test]
+fn keys_steer_a_run_that_may_be_steered() {
+    let server = Server::start();
+    let url = server.url();
+    let mut terminal = Terminal::running((100, 30), &[&run(&url, "60s")[..], &["--control"]].concat());
+    terminal.wait_for("p pauses");
+    terminal.wait_for("offered");
+    terminal.ours.write_all(b"+").expect("pressed");
+    terminal.wait_for("altered");
+    terminal.ours.write_all(b"p").expect("pressed");
+    terminal.wait_for("p resumes");
+    terminal.ours.write_all(b"q").expect("pressed");
+    let (code, shown) = terminal.end();
+    assert_eq!(code, Some(130), "{shown}");
+    let report = &shown[shown.rfind(GIVEN_BACK).expect("given back")..];
+    assert!(report.contains("the terminal: rate 400.0/s -> 440.0/s"), "{report}");
+    assert!(report.contains("the terminal: paused") && report.contains("altered while it ran"), "{report}");
+
+    let mut terminal = Terminal::running((100, 30), &run(&url, "60s"));
+    terminal.wait_for("offered");
+    terminal.ours.write_all(b"p+-q").expect("pressed");
+    let (_, shown) = terminal.end();
+    assert!(!shown.contains("the terminal:"), "{shown}");
+}
+
 #[test]
 fn a_view_that_becomes_too_small_says_so_and_comes_back() {
     let server = Server::start();

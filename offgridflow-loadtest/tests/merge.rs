@@ -202,3 +202,95 @@ fn a_shard_without_a_bundle_is_refused() {
     let output = command().args(["run", "http://127.0.0.1:9", "--shard", "0/2"]).output().expect("it runs");
     assert_eq!(output.status.code(), Some(2));
 }
+
+/// Shards that have a Redis in common and no volume: the same report, and the same refusals.
+#[cfg(feature = "redis")]
+mod in_redis {
+    use std::{
+        process::{Child, Command, Output, Stdio},
+        time::{Duration, SystemTime, UNIX_EPOCH},
+    };
+
+    use super::common::Server;
+
+    struct Shards {
+        redis: String,
+        target: Server,
+        run: &'static str,
+    }
+
+    impl Shards {
+        fn of(run: &'static str) -> Self {
+            Self { redis: testkit::redis().url(), target: Server::start(), run }
+        }
+
+        fn command(&self, arguments: &[&str]) -> Command {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_offgridflow-loadtest"));
+            command.args(arguments).env("REDIS_URL", &self.redis);
+            command.stdout(Stdio::piped()).stderr(Stdio::piped());
+            command
+        }
+
+        fn start(&self, index: u32, of: u32, at: SystemTime) -> Child {
+            let at = at.duration_since(UNIX_EPOCH).expect("now").as_secs_f64().to_string();
+            let (shard, url) = (format!("{index}/{of}"), self.target.url());
+            let arguments =
+                ["run", &url, "-r", "300", "--for", "2s", "-q", "--shard", &shard, "--start-at", &at];
+            self.command(&arguments).args(["--bundle-to-redis", self.run]).spawn().expect("the command runs")
+        }
+
+        fn merge(&self, expect: &str, wait: &str) -> (i32, String) {
+            let arguments =
+                ["merge", "--from-redis", self.run, "--expect", expect, "--wait", wait, "--max-skew", "5s"];
+            said(self.command(&arguments).output().expect("the command runs"))
+        }
+    }
+
+    fn said(ran: Output) -> (i32, String) {
+        let said = String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned();
+        (ran.status.code().expect("a code"), said)
+    }
+
+    #[test]
+    fn bundles_are_left_there_waited_for_and_merged() {
+        let shards = Shards::of("left-and-merged");
+        let (code, missing) = shards.merge("3", "0s");
+        assert!(code == 4 && missing.contains("shard 0 is missing"), "{missing}");
+        let at = SystemTime::now() + Duration::from_secs(2);
+        let running: Vec<_> = (0..3).map(|index| shards.start(index, 3, at)).collect();
+        // Merging begins before they are done.
+        let (code, merged) = shards.merge("3", "60s");
+        assert!(matches!(code, 0 | 3) && merged.contains("operations  600 begun"), "{code} {merged}");
+        for shard in running {
+            let (code, left) = said(shard.wait_with_output().expect("ended"));
+            assert!(code == 0 && left.contains("offgridflow-loadtest:left-and-merged:"), "{left}");
+        }
+        let (code, missing) = shards.merge("4", "0s");
+        assert!(code == 4 && missing.contains("shard 3 is missing"), "{missing}");
+    }
+
+    #[test]
+    fn a_shard_that_was_run_before_sends_nothing() {
+        let shards = Shards::of("twice");
+        let at = SystemTime::now();
+        assert_eq!(said(shards.start(0, 2, at).wait_with_output().expect("ended")).0, 0);
+        let requests = shards.target.requests();
+        let (code, refused) = said(shards.start(0, 2, at).wait_with_output().expect("ended"));
+        assert!(code == 4 && refused.contains("twice:0 is there already"), "{refused}");
+        assert_eq!(shards.target.requests(), requests);
+    }
+
+    #[test]
+    fn what_is_no_name_or_no_server_is_refused() {
+        let shards = Shards::of("a name");
+        let (code, refused) = said(shards.start(0, 2, SystemTime::now()).wait_with_output().expect("ended"));
+        assert!(code == 2 && refused.contains("letters, digits"), "{refused}");
+        let mut command = shards.command(&["merge", "--from-redis", "x", "--expect", "1"]);
+        let (code, refused) = said(command.env_remove("REDIS_URL").output().expect("the command runs"));
+        assert!(code == 2 && refused.contains("has no `REDIS_URL`"), "{refused}");
+        let nobody =
+            command.env("REDIS_URL", "redis://:s3cret@127.0.0.1:1").output().expect("the command runs");
+        let (code, refused) = said(nobody);
+        assert!(code == 4 && !refused.contains("s3cret"), "{refused}");
+    }
+}

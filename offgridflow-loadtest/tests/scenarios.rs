@@ -233,6 +233,9 @@ fn every_kind_of_stage_is_understood() {
     );
     let bursts = plan(&loaded(&format!("{stages}arrivals = \"gamma\"\nshape = 0.5\n")));
     assert!(!bursts.load().contains(" 12500 operations"), "{}", bursts.load());
+    let lasting = "arrivals = \"bursts\"\nbursts = { times = 4, share = \"20%\", length = \"2s\" }\n";
+    let lasting = plan(&loaded(&format!("{stages}{lasting}")));
+    assert!(lasting.load().contains("up to 1200/s"), "{}", lasting.load());
 
     for (stages, field, line, hint) in [
         ("stages = [{ over = \"1s\" }]\n", "load.stages.0", 9, "write { over ="),
@@ -278,6 +281,13 @@ fn every_kind_of_stage_is_understood() {
         ("stages = []\n", "load.stages", 9, "at least one stage"),
         ("requests_per_second = 5\narrivals = \"gamma\"\n", "load.arrivals", 10, "need a shape"),
         ("requests_per_second = 5\narrivals = \"gamma\"\nshape = nan\n", "load.shape", 11, "0.01 to 1000"),
+        ("requests_per_second = 5\narrivals = \"bursts\"\n", "load.arrivals", 10, "need to be described"),
+        (
+            "requests_per_second = 5\nbursts = { times = 2, share = \"9%\", length = \"1s\" }\n",
+            "load.bursts",
+            10,
+            "is for arrivals",
+        ),
         ("requests_per_second = 5\nshape = 2.0\n", "load.shape", 10, "gamma"),
         ("requests_per_second = nan\n", "load.requests_per_second", 9, "above zero"),
         ("requests_per_second = inf\n", "load.requests_per_second", 9, "100 000 000"),
@@ -368,7 +378,7 @@ proptest! {
 #[test]
 fn what_is_missing_is_named() {
     let error = refuse(&GOOD.replace("url = \"http://127.0.0.1:8080/api\"\n", ""));
-    assert!(error.hint == "`url` is missing" && error.line == Some(4), "{error}");
+    assert!(error.hint.starts_with("`url` is missing") && error.line == Some(4), "{error}");
     let error = refuse(&GOOD.replace("path = \"/emissions\"\n", ""));
     assert!(error.hint == "`path` is missing", "{error}");
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use offgridflow_loadtest::{
-    ArrivalProcess, ConfigError, Executor, LoadTest, Rate, Schedule, Settings, workload_fn,
+    ArrivalProcess, Bursts, ConfigError, Executor, LoadTest, Rate, Schedule, Settings, workload_fn,
 };
 use proptest::prelude::*;
 
@@ -81,12 +81,15 @@ fn rate_of(stretches: &[Stretch]) -> Rate {
 }
 
 /// Every arrival process there is, over one rate.
-fn processes(rate: &Rate, seed: u64) -> [Schedule; 4] {
+fn processes(rate: &Rate, seed: u64) -> [Schedule; 6] {
+    let bursts = |times, share| Bursts { times, share, length: Duration::from_millis(40) };
     [
         Schedule::steady(rate.clone()),
         Schedule::poisson(rate.clone(), seed),
         Schedule::gamma(rate.clone(), 0.3, seed),
         Schedule::gamma(rate.clone(), 5.0, seed),
+        Schedule::bursty(rate.clone(), bursts(3.0, 0.2), seed),
+        Schedule::bursty(rate.clone(), bursts(10.0, 0.1), seed), // nothing between them
     ]
 }
 
@@ -257,6 +260,26 @@ fn impossible_shapes_and_too_many_random_arrivals_are_refused() {
         let schedule = Schedule::gamma(rate(), shape, 1);
         assert_eq!((schedule.validate().unwrap_err().field.as_str(), schedule.operations()), ("shape", 0));
     }
+    let bursts = Bursts { times: 4.0, share: 0.2, length: Duration::from_secs(1) };
+    assert!(Schedule::bursty(rate(), bursts, 1).validate().is_ok());
+    for wrong in [
+        Bursts { times: 5.1, ..bursts },
+        Bursts { times: 1.0, ..bursts },
+        Bursts { times: f64::NAN, ..bursts },
+        Bursts { share: 0.0, ..bursts },
+        Bursts { share: 1.0, ..bursts },
+        Bursts { share: f64::NAN, ..bursts },
+        Bursts { length: Duration::ZERO, ..bursts },
+        Bursts { length: Duration::MAX, ..bursts },
+    ] {
+        let schedule = Schedule::bursty(rate(), wrong, 1);
+        assert_eq!((schedule.validate().unwrap_err().field.as_str(), schedule.operations()), ("bursts", 0));
+    }
+    let long = Rate::constant(0.001, Duration::from_secs(86_400 * 99));
+    let short = Bursts { length: Duration::from_millis(1), ..bursts };
+    assert!(
+        Schedule::bursty(long, short, 1).validate().unwrap_err().hint.contains("more than 500 000 bursts")
+    );
     let many = Rate::constant(1e8, Duration::from_secs(100));
     for schedule in &processes(&many, 1)[1..] {
         assert!(schedule.validate().unwrap_err().hint.contains("2^28"));

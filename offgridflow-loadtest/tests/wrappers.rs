@@ -59,7 +59,7 @@ fn both_scripts_take_the_same_flags_and_presets() {
     let presets =
         |text: &str| usage(text).into_iter().filter(|line| line.contains("--out")).collect::<Vec<_>>();
     assert_eq!(presets(&shell), presets(&power));
-    assert_eq!(presets(&shell).len(), 3);
+    assert_eq!(presets(&shell).len(), 4);
     // Parentheses and braces of the one that nobody ran are balanced.
     for (open, close) in [('{', '}'), ('(', ')'), ('[', ']')] {
         let count = |c: char| {

@@ -148,6 +148,8 @@ impl Record {
             environment: self.environment,
             course: self.course,
             began,
+            annotations: Vec::new(), // processes that run together are not steered
+            paused: Duration::ZERO,
         }
     }
 }

@@ -62,6 +62,10 @@ enum Load {
         ramp_down: Duration,
         #[serde(with = "nanos")]
         think_time: Duration,
+        #[serde(default)]
+        iterations: Option<u64>,
+        #[serde(default)]
+        saturate: bool,
     },
 }
 
@@ -114,6 +118,7 @@ impl Terms {
             seed: self.seed,
             thresholds,
             abort_rules: Vec::new(),
+            control: None,
             part: Part::default(),
             whole: Whole { executor, max_in_flight: self.max_in_flight },
             start_at: self.start_at,
@@ -142,6 +147,8 @@ impl Load {
                 ramp_up: closed.ramp_up,
                 ramp_down: closed.ramp_down,
                 think_time: closed.think_time,
+                iterations: closed.iterations,
+                saturate: closed.saturate,
             },
         }
     }
@@ -151,8 +158,17 @@ impl Load {
             Self::Open { operations, duration, peak_rate, .. } => {
                 Executor::Open(Arc::new(Past { operations, duration, peak_rate }))
             }
-            Self::Closed { workers, duration, ramp_up, ramp_down, think_time } => {
-                Executor::Closed(Closed { workers, duration, ramp_up, ramp_down, think_time, among: None })
+            Self::Closed { workers, duration, ramp_up, ramp_down, think_time, iterations, saturate } => {
+                Executor::Closed(Closed {
+                    workers,
+                    duration,
+                    ramp_up,
+                    ramp_down,
+                    think_time,
+                    iterations,
+                    saturate,
+                    ..Closed::default()
+                })
             }
         }
     }

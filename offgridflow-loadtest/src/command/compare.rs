@@ -19,7 +19,7 @@ use super::{
     runtime, say, set_up, tell, until_interrupted, usage,
 };
 use crate::{
-    Compare, Comparison, Error, HttpTarget, LoadTest, Ran, Side, compare_saved, report::text::short,
+    AnyTarget, Compare, Comparison, Error, LoadTest, Ran, Side, compare_saved, report::text::short,
     units::parse_duration,
 };
 
@@ -104,7 +104,7 @@ fn in_turn(asked: &Comparing) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(found.exit_code()))
 }
 
-async fn one(compare: &Compare, test: LoadTest<HttpTarget>) -> Result<Option<Ran>, Error> {
+async fn one(compare: &Compare, test: LoadTest<AnyTarget>) -> Result<Option<Ran>, Error> {
     let stop = test.stop_handle();
     compare.ran(&until_interrupted(&stop, test.run()).await?)
 }

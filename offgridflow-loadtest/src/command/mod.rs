@@ -1,13 +1,14 @@
 //! The `offgridflow-loadtest` command: `run`, `search`, `preflight`, `report`, `selftest` and `init`, `completions` and `man`.
 //!
 //! Exit codes: 0 passed · 1 a threshold broken, or the target down · 2 usage or configuration · 3 the run is not
-//! valid, so nothing was judged · 4 set-up or preflight, or a report that could not be written · 5 ended by a rule of its own (`--abort-if`) ·
+//! valid, or was altered while it ran, so nothing was judged · 4 set-up or preflight, or a report that could not be written · 5 ended by a rule of its own (`--abort-if`) ·
 //! 130 interrupted.
 
 mod arguments;
 #[cfg(feature = "autoscale")]
 mod autoscale;
 mod compare;
+mod endpoint;
 mod forms;
 mod init;
 #[cfg(feature = "live")]
@@ -17,6 +18,8 @@ mod no_live;
 mod papers;
 #[cfg(any(feature = "sql", feature = "redis"))]
 mod preset;
+#[cfg(feature = "redis")]
+mod redis_bundles;
 mod report_file;
 mod search;
 mod self_test;
@@ -29,13 +32,15 @@ use std::{
     io::{self, Write},
     path::Path,
     process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 
 use clap::Parser;
 
-use crate::{ConfigError, Error, HttpTarget, LoadTest, Plan, ProgressLines, Report, StopHandle};
+use crate::{AnyTarget, ConfigError, Control, Error, LoadTest, Plan, ProgressLines, Report, StopHandle};
 use arguments::{Arguments, Command, Run};
+use endpoint::{Endpoint, LiveMetrics, Served};
 use forms::{Asked, Show, json};
 #[cfg(not(feature = "live"))]
 use no_live as live;
@@ -107,14 +112,14 @@ fn set_up(error: impl Display) -> Failure {
 }
 
 /// Shows what would be done.
-fn show(test: &LoadTest<HttpTarget>) -> Result<(), Failure> {
+fn show(test: &LoadTest<AnyTarget>) -> Result<(), Failure> {
     let plan = test.validate().map_err(usage)?;
     remark(&plan);
     say(&format_args!("{plan}\n"))?;
     test.workload().outline().iter().try_for_each(|line| say(&format_args!("{line}\n")))
 }
 
-fn preflight(test: &LoadTest<HttpTarget>) -> Result<ExitCode, Failure> {
+fn preflight(test: &LoadTest<AnyTarget>) -> Result<ExitCode, Failure> {
     show(test)?;
     let (_, checks) = runtime()?.block_on(test.preflight()).map_err(|error| match error {
         Error::Start(error) => set_up(format!("cannot start: {}", advised(&error))),
@@ -154,18 +159,25 @@ fn execute(run: &Run) -> Result<ExitCode, Failure> {
         test = test.reporter(stream);
         unstreamed.push(failed);
     }
+    #[cfg(feature = "otlp")]
+    if let Some(url) = &run.otlp {
+        let pushed = crate::OtlpMetrics::new(url);
+        test = test.reporter(pushed.map_err(|error| usage(format!("--otlp: {}", error.hint)))?);
+    }
     let stop = test.stop_handle();
+    let (test, steering) = steering(run, test)?;
+    let mut test = test;
     if !run.quiet {
-        let stop = stop.clone();
         test = if run.plain {
             test.reporter(ProgressLines::stderr())
         } else {
-            test.reporter(live::follower(stop))
+            let control =
+                steering.as_ref().map(|steering| (steering.control.clone(), steering.endpoint.address));
+            test.reporter(live::follower(stop.clone(), control))
         };
     }
-    let (bundling, report) = match &run.part.bundle {
-        Some(path) => {
-            let bundling = shard::Bundling::open(path)?;
+    let (bundling, report) = match run.part.bundling()? {
+        Some(bundling) => {
             let (bundle, report) = runtime()?.block_on(until_interrupted(&stop, test.run_shard()))?;
             (Some((bundling, bundle)), report)
         }
@@ -181,6 +193,28 @@ fn execute(run: &Run) -> Result<ExitCode, Failure> {
         Some((bundling, bundle)) if failures.is_empty() => bundling.finish(bundle, &report),
         _ => Ok(ended(&report, &failures)),
     }
+}
+
+/// What a run is steered by, for as long as it goes on.
+struct Steering {
+    control: Control,
+    endpoint: Endpoint,
+}
+
+/// Makes a run steerable that was asked to be, and says where.
+fn steering(
+    run: &Run,
+    test: LoadTest<AnyTarget>,
+) -> Result<(LoadTest<AnyTarget>, Option<Steering>), Failure> {
+    let Some(at) = run.control else { return Ok((test, None)) };
+    let (test, control) = test.steerable();
+    test.validate().map_err(usage)?;
+    let so_far = Arc::default();
+    let test = test.reporter(LiveMetrics(Arc::clone(&so_far)));
+    let served = Served { control: control.clone(), so_far };
+    let endpoint = Endpoint::listen(at, served).map_err(|error| usage(format!("--control: {at} {error}")))?;
+    complain(&format_args!("control: http://{}", endpoint.address));
+    Ok((test, Some(Steering { control, endpoint })))
 }
 
 /// The report's exit code, unless something could not be written.

@@ -1,8 +1,10 @@
 //! Without the feature `live` a run is followed in lines.
 
-use crate::{ProgressLines, Reporter, StopHandle};
+use std::net::SocketAddr;
 
-pub(super) fn follower(_stop: StopHandle) -> Box<dyn Reporter> {
+use crate::{Control, ProgressLines, Reporter, StopHandle};
+
+pub(super) fn follower(_stop: StopHandle, _control: Option<(Control, SocketAddr)>) -> Box<dyn Reporter> {
     Box::new(ProgressLines::stderr())
 }
 

@@ -15,7 +15,7 @@ use super::{
     runtime, say, set_up, tell, until_interrupted, usage,
 };
 use crate::{
-    Error, Found, HttpTarget, LoadTest, Observation, Report, Search, Trial,
+    AnyTarget, Error, Found, LoadTest, Observation, Report, Search, Trial,
     search::{observed, response_limit, row, ruled},
     threshold::Threshold,
     units::parse_duration,
@@ -160,7 +160,7 @@ impl SearchFor {
         until_interrupted(&test.stop_handle(), test.run()).await
     }
 
-    fn test(&self, slo: &Slo, trial: &Trial) -> Result<LoadTest<HttpTarget>, Error> {
+    fn test(&self, slo: &Slo, trial: &Trial) -> Result<LoadTest<AnyTarget>, Error> {
         let pace = Pace { rate: trial.rate, length: trial.length, in_flight: slo.in_flight(trial.rate) };
         ruled(self.subject.paced(pace)?, trial)
     }

@@ -9,6 +9,8 @@ use std::{
 
 use clap::Args;
 
+#[cfg(feature = "redis")]
+use super::redis_bundles::Place;
 use super::{
     Failure, SET_UP,
     arguments::values::parse_count,
@@ -18,18 +20,26 @@ use super::{
     say, set_up, tell, usage,
 };
 use crate::{
-    Bundle, Ending, HttpTarget, LoadTest, Report, merge, replay::parse_instant, units::parse_duration,
+    AnyTarget, Bundle, Ending, LoadTest, Report, merge, replay::parse_instant, units::parse_duration,
 };
 
 /// Its part of a run.
 #[derive(Debug, Args)]
 pub(super) struct ShardOf {
     /// Run one part of several, such as `2/8`: the third of eight, which count from 0. It judges nothing; `merge` does, from all bundles.
-    #[arg(long, value_name = "INDEX/COUNT", value_parser = parse_shard, requires = "bundle")]
+    #[arg(long, value_name = "INDEX/COUNT", value_parser = parse_shard, requires = "left")]
     pub(super) shard: Option<(u64, u64)>,
     /// Where a shard leaves what it measured, for `merge`: a file on a volume that all shards write to.
-    #[arg(long, value_name = "FILE", requires = "shard")]
-    pub(super) bundle: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", requires = "shard", group = "left")]
+    bundle: Option<PathBuf>,
+    /// Where a shard leaves what it measured, if there is no such volume: in Redis, under this name of the run, for a day.
+    #[cfg(feature = "redis")]
+    #[arg(long, value_name = "RUN", requires = "shard", group = "left")]
+    bundle_to_redis: Option<String>,
+    /// The variable of the environment that holds the URL of that Redis.
+    #[cfg(feature = "redis")]
+    #[arg(long, value_name = "VARIABLE", default_value = "REDIS_URL")]
+    redis_url_env: String,
     /// When to begin, so that all shards do at once: RFC 3339, or seconds since 1970.
     #[arg(long, value_name = "INSTANT", value_parser = parse_start)]
     pub(super) start_at: Option<SystemTime>,
@@ -44,8 +54,12 @@ pub(super) struct Merge {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "500ms")]
     max_skew: Duration,
     /// The bundles, or folders of files that end in `.bundle`.
-    #[arg(value_name = "BUNDLE", required = true)]
+    #[cfg_attr(feature = "redis", arg(value_name = "BUNDLE", required_unless_present = "from_redis"))]
+    #[cfg_attr(not(feature = "redis"), arg(value_name = "BUNDLE", required = true))]
     bundles: Vec<PathBuf>,
+    #[cfg(feature = "redis")]
+    #[command(flatten)]
+    redis: FromRedis,
     /// Also write the report as JSON to this file; `-` is standard output, and the text goes to standard error then.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -53,9 +67,33 @@ pub(super) struct Merge {
     forms: Forms,
 }
 
+/// Bundles that are in Redis.
+#[cfg(feature = "redis")]
+#[derive(Debug, Args)]
+struct FromRedis {
+    /// The name of the run whose shards left their bundles in Redis (`run --bundle-to-redis`).
+    #[arg(long, value_name = "RUN", conflicts_with = "bundles")]
+    from_redis: Option<String>,
+    /// The variable of the environment that holds the URL of that Redis.
+    #[arg(long, value_name = "VARIABLE", default_value = "REDIS_URL")]
+    redis_url_env: String,
+    /// How long to wait for shards whose bundle is not there yet.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "0s", requires = "from_redis")]
+    wait: Duration,
+}
+
 impl ShardOf {
+    /// Where its bundle goes, tried before the run; nothing if it is no shard.
+    pub(super) fn bundling(&self) -> Result<Option<Bundling>, Failure> {
+        #[cfg(feature = "redis")]
+        if let Some((run, (shard, _))) = self.bundle_to_redis.as_ref().zip(self.shard) {
+            return Bundling::in_redis(Place::new(run, &self.redis_url_env)?, shard).map(Some);
+        }
+        self.bundle.as_deref().map(Bundling::open).transpose()
+    }
+
     /// The test, or its part of it, when it is time.
-    pub(super) fn of(&self, test: LoadTest<HttpTarget>) -> LoadTest<HttpTarget> {
+    pub(super) fn of(&self, test: LoadTest<AnyTarget>) -> LoadTest<AnyTarget> {
         let test = match self.shard {
             Some((index, of)) => test.shard(index, of),
             None => test,
@@ -79,11 +117,16 @@ fn parse_start(text: &str) -> Result<SystemTime, String> {
     Ok(UNIX_EPOCH + Duration::from_nanos(ns))
 }
 
-/// A bundle on its way to a file, and how far this machine's clock is ahead of the volume's.
+/// A bundle on its way, and how far this machine's clock is ahead of the one that all shards see.
 pub(super) struct Bundling {
-    file: ReportFile,
-    path: PathBuf,
+    to: To,
     clock_ahead_ns: Option<i64>,
+}
+
+enum To {
+    File(ReportFile, PathBuf),
+    #[cfg(feature = "redis")]
+    Redis(Place),
 }
 
 impl Bundling {
@@ -93,7 +136,14 @@ impl Bundling {
             return Err(usage("--bundle: name a file, standard output is the report's"));
         }
         let file = ReportFile::create("--bundle", path).map_err(usage)?;
-        Ok(Self { file, path: path.to_owned(), clock_ahead_ns: clock_ahead_ns(path) })
+        Ok(Self { to: To::File(file, path.to_owned()), clock_ahead_ns: clock_ahead_ns(path) })
+    }
+
+    /// Tries the server before the run, and looks at its clock.
+    #[cfg(feature = "redis")]
+    fn in_redis(place: Place, shard: u64) -> Result<Self, Failure> {
+        let ahead = place.open(shard)?;
+        Ok(Self { to: To::Redis(place), clock_ahead_ns: Some(ahead) })
     }
 
     /// Writes it. A part that came to its end is no failure, whatever it measured: all of them are judged together.
@@ -102,12 +152,19 @@ impl Bundling {
             Some(ahead) => bundle.clock_ahead_ns(ahead),
             None => bundle,
         };
-        self.file.write(&(bundle.to_json().map_err(set_up)? + "\n")).map_err(set_up)?;
         let (shard, of) = (bundle.shard(), bundle.of_shards());
-        say(&format_args!(
-            "shard       {shard} of {of}, for `merge --expect {of}`: {}\n",
-            self.path.display()
-        ))?;
+        let left = match self.to {
+            To::File(file, path) => {
+                file.write(&(bundle.to_json().map_err(set_up)? + "\n")).map_err(set_up)?;
+                path.display().to_string()
+            }
+            #[cfg(feature = "redis")]
+            To::Redis(place) => {
+                place.put(&bundle)?;
+                format!("{} in Redis", place.name(shard))
+            }
+        };
+        say(&format_args!("shard       {shard} of {of}, for `merge --expect {of}`: {left}\n"))?;
         Ok(match bundle.ending() {
             Ending::Completed => ExitCode::SUCCESS,
             Ending::NotStarted => ExitCode::from(SET_UP),
@@ -140,10 +197,10 @@ pub(super) fn run(asked: &Merge) -> Result<ExitCode, Failure> {
     let forms = forms::open(&forms_asked).map_err(usage)?;
     let mut problems = Vec::new();
     let mut bundles = Vec::new();
-    for path in files(&asked.bundles)? {
-        match read(&path) {
+    for found in asked.found()? {
+        match found {
             Ok(bundle) => bundles.push(bundle),
-            Err(why) => problems.push(format!("{}: {why}", path.display())),
+            Err(why) => problems.push(why),
         }
     }
     let merged = merge(bundles, asked.expect, asked.max_skew);
@@ -162,6 +219,16 @@ pub(super) fn run(asked: &Merge) -> Result<ExitCode, Failure> {
 }
 
 impl Merge {
+    /// The bundles that there are, and why others cannot be read.
+    fn found(&self) -> Result<Vec<Result<Bundle, String>>, Failure> {
+        #[cfg(feature = "redis")]
+        if let Some(run) = &self.redis.from_redis {
+            return Place::new(run, &self.redis.redis_url_env)?.take(self.expect, self.redis.wait);
+        }
+        let read = |path: PathBuf| read(&path).map_err(|why| format!("{}: {why}", path.display()));
+        Ok(files(&self.bundles)?.into_iter().map(read).collect())
+    }
+
     fn asked(&self) -> [Asked<'_>; 4] {
         let [html, junit, prometheus] = self.forms.asked();
         [("--json", self.json.as_ref(), json), html, junit, prometheus]

@@ -17,6 +17,7 @@ use crate::{
     abort::Aborted,
     audience::Audience,
     clock::ClockSource,
+    control::Annotation,
     course::Course,
     generator::{Calibration, MachineUse, ShardUse},
     opening::OPENERS,
@@ -69,6 +70,7 @@ pub(crate) struct Conductor {
     started: SystemTime,
     heard: Vec<Heard>, // by shard
     paused: Duration,  // this thread, which only waits, at the longest
+    annotations: Vec<Annotation>,
 }
 
 /// What the conductor knows of a shard.
@@ -108,6 +110,7 @@ impl Conductor {
             window: WindowRecord::default(),
             parts: 0,
             paused: Duration::ZERO,
+            annotations: Vec::new(),
             shown: Duration::ZERO,
         }
     }
@@ -132,11 +135,18 @@ impl Conductor {
         }
         let origin = Instant::now() + LEAD;
         self.started = SystemTime::now() + LEAD;
+        if let Some(control) = &self.plan.control {
+            control.begin(origin, self.plan.whole.executor.clone());
+            self.tell_control();
+        }
         let _ = go.send(Some(origin));
         let before = MachineUse::now();
         self.follow(origin).await;
         let since = |instant: Instant| instant.saturating_duration_since(origin);
         let elapsed = since(Instant::now());
+        // What an interrupted run offered ends with the interrupt, not with the grace after it.
+        let ended = self.stop.asked_at().map_or(elapsed, |asked| since(asked).min(elapsed));
+        self.annotations = self.plan.control.as_ref().map_or_else(Vec::new, |control| control.end(ended));
         let machine = MachineUse::now().since(before);
         let shards = collect(results).await;
         let fault = self.fault();
@@ -144,16 +154,22 @@ impl Conductor {
         let mut generator = self.calibration.generator();
         if self.plan.clock == ClockSource::Monotonic {
             // Workers that rest beyond the end of the plan are done before it.
-            let planned = if self.stop.ends() { Duration::ZERO } else { self.plan.executor.duration() };
+            let ends_itself = self.stop.ends() || self.plan.executor.ends_early();
+            let planned = if ends_itself { Duration::ZERO } else { self.plan.executor.duration() };
             generator.longest_pause = Some(self.paused);
             generator = generator.with_shards(&shards).with_machine(machine, elapsed.max(planned));
         }
         if shards.len() == self.plan.shards {
             generator = generator.with_residual(&shards, self.tally.busy_ns);
         }
-        // What an interrupted run offered ends with the interrupt, not with the grace after it.
-        let ended = self.stop.asked_at().map_or(elapsed, |asked| since(asked).min(elapsed));
         self.measured(stuck, fault, generator, ended)
+    }
+
+    /// Whoever steers the run is told from when on it is measured, once that is known.
+    fn tell_control(&self) {
+        if let Some((control, from)) = self.plan.control.as_ref().zip(self.steadiness.measured_from()) {
+            control.measures_from(from);
+        }
     }
 
     /// Until it is time; whether the run was stopped meanwhile. A clock that is set is looked at again every tick.
@@ -175,7 +191,8 @@ impl Conductor {
     async fn follow(&mut self, origin: Instant) {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut deadline = origin + self.plan.executor.duration() + self.plan.timeout * 3 + self.patience;
+        let allowed = self.plan.timeout * 3 + self.patience;
+        let mut deadline = origin + self.plan.executor.duration() + allowed;
         let mut stopping = false;
         loop {
             let waits = Instant::now();
@@ -188,6 +205,9 @@ impl Conductor {
                 Some(Some(window)) => self.take(window),
                 Some(None) => break,
                 None => {
+                    if !stopping && self.plan.control.is_some() {
+                        deadline = origin + self.plan.executor.duration() + allowed;
+                    }
                     if self.stop.is_stopped() && !stopping {
                         stopping = true;
                         deadline = deadline.min(Instant::now() + GRACE + self.patience);

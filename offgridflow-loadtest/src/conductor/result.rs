@@ -52,8 +52,14 @@ impl Conductor {
         let interrupted = self.stop.is_stopped();
         let is_partial = interrupted || fault.is_some();
         let planned = self.plan.executor.duration();
-        let elapsed = if is_partial { ended } else { planned.max(tally.last_done) };
+        let elapsed = match () {
+            () if is_partial => ended,
+            () if self.plan.executor.ends_early() => tally.last_done,
+            () => planned.max(tally.last_done),
+        };
         let from = self.measured_from();
+        let to = planned.min(elapsed);
+        let paused = self.plan.paused_within(from.min(to), to);
         let offered = match self.plan.executor.arrivals() {
             Some(arrivals) => {
                 let end = if is_partial { due(&**arrivals, elapsed) } else { arrivals.operations() };
@@ -85,6 +91,8 @@ impl Conductor {
             environment: self.environment(),
             course: std::mem::take(&mut self.course),
             began: self.began(),
+            annotations: std::mem::take(&mut self.annotations),
+            paused,
         }
     }
 
@@ -107,6 +115,8 @@ impl Conductor {
             environment: self.environment(),
             course: Course::default(),
             began: self.began(),
+            annotations: Vec::new(),
+            paused: Duration::ZERO,
         }
     }
 
@@ -117,6 +127,7 @@ impl Conductor {
 
     /// When none of the shards was answered for longest, in the measured part.
     fn silence(&self, from: Duration, elapsed: Duration) -> Silence {
+        let from = from.max(self.plan.goes_on_since(elapsed).unwrap_or(elapsed));
         let silences = self.heard.iter().map(|heard| heard.silence.until(elapsed, from));
         silences.reduce(Silence::overlap).unwrap_or_default()
     }
@@ -137,6 +148,7 @@ impl Conductor {
             Some(from) => Span::new(&self.plan.executor, from),
             None => Span::nothing_yet(&self.plan.executor),
         };
-        Recorder::new(span, None)
+        let time = self.plan.control.as_ref().map(|control| control.time().clone());
+        Recorder::new(span, None).steered(time)
     }
 }

@@ -49,10 +49,12 @@ impl Conductor {
         let from = std::mem::replace(&mut self.shown, to);
         if let Some(from) = self.steadiness.take(to, WINDOW, seen.means()) {
             let _ = self.lines.measure_from.send(Some(from));
+            self.tell_control();
         }
         let arrivals = self.plan.executor.arrivals();
         let window = Window {
-            planned: self.plan.executor.duration(),
+            planned: self.planned_at(to),
+            paused: self.plan.paused_within(from, to),
             offered: arrivals.map(|arrivals| due(&**arrivals, to) - due(&**arrivals, from)),
             measured: self.steadiness.measured_from().is_some_and(|begun| begun < to),
             outlook: self.outlook(to),
@@ -70,7 +72,14 @@ impl Conductor {
         let to = to.min(self.plan.executor.duration());
         let arrivals = self.plan.executor.arrivals();
         let offered = arrivals.map(|arrivals| due(&**arrivals, to) - due(&**arrivals, from));
-        Some(SoFar { tally: &self.tally, offered, measured: to.saturating_sub(from) }.outlook())
+        let measured = to.saturating_sub(from).saturating_sub(self.plan.paused_within(from, to));
+        Some(SoFar { tally: &self.tally, offered, measured }.outlook())
+    }
+
+    /// How long the run will be by what is known at `to`; in a pause, if that ended then.
+    fn planned_at(&self, to: Duration) -> Duration {
+        let Some(control) = &self.plan.control else { return self.plan.executor.duration() };
+        control.ends_if_resumed_at(to).unwrap_or_else(|| self.plan.executor.duration())
     }
 
     /// Ends the run if one of its rules says so.
@@ -79,6 +88,9 @@ impl Conductor {
         let Some(from) = self.steadiness.measured_from().filter(|_| goes_on && to.subsec_nanos() == 0) else {
             return;
         };
+        // Rules look at no second of a pause.
+        let Some(resumed) = self.plan.goes_on_since(to) else { return };
+        let from = from.max(resumed);
         self.aborted = self.watch.judge(to, from, self.plan.executor.arrivals());
         if self.aborted.is_some() {
             self.stop.stop();

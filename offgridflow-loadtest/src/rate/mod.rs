@@ -217,7 +217,7 @@ impl Rate {
     }
 
     /// The area over the first `ns`, rounded down.
-    fn area_by(&self, ns: u64) -> u128 {
+    pub(crate) fn area_by(&self, ns: u64) -> u128 {
         self.stage_at(ns)
             .map_or_else(|| self.area(), |stage| stage.start_area + stage.area(ns - stage.start_ns))
     }

@@ -190,7 +190,8 @@ impl<'a> Reading<'a> {
         if self.arrivals.len() >= self.settings.max_entries {
             return Err(ReplayError::TooManyEntries { limit: self.settings.max_entries });
         }
-        let entry = self.entries.id(parsed.method.as_deref(), parsed.path.as_deref(), MAX_TEXT_BYTES);
+        let [method, path, host] = [&parsed.method, &parsed.path, &parsed.host].map(|part| part.as_deref());
+        let entry = self.entries.id(method, path, host, MAX_TEXT_BYTES);
         let entry = entry.ok_or(ReplayError::TooMuchText { limit_bytes: MAX_TEXT_BYTES })?;
         self.summary.out_of_order += u64::from(parsed.at_ns < self.latest_ns);
         self.latest_ns = self.latest_ns.max(parsed.at_ns);

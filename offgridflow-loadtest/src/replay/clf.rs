@@ -18,7 +18,7 @@ pub(super) fn parse(line: &str) -> Result<Parsed<'_>, String> {
     }
     let (method, path) = request_line(&unescaped(request))
         .ok_or_else(|| format!("has `{}` for a request, not `METHOD /path PROTOCOL`", short(request)))?;
-    Ok(Parsed { at_ns, method: Some(Cow::Owned(method)), path: Some(Cow::Owned(path)) })
+    Ok(Parsed { at_ns, method: Some(Cow::Owned(method)), path: Some(Cow::Owned(path)), host: None })
 }
 
 /// The first `[…]` that is a time (user names may hold brackets), and what follows it.

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 pub struct Entry {
     method: Option<Box<str>>,
     path: Option<Box<str>>,
+    host: Option<Box<str>>,
 }
 
 impl Entry {
@@ -21,6 +22,12 @@ impl Entry {
     pub fn path(&self) -> Option<&str> {
         self.path.as_deref()
     }
+
+    /// The host that was asked, where [`Fields::host`](crate::Fields::host) says where the log has it.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        self.host.as_deref()
+    }
 }
 
 /// Distinct entries by number.
@@ -34,22 +41,29 @@ pub(super) struct Interner {
 
 impl Interner {
     /// The number of an entry; `None` if its text does not fit `max_bytes` any more.
-    pub(super) fn id(&mut self, method: Option<&str>, path: Option<&str>, max_bytes: usize) -> Option<u32> {
-        self.write_key(method, path);
+    pub(super) fn id(
+        &mut self,
+        method: Option<&str>,
+        path: Option<&str>,
+        host: Option<&str>,
+        max_bytes: usize,
+    ) -> Option<u32> {
+        self.write_key([method, path, host]);
         if let Some(&id) = self.ids.get(&*self.key) {
             return Some(id);
         }
         self.bytes += self.key.len();
         let id = u32::try_from(self.entries.len()).ok().filter(|_| self.bytes <= max_bytes)?;
         self.ids.insert(self.key.as_str().into(), id);
-        self.entries.push(Entry { method: method.map(Into::into), path: path.map(Into::into) });
+        let [method, path, host] = [method, path, host].map(|part| part.map(Into::into));
+        self.entries.push(Entry { method, path, host });
         Some(id)
     }
 
     /// Text that no other entry has, whatever the parts hold.
-    fn write_key(&mut self, method: Option<&str>, path: Option<&str>) {
+    fn write_key(&mut self, parts: [Option<&str>; 3]) {
         self.key.clear();
-        for part in [method, path] {
+        for part in parts {
             let length = part.map_or("-".into(), |part| part.len().to_string());
             self.key.extend([&length, ":", part.unwrap_or_default()]);
         }

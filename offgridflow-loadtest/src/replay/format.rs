@@ -38,6 +38,8 @@ pub struct Fields {
     /// The path with its query. Default: `path`, in JSON also `uri`, `request.path` or `request.uri`, where
     /// there is one.
     pub path: Option<String>,
+    /// The host that was asked. Default: it is not read.
+    pub host: Option<String>,
 }
 
 impl LogFormat {
@@ -109,6 +111,7 @@ pub(super) struct Parsed<'a> {
     pub(super) at_ns: i64,
     pub(super) method: Option<Cow<'a, str>>,
     pub(super) path: Option<Cow<'a, str>>,
+    pub(super) host: Option<Cow<'a, str>>,
 }
 
 /// Methods in the case that HTTP wants, for logs that write them in another.

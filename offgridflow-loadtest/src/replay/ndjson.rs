@@ -27,7 +27,8 @@ pub(super) fn parse<'a>(line: &str, fields: &Fields) -> Result<Parsed<'a>, Strin
         let value = field(&value, name.as_deref(), usual).and_then(Value::as_str);
         value.filter(|text| !text.is_empty()).map(|text| Cow::Owned(text.to_owned()))
     };
-    Ok(Parsed { at_ns, method: text(&fields.method, &METHOD), path: text(&fields.path, &PATH) })
+    let (method, path) = (text(&fields.method, &METHOD), text(&fields.path, &PATH));
+    Ok(Parsed { at_ns, method, path, host: text(&fields.host, &[]) })
 }
 
 /// What the fields of a line are called, at most `most` of them.

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     abort::Aborted,
+    control::{Annotation, altered},
     course::Course,
     evidence::Evidence,
     generator::Generator,
@@ -26,6 +27,7 @@ use crate::{
     route::{RouteId, RouteTable},
     silence::Silence,
     threshold::Threshold,
+    verdict::Verdict,
     window::per_sec,
 };
 
@@ -59,6 +61,10 @@ pub(crate) struct Measured {
     pub(crate) course: Course,
     #[cfg_attr(not(feature = "serde"), expect(dead_code, reason = "bundles tell it"))]
     pub(crate) began: Began,
+    /// What was done and said while it went on.
+    pub(crate) annotations: Vec<Annotation>,
+    /// How much of the measured part was paused.
+    pub(crate) paused: Duration,
 }
 
 impl Measured {
@@ -76,6 +82,7 @@ impl Measured {
         let total = Seen::all(&routes, total);
         let in_time = self.in_time(plan, &total.record);
         let window = plan.executor.duration().min(self.elapsed).saturating_sub(self.measured_from);
+        let window = window.saturating_sub(self.paused);
         let steps: Vec<_> = self
             .tally
             .steps()
@@ -87,9 +94,9 @@ impl Measured {
         let findings: Vec<_> =
             plan.thresholds.iter().map(|threshold| (threshold, facts.check(threshold))).collect();
         let evidence = self.evidence(plan, &total.record, in_time, &findings);
-        let verdict = evidence.judge();
-        let judged =
-            self.ending == Ending::Completed && verdict.is_valid() || self.ending == Ending::NotStarted;
+        let verdict = Verdict { altered: altered(&self.annotations, self.paused), ..evidence.judge() };
+        let whole = verdict.is_valid() && verdict.altered.is_none();
+        let judged = self.ending == Ending::Completed && whole || self.ending == Ending::NotStarted;
         let judged = judged && plan.part.is_whole(); // a part is not the run
         let thresholds = findings
             .into_iter()
@@ -102,12 +109,14 @@ impl Measured {
             version: env!("CARGO_PKG_VERSION").into(),
             target: plan.target.clone(),
             load: plan.load(),
+            model: plan.executor.model(),
             ending: self.ending,
             aborted: self.aborted.clone(),
             verdict,
             planned: plan.executor.duration(),
             elapsed: self.elapsed,
             measured_from: self.measured_from,
+            paused: self.paused,
             warm_up: [self.tally.warm.operations, self.tally.warm.failed],
             offered: self.offered,
             dispatched: self.tally.dispatched,
@@ -140,6 +149,7 @@ impl Measured {
             percentiles: total.percentiles(),
             environment: self.environment,
             timeline: self.course.timeline(),
+            annotations: self.annotations,
         }
     }
 
@@ -223,13 +233,21 @@ impl Measured {
             unreachable: self.unreachable.clone(),
             commonest: self.commonest(),
             lacking,
+            undone: self.undone(plan),
         }
+    }
+
+    /// How many operations were done of how many, where it was too few.
+    fn undone(&self, plan: &Plan) -> Option<(u64, u64)> {
+        let all = plan.executor.operations().filter(|_| plan.executor.ends_early())?;
+        (self.ending == Ending::Completed && self.tally.dispatched < all)
+            .then_some((self.tally.dispatched, all))
     }
 
     /// Rate × time each stays (Little 1961).
     fn wanted(&self, plan: &Plan, total: &RouteRecord) -> Option<u64> {
         let stays = total.service.seen.answered().mean()?;
-        let over = plan.executor.duration().saturating_sub(self.measured_from);
+        let over = plan.executor.duration().saturating_sub(self.measured_from + self.paused);
         Some(to_count(libm::ceil(per_sec(self.offered, over) * stays.as_secs_f64())))
     }
 

@@ -6,7 +6,7 @@ use super::{Ending, Report, ThresholdStatus, width::one_line};
 use crate::verdict::Limit;
 
 impl Report {
-    /// The report as JUnit XML: one test case for the run itself and one for each threshold. A run that is not valid, was interrupted or
+    /// The report as JUnit XML: one test case for the run itself and one for each threshold. A run that is not valid, was altered, was interrupted or
     /// was ended by a rule is an error, a target that is down a failure; thresholds that were not judged are skipped. Whatever does not exit
     /// with 0 holds an error or a failure.
     #[must_use]
@@ -45,6 +45,7 @@ impl Report {
         let kind = match () {
             () if unfinished || !self.verdict.is_valid() => Kind::Error,
             () if down => Kind::Failure,
+            () if self.verdict.altered.is_some() => Kind::Error,
             () => Kind::Passed,
         };
         Case { name: "the run is valid and its target up".into(), kind, said }

@@ -10,7 +10,8 @@ mod junit;
 #[cfg(feature = "serde")]
 pub(crate) mod nanos;
 mod notes;
-mod prometheus;
+pub(crate) mod prometheus;
+mod row;
 mod seen;
 mod slow;
 #[cfg(feature = "serde")]
@@ -24,19 +25,22 @@ use std::{fmt, time::Duration};
 pub use {
     curve::Percentile,
     environment::Environment,
+    row::{Row, StepRow, Summary},
     slow::SlowOperation,
     timeline::{Stretch, Timeline},
 };
 pub(crate) use {
     gates::LastSeconds,
     judge::{Began, Measured},
+    row::Intervals,
 };
 
 use crate::{
     abort::Aborted,
     clock::ClockSource,
+    control::Annotation,
+    executor::Model,
     generator::Generator,
-    histogram::{Interval, Quantile},
     verdict::{Limit, Verdict},
     window::per_sec,
 };
@@ -57,6 +61,9 @@ pub struct Report {
     pub target: String,
     /// The load in words.
     pub load: String,
+    /// Who decided when operations began.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub model: Model,
     /// How the run ended.
     pub ending: Ending,
     /// Which of its rules ended it, if one did.
@@ -73,6 +80,9 @@ pub struct Report {
     /// When the measured part begins: what was intended before is warm-up, run but in none of the numbers.
     #[cfg_attr(feature = "serde", serde(rename = "measured_from_ns", with = "nanos"))]
     pub measured_from: Duration,
+    /// How much of the measured part was paused: nothing was offered then, and no rate counts it.
+    #[cfg_attr(feature = "serde", serde(default, rename = "paused_ns", with = "nanos"))]
+    pub paused: Duration,
     /// How many operations of the warm-up were begun, and how many of them failed.
     pub warm_up: [u64; 2],
     /// How many operations the plan wanted from then on; in a closed loop, how many began.
@@ -139,6 +149,9 @@ pub struct Report {
     /// The response times of all operations from the fastest to the slowest, at ten shares a decade.
     #[cfg_attr(feature = "serde", serde(default))]
     pub percentiles: Vec<Percentile>,
+    /// What was done to it and said about it while it went on, in that order.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub annotations: Vec<Annotation>,
     /// How it went over time.
     #[cfg_attr(feature = "serde", serde(default))]
     pub timeline: Timeline,
@@ -179,106 +192,6 @@ pub enum Ending {
     Aborted,
     /// The target could not be reached at all, so it did not begin.
     NotStarted,
-}
-
-/// Counts and times of all operations, or of one route.
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[non_exhaustive]
-pub struct Row {
-    /// The route; empty for all.
-    pub route: String,
-    /// Ended well.
-    pub ok: u64,
-    /// Failed, with or without an answer.
-    pub failed: u64,
-    /// Answered, well or not.
-    pub answered: u64,
-    /// Bytes of payload received, those of answers that failed or never came to their end included.
-    pub bytes: u64,
-    /// Answers a second in the [measured window](Report::measured_window): those that came in it, by its length. What was still
-    /// answered after the end of the plan is in [`answered`](Self::answered) only.
-    pub rate_per_sec: f64,
-    /// What a user would have waited: done − intended; in a closed loop with what its workers left out, see [`Correction`].
-    pub response: Summary,
-    /// What the target took: done − admitted.
-    pub service: Summary,
-}
-
-impl Row {
-    /// The share of operations that failed; `None` without any.
-    #[must_use]
-    pub fn failure_ratio(&self) -> Option<f64> {
-        let all = self.ok + self.failed;
-        (all > 0).then(|| crate::histogram::as_f64(self.failed) / crate::histogram::as_f64(all))
-    }
-}
-
-/// Counts and service times of one step of operations. A step has no response time: no schedule says when it should begin, and one that begins
-/// late because the step before it was slow is late in its operation's response time.
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[non_exhaustive]
-pub struct StepRow {
-    /// Its name, after that of its flow.
-    pub step: String,
-    /// Ended well.
-    pub ok: u64,
-    /// Failed, with or without an answer; its operation ended with it.
-    pub failed: u64,
-    /// Answered, well or not.
-    pub answered: u64,
-    /// Bytes of payload received in those that ended well.
-    pub bytes: u64,
-    /// What the target took: from when the request could be sent to the end of the answer.
-    pub service: Summary,
-}
-
-/// A distribution in a few numbers. Unanswered operations rank above all answered ones.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[non_exhaustive]
-pub struct Summary {
-    /// How many samples it rests on, unanswered ones included.
-    pub count: u64,
-    /// How many of them were never answered.
-    pub unanswered: u64,
-    /// The shortest; `None` without samples, like the next two.
-    #[cfg_attr(feature = "serde", serde(rename = "min_ns", with = "opt_nanos"))]
-    pub min: Option<Duration>,
-    /// The mean.
-    pub mean: Option<Quantile>,
-    /// The longest.
-    pub max: Option<Quantile>,
-    /// The median.
-    pub p50: Quantile,
-    /// The 90th percentile.
-    pub p90: Quantile,
-    /// The 95th percentile, refused below 59 samples.
-    pub p95: Quantile,
-    /// The 99th percentile, refused below 299 samples.
-    pub p99: Quantile,
-    /// The 99.9th percentile, refused below 2 995 samples.
-    pub p999: Quantile,
-    /// How sure each of them is.
-    pub intervals: Intervals,
-}
-
-/// The 95 % confidence intervals of a summary's percentiles.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[non_exhaustive]
-pub struct Intervals {
-    /// Of the median.
-    pub p50: Interval,
-    /// Of the 90th percentile.
-    pub p90: Interval,
-    /// Of the 95th percentile.
-    pub p95: Interval,
-    /// Of the 99th percentile.
-    pub p99: Interval,
-    /// Of the 99.9th percentile.
-    pub p999: Interval,
 }
 
 /// One line of the error ledger.
@@ -335,7 +248,7 @@ impl Report {
     }
 
     /// The exit code a command should end with: 0 passed · 1 a threshold broken or the target down · 3 the
-    /// run is not valid · 5 aborted by one of its rules · 130 interrupted.
+    /// run is not valid, or its plan was altered while it ran · 5 aborted by one of its rules · 130 interrupted.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         let broken = |result: &ThresholdResult| result.status != ThresholdStatus::Met;
@@ -344,6 +257,7 @@ impl Report {
             Ending::Aborted => 5,
             _ if !self.verdict.is_valid() => 3,
             _ if matches!(self.verdict.limit, Limit::TargetDown(_)) => 1,
+            _ if self.verdict.altered.is_some() => 3,
             _ if self.thresholds.iter().any(broken) => 1,
             Ending::NotStarted => 1,
             _ => 0,
@@ -356,10 +270,10 @@ impl Report {
         per_sec(self.offered, self.measured_window())
     }
 
-    /// How long was measured: from the end of the warm-up to the end of the plan, or to the interrupt.
+    /// How long was measured: from the end of the warm-up to the end of the plan, or to the interrupt, without pauses.
     #[must_use]
     pub fn measured_window(&self) -> Duration {
-        self.planned.min(self.elapsed).saturating_sub(self.measured_from)
+        self.planned.min(self.elapsed).saturating_sub(self.measured_from).saturating_sub(self.paused)
     }
 
     /// The row of a route.

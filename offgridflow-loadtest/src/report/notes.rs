@@ -9,6 +9,7 @@ use super::{
     text::{operations, short},
 };
 use crate::{
+    executor::Model,
     histogram::{as_f64, min_samples},
     outcome::FailKind,
     plan::Plan,
@@ -122,6 +123,9 @@ pub(super) fn notes(
             operations(recorder.held),
             plan.max_in_flight
         ));
+    }
+    if plan.executor.model() == Model::Saturation {
+        notes.push("response times are those of a closed loop at saturation: more workers make them longer, and they say nothing about how long a user waits; load at a rate for that".into());
     }
     notes.extend(correction.filter(|_| total.is_raised()).map(omitted));
     notes.extend(missed(plan, total));

@@ -18,11 +18,13 @@ impl Report {
         text.family(
             "exit_code",
             "gauge",
-            "0 passed, 1 red, 3 not valid, 5 ended by a rule, 130 interrupted.",
+            "0 passed, 1 red, 3 not valid or altered, 5 ended by a rule, 130 interrupted.",
         );
         text.sample("exit_code", &[], f64::from(self.exit_code()));
         text.family("verdict", "gauge", "1 for the verdict on the run.");
         text.sample("verdict", &[("is", self.verdict.name())], 1.0);
+        text.family("plan_altered", "gauge", "Whether the plan was altered while it ran.");
+        text.sample("plan_altered", &[], f64::from(u8::from(self.verdict.altered.is_some())));
         text.family("offered", "gauge", "Operations that the plan wanted.");
         text.sample("offered", &[], as_f64(self.offered));
         if let Some(share) = self.achieved_share {
@@ -83,15 +85,16 @@ impl Report {
     }
 }
 
+/// Text in Prometheus' format.
 #[derive(Default)]
-struct Text(String);
+pub(crate) struct Text(pub(crate) String);
 
 impl Text {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
+    pub(crate) fn family(&mut self, name: &str, kind: &str, help: &str) {
         let _ = writeln!(self.0, "# HELP {PREFIX}_{name} {help}\n# TYPE {PREFIX}_{name} {kind}");
     }
 
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
+    pub(crate) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
         let _ = write!(self.0, "{PREFIX}_{name}");
         for (at, (label, value)) in labels.iter().enumerate() {
             let _ = write!(self.0, "{}{label}=\"{}\"", if at == 0 { '{' } else { ',' }, escaped(value));

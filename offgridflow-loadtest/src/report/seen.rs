@@ -102,9 +102,12 @@ impl<'a> Seen<'a> {
 }
 
 /// How long a worker of a closed loop usually takes from one operation to the next: a median answer and a rest. `None` in an open
-/// loop, and where nothing was answered.
+/// loop, at saturation, and where nothing was answered.
 pub(super) fn turn(plan: &Plan, total: &RouteRecord) -> Option<Duration> {
     let Executor::Closed(closed) = &plan.executor else { return None };
+    if closed.saturate {
+        return None; // nobody's wait is asked about
+    }
     let turn = total.service.seen.answered().quantile(0.5)? + closed.think_time;
     (!turn.is_zero()).then_some(turn)
 }

@@ -8,13 +8,19 @@ use super::{
     width::{column, fit, one_line, width as columns_of},
 };
 use crate::{
+    control::{Annotation, Event},
+    executor::Model,
     histogram::{Interval, Quantile},
     stats::BandReason,
     units::measured_rate,
 };
 
+/// What response times are called that are nobody's wait.
+pub(super) const SATURATED: &str = "closed-loop response";
 /// How many lines of the error ledger are shown; JSON has all.
 const ERRORS_SHOWN: usize = 10;
+/// How much of what was done and said while it ran is shown; JSON has all.
+const ANNOTATIONS_SHOWN: usize = 20;
 /// How many of the slowest operations are named with their traces.
 const TRACES_SHOWN: usize = 5;
 /// Columns of the ledger: a cause, a route, what was said.
@@ -88,6 +94,7 @@ fn head(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             short(report.measured_from)
         )?;
     }
+    steering(report, f)?;
     let unsent = if report.unsent > 0 { format!(", {} never sent", report.unsent) } else { String::new() };
     let unanswered = (total.ok + total.failed).saturating_sub(total.answered);
     let failed = total.failure_ratio().map_or(String::new(), |ratio| format!(" ({:.3}%)", ratio * 100.0));
@@ -115,10 +122,37 @@ fn head(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     Ok(())
 }
 
+/// What was done to it while it ran, and said about it.
+fn steering(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if !report.paused.is_zero() {
+        writeln!(f, "paused      {} in all, in which nothing was offered", short(report.paused))?;
+    }
+    for (nth, said) in report.annotations.iter().take(ANNOTATIONS_SHOWN).enumerate() {
+        let title = if nth == 0 { "while it ran" } else { "" };
+        writeln!(f, "{title:<12} {}", one_line(&annotation(said)))?;
+    }
+    match report.annotations.len().checked_sub(ANNOTATIONS_SHOWN) {
+        Some(more) if more > 0 => writeln!(f, "{:<12} and {more} more", ""),
+        _ => Ok(()),
+    }
+}
+
+/// When, who, what and why.
+fn annotation(said: &Annotation) -> String {
+    let Annotation { at, by, what, text } = said;
+    let text = fit(text, MESSAGE);
+    match (what, &*text) {
+        (Event::Note, text) => format!("{:>9}  {by}: {text}", short(*at)),
+        (what, "") => format!("{:>9}  {by}: {what}", short(*at)),
+        (what, text) => format!("{:>9}  {by}: {what} ({text})", short(*at)),
+    }
+}
+
 fn tables(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let names = report.routes.iter().map(|row| &row.route).chain(report.steps.iter().map(|row| &row.step));
     let longest = names.map(|name| columns_of(&one_line(name))).max();
-    let width = longest.unwrap_or(0).clamp(ROUTE.0, ROUTE.1);
+    let response = if report.model == Model::Saturation { SATURATED } else { "response" };
+    let width = longest.unwrap_or(0).max(response.len()).clamp(ROUTE.0, ROUTE.1);
     let columns = |f: &mut fmt::Formatter<'_>, title: &str| {
         writeln!(
             f,
@@ -127,7 +161,7 @@ fn tables(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         )
     };
     columns(f, "")?;
-    line(f, width, "response", &report.total.response)?;
+    line(f, width, response, &report.total.response)?;
     intervals(f, width, &report.total.response.intervals)?;
     line(f, width, "service", &report.total.service)?;
     line(f, width, "admission wait", &report.admission_wait)?;
@@ -136,7 +170,7 @@ fn tables(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         line(f, width, "first byte", &report.first_byte)?;
     }
     if !report.routes.is_empty() {
-        columns(f, "response by route")?;
+        columns(f, &format!("{response} by route"))?;
         for row in &report.routes {
             line(f, width, &row.route, &row.response)?;
             failed_of(f, width, row.failed, row.ok)?;

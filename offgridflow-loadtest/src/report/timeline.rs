@@ -37,6 +37,9 @@ pub struct Stretch {
     pub to: Duration,
     /// Whether any of it belongs to the measured part, not to the warm-up.
     pub measured: bool,
+    /// How much of it the run was paused for.
+    #[cfg_attr(feature = "serde", serde(rename = "paused_ns", with = "super::nanos", default))]
+    pub paused: Duration,
     /// How many operations the schedule wanted in it; `None` in a closed loop.
     pub offered: Option<u64>,
     /// How many ended well.

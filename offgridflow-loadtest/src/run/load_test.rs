@@ -9,6 +9,7 @@ use crate::{
     abort::AbortRule,
     clock::ClockSource,
     conductor::PATIENCE,
+    control::Control,
     error::ConfigError,
     executor::{Executor, OnCap, Overload},
     feed::Feed,
@@ -65,6 +66,7 @@ pub struct LoadTest<W> {
     pub(super) settings: Result<(), ConfigError>,
     pub(super) reporters: Vec<Box<dyn Reporter>>,
     pub(super) stop: StopHandle,
+    pub(super) control: Option<Control>,
     pub(super) patience: Duration,
     pub(super) part: Part,
     pub(super) start_at: Option<SystemTime>,
@@ -97,6 +99,7 @@ impl<W: Workload> LoadTest<W> {
             settings: Ok(()),
             reporters: Vec::new(),
             stop: StopHandle::default(),
+            control: None,
             patience: PATIENCE,
             part: Part::default(),
             start_at: None,
@@ -248,6 +251,13 @@ impl<W: Workload> LoadTest<W> {
     pub fn reporter(mut self, reporter: impl Reporter + 'static) -> Self {
         self.reporters.push(Box::new(reporter));
         self
+    }
+
+    /// Makes it one that can be paused, resumed and changed while it goes on; what it is steered by is given beside it. An open loop then
+    /// costs the generator an uncontended lock an operation more.
+    pub fn steerable(mut self) -> (Self, Control) {
+        let control = self.control.get_or_insert_with(|| Control::new(self.stop.clone())).clone();
+        (self, control)
     }
 
     /// What is under load.

@@ -6,7 +6,7 @@ use super::LoadTest;
 use crate::{
     abort::AbortRule,
     error::{ConfigError, bounded, positive},
-    executor::Executor,
+    executor::{Executor, Model},
     feed::Feed,
     histogram::as_f64,
     plan::{Plan, Whole},
@@ -16,7 +16,7 @@ use crate::{
     shard::as_u64,
     soundness::Beforehand,
     span::due,
-    threshold::{Metric, Threshold},
+    threshold::{Metric, Series, Threshold},
     warm_up::WarmUp,
     workload::Workload,
 };
@@ -48,9 +48,13 @@ impl<W: Workload> LoadTest<W> {
         let whole = Whole { executor: self.executor.clone(), max_in_flight: self.checked_in_flight()? };
         let max_in_flight = self.part.share_of(whole.max_in_flight);
         let shards = self.checked_shards(max_in_flight)?;
+        let executor = self.part.executor(&self.executor);
         Ok(Plan {
             target: self.workload.describe(),
-            executor: self.part.executor(&self.executor),
+            executor: match &self.control {
+                Some(control) => executor.steered(control.time()),
+                None => executor,
+            },
             max_in_flight,
             on_cap: self.on_cap,
             timeout: self.timeout,
@@ -59,6 +63,7 @@ impl<W: Workload> LoadTest<W> {
             seed: self.seed,
             thresholds: self.checked_thresholds()?,
             abort_rules: self.checked_abort_rules()?,
+            control: self.control.clone(),
             part: self.part,
             whole,
             start_at: self.start_at,
@@ -89,9 +94,15 @@ impl<W: Workload> LoadTest<W> {
         if self.part.is_whole() {
             return Ok(());
         }
+        if self.control.is_some() {
+            return Err(ConfigError::new(
+                "control",
+                "shards of several processes could not agree when: leave it out",
+            ));
+        }
         let least = match &self.executor {
             Executor::Open(arrivals) => arrivals.operations().min(as_u64(self.max_in_flight)),
-            Executor::Closed(closed) => as_u64(closed.workers),
+            Executor::Closed(closed) => closed.iterations.unwrap_or(u64::MAX).min(as_u64(closed.workers)),
         };
         if least < self.part.of {
             let hint =
@@ -164,6 +175,10 @@ impl<W: Workload> LoadTest<W> {
 
     fn checked_warm_up(&self) -> Result<WarmUp, ConfigError> {
         let planned = self.executor.duration();
+        if self.executor.ends_early() && self.warm_up != WarmUp::None {
+            let hint = "of a number of operations nobody knows how long it takes: leave the warm-up out, or run twice";
+            return Err(ConfigError::new("warm_up", hint));
+        }
         let too_short = match self.warm_up {
             WarmUp::None => false,
             WarmUp::For(length) => length >= planned,
@@ -181,20 +196,19 @@ impl<W: Workload> LoadTest<W> {
         Ok(self.warm_up)
     }
 
-    /// How many operations of an open loop are measured at most.
+    /// How many operations are measured at most, where that is known.
     fn measured_operations(&self) -> Option<u64> {
-        let arrivals = self.executor.arrivals()?;
-        let warm = match self.warm_up {
-            WarmUp::For(length) => due(&**arrivals, length),
+        let warm = match (self.warm_up, self.executor.arrivals()) {
+            (WarmUp::For(length), Some(arrivals)) => due(&**arrivals, length),
             _ => 0,
         };
-        Some(arrivals.operations() - warm)
+        Some(self.executor.operations()? - warm)
     }
 
     fn checked_feed(&self) -> Result<Option<Feed>, ConfigError> {
         let Some(feed) = &self.feed else { return Ok(None) };
         let rows = u64::try_from(feed.len()).unwrap_or(u64::MAX);
-        let planned = self.executor.arrivals().map_or(0, |arrivals| arrivals.operations());
+        let planned = self.executor.operations().unwrap_or(0);
         if feed.is_unique() && planned > rows {
             let hint =
                 format!("{planned} operations are planned, but only {rows} rows can be handed out once each");
@@ -214,6 +228,11 @@ impl<W: Workload> LoadTest<W> {
                 "thresholds",
                 "achieved_rate needs an open loop: a closed loop offers no rate",
             ));
+        }
+        let response = |one: &Threshold| matches!(one.metric, Metric::Time(_, Series::Response));
+        if self.executor.model() == Model::Saturation && thresholds.iter().any(response) {
+            let hint = "at saturation a response time says how many workers there are, not how long a user waits: judge throughput, or load at a rate";
+            return Err(ConfigError::new("thresholds", hint));
         }
         if self.deadline.is_none() && thresholds.iter().any(|threshold| threshold.metric == Metric::LateRatio)
         {

@@ -56,6 +56,13 @@ impl Flow {
         if let Some(Span(pause)) = said.pause {
             step = step.pause(pause);
         }
+        if let Some(Span(wait)) = said.retry_every {
+            if said.check.is_empty() && said.extract.is_empty() {
+                let hint = "there is nothing to wait for: add a check, or an extraction";
+                return Err(ConfigError::new("retry_every", hint));
+            }
+            step = step.retry_every(wait);
+        }
         said.extract.iter().try_fold(step, |step, (name, from)| step.extract(name, from))
     }
 }

@@ -1,6 +1,6 @@
 //! How much load, and when.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use serde::Deserialize;
 
@@ -11,8 +11,9 @@ use super::{
 };
 use crate::{
     error::ConfigError,
-    executor::{Executor, OnCap, Overload},
+    executor::{Closed, Executor, OnCap, Overload},
     replay::Replay,
+    schedule::Bursts,
     settings::Settings,
     warm_up::WarmUp,
 };
@@ -37,6 +38,10 @@ pub(super) struct Load {
     replay: Option<Log>,
     arrivals: Option<Arrivals>,
     shape: Option<f64>,
+    bursts: Option<InBursts>,
+    iterations: Option<u64>,
+    #[serde(default)]
+    saturate: bool,
     #[serde(default)]
     on_cap: Cap,
     pub(super) shards: Option<usize>,
@@ -51,6 +56,15 @@ enum Arrivals {
     Steady,
     Poisson,
     Gamma,
+    Bursts,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct InBursts {
+    times: f64,
+    share: Share,
+    length: Span,
 }
 
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
@@ -76,13 +90,15 @@ impl Load {
         self.duration = Some(Span(length));
         self.concurrent_workers.get_or_insert(in_flight);
         (self.ramp_up, self.ramp_down, self.stages, self.replay) = (None, None, None, None);
+        (self.iterations, self.saturate) = (None, false);
     }
 
     /// A closed loop of so many workers in place of what the file has.
     pub(super) fn step(&mut self, workers: usize, length: Duration) {
-        (self.requests_per_second, self.arrivals, self.shape) = (None, None, None);
+        (self.requests_per_second, self.arrivals, self.shape, self.bursts) = (None, None, None, None);
         (self.concurrent_workers, self.duration) = (Some(workers), Some(Span(length)));
         (self.ramp_up, self.ramp_down, self.stages, self.replay) = (None, None, None, None);
+        (self.iterations, self.saturate) = (None, false);
     }
 
     pub(super) fn deadline(&self) -> Result<Option<(Duration, Overload)>, ConfigError> {
@@ -125,6 +141,11 @@ impl Load {
         }
     }
 
+    /// The hosts of the log, by what they are called here, where it is asked under them.
+    pub(super) fn hosts(&self) -> Option<&BTreeMap<String, String>> {
+        self.replay.as_ref()?.hosts.as_ref()
+    }
+
     /// The log to replay, read; its name is relative to `folder`.
     pub(super) fn replay(&self, folder: &Path) -> Result<Option<Arc<Replay>>, ConfigError> {
         let Some(log) = &self.replay else { return Ok(None) };
@@ -133,6 +154,9 @@ impl Load {
             ("stages", self.stages.is_some()),
             ("arrivals", self.arrivals.is_some()),
             ("shape", self.shape.is_some()),
+            ("bursts", self.bursts.is_some()),
+            ("iterations", self.iterations.is_some()),
+            ("saturate", self.saturate),
         ]);
         refuse_any(set, "replay", "a replay has the times of its log")?;
         log.read(folder).map(|replay| Some(Arc::new(replay)))
@@ -143,6 +167,12 @@ impl Load {
         let arrivals = self.arrivals.unwrap_or(Arrivals::Steady);
         if self.shape.is_some() && arrivals != Arrivals::Gamma {
             return Err(ConfigError::new("shape", "is for arrivals = \"gamma\""));
+        }
+        if self.bursts.is_some() && arrivals != Arrivals::Bursts {
+            return Err(ConfigError::new("bursts", "is for arrivals = \"bursts\""));
+        }
+        if self.stages.is_some() || self.requests_per_second.is_some() {
+            self.refuse_workers()?;
         }
         let rate = match (&self.stages, self.requests_per_second) {
             (Some(_), Some(_)) => {
@@ -157,7 +187,7 @@ impl Load {
             }
             (None, Some(_)) if arrivals == Arrivals::Steady => return Ok(None),
             (None, Some(_)) => settings.open_rate(),
-            (None, None) if arrivals == Arrivals::Steady => return Ok(None),
+            (None, None) if arrivals == Arrivals::Steady => return Ok(self.worked(settings)),
             (None, None) => {
                 let hint = "random arrivals need requests_per_second or stages: a closed loop has none";
                 return Err(ConfigError::new("arrivals", hint));
@@ -171,7 +201,37 @@ impl Load {
                 let shape = self.shape.ok_or_else(|| ConfigError::new("arrivals", hint))?;
                 Executor::gamma(rate, shape, seed)
             }
+            Arrivals::Bursts => {
+                let hint =
+                    "bursts need to be described: bursts = { times = 5, share = \"10%\", length = \"2s\" }";
+                let InBursts { times, share: Share(share), length: Span(length) } =
+                    self.bursts.ok_or_else(|| ConfigError::new("arrivals", hint))?;
+                Executor::bursty(rate, Bursts { times, share, length }, seed)
+            }
         }))
+    }
+
+    /// The closed loop, where the file says more of it than the settings do.
+    fn worked(&self, settings: &Settings) -> Option<Executor> {
+        let Executor::Closed(closed) = settings.executor() else { return None };
+        let mut closed = Closed { iterations: self.iterations, saturate: self.saturate, ..closed };
+        if let (Some(all), None) = (self.iterations, self.duration)
+            && let Executor::Closed(longest) = Executor::iterations(all, closed.workers)
+        {
+            closed.duration = longest.duration;
+        }
+        Some(Executor::Closed(closed))
+    }
+
+    /// Refuses what is about workers where a schedule decides.
+    fn refuse_workers(&self) -> Result<(), ConfigError> {
+        let said = [("iterations", self.iterations.is_some()), ("saturate", self.saturate)];
+        match said.into_iter().find(|(_, said)| *said) {
+            Some((field, _)) => {
+                Err(ConfigError::new(field, "is about workers: leave out requests_per_second and stages"))
+            }
+            None => Ok(()),
+        }
     }
 
     fn plain_durations(&self) -> impl Iterator<Item = (&'static str, bool)> {

@@ -1,6 +1,7 @@
 //! A log to replay.
 
 use std::{
+    collections::BTreeMap,
     error::Error,
     path::{Path, PathBuf},
 };
@@ -13,6 +14,9 @@ use crate::{
     replay::{Fields, LogFormat, Replay, ReplayError},
 };
 
+/// Where the host of an entry is, if nothing else is said.
+const HOST: &str = "host";
+
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Log {
@@ -22,12 +26,16 @@ pub(super) struct Log {
     time: Option<String>,
     method: Option<String>,
     path: Option<String>,
+    host: Option<String>,
+    pub(super) hosts: Option<BTreeMap<String, String>>,
     max_refused: Option<Share>,
 }
 
 impl Log {
     pub(super) fn read(&self, folder: &Path) -> Result<Replay, ConfigError> {
-        let fields = Fields { time: self.time.clone(), method: self.method.clone(), path: self.path.clone() };
+        let host = self.host.clone().or_else(|| self.hosts.as_ref().map(|_| HOST.to_owned()));
+        let (time, method, path) = (self.time.clone(), self.method.clone(), self.path.clone());
+        let fields = Fields { time, method, path, host };
         let format: LogFormat = match &self.format {
             Some(name) => name.parse().map_err(within_replay)?,
             None => LogFormat::of_path(&self.file),

@@ -1,46 +1,53 @@
 //! A load test in a file.
 
 mod auth;
+mod command;
 mod flow;
+mod http;
 mod lines;
 mod load;
 mod log;
 mod route;
 mod stage;
+mod statement;
 mod suggest;
+mod target;
 mod template;
+mod value;
 mod values;
 mod words;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
     fmt,
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
 use serde::Deserialize;
 
-use auth::Auth;
+use command::Command;
 use flow::Flow;
+pub(crate) use http::trusting;
 use lines::{line_of_field, located};
 use load::Load;
 pub(crate) use log::explain;
-use route::{Around, Route, with_header};
+use route::{Around, Route};
+use statement::{Statement, Transaction};
+pub(crate) use target::Kind;
+use target::Target;
+#[cfg(not(all(feature = "sql", feature = "redis")))]
+pub(crate) use target::without;
 use template::Sources;
-use values::{Secret, Secrets};
 
 use crate::{
     error::ConfigError,
     executor::Executor,
     feed::{Feed, FeedMode},
-    replay::Replay,
     run::LoadTest,
-    target::http::HttpTarget,
+    target::any::AnyTarget,
 };
 
-/// A load test of an HTTP service as a TOML file says it. Unknown fields are refused.
+/// A load test of an HTTP service, a database (feature `sql`) or a Redis server (feature `redis`) as a TOML file says it. Unknown fields are refused.
 ///
 /// ```
 /// let text = r#"
@@ -101,23 +108,12 @@ struct File {
     route: Vec<Route>,
     #[serde(default)]
     flow: Vec<Flow>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Target {
-    url: String,
-    http2: Option<usize>,
-    ca_file: Option<PathBuf>,
     #[serde(default)]
-    insecure: bool,
+    statement: Vec<Statement>,
     #[serde(default)]
-    cookies: bool,
+    transaction: Vec<Transaction>,
     #[serde(default)]
-    traceparent: bool,
-    auth: Option<Auth>,
-    #[serde(default)]
-    headers: BTreeMap<String, Secrets>,
+    command: Vec<Command>,
 }
 
 /// A table of data.
@@ -174,13 +170,13 @@ impl Scenario {
     ///
     /// # Errors
     /// What the builders refuse, with field and line.
-    pub fn load_test(&self) -> Result<LoadTest<HttpTarget>, ConfigError> {
+    pub fn load_test(&self) -> Result<LoadTest<AnyTarget>, ConfigError> {
         let test = self.build().map_err(|error| self.locate(error))?;
         test.validate().map_err(|error| self.locate(error))?;
         Ok(test)
     }
 
-    fn build(&self) -> Result<LoadTest<HttpTarget>, ConfigError> {
+    fn build(&self) -> Result<LoadTest<AnyTarget>, ConfigError> {
         let File { thresholds, abort_if, seed, load, .. } = &self.file;
         let settings = load.settings();
         settings.validate()?;
@@ -217,69 +213,6 @@ impl Scenario {
         Ok(abort_if.iter().fold(test, LoadTest::abort_if))
     }
 
-    /// Routes, where there are any, are asked in place of what a log holds.
-    fn target(
-        &self,
-        replay: Option<&Arc<Replay>>,
-        around: &Around<'_>,
-        timeout: Duration,
-    ) -> Result<HttpTarget, ConfigError> {
-        let Target { url, http2, ca_file, insecure, cookies, traceparent, auth, headers } = &self.file.target;
-        let mut target = HttpTarget::new(url).map_err(within("target"))?;
-        if let Some(connections) = http2 {
-            target = target.http2(*connections).map_err(within("target"))?;
-        }
-        if let Some(file) = ca_file {
-            target = trusting(target, &around.folder.join(file)).map_err(within("target"))?;
-        }
-        if *insecure {
-            target = target.insecure().map_err(within("target"))?;
-        }
-        if *cookies {
-            target = target.cookies();
-        }
-        if *traceparent {
-            target = target.traceparent();
-        }
-        for (name, Secrets(values)) in headers {
-            for Secret(value) in values {
-                target = with_header(target, name, value, around).map_err(within("target"))?;
-            }
-        }
-        if let Some(auth) = auth {
-            target = auth.give(target, around).map_err(within("target"))?;
-        }
-        let asks_by_itself = self.file.route.is_empty() && self.file.flow.is_empty();
-        if let Some(replay) = replay.filter(|_| asks_by_itself) {
-            target = target.replaying(Arc::clone(replay))?;
-        }
-        self.refuse_the_same_route_twice()?;
-        for (index, route) in self.file.route.iter().enumerate() {
-            target = target.route(route.build(around).map_err(within(&format!("route.{index}")))?);
-        }
-        for (index, flow) in self.file.flow.iter().enumerate() {
-            let within = within(&format!("flow.{index}"));
-            target = target.flow(flow.build(around, timeout).map_err(&within)?).map_err(&within)?;
-        }
-        Ok(target)
-    }
-
-    /// Routes count together where each says the name, and not by mistake.
-    fn refuse_the_same_route_twice(&self) -> Result<(), ConfigError> {
-        let mut seen = BTreeSet::new();
-        let nameless =
-            self.file.route.iter().enumerate().filter_map(|(at, route)| Some((at, route.place()?)));
-        for (index, (method, path)) in nameless {
-            if !seen.insert((method, path)) {
-                let hint = format!(
-                    "`{method} {path}` stands there twice, and nobody could tell the two apart: give each a name, or both the same one to count them together"
-                );
-                return Err(ConfigError::new(format!("route.{index}.path"), hint));
-            }
-        }
-        Ok(())
-    }
-
     /// Gives an error its file and line, and settings their table's name.
     fn locate(&self, mut error: ConfigError) -> ConfigError {
         error.file.clone_from(&self.path);
@@ -306,13 +239,6 @@ impl Table {
         let feed = Feed::open(folder.join(&self.file));
         Ok(feed.map_err(|error| ConfigError::new("feed.file", error.hint))?.mode(mode))
     }
-}
-
-/// A target that believes the authorities of this file.
-pub(crate) fn trusting(target: HttpTarget, file: &Path) -> Result<HttpTarget, ConfigError> {
-    let wrong = |hint: &str| ConfigError::new("ca_file", format!("{}: {hint}", file.display()));
-    let pem = std::fs::read(file).map_err(|error| wrong(&format!("cannot be read: {error}")))?;
-    target.trust(&pem).map_err(|error| wrong(&error.hint))
 }
 
 fn within(table: &str) -> impl Fn(ConfigError) -> ConfigError + use<> {

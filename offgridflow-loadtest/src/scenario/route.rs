@@ -29,10 +29,11 @@ pub(super) struct Route {
     body_file: Option<std::path::PathBuf>,
     expect: Option<Statuses>,
     #[serde(default)]
-    check: Vec<String>,
+    pub(super) check: Vec<String>,
     #[serde(default)]
     pub(super) extract: BTreeMap<String, String>, // of a step
-    pub(super) pause: Option<Span>, // likewise
+    pub(super) pause: Option<Span>,       // likewise
+    pub(super) retry_every: Option<Span>, // likewise
 }
 
 /// What a route is built with: where its values come from, and where the names of files begin.
@@ -54,7 +55,11 @@ impl Route {
         if self.weight == Some(0) {
             return Err(ConfigError::new("weight", "must be at least 1; leave the route out instead"));
         }
-        let misplaced = [("extract", !self.extract.is_empty()), ("pause", self.pause.is_some())];
+        let misplaced = [
+            ("extract", !self.extract.is_empty()),
+            ("pause", self.pause.is_some()),
+            ("retry_every", self.retry_every.is_some()),
+        ];
         if let Some((field, _)) = misplaced.into_iter().find(|(_, is_said)| *is_said) {
             return Err(ConfigError::new(field, "is for the steps of a flow: [[flow]] and [[flow.step]]"));
         }

@@ -1,9 +1,44 @@
 //! What was probably meant by a name that is not known.
 
 /// The fields of a scenario, by their table; the first are the file's own.
-const FIELDS: [(&str, &[&str]); 9] = [
-    ("", &["thresholds", "abort_if", "seed", "target", "load", "feed", "route", "flow"]),
-    ("target", &["url", "http2", "ca_file", "insecure", "cookies", "traceparent", "auth", "headers"]),
+const FIELDS: [(&str, &[&str]); 13] = [
+    (
+        "",
+        &[
+            "thresholds",
+            "abort_if",
+            "seed",
+            "target",
+            "load",
+            "feed",
+            "route",
+            "flow",
+            "statement",
+            "transaction",
+            "command",
+        ],
+    ),
+    (
+        "target",
+        &[
+            "url",
+            "url_env",
+            "pool",
+            "prepare",
+            "keys",
+            "zipf",
+            "prefix",
+            "pipeline",
+            "fill",
+            "http2",
+            "ca_file",
+            "insecure",
+            "cookies",
+            "traceparent",
+            "auth",
+            "headers",
+        ],
+    ),
     (
         "load",
         &[
@@ -23,18 +58,25 @@ const FIELDS: [(&str, &[&str]); 9] = [
             "replay",
             "arrivals",
             "shape",
+            "bursts",
+            "iterations",
+            "saturate",
             "on_cap",
             "shards",
             "warm_sessions",
             "spin",
         ],
     ),
-    ("load.replay", &["file", "format", "speed", "time", "max_refused"]),
+    ("load.replay", &["file", "format", "speed", "time", "host", "hosts", "max_refused"]),
+    ("load.bursts", &["times", "share", "length"]),
     ("load.stages", &["over", "to", "sine", "steps"]),
     ("feed", &["mode"]),
     ("route", &["path", "method", "name", "weight", "body", "body_file", "expect", "check"]),
+    ("statement", &["sql", "values"]),
+    ("transaction", &["statement"]),
+    ("command", &["label", "value_bytes", "arguments", "hits"]),
     ("flow", &["step"]),
-    ("flow.step", &["extract", "pause"]),
+    ("flow.step", &["extract", "pause", "retry_every"]),
 ];
 
 /// What the flags and other tools call what a scenario calls otherwise.
@@ -65,7 +107,9 @@ pub(super) fn instead_of(field: &str, known: &[&str]) -> Option<String> {
     let table = has(meant)?;
     Some(match table {
         "" => format!("`{meant}` belongs at the beginning of the file, before the first [table]"),
-        "route" | "flow" | "flow.step" => format!("`{meant}` belongs into a [[{table}]]"),
+        "route" | "flow" | "flow.step" | "statement" | "transaction" | "command" => {
+            format!("`{meant}` belongs into a [[{table}]]")
+        }
         table => format!("`{meant}` belongs into [{table}]"),
     })
 }
@@ -143,7 +187,7 @@ mod tests {
             let beginning = match table {
                 "" => "zzz = 1\n".to_owned(),
                 "route" => "[[route]]\nzzz = 1\n".to_owned(),
-                "flow" => "[[flow]]\nzzz = 1\n".to_owned(),
+                "flow" | "statement" | "transaction" | "command" => format!("[[{table}]]\nzzz = 1\n"),
                 "flow.step" => "[[flow]]\nname = \"a\"\n[[flow.step]]\nzzz = 1\n".to_owned(),
                 "load.stages" => "[load]\nstages = [{ zzz = 1 }]\n".to_owned(),
                 table => format!("[{table}]\nzzz = 1\n"),

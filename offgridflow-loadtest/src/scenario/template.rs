@@ -117,6 +117,13 @@ impl Template {
         &self.name
     }
 
+    /// Whether it is one number or cell and nothing else.
+    #[cfg(feature = "sql")]
+    pub(super) fn is_one_value(&self) -> bool {
+        let is_number = |value: &Value| matches!(value, Value::Cell(_) | Value::Index | Value::Random(..));
+        matches!(&self.parts[..], [Part::Value(value, _)] if is_number(value))
+    }
+
     /// Whether it takes values from a row of the feed.
     pub(super) fn needs_row(&self) -> bool {
         self.columns().next().is_some()

@@ -3,7 +3,7 @@
 use std::{rc::Rc, time::Duration};
 
 use super::{BURST, Job, Shard, Slot, Tasks, as_u64};
-use crate::{executor::Closed, guard::TimeOut, op::Marks, workload::Workload};
+use crate::{executor::Closed, guard::TimeOut, op::Marks, pacer::LONGEST_SLEEP, workload::Workload};
 
 impl<W: Workload> Shard<W> {
     pub(super) fn start_workers(self: &Rc<Self>, closed: &Closed) -> Tasks {
@@ -13,31 +13,55 @@ impl<W: Workload> Shard<W> {
             self.slots.borrow_mut().push(Rc::clone(&slot));
             self.in_flight.set(self.in_flight.get() + 1);
             let (from, to) = closed.shift(worker);
-            self.start(Rc::clone(self).work(slot, from, to, closed.think_time))
+            self.start(Rc::clone(self).work(slot, from, to, closed.clone()))
         };
         mine.map(start).collect()
     }
 
-    /// A worker's life: an operation, a rest, the next.
-    async fn work(self: Rc<Self>, slot: Rc<Slot>, from: Duration, to: Duration, think_time: Duration) {
+    /// A worker's life: an operation, a rest, the next. Instants are the plan's, which stands still while it is paused.
+    async fn work(self: Rc<Self>, slot: Rc<Slot>, from: Duration, to: Duration, closed: Closed) {
         let (mut session, mut timer) = (None, TimeOut::default());
-        let (mut intended, mut burst) = (from, 0);
-        while intended < to {
-            self.rest_until(intended).await;
-            if self.stop.ends() {
+        let (mut next, mut burst) = (from, 0);
+        while next < to && !self.is_spent(&closed) {
+            let intended = self.rest_until_planned(next, &closed).await;
+            if self.stop.ends() || self.is_spent(&closed) {
                 break;
             }
             let index = self.next_index.replace(self.next_index.get() + as_u64(self.plan.shards));
+            if self.is_spent(&closed) {
+                self.rouse(); // nobody rests for an operation that there is not
+            }
             let job = Job { index, intended, held_since: None };
             let lag = self.operate(&mut session, &mut timer, job, &slot).await;
             burst = (burst + 1) % BURST;
             if burst == 0 {
                 tokio::task::yield_now().await; // operations that never wait must not starve the others
             }
-            intended = after_rest(intended, lag, self.clock.now(), think_time);
+            let now = self.clock.now();
+            let rest = after_rest(intended, lag, now, closed.think_time).saturating_sub(now);
+            next = closed.plan_at(now) + rest;
         }
         self.leave();
         self.close(session).await;
+    }
+
+    /// Rests until the plan gets there, which a pause may put off while it rests, and says when in the run that is.
+    async fn rest_until_planned(&self, next: Duration, closed: &Closed) -> Duration {
+        loop {
+            let at = closed.run_at(next);
+            let look =
+                if self.plan.steered.is_some() { at.min(self.clock.now() + LONGEST_SLEEP) } else { at };
+            let over = || self.clock.now() >= look || self.is_over() || self.is_spent(closed);
+            self.alarms.wait(look, over).await;
+            if look == at || self.stop.ends() || self.is_spent(closed) {
+                return at;
+            }
+        }
+    }
+
+    /// Whether all operations were begun that there are.
+    fn is_spent(&self, closed: &Closed) -> bool {
+        closed.iterations.is_some_and(|all| self.next_index.get() >= all)
     }
 }
 

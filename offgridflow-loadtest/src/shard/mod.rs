@@ -25,6 +25,7 @@ use slot::{Bell, Job, Order, Running, Slot};
 
 use crate::{
     clock::{ClockSource, RunClock},
+    control::SharedTime,
     executor::{Executor, OnCap, Overload},
     feed::Feed,
     generator::ShardUse,
@@ -68,6 +69,8 @@ pub(crate) struct ShardPlan {
     pub(crate) feed: Option<Feed>,
     pub(crate) clock: ClockSource,
     pub(crate) part: Part,
+    /// Its time, where that may be steered: then instants have to be asked for again.
+    pub(crate) steered: Option<SharedTime>,
     pub(crate) pacing: Pacing,
     pub(crate) routes: Arc<RouteTable>,
 }
@@ -127,14 +130,14 @@ impl ShardPlan {
             WarmUp::For(length) => Span::new(&self.executor, length),
             WarmUp::Auto => Span::nothing_yet(&self.executor),
         };
-        Recorder::new(span, self.deadline.map(|(deadline, _)| deadline))
+        Recorder::new(span, self.deadline.map(|(deadline, _)| deadline)).steered(self.steered.clone())
     }
 }
 
 struct Shard<W: Workload> {
     workload: Arc<W>,
     plan: ShardPlan,
-    planned: Duration, // how long
+    planned: Duration, // how long, unless it is steered
     clock: RunClock,
     stop: StopHandle,
     pulse: Arc<Pulse>,
@@ -244,8 +247,14 @@ impl<W: Workload> Shard<W> {
 
     /// How long the run is: as planned, unless it was stopped before or still goes on.
     fn length(&self) -> Duration {
-        let planned = if self.stop.ends() { Duration::ZERO } else { self.planned };
+        let ends_itself = self.stop.ends() || self.plan.executor.ends_early();
+        let planned = if ends_itself { Duration::ZERO } else { self.planned() };
         self.clock.now().max(planned)
+    }
+
+    /// How long the plan is, as far as anybody knows.
+    fn planned(&self) -> Duration {
+        if self.plan.steered.is_some() { self.plan.executor.duration() } else { self.planned }
     }
 
     /// Whether nothing more is to come.

@@ -30,8 +30,9 @@ impl<W: Workload> Shard<W> {
         let mut pacer = Pacer::new(self.clock, self.plan.clock, self.plan.pacing);
         let (mut index, mut burst) = (as_u64(self.plan.index), 0);
         let (mut now, mut held_until) = (Duration::ZERO, Duration::ZERO);
-        while let Some(intended) = arrivals.intended(index) {
-            if !self.wait_for_arrival(&mut pacer, intended, &mut now, &mut burst).await {
+        while let Some(mut intended) = arrivals.intended(index) {
+            let due_at = || arrivals.intended(index);
+            if !self.wait_for_arrival(&mut pacer, due_at, &mut intended, &mut now, &mut burst).await {
                 self.abandon(arrivals, index, held_until);
                 break;
             }
@@ -95,23 +96,27 @@ impl<W: Workload> Shard<W> {
         }
     }
 
-    /// `false` if the run was stopped meanwhile.
+    /// `false` if the run was stopped meanwhile. Where the plan is steered, `intended` is asked for again at each look.
     async fn wait_for_arrival(
         &self,
         pacer: &mut Pacer,
-        intended: Duration,
+        due_at: impl Fn() -> Option<Duration>,
+        intended: &mut Duration,
         now: &mut Duration,
         burst: &mut u32,
     ) -> bool {
-        if *now < intended {
+        if *now < *intended {
             *now = self.clock.now(); // what was due by an earlier look needs no other
         }
-        while *now < intended {
+        while *now < *intended {
             if self.stop.ends() {
                 return false;
             }
             *burst = 0;
-            *now = pacer.approach(*now, intended).await;
+            *now = pacer.approach(*now, *intended).await;
+            if self.plan.steered.is_some() {
+                *intended = due_at().unwrap_or(*intended);
+            }
         }
         *burst += 1;
         if *burst >= BURST {

@@ -83,6 +83,9 @@ impl<W: Workload> Shard<W> {
     /// Counts an operation that was begun, and its steps.
     pub(super) fn count(&self, mut begun: Begun, marks: &Marks, outcome: &Outcome) {
         let mut recorder = self.recorder.borrow_mut();
+        if self.plan.steered.is_some() {
+            recorder.follow(&self.plan.executor, begun.times.done);
+        }
         marks.steps.look(|steps, rested| {
             begun.rested = rested;
             begun.cause = recorder.record_steps(&begun, steps);
@@ -104,7 +107,7 @@ impl<W: Workload> Shard<W> {
 
     /// When the plan is over, or was stopped.
     fn ends_at(&self) -> Duration {
-        let planned = self.planned;
+        let planned = self.planned();
         self.stop.asked_at().map_or(planned, |asked| self.clock.since_start(asked).min(planned))
     }
 

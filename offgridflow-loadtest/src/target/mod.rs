@@ -1,5 +1,7 @@
 //! Ready-made workloads.
 
+#[cfg(feature = "cli")]
+pub(crate) mod any;
 #[cfg(feature = "http")]
 pub(crate) mod http;
 #[cfg(feature = "redis")]

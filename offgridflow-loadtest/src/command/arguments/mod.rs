@@ -1,10 +1,11 @@
 //! What can be said on the command line.
 
+mod asked;
 mod quick;
 mod subject;
 pub(super) mod values;
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -22,6 +23,7 @@ use super::{
     steps::Climb,
 };
 pub(super) use subject::{Pace, Subject};
+use values::parse_address;
 
 /// A load tester that proves its own numbers.
 #[derive(Debug, Parser)]
@@ -32,7 +34,7 @@ pub(super) struct Arguments {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 passed, 1 threshold broken or target down, 2 usage or configuration, \
-3 the run is not valid, 4 set-up, preflight or a report that could not be written, 5 aborted by --abort-if, 130 interrupted.";
+3 the run is not valid or was altered while it ran, 4 set-up, preflight or a report that could not be written, 5 aborted by --abort-if, 130 interrupted.";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -96,12 +98,20 @@ pub(super) struct Run {
     /// Also write each second of the run as a line of JSON to this file, while it goes on.
     #[arg(long, value_name = "FILE")]
     pub(super) windows: Option<PathBuf>,
+    /// Also push each second to an OpenTelemetry collector (feature `otlp`), such as http://127.0.0.1:4318
+    #[cfg(feature = "otlp")]
+    #[arg(long, value_name = "URL")]
+    pub(super) otlp: Option<String>,
     /// Neither the live view nor a line a second on standard error.
     #[arg(long, short)]
     pub(super) quiet: bool,
     /// A line a second in place of the live view, also on a terminal.
     #[arg(long)]
     pub(super) plain: bool,
+    /// Let the run be paused, changed, annotated and stopped while it goes on: by keys of the live view, and by HTTP at this loopback address, which also has Prometheus' /metrics;
+    /// GET / there says how.
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true, default_missing_value = "127.0.0.1:0", value_parser = parse_address)]
+    pub(super) control: Option<SocketAddr>,
     /// Show the plan and stop: nothing is sent, and nothing is written.
     #[arg(long)]
     pub(super) dry_run: bool,

@@ -4,26 +4,31 @@ use std::sync::Arc;
 
 use super::Subject;
 use crate::{
-    ConfigError, Executor, Fields, HttpRoute, HttpTarget, LoadTest, LogFormat, OnCap, Overload, Replay,
-    ReplayError, Settings,
-    scenario::{explain, trusting},
+    AnyTarget, Closed, ConfigError, Executor, Fields, LoadTest, LogFormat, OnCap, Overload, Replay,
+    ReplayError, Settings, scenario::explain,
 };
 
 impl Subject {
-    pub(super) fn quick(&self) -> Result<LoadTest<HttpTarget>, ConfigError> {
+    pub(super) fn quick(&self) -> Result<LoadTest<AnyTarget>, ConfigError> {
         self.replays()?;
         self.arrives()?;
         let settings = self.settings();
         settings.validate()?;
         let (seed, replay) = (self.seed.unwrap_or(0), self.replay()?);
-        let target = self.target(replay.as_ref())?;
+        let target = self.any_target(replay.as_ref())?;
         let mut test = LoadTest::new(target).settings(&settings).spin(self.spin).seed(seed);
         test = test.warm_up(self.warm_up.unwrap_or_default());
+        if let Executor::Closed(closed) = settings.executor() {
+            test = test.executor(Executor::Closed(self.worked(closed)));
+        }
         if self.poisson {
             test = test.executor(Executor::poisson(settings.open_rate(), seed));
         }
         if let Some(shape) = self.gamma {
             test = test.executor(Executor::gamma(settings.open_rate(), shape, seed));
+        }
+        if let Some(bursts) = self.bursts {
+            test = test.executor(Executor::bursty(settings.open_rate(), bursts, seed));
         }
         if let Some(replay) = replay {
             test = test.executor(Executor::replay(replay));
@@ -63,7 +68,11 @@ impl Subject {
         if let Some((_, flag)) = said.into_iter().find(|&(said, _)| said && !open) {
             return Err(ConfigError::new(flag, "is about an open loop: add --rate or --replay"));
         }
-        let said = [(self.poisson, "--poisson"), (self.gamma.is_some(), "--gamma")];
+        let said = [
+            (self.poisson, "--poisson"),
+            (self.gamma.is_some(), "--gamma"),
+            (self.bursts.is_some(), "--bursts"),
+        ];
         match said.into_iter().find(|&(said, _)| said && self.rate.is_none()) {
             Some((_, flag)) => {
                 let hint =
@@ -72,6 +81,16 @@ impl Subject {
             }
             None => Ok(()),
         }
+    }
+
+    /// The closed loop that the flags describe.
+    fn worked(&self, closed: Closed) -> Closed {
+        let mut closed = Closed { iterations: self.iterations, saturate: self.saturate, ..closed };
+        if let (Some(all), None) = (self.iterations, self.duration) {
+            let Executor::Closed(longest) = Executor::iterations(all, closed.workers) else { return closed };
+            closed.duration = longest.duration;
+        }
+        closed
     }
 
     fn settings(&self) -> Settings {
@@ -97,6 +116,7 @@ impl Subject {
             time: self.log_time.clone(),
             method: self.log_method.clone(),
             path: self.log_path.clone(),
+            host: None,
         };
         let format = format.with_fields(fields).map_err(|error| ConfigError::new("--replay", error.hint))?;
         let mut builder = Replay::builder(format).speed(self.speed.unwrap_or(1.0));
@@ -111,64 +131,4 @@ impl Subject {
         })?;
         Ok(Some(Arc::new(replay)))
     }
-
-    fn target(&self, replay: Option<&Arc<Replay>>) -> Result<HttpTarget, ConfigError> {
-        let mut target = HttpTarget::new(&self.what)?;
-        if let Some(connections) = self.http2 {
-            target = target.http2(connections).map_err(|error| ConfigError::new("--http2", error.hint))?;
-        }
-        if let Some(file) = &self.ca_file {
-            target = trusting(target, file).map_err(|error| ConfigError::new("--ca-file", error.hint))?;
-        }
-        if self.insecure {
-            target = target.insecure().map_err(|error| ConfigError::new("--insecure", error.hint))?;
-        }
-        for header in &self.headers {
-            let pair = header.split_once(':');
-            let (name, value) =
-                pair.ok_or_else(|| ConfigError::new("--header", "write it as `name: value`"))?;
-            target = target.header(name.trim(), value.trim())?;
-        }
-        target = self.authorized(target)?;
-        if self.cookies {
-            target = target.cookies();
-        }
-        if self.traceparent {
-            target = target.traceparent();
-        }
-        if let Some(replay) = replay {
-            return target
-                .replaying(Arc::clone(replay))
-                .map_err(|error| ConfigError::new("--replay", error.hint));
-        }
-        if self.method.is_none() && self.body.is_none() {
-            return Ok(target);
-        }
-        let method = self.method.as_deref().unwrap_or("POST");
-        let mut route = HttpRoute::new(method, target.path())?.whole_path();
-        if let Some(body) = &self.body {
-            route = route.body(body.clone());
-        }
-        Ok(target.route(route))
-    }
-
-    /// With credentials from the environment, where a variable was named.
-    fn authorized(&self, target: HttpTarget) -> Result<HttpTarget, ConfigError> {
-        if let Some(name) = &self.bearer_env {
-            let token = variable("--bearer-env", name)?;
-            return target.bearer(&token).map_err(|error| ConfigError::new("--bearer-env", error.hint));
-        }
-        let Some(name) = &self.basic_env else { return Ok(target) };
-        let said = variable("--basic-env", name)?;
-        let pair = said.split_once(':').ok_or_else(|| {
-            ConfigError::new("--basic-env", format!("`{name}` does not hold a user, a colon and a password"))
-        });
-        let (user, password) = pair?;
-        target.basic(user, password).map_err(|error| ConfigError::new("--basic-env", error.hint))
-    }
-}
-
-/// What a variable of the environment holds; a refusal names it.
-fn variable(flag: &str, name: &str) -> Result<String, ConfigError> {
-    std::env::var(name).map_err(|_| ConfigError::new(flag, format!("the environment has no `{name}`")))
 }

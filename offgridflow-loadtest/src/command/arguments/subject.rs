@@ -4,9 +4,9 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgGroup, Args};
 
-use super::values::{parse_count, parse_number, parse_rate, parse_share};
+use super::values::{parse_bursts, parse_count, parse_number, parse_rate, parse_share};
 use crate::{
-    ConfigError, HttpTarget, LoadTest, LogFormat, Scenario, WarmUp, target::http::redacted,
+    AnyTarget, Bursts, ConfigError, LoadTest, LogFormat, Scenario, WarmUp, target::http::redacted,
     units::parse_duration,
 };
 
@@ -14,7 +14,7 @@ use crate::{
 #[derive(Debug, Clone, Args)]
 #[command(group(ArgGroup::new("open").args(["rate", "replay"])))]
 pub(in crate::command) struct Subject {
-    /// A scenario file (SCENARIO.toml), or a URL that begins with http:// or (feature `tls`) https://
+    /// A scenario file (SCENARIO.toml), or a URL that begins with http://, (feature `tls`) https://, (feature `sql`) postgres:// or sqlite://, or (feature `redis`) redis://
     #[arg(value_name = "SCENARIO|URL")]
     pub(in crate::command) what: String,
     /// Operations a second (open loop). Without it, workers ask one after the other (closed loop), and what they leave out while they wait is estimated.
@@ -47,6 +47,12 @@ pub(in crate::command) struct Subject {
     /// Workers of a closed loop; with --rate the most operations in flight [default: 256]
     #[arg(long, short = 'c', value_name = "COUNT", value_parser = parse_count::<usize>, allow_negative_numbers = true)]
     pub(super) workers: Option<usize>,
+    /// End once so many operations were done by --workers, within --for [default of --for: 1h]
+    #[arg(long, value_name = "COUNT", value_parser = parse_count::<u64>, conflicts_with_all = ["rate", "replay", "warm_up"])]
+    pub(super) iterations: Option<u64>,
+    /// How much gets done: --workers that never rest. Response times are then those of a closed loop, marked as such and not judged.
+    #[arg(long, conflicts_with_all = ["rate", "replay", "think_time"])]
+    pub(super) saturate: bool,
     /// Grow from nothing over this long, before [default: 0s]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, allow_hyphen_values = true)]
     pub(super) ramp_up: Option<Duration>,
@@ -83,6 +89,9 @@ pub(in crate::command) struct Subject {
         allow_negative_numbers = true
     )]
     pub(super) gamma: Option<f64>,
+    /// Random arrivals in bursts: TIMES the rate, for SHARE of the time, LENGTH at a time, such as 5,10%,2s; --rate is the mean.
+    #[arg(long, value_name = "TIMES,SHARE,LENGTH", conflicts_with_all = ["poisson", "gamma"], value_parser = parse_bursts)]
+    pub(super) bursts: Option<Bursts>,
     /// Arrivals beyond --workers wait, in place of failing.
     #[arg(long)]
     pub(super) queue: bool,
@@ -116,6 +125,12 @@ pub(in crate::command) struct Subject {
     /// Body of every request, as it stands here (no `@file`; a scenario's route has room for longer ones).
     #[arg(long)]
     pub(super) body: Option<String>,
+    /// What a database is asked, over and over [default: SELECT 1]
+    #[arg(long, value_name = "STATEMENT")]
+    pub(super) sql: Option<String>,
+    /// Connections of a database's pool [default: 10]
+    #[arg(long, value_name = "CONNECTIONS", value_parser = parse_count::<usize>)]
+    pub(super) pool: Option<usize>,
     /// Speak HTTP/2 (feature `http2`) on at most so many connections, which operations share.
     #[arg(long, value_name = "CONNECTIONS", value_parser = parse_count::<usize>, allow_negative_numbers = true)]
     pub(super) http2: Option<usize>,
@@ -146,13 +161,13 @@ pub(in crate::command) struct Pace {
 
 impl Subject {
     /// The validated load test.
-    pub(in crate::command) fn load_test(&self) -> Result<LoadTest<HttpTarget>, ConfigError> {
+    pub(in crate::command) fn load_test(&self) -> Result<LoadTest<AnyTarget>, ConfigError> {
         let test = if self.is_url() { self.quick()? } else { self.scenario()?.load_test()? };
         self.judged(test)
     }
 
     /// The same at a rate, in an open loop; what sets another one is refused.
-    pub(in crate::command) fn paced(&self, pace: Pace) -> Result<LoadTest<HttpTarget>, ConfigError> {
+    pub(in crate::command) fn paced(&self, pace: Pace) -> Result<LoadTest<AnyTarget>, ConfigError> {
         self.refuse_load()?;
         if !self.is_url() {
             let scenario = self.scenario()?.paced(pace.rate, pace.length, pace.in_flight);
@@ -169,6 +184,8 @@ impl Subject {
             (self.rate.is_some(), "--rate"),
             (self.duration.is_some(), "--for"),
             (self.replay.is_some(), "--replay"),
+            (self.iterations.is_some(), "--iterations"),
+            (self.saturate, "--saturate"),
             (self.ramp_up.is_some(), "--ramp-up"),
             (self.ramp_down.is_some(), "--ramp-down"),
             (self.think_time.is_some(), "--think-time"),
@@ -187,7 +204,7 @@ impl Subject {
         &self,
         workers: usize,
         length: Duration,
-    ) -> Result<LoadTest<HttpTarget>, ConfigError> {
+    ) -> Result<LoadTest<AnyTarget>, ConfigError> {
         self.refuse_load()?;
         if self.workers.is_some() {
             return Err(ConfigError::new("--workers", "these are the levels of the staircase: leave it out"));
@@ -205,10 +222,10 @@ impl Subject {
     }
 
     fn is_url(&self) -> bool {
-        self.what.contains("://")
+        self.what.contains("://") || self.what.starts_with("sqlite:")
     }
 
-    fn judged(&self, test: LoadTest<HttpTarget>) -> Result<LoadTest<HttpTarget>, ConfigError> {
+    fn judged(&self, test: LoadTest<AnyTarget>) -> Result<LoadTest<AnyTarget>, ConfigError> {
         let test = self.thresholds.iter().fold(test, LoadTest::threshold);
         let test = self.abort_if.iter().fold(test, LoadTest::abort_if);
         test.validate()?;
@@ -256,7 +273,12 @@ impl Subject {
             || self.failure_threshold.is_some()
             || self.poisson
             || self.gamma.is_some()
+            || self.bursts.is_some()
+            || self.iterations.is_some()
+            || self.saturate
             || self.spin
+            || self.sql.is_some()
+            || self.pool.is_some()
             || self.http2.is_some()
             || self.bearer_env.is_some()
             || self.basic_env.is_some()

@@ -10,7 +10,7 @@ use ratatui::{
 
 use super::{
     heat::{Heat, SHADES},
-    seen::Seen,
+    seen::{Seen, Steering},
 };
 use crate::{
     Light, Quantile,
@@ -59,12 +59,24 @@ pub(super) fn draw(seen: &Seen, frame: &mut Frame<'_>) {
     frame.render_widget(Paragraph::new(times(seen)), table);
     frame.render_widget(Paragraph::new(errors(seen, failures.width)), failures);
     frame.render_widget(Paragraph::new(heat(seen, map)), map);
-    let keys = if seen.stopping {
-        "stopping: finishing what is in flight; q or Ctrl-C again quits at once"
-    } else {
-        "q or Ctrl-C ends the run with a partial report"
-    };
+    let keys = fit(&keys(seen), usize::from(foot.width));
     frame.render_widget(Paragraph::new(Line::styled(keys, Modifier::DIM)), foot);
+}
+
+/// Which keys there are, or why the last one did nothing.
+fn keys(seen: &Seen) -> String {
+    if seen.stopping {
+        return "stopping: finishing what is in flight; q or Ctrl-C again quits at once".into();
+    }
+    match &seen.steering {
+        None => "q or Ctrl-C ends the run with a partial report".into(),
+        Some(Steering { said: Some(refused), .. }) => refused.clone(),
+        Some(Steering { paused: true, .. }) => "paused: p resumes, q ends the run".into(),
+        Some(Steering { altered: true, .. }) => {
+            "altered: nothing is judged; p pauses, + and - change the rate, q ends".into()
+        }
+        Some(Steering { address, .. }) => format!("p pauses, +/- change the rate, q ends; http://{address}"),
+    }
 }
 
 /// What runs, how it looks, how far it is, and at what rate.
@@ -98,7 +110,8 @@ fn progress(seen: &Seen, width: usize) -> Line<'static> {
     let (to, planned) = (window.to.min(window.planned), window.planned);
     let warm = if window.measured { "" } else { "  warm-up" };
     let draining = if window.to > planned { "  draining" } else { "" };
-    let said = format!(" {:.0} s / {:.0} s{warm}{draining}", to.as_secs_f64(), planned.as_secs_f64());
+    let paused = if window.paused.is_zero() { "" } else { "  paused" };
+    let said = format!(" {:.0} s / {:.0} s{warm}{draining}{paused}", to.as_secs_f64(), planned.as_secs_f64());
     let room = width.saturating_sub(said.len()).min(40);
     let done = (to.as_secs_f64() / planned.as_secs_f64().max(1e-9)
         * f64::from(u8::try_from(room).unwrap_or(0))) as usize;

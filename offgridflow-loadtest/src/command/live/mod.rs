@@ -2,26 +2,26 @@
 
 mod draw;
 mod heat;
+mod keys;
 mod screen;
 mod seen;
 
 use std::{
     io::{self, IsTerminal},
+    net::SocketAddr,
     sync::mpsc::{self, Receiver, Sender, TryRecvError},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-use ratatui::crossterm::{
-    event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers},
-    terminal,
-};
+use ratatui::crossterm::{event, terminal};
 
-use crate::{Plan, ProgressLines, Report, ReportError, Reporter, StopHandle, Window};
+use crate::{Control, Plan, ProgressLines, Report, ReportError, Reporter, StopHandle, Window};
 use draw::SMALLEST;
+use keys::Asked;
 use screen::Screen;
 pub(super) use screen::{is_shown, restore};
-use seen::Seen;
+use seen::{Seen, Steering};
 
 /// The shortest time between two drawings.
 const BETWEEN_DRAWINGS: Duration = Duration::from_millis(250);
@@ -30,7 +30,7 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// What follows a run on standard error: the view where that is a terminal with room for it, and lines elsewhere. A sentence says so
 /// where only the room is missing.
-pub(super) fn follower(stop: StopHandle) -> Box<dyn Reporter> {
+pub(super) fn follower(stop: StopHandle, control: Option<(Control, SocketAddr)>) -> Box<dyn Reporter> {
     if !io::stderr().is_terminal() || std::env::var("TERM").is_ok_and(|term| term == "dumb") {
         return Box::new(ProgressLines::stderr());
     }
@@ -39,7 +39,7 @@ pub(super) fn follower(stop: StopHandle) -> Box<dyn Reporter> {
         eprintln!("{}; plain lines follow", draw::too_small(width, height));
         return Box::new(ProgressLines::stderr());
     }
-    match LiveView::start(stop) {
+    match LiveView::start(stop, control) {
         Ok(view) => Box::new(view),
         Err(_) => Box::new(ProgressLines::stderr()), // a terminal that cannot be drawn on
     }
@@ -57,11 +57,11 @@ enum News {
 }
 
 impl LiveView {
-    fn start(stop: StopHandle) -> io::Result<Self> {
+    fn start(stop: StopHandle, control: Option<(Control, SocketAddr)>) -> io::Result<Self> {
         let screen = Screen::enter()?;
         let (news, heard) = mpsc::channel();
-        let drawing =
-            thread::Builder::new().name("load-view".into()).spawn(move || show(screen, &heard, &stop))?;
+        let follow = move || show(screen, &heard, &stop, control.as_ref());
+        let drawing = thread::Builder::new().name("load-view".into()).spawn(follow)?;
         Ok(Self { news: Some(news), drawing: Some(drawing) })
     }
 
@@ -102,8 +102,16 @@ impl Drop for LiveView {
 }
 
 /// Draws what is new, at most four times a second, and looks for keys.
-fn show(mut screen: Screen, heard: &Receiver<News>, stop: &StopHandle) {
-    let mut seen = Seen::default();
+fn show(
+    mut screen: Screen,
+    heard: &Receiver<News>,
+    stop: &StopHandle,
+    control: Option<&(Control, SocketAddr)>,
+) {
+    let steering =
+        control.map(|(_, address)| Steering { address: address.to_string(), ..Steering::default() });
+    let control = control.map(|(control, _)| control);
+    let mut seen = Seen { steering, ..Seen::default() };
     let (mut drawn, mut size, mut is_new) = (None::<Instant>, terminal::size().ok(), true);
     loop {
         loop {
@@ -118,36 +126,35 @@ fn show(mut screen: Screen, heard: &Receiver<News>, stop: &StopHandle) {
         let now = terminal::size().ok();
         is_new |= size != now || seen.stopping != stop.is_stopped();
         (size, seen.stopping) = (now, stop.is_stopped());
+        if let Some((control, shown)) = control.zip(seen.steering.as_mut()) {
+            is_new |= shown.look(&control.standing());
+        }
         if is_new && drawn.is_none_or(|drawn| drawn.elapsed() >= BETWEEN_DRAWINGS) {
             (drawn, is_new) = (Some(Instant::now()), false);
             if screen.draw(|frame| draw::draw(&seen, frame)).is_err() {
                 return; // it is gone, or was given back by a panic
             }
         }
-        if asks_to_end() {
-            interrupt(stop);
+        match (asked(), control.zip(seen.steering.as_mut())) {
+            (Some(Asked::End), _) => interrupt(stop),
+            (Some(asked), Some((control, shown))) => {
+                shown.said = keys::obey(asked, control);
+                is_new = true;
+            }
+            _ => {}
         }
     }
 }
 
-/// Whether a key was pressed within a moment that ends the run.
-fn asks_to_end() -> bool {
+/// What a key that was pressed within a moment asks for.
+fn asked() -> Option<Asked> {
     match event::poll(LOOK) {
-        Ok(true) => event::read().is_ok_and(|event| ends(&event)),
-        Ok(false) => false,
+        Ok(true) => event::read().ok().and_then(|event| keys::asked(&event)),
+        Ok(false) => None,
         Err(_) => {
             thread::sleep(LOOK); // no keyboard: signals still end it
-            false
+            None
         }
-    }
-}
-
-fn ends(event: &Event) -> bool {
-    let Event::Key(KeyEvent { code, modifiers, kind: KeyEventKind::Press, .. }) = event else { return false };
-    match code {
-        KeyCode::Char('q') => true,
-        KeyCode::Char('c') => modifiers.contains(KeyModifiers::CONTROL),
-        _ => false,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use crate::{Light, Outlook, Plan, Window, histogram::Distribution};
+use crate::{Light, Outlook, Plan, RunState, Standing, Window, histogram::Distribution};
 
 /// How many windows it remembers: the widest heat map.
 const KEPT: usize = 120;
@@ -21,6 +21,27 @@ pub(super) struct Seen {
     pub(super) longest_lag: Duration, // of a window's p99
     pub(super) outlook: Outlook,
     pub(super) stopping: bool,
+    pub(super) steering: Option<Steering>, // where it may be steered
+}
+
+/// How a run that may be steered stands, and what the last key was refused for.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Steering {
+    pub(super) address: String,
+    pub(super) paused: bool,
+    pub(super) altered: bool,
+    pub(super) said: Option<String>,
+}
+
+impl Steering {
+    /// Whether it stands otherwise than it did.
+    pub(super) fn look(&mut self, standing: &Standing) -> bool {
+        let (paused, altered) =
+            (standing.state == RunState::Paused, standing.annotations.iter().any(|one| one.what.alters()));
+        let is_new = (paused, altered) != (self.paused, self.altered);
+        (self.paused, self.altered) = (paused, altered);
+        is_new
+    }
 }
 
 impl Default for Seen {
@@ -37,6 +58,7 @@ impl Default for Seen {
             longest_lag: Duration::ZERO,
             outlook: Outlook { light: Light::Amber, says: "nothing measured yet".into() },
             stopping: false,
+            steering: None,
         }
     }
 }
@@ -51,7 +73,7 @@ impl Seen {
             self.responses.merge(window.responses());
             self.ok += window.ok;
             self.failed += window.failed;
-            self.measured += window.length();
+            self.measured += window.length().saturating_sub(window.paused);
             if let Some(offered) = window.offered {
                 self.offered = Some(self.offered.unwrap_or(0) + offered);
             }

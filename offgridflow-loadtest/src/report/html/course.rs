@@ -9,12 +9,16 @@ use super::{
     words::grouped,
 };
 use crate::{
+    control::Event,
     histogram::{Quantile, as_f64},
     report::{Report, Stretch, text},
     units::measured_rate,
     verdict::MAX_LAG_P99,
     window::per_sec,
 };
+
+/// The most pauses and the most changes that are drawn; the table has more.
+const MARKS: usize = 40;
 
 pub(super) fn section(report: &Report) -> String {
     let stretches = &report.timeline.stretches;
@@ -58,7 +62,24 @@ impl<'a> Over<'a> {
         if end < 0.995 {
             plot.mark(end, "end of the plan");
         }
+        for (from, to) in self.pauses() {
+            plot.field(self.seconds.share(from), self.seconds.share(to), "paused");
+        }
+        let rates = self.report.annotations.iter().filter(|one| matches!(one.what, Event::Rate { .. }));
+        for changed in rates.take(MARKS) {
+            plot.mark(self.seconds.share(changed.at), "rate");
+        }
         plot
+    }
+
+    /// From when to when it was paused.
+    fn pauses(&self) -> impl Iterator<Item = (Duration, Duration)> + '_ {
+        let all = &self.report.annotations;
+        let paused = all.iter().enumerate().filter(|(_, one)| one.what == Event::Paused);
+        paused.take(MARKS).map(|(at, one)| {
+            let resumed = all[at..].iter().find(|later| later.what == Event::Resumed);
+            (one.at, resumed.map_or(self.report.elapsed, |later| later.at))
+        })
     }
 
     /// What holds in each stretch, as a line of steps.

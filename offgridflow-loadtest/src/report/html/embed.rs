@@ -53,6 +53,9 @@ fn cut(report: &Report) -> Report {
     for line in &mut report.errors {
         [&mut line.cause, &mut line.route, &mut line.message].into_iter().for_each(shorten);
     }
+    for said in &mut report.annotations {
+        [&mut said.by, &mut said.text].into_iter().for_each(shorten);
+    }
     report.notes.truncate(ERRORS);
     report.notes.iter_mut().for_each(|note| *note = fit(note, 4 * COLUMNS));
     report

@@ -1,13 +1,17 @@
 //! The figures: at a glance, by route, and what failed.
 
-use super::words::{count, grouped, interval, name, percent, quantile, rate, safe};
+use super::words::{count, grouped, interval, name, percent, quantile, rate, safe, time};
 use crate::{
+    control::Annotation,
+    executor::Model,
     histogram::{Interval, Quantile, as_f64},
     report::{Report, Row, StepRow, Summary, text},
 };
 
 /// How many lines of the error ledger are shown; the data has all.
 const ERRORS: usize = 50;
+/// How much of what was done and said is shown.
+const ANNOTATIONS: usize = 200;
 
 /// What everybody asks first.
 pub(super) fn cards(report: &Report) -> String {
@@ -18,7 +22,9 @@ pub(super) fn cards(report: &Report) -> String {
         ("p99", seen.p99, seen.intervals.p99),
         ("p999", seen.p999, seen.intervals.p999),
     ];
-    let mut cards: String = all.into_iter().map(|(key, at, sure)| time_card(key, at, sure)).collect();
+    let response = response(report);
+    let mut cards: String =
+        all.into_iter().map(|(key, at, sure)| time_card(response, key, at, sure)).collect();
     let offered = match report.achieved_share {
         Some(share) => format!(
             "of {}/s offered; {} by the end",
@@ -35,13 +41,18 @@ pub(super) fn cards(report: &Report) -> String {
     format!("<dl class=\"cards\">{cards}</dl>")
 }
 
-fn time_card(key: &str, at: Quantile, sure: Interval) -> String {
+/// What response times are called: at saturation they are nobody's wait.
+fn response(report: &Report) -> &'static str {
+    if report.model == Model::Saturation { text::SATURATED } else { "response" }
+}
+
+fn time_card(response: &str, key: &str, at: Quantile, sure: Interval) -> String {
     let name = if key == "p999" { "p99.9" } else { key };
     let sure = match sure {
         Interval::Stated { .. } => interval(&format!("/total/response/intervals/{key}"), sure),
         Interval::Refused { .. } => format!("no interval: {}", text::lower(sure).replace('-', "none")),
     };
-    card(&format!("response {name}"), &quantile(&format!("/total/response/{key}"), at), &sure)
+    card(&format!("{response} {name}"), &quantile(&format!("/total/response/{key}"), at), &sure)
 }
 
 fn card(name: &str, value: &str, beside: &str) -> String {
@@ -52,7 +63,7 @@ fn card(name: &str, value: &str, beside: &str) -> String {
 /// The five clocks.
 pub(super) fn clocks(report: &Report) -> String {
     let rows = [
-        ("response", "/total/response", &report.total.response),
+        (response(report), "/total/response", &report.total.response),
         ("service", "/total/service", &report.total.service),
         ("admission wait", "/admission_wait", &report.admission_wait),
         ("dispatch lag", "/dispatch_lag", &report.dispatch_lag),
@@ -149,6 +160,31 @@ pub(super) fn errors(report: &Report) -> String {
     let more = if more > 0 { format!("<p class=\"small\">and {more} more kinds</p>") } else { String::new() };
     format!(
         "<section><h2>Errors</h2><div class=\"wide\"><table><thead><tr><th class=\"n\">count</th><th></th><th>cause</th><th>route</th><th>the first one said</th></tr></thead><tbody>{shown}</tbody></table></div>{more}</section>"
+    )
+}
+
+/// What was done to it, and said about it, while it ran.
+pub(super) fn steering(report: &Report) -> String {
+    if report.annotations.is_empty() {
+        return String::new();
+    }
+    let row = |said: &Annotation| {
+        format!(
+            "<tr><td class=\"n\">{}</td><th scope=\"row\">{}</th><td>{}</td><td class=\"said\"><bdi>{}</bdi></td></tr>",
+            text::short(said.at),
+            safe(&said.by),
+            safe(&said.what.to_string()),
+            safe(&said.text)
+        )
+    };
+    let paused = if report.paused.is_zero() {
+        String::new()
+    } else {
+        format!(" Paused for {} in all: nothing was offered then.", time("/paused_ns", report.paused))
+    };
+    format!(
+        "<section><h2>While it ran</h2><p class=\"small\">Who did and said what.{paused}</p><div class=\"wide\"><table><thead><tr><th class=\"n\">at</th><th>who</th><th>what</th><th>said</th></tr></thead><tbody>{}</tbody></table></div></section>",
+        report.annotations.iter().take(ANNOTATIONS).map(row).collect::<String>()
     )
 }
 

@@ -32,6 +32,7 @@ impl Report {
             verdict::gates(self),
             percentiles::section(self),
             course::section(self),
+            figures::steering(self),
             figures::clocks(self),
             figures::errors(self),
             figures::routes(self),

@@ -58,8 +58,13 @@ impl Plot {
 
     /// A stretch from the left that is set off.
     pub(super) fn shade(&mut self, share: f64, word: &str) {
-        let (left, top) = (Self::x(0.0), self.y(1.0));
-        let (width, height) = (Self::x(share) - left, self.y(0.0) - top);
+        self.field(0.0, share, word);
+    }
+
+    /// A stretch that is set off.
+    pub(super) fn field(&mut self, from: f64, to: f64, word: &str) {
+        let (left, top) = (Self::x(from), self.y(1.0));
+        let (width, height) = (Self::x(to) - left, self.y(0.0) - top);
         let _ = write!(
             self.body,
             "<rect class=\"warm\" x=\"{left:.1}\" y=\"{top:.1}\" width=\"{width:.1}\" height=\"{height:.1}\"/>"

@@ -14,6 +14,7 @@ pub(super) fn headline(report: &Report) -> (&'static str, &'static str) {
         Ending::Aborted => ("ended by its rule", "bad"),
         _ if !report.verdict.is_valid() => ("not valid", "open"),
         _ if is_down(report) => ("target down", "bad"),
+        _ if report.verdict.altered.is_some() => ("plan altered", "open"),
         _ if broken => ("threshold broken", "bad"),
         _ if report.exit_code() == 0 => ("passed", "good"),
         _ => ("not judged", "open"),
@@ -31,11 +32,14 @@ pub(super) fn header(report: &Report) -> String {
         Limit::TargetBound(cause) => sentence("The target did not keep up with what was offered", cause),
         Limit::TargetDown(cause) => sentence("The target did not answer, or answered too little", cause),
     };
+    let altered = report.verdict.altered.as_ref().map_or_else(String::new, |how| {
+        sentence("Its plan was altered while it ran, so no threshold was judged", how)
+    });
     let begun = report.environment.as_ref().map_or_else(String::new, |environment| {
         format!(" Begun {}.", super::environment::utc(environment.started_unix_seconds))
     });
     format!(
-        "<header class=\"{class}\"><h1>Load test: <span>{word}</span></h1><p>{}</p><p class=\"small\">{}</p>{}{limit}{}</header>",
+        "<header class=\"{class}\"><h1>Load test: <span>{word}</span></h1><p>{}</p><p class=\"small\">{}</p>{}{limit}{altered}{}</header>",
         name(&report.target),
         safe(&report.load) + "." + &begun,
         validity(&report.verdict.validity),
@@ -89,6 +93,11 @@ pub(super) fn gates(report: &Report) -> String {
     let valid = report.verdict.is_valid();
     let mut rows = vec![
         row("the run is valid", if valid { MET } else { ("no", "open") }, report.verdict.name()),
+        row(
+            "the plan was run as it was",
+            if report.verdict.altered.is_some() { ("no", "open") } else { MET },
+            "",
+        ),
         row("its target is up", if is_down(report) { ("no", "bad") } else { MET }, ""),
     ];
     if let Some(aborted) = &report.aborted {

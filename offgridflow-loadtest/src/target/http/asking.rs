@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use super::{
-    HttpFlow, HttpRoute, HttpSession, HttpTarget,
+    HttpFlow, HttpRoute, HttpSession, HttpStep, HttpTarget,
     connection::{Answer, Lost, Request},
     extract::Extract,
     subject::Reading,
@@ -45,8 +45,7 @@ impl HttpTarget {
                 op.rest(step.pause).await;
             }
             op.begin_step(flow.first + at);
-            let asked = self.ask(&step.route, step.kept(), &step.extracts, session, op).await;
-            let outcome = Outcome::from(asked);
+            let outcome = Outcome::from(self.take(step, session, op).await);
             op.end_step(&outcome);
             match outcome {
                 Outcome::Ok { bytes: more } => bytes += more,
@@ -54,6 +53,25 @@ impl HttpTarget {
             }
         }
         Outcome::Ok { bytes }
+    }
+
+    /// Asks for a step; again, if it says so, until the answer is as it should be.
+    async fn take(
+        &self,
+        step: &HttpStep,
+        session: &mut HttpSession,
+        op: &mut Op,
+    ) -> Result<u64, TargetError> {
+        loop {
+            let asked = self.ask(&step.route, step.kept(), &step.extracts, session, op).await;
+            match (&asked, step.retry_every) {
+                (Err(TargetError { answered: true, .. }), Some(wait)) => {
+                    op.hold_step();
+                    tokio::time::sleep(wait).await;
+                }
+                _ => return asked,
+            }
+        }
     }
 
     /// Sends on the session's connection, opening it where needed. A connection that the server closed while

@@ -5,6 +5,9 @@ use std::{fmt, num::NonZeroU32, time::Duration};
 use super::{HttpRoute, extract::Extract, subject::KEPT};
 use crate::error::ConfigError;
 
+/// The shortest wait between two looks.
+const SHORTEST_WAIT: Duration = Duration::from_millis(1);
+
 /// Requests that one user sends in order, as one operation: each is sent once the one before it was answered as it should be.
 ///
 /// The schedule decides when a flow begins, and its response time is counted from then to the end of its last answer, without the
@@ -33,6 +36,7 @@ pub struct HttpFlow {
 pub struct HttpStep {
     pub(super) route: HttpRoute,
     pub(super) pause: Duration,
+    pub(super) retry_every: Option<Duration>,
     pub(super) extracts: Vec<Extract>,
 }
 
@@ -74,6 +78,12 @@ impl HttpFlow {
             let hint = "a pause stands between two steps; a rest after each operation is think_time";
             return Err(ConfigError::new("step.0.pause", hint));
         }
+        let restless =
+            self.steps.iter().position(|step| step.retry_every.is_some_and(|wait| wait < SHORTEST_WAIT));
+        if let Some(at) = restless {
+            let hint = "a millisecond is the shortest wait: looks without a pause are a load of their own";
+            return Err(ConfigError::new(format!("step.{at}.retry_every"), hint));
+        }
         let names: Vec<_> = self.step_names().collect();
         let second = (1..names.len()).find(|&at| names[..at].contains(&names[at]));
         second.map_or(Ok(()), |at| {
@@ -93,7 +103,7 @@ impl HttpStep {
     /// A step that asks for this.
     #[must_use]
     pub fn new(route: HttpRoute) -> Self {
-        Self { route, pause: Duration::ZERO, extracts: Vec::new() }
+        Self { route, pause: Duration::ZERO, retry_every: None, extracts: Vec::new() }
     }
 
     /// Takes a value from the answer, which later steps find under this name by [`Op::kept`](crate::Op::kept).
@@ -119,6 +129,14 @@ impl HttpStep {
     #[must_use]
     pub fn pause(mut self, length: Duration) -> Self {
         self.pause = length;
+        self
+    }
+
+    /// Asks again, so long after each answer, until one is as it should be: its status, its [checks](HttpRoute::check), its extractions. For work that is done elsewhere and looked for here: the step's
+    /// service time is then from the first look to the one that found it done. Ends with the flow's time-out; what is not answered at all fails as ever. Looks are requests that no schedule asked for and no row counts.
+    #[must_use]
+    pub fn retry_every(mut self, wait: Duration) -> Self {
+        self.retry_every = Some(wait);
         self
     }
 

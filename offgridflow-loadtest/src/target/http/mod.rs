@@ -278,6 +278,24 @@ impl HttpTarget {
         Ok(self)
     }
 
+    /// Asks each entry of the [log](Self::replaying) under the host that it was asked under ([`Fields::host`](crate::Fields::host)), or what that is called here: `www.example.com` in the log may be
+    /// `staging.example.com` in the `Host` header. All of them are asked of this target's own address; entries without a host keep the target's.
+    ///
+    /// # Errors
+    /// Without a log, or one that tells no host; HTTP/2, whose connections are a host's; what is no host.
+    pub fn hosts<K: AsRef<str>, V: AsRef<str>>(
+        mut self,
+        renamed: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<Self, ConfigError> {
+        let refused = |hint: &str| Err(ConfigError::new("hosts", hint));
+        if self.shared.is_some() {
+            return refused("are for HTTP/1.1: connections of HTTP/2 are one host's");
+        }
+        let Some(replayed) = &mut self.replayed else { return refused("are a log's: replay one first") };
+        replayed.ask_hosts(renamed)?;
+        Ok(self)
+    }
+
     /// A header takes its value from a row of the run's feed, without which nothing can be asked.
     #[cfg(feature = "cli")]
     pub(crate) fn needing_row(mut self) -> Self {

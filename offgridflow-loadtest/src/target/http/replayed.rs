@@ -2,12 +2,13 @@
 
 use std::{borrow::Cow, collections::HashMap, fmt::Write, sync::Arc};
 
-use http::Method;
+use http::{HeaderValue, Method, uri::Authority};
 
 use super::route::HttpRoute;
 use crate::{
     error::ConfigError,
     replay::{Entry, Replay},
+    report::width::fit,
     route::MAX_ROUTES,
     schedule::ArrivalProcess,
 };
@@ -20,6 +21,7 @@ const NAMED: usize = MAX_ROUTES - 2;
 pub(super) struct Replayed {
     pub(super) replay: Arc<Replay>,
     routes: Box<[u8]>, // by the entry's number; at most `NAMED`, which stands for all further ones
+    hosts: Box<[Option<HeaderValue>]>, // likewise; none where they are not asked
 }
 
 impl Replayed {
@@ -42,7 +44,37 @@ impl Replayed {
         let routes = templates.iter().map(|name| place.get(&**name).copied().unwrap_or(other)).collect();
         let names = names.iter().copied().chain(rest.then_some("other"));
         let named = names.map(|name| HttpRoute::get("/").named(name)).collect();
-        Ok((Self { replay, routes }, named))
+        Ok((Self { replay, routes, hosts: Box::default() }, named))
+    }
+
+    /// From now on asks under the hosts of the log, some of which are called otherwise here.
+    pub(super) fn ask_hosts<K: AsRef<str>, V: AsRef<str>>(
+        &mut self,
+        renamed: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<(), ConfigError> {
+        let mut values = HashMap::<String, HeaderValue>::new();
+        for (logged, here) in renamed {
+            values.insert(logged.as_ref().to_owned(), host(here.as_ref())?);
+        }
+        let entries = self.replay.distinct();
+        if entries.iter().all(|entry| entry.host().is_none()) {
+            let hint = "the log says of no entry which host was asked: name the column or field that does";
+            return Err(ConfigError::new("hosts", hint));
+        }
+        let mut of = |entry: &Entry| -> Result<Option<HeaderValue>, ConfigError> {
+            let Some(logged) = entry.host() else { return Ok(None) };
+            if !values.contains_key(logged) {
+                values.insert(logged.to_owned(), host(logged)?);
+            }
+            Ok(values.get(logged).cloned())
+        };
+        self.hosts = entries.iter().map(&mut of).collect::<Result<_, _>>()?;
+        Ok(())
+    }
+
+    /// The host that operation `k` is asked under, where that is the log's affair.
+    pub(super) fn host(&self, k: u64) -> Option<&HeaderValue> {
+        self.hosts.get(self.replay.entry_id(self.turn(k))?)?.as_ref()
     }
 
     /// The route that operation `k` counts under.
@@ -67,6 +99,16 @@ impl Replayed {
     fn turn(&self, k: u64) -> u64 {
         k % self.replay.operations().max(1)
     }
+}
+
+/// A host as it stands in a header: a name or an address, with a port or without.
+fn host(text: &str) -> Result<HeaderValue, ConfigError> {
+    let wrong = || ConfigError::new("hosts", format!("`{}` is no host", fit(text, 60)));
+    let authority: Authority = text.parse().map_err(|_| wrong())?;
+    if authority.as_str().contains('@') || authority.host().is_empty() {
+        return Err(wrong());
+    }
+    HeaderValue::from_str(text).map_err(|_| wrong())
 }
 
 fn no_path(columns: &[String]) -> ConfigError {

@@ -40,7 +40,8 @@ impl HttpTarget {
         }
         let says_host = self.says(&header::HOST) || route.says(&header::HOST);
         if !says_host && self.shared.is_none() {
-            headers.insert(header::HOST, self.host.clone());
+            let logged = self.replayed.as_ref().and_then(|log| log.host(op.index()));
+            headers.insert(header::HOST, logged.unwrap_or(&self.host).clone());
         }
         let targets = self.headers.iter().filter(|(name, _)| !route.says(name));
         for (name, value) in targets.chain(&route.headers) {

@@ -133,11 +133,21 @@ impl RedisTarget {
         self
     }
 
+    /// Each command with its part of the operations.
+    #[cfg(feature = "cli")]
+    pub(crate) fn outline(&self) -> Vec<String> {
+        let all: u64 = self.commands.iter().map(|command| command.weight).sum();
+        let part = |weight: u64| as_f64(weight) * 100.0 / as_f64(all.max(1));
+        let line =
+            |one: &RedisCommand| format!("{:<11} {:5.1} %  {}", "command", part(one.weight), one.label);
+        self.commands.iter().map(line).collect()
+    }
+
     fn key(&self, number: u64) -> Value {
         Value::from(format!("{}{number}", self.prefix))
     }
 
-    async fn client(&self) -> Result<Client, Error> {
+    pub(crate) async fn client(&self) -> Result<Client, Error> {
         let mut config = self.config.clone();
         config.fail_fast = true;
         let client = Builder::from_config(config)

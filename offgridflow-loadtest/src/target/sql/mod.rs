@@ -10,6 +10,8 @@ pub use statement::{SqlStatement, SqlTransaction, SqlValue};
 
 use tokio::sync::OnceCell;
 
+#[cfg(feature = "cli")]
+use crate::histogram::as_f64;
 use crate::{
     error::ConfigError,
     op::{Op, Phase},
@@ -108,6 +110,17 @@ impl SqlTarget {
     pub(crate) async fn allowed(&self) -> Result<Option<usize>, String> {
         let found = async { self.server.connect().await?.allowed().await };
         found.await.map_err(|error: Failed| format!("{}: {error}", self.server))
+    }
+
+    /// Each statement and transaction with its part of the operations.
+    #[cfg(feature = "cli")]
+    pub(crate) fn outline(&self) -> Vec<String> {
+        let all: u64 = self.asked.iter().map(|asked| asked.weight).sum();
+        let line = |asked: &Asked| {
+            let kind = if asked.is_transaction { "transaction" } else { "statement" };
+            format!("{kind:<11} {:5.1} %  {}", as_f64(asked.weight) * 100.0 / as_f64(all.max(1)), asked.name)
+        };
+        self.asked.iter().map(line).collect()
     }
 
     async fn prepare(&self) -> Result<(), Failed> {

@@ -25,6 +25,7 @@ fn seen() -> Seen {
             from: Duration::from_secs(second.into()),
             to: Duration::from_secs(u64::from(second) + 1),
             planned: Duration::from_secs(60),
+            paused: Duration::ZERO,
             offered: Some(500),
             ok: 499,
             failed: 1,
@@ -52,6 +53,22 @@ fn screen(seen: &Seen, width: u16, height: u16) -> String {
 #[test]
 fn a_screen_of_80_by_24_shows_all_of_it() {
     assert_eq!(screen(&seen(), 80, 24), include_str!("80x24.txt"));
+}
+
+/// The foot says what keys do: nothing but end the run, unless it may be steered.
+#[test]
+fn the_foot_says_which_keys_there_are() {
+    let foot = |steering: Option<Steering>| {
+        let shown = screen(&Seen { steering, ..seen() }, 80, 24);
+        shown.lines().last().expect("a foot").to_owned()
+    };
+    let steering = || Steering { address: "127.0.0.1:9464".into(), ..Steering::default() };
+    assert_eq!(foot(None), "q or Ctrl-C ends the run with a partial report");
+    assert_eq!(foot(Some(steering())), "p pauses, +/- change the rate, q ends; http://127.0.0.1:9464");
+    assert!(foot(Some(Steering { paused: true, ..steering() })).contains("p resumes"));
+    assert!(foot(Some(Steering { altered: true, ..steering() })).contains("nothing is judged"));
+    let refused = Steering { said: Some("the run is warming up".into()), ..steering() };
+    assert_eq!(foot(Some(refused)), "the run is warming up");
 }
 
 #[test]
