@@ -35,6 +35,10 @@ impl Browser {
         named.or_else(|| NAMES.into_iter().find_map(on_the_path)).map(|program| Self { program })
     }
 
+    pub(crate) fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// Opens a page on a machine that reaches nothing, and waits until it is done.
     ///
     /// # Errors
