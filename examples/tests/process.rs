@@ -238,7 +238,7 @@ fn what_cannot_work_is_refused_in_one_sentence() {
     let nobody = { TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap() };
     let down = format!("postgres://postgres@{nobody}/x");
     let cases: [(&[&str], i32, &str); 9] = [
-        (&["all", "--listen", "0.0.0.0:0"], 2, "without API keys"),
+        (&["all", "--listen", "0.0.0.0:0", "--database-url", "sqlite::memory:"], 2, "without API keys"),
         (
             &["all", "--listen", "127.0.0.1:0", "--database-url", "mysql://x"],
             2,

@@ -3,13 +3,12 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 
-use super::{ApiError, Tenant};
+use super::ApiError;
 use crate::app::App;
 
 /// `POST /debug/faults/{fault}`: `leak`, `cpu`, `tasks` or `labels` begins, `end` ends them all.
 pub(super) async fn inject(
     State(app): State<Arc<App>>,
-    _: Tenant,
     Path(fault): Path<String>,
 ) -> Result<StatusCode, ApiError> {
     let unknown = |sentence| ApiError::new(StatusCode::NOT_FOUND, sentence);
