@@ -54,7 +54,8 @@ async fn shown() -> Shown {
         server.send(Method::GET, "/api/v1/emissions", &[("x-api-key", ACME)], "").await;
     }
     if std::env::var_os("PAGE_PICTURES").is_some() {
-        bustle(&server).await;
+        tokio::spawn(bustle(server.base.clone()));
+        tokio::time::sleep(Duration::from_secs(60)).await;
     }
     let settings = config(&["--api-url", &server.base]);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -73,22 +74,23 @@ async fn shown() -> Shown {
     Shown { server, base, _reports: reports }
 }
 
-/// A minute of traffic that rises and falls, so that pictures have something to show.
-async fn bustle(server: &Server) {
+/// Traffic that rises and falls, so that pictures have something to show.
+async fn bustle(base: String) {
+    let (key, sent) = (("x-api-key", ACME), ("content-type", "application/x-ndjson"));
     let began = std::time::Instant::now();
     let mut n = 0_u64;
-    while began.elapsed() < Duration::from_secs(60) {
+    while began.elapsed() < Duration::from_secs(120) {
         n += 1;
-        let (key, sent) = (("x-api-key", ACME), ("content-type", "application/x-ndjson"));
         let by = ["scope", "category", "year", "month"][usize::try_from(n % 4).unwrap()];
-        server.send(Method::GET, &format!("/api/v1/emissions?by={by}"), &[key], "").await;
-        if n.is_multiple_of(9) {
+        let _ = http_client::get(&base, &format!("/api/v1/emissions?by={by}"), &[key]).await;
+        if n.is_multiple_of(40) {
             let body: String =
                 (0..5).map(|m| row(&format!("b{n}-{m}"), "diesel", "1.5", "2024-03")).collect();
-            server.send(Method::POST, "/api/v1/activities", &[sent, key], body).await;
-            server.send(Method::GET, "/api/v1/activities?limit=20", &[key], "").await;
+            let _ =
+                http_client::send(&base, Method::POST, "/api/v1/activities", &[sent, key], body.into()).await;
+            let _ = http_client::get(&base, "/api/v1/activities?limit=20", &[key]).await;
         }
-        let pause = 2.0 + 6.0 * (1.0 + (began.elapsed().as_secs_f64() / 7.0).sin());
+        let pause = 1.0 + 6.0 * (1.0 + (began.elapsed().as_secs_f64() / 9.0).sin());
         tokio::time::sleep(Duration::from_secs_f64(pause / 1e3)).await;
     }
 }
@@ -152,7 +154,9 @@ async fn the_page_shows_everything_lives_and_asks_nobody_else() {
     let committed = shown.server.app.store().writer_stats().committed;
     let base = shown.base.clone();
     tokio::task::spawn_blocking(move || {
-        tab.until(&format!("document.getElementById('database').innerText.replace(/\\s/g, '').includes('Rowscommitted{committed}')")).unwrap();
+        tab.until(&format!(
+            "Number(document.getElementById('database').innerText.replace(/\\s/g, '').match(/Rowscommitted([0-9]+)/)[1]) >= {committed}"
+        )).unwrap();
         tab.until("document.querySelectorAll('#incidents a').length === 2").unwrap();
         for link in ["incident", "flame"] {
             let asked = format!("fetch(document.querySelector('#incidents a[id^={link}]').href).then(answer => answer.status)");

@@ -16,7 +16,7 @@ out=$("$target/debug/testkit" run -- cargo test --quiet -p offgridflow --test se
 tests=$(sed -n 's/^test result: ok\. \([0-9]*\) passed.*/\1/p' <<<"$out" | awk '{ sum += $1 } END { print sum + 0 }')
 found=$(cargo test --quiet -p offgridflow --test security -- --exact $control 2>&1) || { printf '%s\n' "$found" >&2; echo "FAIL measured=none the control did not run"; exit 0; }
 grep -q '1 passed' <<<"$found" || { echo "FAIL measured=none the control did not run"; exit 0; }
-fuzzed=$(FUZZ_INPUTS=$inputs FUZZ_SEED=$seed cargo test --release --quiet -p offgridflow --test fuzz -- --nocapture 2>&1) ||
+fuzzed=$(FUZZ_INPUTS=$inputs FUZZ_SEED=$seed cargo test --quiet -p offgridflow --test fuzz -- --nocapture 2>&1) ||
   { printf '%s\n' "$fuzzed" >&2; echo "FAIL measured=none an input breaks a parser (seed $seed)"; exit 0; }
 read -r told slowest < <(sed -n 's/.*fuzz inputs=\([0-9]*\) seed=[0-9]* slowest=\(.*\)/\1 \2/p' <<<"$fuzzed")
 [ "${told:-0}" -eq "$inputs" ] || { echo "FAIL measured=none no figures of the parsers"; exit 0; }

@@ -22,6 +22,8 @@ const SECTIONS: [(&str, &str, &str); 9] = [
 ];
 /// How long the oldest job may wait before it is worth a word, in seconds.
 const OLD: u64 = 300;
+/// How long an incident is news, in seconds.
+const RECENT: u64 = 600;
 
 /// The page.
 pub(super) fn whole(overview: &Overview) -> String {
@@ -86,6 +88,9 @@ fn troubles(overview: &Overview) -> Vec<String> {
     }
     if overview.caches.iter().any(|cache| cache.outage.is_some()) {
         troubles.push("Redis does not answer".to_owned());
+    }
+    if let Some(incident) = overview.incidents.iter().find(|incident| incident.age_secs < RECENT) {
+        troubles.push(format!("an incident: {}", incident.kind));
     }
     match overview.queue {
         None => troubles.push("the database does not answer".to_owned()),

@@ -85,7 +85,7 @@ pub(super) fn memory(memory: &MemoryView) -> String {
     let limit =
         memory.limit_bytes.map_or_else(|| "no limit".to_owned(), |limit| format!("limit {}", bytes(limit)));
     format!(
-        "<p>{} {}</p>{}<p class=\"note\">Plotted is what is in use, without files' pages; the axis does not begin at nothing. {} resident, {limit}.</p>",
+        "<p>{} {}</p>{}<p class=\"note\">Plotted is what is in use, without files' pages, over the span that was seen. {} resident, {limit}.</p>",
         chip(&judged),
         text(
             memory
