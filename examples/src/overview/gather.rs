@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use offgridflow_bench::service::{ProbeReport, SloVerdict};
-use offgridflow_profile::{Profiler, Shape};
+use offgridflow_profile::Profiler;
 use offgridflow_query::StatementStats;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
@@ -131,22 +131,11 @@ fn memory(profiler: &Profiler) -> MemoryView {
     let newest_of_each =
         series.iter().enumerate().filter(|(index, _)| (series.len() - 1 - index).is_multiple_of(each));
     MemoryView {
-        shape: word(&status.verdict.shape).to_owned(),
+        shape: status.verdict.shape.name().to_owned(),
         why: status.verdict.why.clone(),
         resident_bytes: status.reading.rss_bytes,
         limit_bytes: status.limit.map(|limit| limit.bytes),
         course: newest_of_each.map(|(_, sample)| ((sample.at - first).as_secs_f64(), sample.bytes)).collect(),
-    }
-}
-
-fn word(shape: &Shape) -> &'static str {
-    match shape {
-        Shape::Leak => "leak",
-        Shape::WarmUp => "warm-up",
-        Shape::Retention => "retention",
-        Shape::Step => "step",
-        Shape::Stable => "stable",
-        _ => "unknown",
     }
 }
 
