@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::Browser;
+use crate::browser::ALONE;
 
 /// How long an answer of the browser may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -47,14 +48,8 @@ impl Browser {
         let child = Command::new("/bin/sh")
             .args(["-c", SCRIPT, "browser"])
             .arg(self.program())
+            .args(ALONE)
             .args([
-                "--headless",
-                "--no-sandbox", // the pages are ours, and in containers the browser may have no right to one
-                "--disable-gpu",
-                "--disable-dev-shm-usage",
-                "--no-first-run",
-                "--disable-background-networking",
-                "--disable-component-update",
                 "--hide-scrollbars",
                 "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
                 "--remote-debugging-pipe",
