@@ -4,7 +4,7 @@ use clap::Subcommand;
 
 use crate::config::Config;
 use crate::keys::{KeyId, Owner, named};
-use crate::store::{Store, StoreError};
+use crate::store::{IssuedKey, Store, StoreError};
 
 /// What to do with keys.
 #[derive(Debug, Clone, Subcommand)]
@@ -57,32 +57,38 @@ pub enum KeyError {
 /// # Errors
 /// Why it was not done.
 pub async fn run(command: KeyCommand) -> Result<String, KeyError> {
+    let (KeyCommand::Issue { config, .. } | KeyCommand::List { config } | KeyCommand::Revoke { config, .. }) =
+        &command;
+    let say = |sentence| eprintln!("{sentence}");
+    let store = Store::open(&config.database_url, config.database_patience(), say).await?;
+    let done = act(&store, command).await;
+    store.close().await?;
+    done
+}
+
+async fn act(store: &Store, command: KeyCommand) -> Result<String, KeyError> {
     match command {
-        KeyCommand::Issue { tenant, config, .. } => {
+        KeyCommand::Issue { tenant, .. } => {
             let owner = match &tenant {
                 Some(tenant) => Owner::Tenant(named(tenant).map_err(KeyError::Tenant)?.to_owned()),
                 None => Owner::Admin,
             };
-            Ok(open(&config).await?.issue_key(&owner).await?.reveal().to_owned())
+            Ok(store.issue_key(&owner).await?.reveal().to_owned())
         }
-        KeyCommand::List { config } => {
-            let (keys, _) = open(&config).await?.keys().await?;
-            let line = |key: &crate::store::IssuedKey| match &key.owner {
+        KeyCommand::List { .. } => {
+            let line = |key: &IssuedKey| match &key.owner {
                 Owner::Admin => format!("{} admin {}", key.id.as_str(), key.issued_at),
                 Owner::Tenant(tenant) => format!("{} tenant {} {tenant}", key.id.as_str(), key.issued_at),
             };
-            Ok(keys.iter().map(line).collect::<Vec<_>>().join("\n"))
+            Ok(store.keys().await?.0.iter().map(line).collect::<Vec<_>>().join("\n"))
         }
-        KeyCommand::Revoke { id, config } => {
+        KeyCommand::Revoke { id, .. } => {
             let known = KeyId::read(&id).ok_or_else(|| KeyError::Unknown(id.clone()))?;
-            match open(&config).await?.revoke_key(&known).await? {
-                true => Ok(format!("{id} is revoked")),
-                false => Err(KeyError::Unknown(id)),
+            if store.revoke_key(&known).await? {
+                Ok(format!("{id} is revoked"))
+            } else {
+                Err(KeyError::Unknown(id))
             }
         }
     }
-}
-
-async fn open(config: &Config) -> Result<Store, StoreError> {
-    Store::open(&config.database_url, config.database_patience(), |sentence| eprintln!("{sentence}")).await
 }
