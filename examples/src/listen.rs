@@ -23,12 +23,24 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep};
 
-/// Connections at a time; others wait in the system's queue.
-const CONNECTIONS: usize = 4_096;
-/// How long a request's head may take to come in, the wait for a next request on a kept connection included.
-const HEAD: Duration = Duration::from_secs(75);
-/// How long a peer may take nothing of an answer that waits for it.
-const STALLED: Duration = Duration::from_secs(30);
+/// What connections may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// How many at a time; others wait in the system's queue. Default: 4 096.
+    connections: usize,
+    /// How long a request's head may take to come in, the wait for a next request on a kept connection included. Default: 75 s, longer than load
+    /// balancers keep one.
+    head: Duration,
+    /// How long a peer may take nothing of an answer that waits for it. Default: 30 s.
+    stalled: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connections: 4_096, head: Duration::from_secs(75), stalled: Duration::from_secs(30) }
+    }
+}
+
 /// Pause after an accept that failed, as it does without free descriptors.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -44,8 +56,13 @@ impl Stopping {
 }
 
 /// Serves until `stop` says so; then takes no connection more, and ends when the requests under way have.
-pub(crate) async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    mut stop: watch::Receiver<bool>,
+) {
+    let places = Arc::new(Semaphore::new(limits.connections));
     let mut serving = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -57,7 +74,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, mut stop: watch
         let Some((stream, peer, place)) = accepted else { continue };
         let (router, stopped) = (router.clone(), stop.clone());
         serving.spawn(async move {
-            connection(stream, peer, router, stopped).await;
+            connection(stream, peer, router, limits, stopped).await;
             drop(place);
         });
     }
@@ -79,13 +96,19 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpS
     }
 }
 
-async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, mut stop: watch::Receiver<bool>) {
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    limits: Limits,
+    mut stop: watch::Receiver<bool>,
+) {
     let _ = stream.set_nodelay(true);
     let stopping = Stopping(stop.clone());
     let service = service_fn(move |request| answer(router.clone(), peer, stopping.clone(), request));
-    let io = TokioIo::new(Patient { stream, stalled: None });
+    let io = TokioIo::new(Patient { stream, patience: limits.stalled, stalled: None });
     let mut settings = http1::Builder::new();
-    settings.timer(TokioTimer::new()).header_read_timeout(HEAD);
+    settings.timer(TokioTimer::new()).header_read_timeout(limits.head);
     let mut connection = pin!(settings.serve_connection(io, service));
     tokio::select! {
         biased;
@@ -112,6 +135,7 @@ async fn answer(
 /// A stream that fails when its peer takes nothing for too long: an answer that is never read would hold its place for ever.
 struct Patient {
     stream: TcpStream,
+    patience: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
@@ -122,7 +146,8 @@ impl Patient {
             self.stalled = None;
             return written;
         }
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(STALLED)));
+        let patience = self.patience;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(patience)));
         match stalled.as_mut().poll(context) {
             Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
             Poll::Pending => Poll::Pending,
@@ -157,5 +182,107 @@ impl AsyncWrite for Patient {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::task::JoinHandle;
+
+    use super::*;
+
+    const ASKED: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+
+    struct Served {
+        addr: SocketAddr,
+        stop: watch::Sender<bool>,
+        serving: JoinHandle<()>,
+    }
+
+    /// A server that answers `/` at once, `/slow` after 300 ms, and `/large` with 64 MiB.
+    async fn served(limits: Limits) -> Served {
+        let slow = async || {
+            sleep(Duration::from_millis(300)).await;
+            "slow"
+        };
+        let router = Router::new()
+            .route("/", get(async || "well"))
+            .route("/slow", get(slow))
+            .route("/large", get(async || vec![b'x'; 64 << 20]));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (stop, stopped) = watch::channel(false);
+        let serving = tokio::spawn(serve(listener, router, limits, stopped));
+        Served { addr, stop, serving }
+    }
+
+    /// What comes within five seconds, up to the end of the connection.
+    async fn all(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let read = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut bytes));
+        read.await.map_err(io::Error::from)??;
+        Ok(bytes)
+    }
+
+    #[tokio::test]
+    async fn a_head_that_crawls_ends_its_connection() {
+        let limits = Limits { head: Duration::from_millis(200), ..Limits::default() };
+        let served = served(limits).await;
+        let mut client = TcpStream::connect(served.addr).await.unwrap();
+        let began = Instant::now();
+        client.write_all(b"GET / HTTP/1.1\r\nx-slow: ").await.unwrap();
+        assert!(all(&mut client).await.is_ok(), "the server hangs up");
+        assert!((Duration::from_millis(150)..Duration::from_secs(3)).contains(&began.elapsed()));
+    }
+
+    #[tokio::test]
+    async fn who_comes_when_it_is_full_waits_for_a_place() {
+        let served = served(Limits { connections: 2, ..Limits::default() }).await;
+        let mut first = Vec::new();
+        for _ in 0..2 {
+            let mut client = TcpStream::connect(served.addr).await.unwrap();
+            client.write_all(ASKED).await.unwrap();
+            assert!(client.read(&mut [0; 512]).await.unwrap() > 0);
+            first.push(client);
+        }
+        let mut third = TcpStream::connect(served.addr).await.unwrap();
+        third.write_all(ASKED).await.unwrap();
+        let early = tokio::time::timeout(Duration::from_millis(200), third.read(&mut [0; 512])).await;
+        assert!(early.is_err(), "there is no place");
+        first.pop();
+        let answer = tokio::time::timeout(Duration::from_secs(5), third.read(&mut [0; 512])).await;
+        assert!(answer.unwrap().unwrap() > 0, "there is one now");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_nobody_takes_is_given_up() {
+        let limits = Limits { connections: 1, stalled: Duration::from_millis(200), ..Limits::default() };
+        let served = served(limits).await;
+        let mut idle = TcpStream::connect(served.addr).await.unwrap();
+        idle.write_all(b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let mut next = TcpStream::connect(served.addr).await.unwrap();
+        next.write_all(ASKED).await.unwrap();
+        let answer = tokio::time::timeout(Duration::from_secs(5), next.read(&mut [0; 512])).await;
+        assert!(answer.unwrap().unwrap() > 0, "its place is free again");
+    }
+
+    #[tokio::test]
+    async fn the_end_waits_for_requests_and_not_for_kept_connections() {
+        let served = served(Limits::default()).await;
+        let mut kept = TcpStream::connect(served.addr).await.unwrap();
+        kept.write_all(ASKED).await.unwrap();
+        assert!(kept.read(&mut [0; 512]).await.unwrap() > 0);
+        let mut busy = TcpStream::connect(served.addr).await.unwrap();
+        busy.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        sleep(Duration::from_millis(50)).await;
+        served.stop.send(true).unwrap();
+        tokio::time::timeout(Duration::from_secs(5), served.serving).await.unwrap().unwrap();
+        let answer = String::from_utf8(all(&mut busy).await.unwrap()).unwrap();
+        assert!(answer.ends_with("slow"), "what was under way is answered: {answer}");
+        assert!(TcpStream::connect(served.addr).await.is_err(), "nobody is taken any more");
     }
 }

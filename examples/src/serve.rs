@@ -124,7 +124,7 @@ async fn serve(
         ended.await;
         let _ = stopping.send(true);
     });
-    let server = listen::serve(listener, router, stopped.clone());
+    let server = listen::serve(listener, router, listen::Limits::default(), stopped.clone());
     let patience = async {
         let _ = stopped.wait_for(|stopped| *stopped).await;
         tokio::time::sleep(DRAIN).await;
