@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use super::ApiError;
 use crate::app::App;
 
-/// `POST /debug/faults/{fault}`: `leak`, `cpu`, `tasks` or `labels` begins, `end` ends them all.
+/// `POST /debug/faults/{fault}`: `leak`, `cpu`, `tasks`, `labels` or `slow` begins, `end` ends them all.
 pub(super) async fn inject(
     State(app): State<Arc<App>>,
     Path(fault): Path<String>,
@@ -16,7 +16,7 @@ pub(super) async fn inject(
     match fault.parse() {
         Ok(fault) => faults.begin(fault),
         Err(()) if fault == "end" => faults.end(),
-        Err(()) => return Err(unknown("faults are leak, cpu, tasks and labels; `end` ends them")),
+        Err(()) => return Err(unknown("faults are leak, cpu, tasks, labels and slow; `end` ends them")),
     }
     Ok(StatusCode::NO_CONTENT)
 }

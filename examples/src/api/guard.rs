@@ -51,6 +51,9 @@ pub(super) async fn tenants(State(app): State<Arc<App>>, request: Request, next:
         .into_response(),
         _ => {
             parts.extensions.insert(Tenant(tenant));
+            if let Some(delay) = app.faults().and_then(crate::faults::Faults::delay) {
+                tokio::time::sleep(delay).await;
+            }
             next.run(Request::from_parts(parts, body)).await
         }
     };
