@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# S4: the server at 1 000 requests a second, on SQLite and on PostgreSQL with Redis, the verdict engine and the profiler on (CPU time sampled all the time), three minutes each
-# (full: thirty): p95 below 100 ms by our own load test with verdict Valid, every statement's p95 below 50 ms, and a memory verdict that is no leak.
+# S4: the server at 1 000 requests a second, on SQLite and on PostgreSQL with Redis, the verdict engine and the profiler on (CPU time sampled all the time), 75 s each
+# (full: thirty minutes): p95 below 100 ms by our own load test with verdict Valid, every statement's p95 below 50 ms, and memory that does not leak: in
+# full that is said; a minute is too short to say anything, and `unknown` then.
 # Control: every answer 200 ms slower, in the same server.
 source "$(dirname "$0")/../common.sh"
 help_if_asked "$@"
@@ -68,7 +69,7 @@ for kind in sqlite postgres; do
   read -r database shape why < <(inside) || fail "$kind: the server does not say how it does"
   measured+="$kind:p95=$(p95 "$work/report"),statements=${database%.*}ms,memory=$shape;"
   awk -v p95="$database" 'BEGIN { exit !(p95 < 50) }' || fail "$kind: a statement's p95 is $database ms"
-  case $shape in leak | unknown) fail "$kind: memory is judged $why" ;; esac
+  case ${VERIFY_SIZE:-quick}:$shape in *:leak | full:unknown) fail "$kind: memory is judged $why" ;; esac
   if [ $kind = sqlite ]; then
     curl --silent --fail --request POST --header "x-api-key: $admin" "$base/debug/faults/slow" || fail "the control could not be planted"
     control=0
