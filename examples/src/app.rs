@@ -9,10 +9,12 @@ use offgridflow_profile::{LatencyFeed, MemoryStatus, ProfileError, ProfileServic
 use offgridflow_query::{PoolStatus, StatementStats, WriterStats};
 use serde::Serialize;
 
-use crate::api::profile_access;
-use crate::config::{Config, ConfigError};
+use crate::api::{Doors, profile_access};
+use crate::config::{Config, ConfigError, is_loopback};
 use crate::faults::Faults;
+use crate::keys::KeyRing;
 use crate::ledger::{CacheFigures, Ledger, LedgerError};
+use crate::overview::{Gatherer, Overview, Sources, TRAFFIC_LOOK};
 use crate::profiler;
 use crate::store::{Store, StoreError};
 
@@ -21,11 +23,13 @@ use crate::store::{Store, StoreError};
 pub struct App {
     config: Config,
     ledger: Arc<Ledger>,
+    doors: Arc<Doors>,
     profiler: Profiler,
     profiles: ProfileService,
     latency: LatencyFeed,
     faults: Option<Faults>,
     probes: BenchService,
+    gatherer: Gatherer,
     draining: AtomicBool,
     began: Instant,
 }
@@ -87,15 +91,34 @@ impl App {
     /// What is missing, in one sentence.
     pub async fn start(config: Config) -> Result<Arc<Self>, AppError> {
         config.check()?;
+        let doors = Arc::new(Doors::new(KeyRing::new(config.configured_keys()?), config.rate_limit));
         let say = |sentence: String| tracing::info!("{sentence}");
         let store = Arc::new(Store::open(&config.database_url, config.database_patience(), say).await?);
         let ledger = Arc::new(Ledger::open(store, config.redis_url.as_deref())?);
+        let (keys, ever) = ledger.store().keys().await?;
+        doors.ring().hold(keys, ever);
+        if doors.ring().is_open() && !is_loopback(config.listen.ip()) {
+            return Err(ConfigError::Open(config.listen).into());
+        }
         let probes = probes(&ledger, Duration::from_secs(config.probe_secs))?;
         let profiler = profiler::start(&config)?;
-        let profiles = profiler.service(profile_access(config.api_keys.clone())).build()?;
+        let profiles = profiler.service(profile_access(Arc::clone(&doors))).build()?;
         let (latency, faults) = (profiler.latency(), config.faults.then(Faults::default));
+        let gatherer = Gatherer::new(config.load_report.clone());
         let (draining, began) = (AtomicBool::new(false), Instant::now());
-        Ok(Arc::new(Self { config, ledger, profiler, profiles, latency, faults, probes, draining, began }))
+        Ok(Arc::new(Self {
+            config,
+            ledger,
+            doors,
+            profiler,
+            profiles,
+            latency,
+            faults,
+            probes,
+            gatherer,
+            draining,
+            began,
+        }))
     }
 
     /// The settings.
@@ -108,6 +131,22 @@ impl App {
     #[must_use]
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// Who is let through.
+    #[must_use]
+    pub fn doors(&self) -> &Doors {
+        &self.doors
+    }
+
+    /// Looks which keys are valid now; where the database does not answer, those that were go on.
+    pub async fn refresh_keys(&self) {
+        match self.store().keys().await {
+            Ok((keys, ever)) => self.doors.ring().hold(keys, ever),
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "API keys could not be looked up");
+            }
+        }
     }
 
     /// The database.
@@ -157,6 +196,28 @@ impl App {
     /// When the writer had died.
     pub async fn close(&self) -> Result<u64, AppError> {
         Ok(self.store().close().await?)
+    }
+
+    /// What the page shows, at most a second old, however many look.
+    pub async fn overview(&self) -> Arc<Overview> {
+        let sources = Sources {
+            ledger: &self.ledger,
+            profiler: &self.profiler,
+            probes: self.probes.snapshot(),
+            shared_cache: self.config.redis_url.is_some(),
+            development: self.doors.ring().is_open(),
+            uptime: self.began.elapsed(),
+            samples_always: self.config.incidents.is_some(),
+        };
+        self.gatherer.overview(sources).await
+    }
+
+    /// Follows the course of requests for as long as the server is there.
+    pub async fn follow_traffic(self: Arc<Self>) {
+        loop {
+            self.gatherer.traffic.look(&self.latency, Instant::now());
+            tokio::time::sleep(TRAFFIC_LOOK).await;
+        }
     }
 
     /// How the server does.

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::api::Keys;
+use crate::keys::{AdminKeys, KeyList, Owner};
+use crate::secret::Secret;
 
 /// What every role needs to know.
 #[derive(Debug, Clone, Args)]
@@ -21,13 +22,22 @@ pub struct Config {
         default_value = "sqlite:offgridflow.db",
         hide_env_values = true
     )]
-    pub database_url: String,
+    pub database_url: Secret,
     /// Redis that servers share as a cache: `redis://…`. Without it each server caches for itself.
     #[arg(long, env = "OFFGRIDFLOW_REDIS_URL", hide_env_values = true)]
-    pub redis_url: Option<String>,
-    /// API keys, `TENANT=KEY` separated by commas. Without them only loopback is served.
+    pub redis_url: Option<Secret>,
+    /// API keys, `TENANT=KEY` separated by commas, beside those that were issued. Without any only this machine is served.
     #[arg(long, env = "OFFGRIDFLOW_API_KEYS", default_value = "", hide_env_values = true)]
-    pub api_keys: Keys,
+    pub api_keys: KeyList,
+    /// Administrators' keys, separated by commas: they see how the server does and issue keys, and read no tenant's data.
+    #[arg(long, env = "OFFGRIDFLOW_ADMIN_KEYS", default_value = "", hide_env_values = true)]
+    pub admin_keys: AdminKeys,
+    /// Requests a second and tenant, in bursts of one second's worth. Default: 1 000, and no limit without keys.
+    #[arg(long, env = "OFFGRIDFLOW_RATE_LIMIT", value_parser = clap::value_parser!(u32).range(1..))]
+    pub rate_limit: Option<u32>,
+    /// How long a request may take to come in and be answered, in seconds; profiles take as long as they are asked to.
+    #[arg(long, env = "OFFGRIDFLOW_REQUEST_SECS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+    pub request_secs: u64,
     /// Largest request body in bytes.
     #[arg(long, env = "OFFGRIDFLOW_MAX_BODY_BYTES", default_value_t = 16 << 20)]
     pub max_body_bytes: usize,
@@ -53,6 +63,9 @@ pub struct Config {
     #[cfg(feature = "otlp")]
     #[command(flatten)]
     pub otlp: crate::otlp::Options,
+    /// Report of a load test, as JSON, that the page shows: `offgridflow demo` and `offgridflow-loadtest --json` write one.
+    #[arg(long, env = "OFFGRIDFLOW_LOAD_REPORT", default_value = "target/demo/report.json")]
+    pub load_report: PathBuf,
     /// Server whose figures the web role shows, when it is another process: `http://HOST:PORT`.
     #[arg(long, env = "OFFGRIDFLOW_API_URL")]
     pub api_url: Option<String>,
@@ -63,9 +76,12 @@ pub struct Config {
 pub enum ConfigError {
     /// The server would be open to everybody.
     #[error(
-        "refusing to listen at {0}, beyond loopback, without API keys: set OFFGRIDFLOW_API_KEYS=TENANT=KEY"
+        "refusing to listen at {0}, beyond loopback, without API keys: `offgridflow keys issue --admin` makes one, or set OFFGRIDFLOW_API_KEYS=TENANT=KEY"
     )]
     Open(SocketAddr),
+    /// A key in the settings is none. Which one, and why, without showing it.
+    #[error("{0}")]
+    Key(String),
     /// Redis has another scheme.
     #[error("a Redis URL begins with `redis://` (or `rediss://`, `redis-cluster://`, `redis-sentinel://`)")]
     RedisScheme,
@@ -84,9 +100,7 @@ impl Config {
     /// # Errors
     /// The first contradiction.
     pub fn check(&self) -> Result<(), ConfigError> {
-        if !is_loopback(self.listen.ip()) && self.api_keys.is_empty() {
-            return Err(ConfigError::Open(self.listen));
-        }
+        self.configured_keys()?;
         self.check_addresses()
     }
 
@@ -107,6 +121,22 @@ impl Config {
             return Err(ConfigError::RedisScheme);
         }
         Ok(())
+    }
+
+    /// The keys that stand in the settings.
+    ///
+    /// # Errors
+    /// The first that is none.
+    pub fn configured_keys(&self) -> Result<Vec<(Owner, crate::keys::Digest)>, ConfigError> {
+        let tenants = self.api_keys.checked().map_err(ConfigError::Key)?;
+        let admins = self.admin_keys.0.checked().map_err(ConfigError::Key)?;
+        Ok(tenants.iter().chain(admins).cloned().collect())
+    }
+
+    /// How long a request may take to come in and be answered.
+    #[must_use]
+    pub const fn longest_request(&self) -> Duration {
+        Duration::from_secs(self.request_secs)
     }
 
     /// Length of the windows of which two must agree that memory leaks.

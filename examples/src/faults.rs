@@ -1,4 +1,4 @@
-//! Faults on purpose, to see them caught: a leak, a CPU regression, tasks that pile up, a label that explodes. Only with `--faults`.
+//! Faults on purpose, to see them caught: a leak, a CPU regression, tasks that pile up, a label that explodes, answers that take longer. Only with `--faults`.
 
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -13,6 +13,8 @@ const EXPORTS: usize = 20_000;
 /// What leaks, and how often.
 const RECEIPT_BYTES: usize = 128 << 10;
 const RECEIPT_EVERY: Duration = Duration::from_millis(100);
+/// How much longer answers take.
+const SLOW: Duration = Duration::from_millis(200);
 /// Threads that burn CPU time.
 const CHECKERS: usize = 8;
 
@@ -27,6 +29,8 @@ pub enum Fault {
     Tasks,
     /// Requests are counted under their path as it was asked for, not under their route.
     Labels,
+    /// Every answer takes 200 ms longer.
+    Slow,
 }
 
 impl FromStr for Fault {
@@ -38,6 +42,7 @@ impl FromStr for Fault {
             "cpu" => Ok(Self::Cpu),
             "tasks" => Ok(Self::Tasks),
             "labels" => Ok(Self::Labels),
+            "slow" => Ok(Self::Slow),
             _ => Err(()),
         }
     }
@@ -48,6 +53,7 @@ impl FromStr for Fault {
 pub struct Faults {
     going_on: Arc<AtomicBool>,
     labels: AtomicBool,
+    slow: AtomicBool,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     receipts: Arc<Mutex<Vec<Vec<u8>>>>,
 }
@@ -75,6 +81,7 @@ impl Faults {
                 tasks.extend((0..EXPORTS).map(|_| tokio::spawn(std::future::pending().profiled("export"))));
             }
             Fault::Labels => self.labels.store(true, Relaxed),
+            Fault::Slow => self.slow.store(true, Relaxed),
         }
     }
 
@@ -83,9 +90,15 @@ impl Faults {
         self.labels.load(Relaxed)
     }
 
+    /// How much longer an answer is to take, if it is.
+    pub(crate) fn delay(&self) -> Option<Duration> {
+        self.slow.load(Relaxed).then_some(SLOW)
+    }
+
     /// What went wrong ends; what leaked stays, series included.
     pub fn end(&self) {
         self.labels.store(false, Relaxed);
+        self.slow.store(false, Relaxed);
         self.going_on.store(false, Relaxed);
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner).drain(..).for_each(|task| task.abort());
     }

@@ -12,6 +12,8 @@ use tokio::net::TcpStream;
 pub struct Answer {
     /// The status.
     pub status: StatusCode,
+    /// What it is.
+    pub content_type: Option<String>,
     /// The whole body.
     pub body: Bytes,
 }
@@ -68,7 +70,9 @@ pub async fn send(
     }
     let response = sender.send_request(request.body(Full::new(body))?).await?;
     let status = response.status();
+    let content_type =
+        response.headers().get("content-type").and_then(|kind| kind.to_str().ok()).map(str::to_owned);
     let body = response.into_body().collect().await?.to_bytes();
     driver.abort();
-    Ok(Answer { status, body })
+    Ok(Answer { status, content_type, body })
 }

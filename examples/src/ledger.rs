@@ -292,11 +292,13 @@ impl Ledger {
         Ok(factor)
     }
 
-    /// Drops the cached totals of `tenant`, on every server that shares the Redis.
-    pub async fn forget_totals(&self, tenant: &str) {
-        if self.totals.invalidate_tag(tenant).await == Delivery::Deferred {
+    /// Drops the cached totals of `tenant`, on every server that shares the Redis; whether they heard of it.
+    pub async fn forget_totals(&self, tenant: &str) -> bool {
+        let deferred = self.totals.invalidate_tag(tenant).await == Delivery::Deferred;
+        if deferred {
             tracing::warn!("Redis does not answer: other servers hear of new totals when it does");
         }
+        !deferred
     }
 
     async fn forget_factor(&self, tenant: &str, category: &str) {
@@ -382,14 +384,23 @@ impl Ledger {
             if current.is_ok_and(|current| current.is_some_and(|current| current.version == factor.version)) {
                 continue;
             }
-            if let Err(error) = self.store.enqueue_recalculation(tenant, category).await {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "a recalculation could not be asked for"
-                );
-            }
+            self.recalculate(tenant, category).await;
         }
-        self.forget_totals(tenant).await;
+        // Where this process alone is cut off from Redis, others would tell old totals until it is not: a job goes through the database, and whoever does it tells them.
+        if !self.forget_totals(tenant).await
+            && let Some(category) = used.keys().next()
+        {
+            self.recalculate(tenant, category).await;
+        }
+    }
+
+    async fn recalculate(&self, tenant: &str, category: &str) {
+        if let Err(error) = self.store.enqueue_recalculation(tenant, category).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "a recalculation could not be asked for"
+            );
+        }
     }
 }
 

@@ -11,14 +11,23 @@ pub mod health;
 pub mod http_client;
 pub mod import;
 pub mod intake;
+mod key_command;
+pub mod keys;
 pub mod ledger;
+pub mod limiter;
+mod listen;
 pub mod load;
 #[cfg(feature = "otlp")]
 pub mod otlp;
+pub mod overview;
 mod profiler;
+mod secret;
 pub mod serve;
 pub mod store;
 mod trace;
 pub mod upload;
 pub mod web;
 pub mod worker;
+
+pub use key_command::{KeyCommand, KeyError, run as run_key_command};
+pub use secret::Secret;

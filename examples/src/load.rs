@@ -12,7 +12,8 @@ use tokio::net::TcpListener;
 
 use crate::api;
 use crate::app::AppError;
-use crate::demo::load_test;
+use crate::demo::{Account, load_test};
+use crate::secret::Secret;
 
 /// Settings of the load.
 #[derive(Debug, Clone, Args)]
@@ -20,6 +21,9 @@ pub struct Options {
     /// The server: `http://HOST:PORT`.
     #[arg(long, env = "OFFGRIDFLOW_API_URL", default_value = "http://127.0.0.1:8080")]
     api_url: String,
+    /// The API key of the tenant that is loaded. Without one it is the tenant `default` of a server without keys.
+    #[arg(long, env = "OFFGRIDFLOW_API_KEY", hide_env_values = true)]
+    api_key: Option<Secret>,
     /// Requests a second.
     #[arg(long, default_value_t = 50.0)]
     rate: f64,
@@ -37,7 +41,12 @@ pub struct Options {
 /// A setting that makes no sense, or an address that cannot be had.
 pub async fn run(options: Options) -> Result<u8, AppError> {
     let time = Duration::from_secs(options.seconds);
-    let test = load_test(&options.api_url, &["default".to_owned()], options.rate, time)?;
+    let credential = match &options.api_key {
+        Some(key) => ("x-api-key", (**key).to_owned()),
+        None => ("x-tenant", "default".to_owned()),
+    };
+    let account = Account { tenant: "default".to_owned(), credential };
+    let test = load_test(&options.api_url, &[account], options.rate, time)?;
     let listener =
         TcpListener::bind(options.listen).await.map_err(|error| AppError::Listen(options.listen, error))?;
     api::install_metrics();

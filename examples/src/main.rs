@@ -51,6 +51,9 @@ enum Command {
         #[command(flatten)]
         config: Config,
     },
+    /// Issue, list or revoke API keys in the database.
+    #[command(subcommand)]
+    Keys(offgridflow::KeyCommand),
     /// Bring the database's schema up to date, or revert it.
     Migrate {
         /// `down` drops every table of the server's.
@@ -87,6 +90,7 @@ async fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
         Command::Demo(options) => return Ok(ExitCode::from(demo::run(options).await?)),
         Command::Load(options) => return Ok(ExitCode::from(load::run(options).await?)),
         Command::Health(options) => health::run(options).await?,
+        Command::Keys(command) => println!("{}", offgridflow::run_key_command(command).await?),
         Command::Import { file, tenant: Some(tenant), config } => {
             println!("{}", upload::run(&file, &tenant, &config).await?);
         }

@@ -4,7 +4,8 @@ use std::thread;
 use std::time::Duration;
 
 use offgridflow_profile::{
-    Budget, Cpu, DirSink, ProfileError, Profiler, ProfilerBuilder, SampledHeap, TrendOptions, Trigger,
+    Budget, Cpu, DirSink, MemoryWatch, ProfileError, Profiler, ProfilerBuilder, SampledHeap, TrendOptions,
+    Trigger,
 };
 
 use crate::config::Config;
@@ -17,7 +18,8 @@ const INCIDENTS: usize = 32;
 /// Memory and a ring of profiles; CPU time when it is asked for, or all the time where incidents are kept; the heap where the program's
 /// allocator is `Tracked`.
 pub(crate) fn start(config: &Config) -> Result<Profiler, ProfileError> {
-    let builder = triggers(Profiler::builder(), config);
+    let memory = MemoryWatch::builder().trend(trend(config));
+    let builder = triggers(Profiler::builder().memory(memory), config);
     let builder = match &config.incidents {
         Some(folder) => builder
             .cpu(Cpu::always())
@@ -36,10 +38,14 @@ pub(crate) fn start(config: &Config) -> Result<Profiler, ProfileError> {
     Ok(profiler)
 }
 
+/// A verdict after ten minutes, or sooner where leaks are to be told sooner.
+fn trend(config: &Config) -> TrendOptions {
+    let min_window = config.leak_window().min(Duration::from_secs(600));
+    TrendOptions { min_window, ..TrendOptions::default() }
+}
+
 fn triggers(builder: ProfilerBuilder, config: &Config) -> ProfilerBuilder {
-    let window = config.leak_window();
-    let options =
-        TrendOptions { min_window: window.min(Duration::from_secs(600)), ..TrendOptions::default() };
+    let (window, options) = (config.leak_window(), trend(config));
     let busy = config.busy_cores.unwrap_or_else(|| {
         0.8 * thread::available_parallelism()
             .map_or(1.0, |cores| u32::try_from(cores.get()).map_or(1.0, f64::from))

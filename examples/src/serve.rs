@@ -1,6 +1,5 @@
 //! Running a role until a signal ends it: stop accepting, drain, flush.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use crate::app::{App, AppError};
 use crate::config::Config;
 #[cfg(feature = "otlp")]
 use crate::otlp::Pushing;
-use crate::{api, web, worker};
+use crate::{api, listen, web, worker};
 
 /// How long requests under way may take to end once the server stops.
 const DRAIN: Duration = Duration::from_secs(25);
@@ -38,7 +37,7 @@ impl Role {
             Self::Api => api::router(Arc::clone(app)),
             Self::Worker => api::side_router(Arc::clone(app)),
             Self::Web => web::router(app.config()),
-            Self::All => api::router(Arc::clone(app)).merge(web::page_router()),
+            Self::All => api::router(Arc::clone(app)).merge(web::page_router(Arc::clone(app))),
         }
     }
 
@@ -76,7 +75,10 @@ pub async fn run(role: Role, config: Config) -> Result<(), AppError> {
         let shown = Arc::clone(&app);
         Pushing::start(&app.config().otlp, role.name(), move || api::metrics_of(&shown))
     };
+    eprintln!("offgridflow: {}", who_is_let_in(&app));
     let (stop, stopped) = watch::channel(false);
+    let looking = tokio::spawn(look_at_keys(Arc::clone(&app)).profiled("look at keys"));
+    let following = tokio::spawn(Arc::clone(&app).follow_traffic().profiled("follow traffic"));
     let work = role.works().then(|| {
         let (app, stopped) = (Arc::clone(&app), stopped);
         tokio::spawn(async move { worker::run(app.ledger(), stopped).await }.profiled("worker"))
@@ -89,6 +91,8 @@ pub async fn run(role: Role, config: Config) -> Result<(), AppError> {
     };
     serve(listener, role.router(&app), ended).await?;
     let _ = stop.send(true);
+    looking.abort();
+    following.abort();
     if let Some(work) = work {
         let _ = work.await;
     }
@@ -116,21 +120,42 @@ async fn serve(
 ) -> Result<(), AppError> {
     println!("listening on http://{}", listener.local_addr()?);
     let (stopping, mut stopped) = watch::channel(false);
-    let ended = async move {
+    tokio::spawn(async move {
         ended.await;
         let _ = stopping.send(true);
-    };
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    let server = axum::serve(listener, service).with_graceful_shutdown(ended);
+    });
+    let server = listen::serve(listener, router, listen::Limits::default(), stopped.clone());
     let patience = async {
         let _ = stopped.wait_for(|stopped| *stopped).await;
         tokio::time::sleep(DRAIN).await;
     };
     tokio::select! {
-        served = server => served?,
+        () = server => {}
         () = patience => tracing::warn!("requests still under way after {DRAIN:?} were dropped"),
     }
     Ok(())
+}
+
+/// How long a key that was issued or revoked by another process may go unnoticed.
+const LOOK: Duration = Duration::from_secs(1);
+
+async fn look_at_keys(app: Arc<App>) {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        app.refresh_keys().await;
+    }
+}
+
+/// Says who is let in, whatever the log's filter is.
+fn who_is_let_in(app: &App) -> String {
+    let (doors, ring) = (app.doors(), app.doors().ring());
+    if ring.is_open() {
+        return "DEVELOPMENT START: no API keys. Everybody on this machine may read and write every tenant's data and is administrator; \
+             nobody else is served. `offgridflow keys issue --admin` ends this."
+            .to_owned();
+    }
+    let ((tenants, admins), rate) = (ring.counts(), doors.rate().unwrap_or_default());
+    format!("API keys: {tenants} of tenants, {admins} of administrators; {rate} requests a second and tenant")
 }
 
 /// Resolves at the first SIGTERM or SIGINT.

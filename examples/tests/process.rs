@@ -238,7 +238,7 @@ fn what_cannot_work_is_refused_in_one_sentence() {
     let nobody = { TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap() };
     let down = format!("postgres://postgres@{nobody}/x");
     let cases: [(&[&str], i32, &str); 9] = [
-        (&["all", "--listen", "0.0.0.0:0"], 2, "without API keys"),
+        (&["all", "--listen", "0.0.0.0:0", "--database-url", "sqlite::memory:"], 2, "without API keys"),
         (
             &["all", "--listen", "127.0.0.1:0", "--database-url", "mysql://x"],
             2,
@@ -305,4 +305,49 @@ fn keys_are_never_shown() {
     assert!(!said.contains("0123456789abcdef"), "{said}");
     let help = command(&["all", "--help"]).env("OFFGRIDFLOW_API_KEYS", secret).output().unwrap();
     assert!(!String::from_utf8_lossy(&help.stdout).contains("0123456789abcdef"));
+}
+
+/// Who may reach the database may issue keys: the way to the first one.
+#[tokio::test]
+async fn keys_are_issued_listed_and_revoked_by_command_and_a_running_server_hears_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("test.db").display());
+    let server = Process::start(&url);
+    let keys = |arguments: &[&str]| {
+        let Output { status, stdout, stderr } =
+            command(&[&["keys"], arguments, &["--database-url", &url]].concat()).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap().trim().to_owned();
+        (status.code().unwrap(), text(stdout), text(stderr))
+    };
+    let asked = async |key: &str, path: &str| {
+        http_client::get(&server.base, path, &[("x-api-key", key)]).await.unwrap().status
+    };
+    let becomes = async |key: &str, path: &str, status: u16| {
+        let began = Instant::now();
+        while asked(key, path).await != status {
+            assert!(began.elapsed() < Duration::from_secs(5), "{path} does not become {status}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    assert_eq!(asked("", "/api/v1/emissions").await, 200, "a development start");
+    let (code, key, said) = keys(&["issue", "--tenant", "acme, inc"]);
+    assert!(code == 0 && key.starts_with("ogf_") && said.is_empty(), "{code} {said}");
+    becomes("", "/api/v1/emissions", 401).await;
+    assert_eq!(
+        (asked(&key, "/api/v1/emissions").await, asked(&key, "/api/v1/performance").await),
+        (200.try_into().unwrap(), 403.try_into().unwrap())
+    );
+    let (_, admin, _) = keys(&["issue", "--admin"]);
+    becomes(&admin, "/api/v1/performance", 200).await;
+    let (_, listed, _) = keys(&["list"]);
+    assert!(
+        listed.lines().count() == 2 && listed.contains("acme, inc") && !listed.contains("ogf_"),
+        "{listed}"
+    );
+    let id = key.split('_').nth(1).unwrap();
+    assert_eq!(keys(&["revoke", id]).0, 0);
+    becomes(&key, "/api/v1/emissions", 401).await;
+    let (code, _, said) = keys(&["revoke", id]);
+    assert!(code == 4 && said.contains("no valid key is named"), "{code} {said}");
+    assert_eq!(keys(&["issue"]).0, 2, "for whom?");
 }

@@ -94,8 +94,8 @@ pub use profile::{Change, Counting, Diff, Frame, Mapping, Profile, Stack, ValueK
 #[cfg(feature = "profiler")]
 #[cfg_attr(docsrs, doc(cfg(feature = "profiler")))]
 pub use profiler::{
-    Capability, Caps, Cpu, IncidentSummary, LatencyFeed, Profiler, ProfilerBuilder, ProfilerStats, Support,
-    TaskTrend,
+    Capability, Caps, Cpu, IncidentSummary, LatencyCounts, LatencyFeed, Profiler, ProfilerBuilder,
+    ProfilerStats, Support, TaskTrend,
 };
 #[cfg(feature = "ring")]
 #[cfg_attr(docsrs, doc(cfg(feature = "ring")))]

@@ -8,6 +8,16 @@ use std::time::{Duration, Instant};
 
 const NAMES: [&str; 5] =
     ["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "chrome"];
+/// Without a window, and without asking for anything of its own accord.
+pub(crate) const ALONE: [&str; 7] = [
+    "--headless",
+    "--no-sandbox", // the pages are ours, and in containers the browser may have no right to one
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+];
 const LONGEST: Duration = Duration::from_secs(120);
 
 /// A Chromium of the system's, or the one that `OFFGRIDFLOW_BROWSER` names.
@@ -35,6 +45,10 @@ impl Browser {
         named.or_else(|| NAMES.into_iter().find_map(on_the_path)).map(|program| Self { program })
     }
 
+    pub(crate) fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// Opens a page on a machine that reaches nothing, and waits until it is done.
     ///
     /// # Errors
@@ -56,14 +70,7 @@ impl Browser {
     fn command(&self, page: &Path, work: &Path) -> io::Result<Command> {
         let argument = |name: &str, value: &Path| format!("--{name}={}", value.display());
         let mut command = Command::new(&self.program);
-        command.args([
-            "--headless",
-            "--no-sandbox", // the pages are ours, and in containers the browser may have no right to one
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
+        command.args(ALONE).args([
             "--enable-logging=stderr",
             "--host-resolver-rules=MAP * ~NOTFOUND",
             "--virtual-time-budget=2000",

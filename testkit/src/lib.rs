@@ -32,6 +32,7 @@ mod redis;
 mod replica;
 mod server;
 mod shared;
+mod tab;
 
 pub use bouncer::PgBouncer;
 pub use browser::{Browser, Seen, with_nothing_allowed};
@@ -42,3 +43,4 @@ pub use proxy::{Counters, Direction, FaultProxy};
 pub use redis::Redis;
 pub use replica::Replica;
 pub use shared::{POSTGRES_ENV, REDIS_ENV, SharedPostgres, SharedRedis, postgres, redis};
+pub use tab::Tab;

@@ -45,7 +45,7 @@ pub struct FaultProxy {
 
 #[derive(Debug)]
 struct Shared {
-    upstream: SocketAddr,
+    upstream: Mutex<SocketAddr>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -72,8 +72,11 @@ impl FaultProxy {
     pub fn start(upstream: SocketAddr) -> Result<Self, Error> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(Error::io("start the proxy"))?;
         let addr = listener.local_addr().map_err(Error::io("start the proxy"))?;
-        let shared =
-            Arc::new(Shared { upstream, state: Mutex::new(State::default()), changed: Condvar::new() });
+        let shared = Arc::new(Shared {
+            upstream: Mutex::new(upstream),
+            state: Mutex::new(State::default()),
+            changed: Condvar::new(),
+        });
         let accepting = Arc::clone(&shared);
         thread::spawn(move || accepting.accept(&listener));
         Ok(Self { addr, shared })
@@ -83,6 +86,12 @@ impl FaultProxy {
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Closes every connection; from now on new ones lead to `upstream`, as behind a name that a failover moved.
+    pub fn redirect(&self, upstream: SocketAddr) {
+        *self.shared.upstream.lock().unwrap_or_else(PoisonError::into_inner) = upstream;
+        close_all(&mut self.shared.state());
     }
 
     /// Holds every chunk back for `one_way`, in both directions, without limiting throughput.
@@ -196,7 +205,8 @@ impl Shared {
         if !self.wait_while_frozen() {
             return None;
         }
-        let server = TcpStream::connect(self.upstream).ok()?;
+        let server =
+            TcpStream::connect(*self.upstream.lock().unwrap_or_else(PoisonError::into_inner)).ok()?;
         client.set_nodelay(true).ok()?;
         server.set_nodelay(true).ok()?;
         {

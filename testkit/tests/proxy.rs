@@ -122,3 +122,18 @@ fn one_direction_can_be_swallowed() {
     assert!(client.read(&mut [0; 4]).is_err());
     assert_eq!(proxy.counters().client_bytes, 8, "the server got it");
 }
+
+#[test]
+fn a_failover_leads_new_connections_elsewhere() {
+    let proxy = echo();
+    let mut before = connect(&proxy);
+    ask(&mut before, b"old").unwrap();
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    proxy.redirect(other.local_addr().unwrap());
+    assert!(ask(&mut before, b"old").is_err(), "who was connected hears of it");
+    let mut after = connect(&proxy);
+    after.write_all(b"new").unwrap();
+    let mut received = [0; 3];
+    other.accept().unwrap().0.read_exact(&mut received).unwrap();
+    assert_eq!(&received, b"new");
+}

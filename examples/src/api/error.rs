@@ -1,5 +1,5 @@
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
@@ -19,6 +19,12 @@ impl ApiError {
         Self { status, sentence: sentence.into() }
     }
 
+    /// The status.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// The request makes no sense.
     #[must_use]
     pub fn bad_request(sentence: impl Into<String>) -> Self {
@@ -34,13 +40,20 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        (self.status, Json(json!({ "error": self.sentence }))).into_response()
+        let mut response = (self.status, Json(json!({ "error": self.sentence }))).into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
     }
 }
 
 impl From<StoreError> for ApiError {
     /// The cause goes to the log; the caller learns that it is not its fault.
     fn from(error: StoreError) -> Self {
+        if matches!(error, StoreError::TwoKeys) {
+            return Self::new(StatusCode::CONFLICT, error.to_string());
+        }
         if matches!(error, StoreError::Unit { .. } | StoreError::TooLarge { .. }) {
             return Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string());
         }

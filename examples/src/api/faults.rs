@@ -3,13 +3,12 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 
-use super::{ApiError, Tenant};
+use super::ApiError;
 use crate::app::App;
 
-/// `POST /debug/faults/{fault}`: `leak`, `cpu`, `tasks` or `labels` begins, `end` ends them all.
+/// `POST /debug/faults/{fault}`: `leak`, `cpu`, `tasks`, `labels` or `slow` begins, `end` ends them all.
 pub(super) async fn inject(
     State(app): State<Arc<App>>,
-    _: Tenant,
     Path(fault): Path<String>,
 ) -> Result<StatusCode, ApiError> {
     let unknown = |sentence| ApiError::new(StatusCode::NOT_FOUND, sentence);
@@ -17,7 +16,7 @@ pub(super) async fn inject(
     match fault.parse() {
         Ok(fault) => faults.begin(fault),
         Err(()) if fault == "end" => faults.end(),
-        Err(()) => return Err(unknown("faults are leak, cpu, tasks and labels; `end` ends them")),
+        Err(()) => return Err(unknown("faults are leak, cpu, tasks, labels and slow; `end` ends them")),
     }
     Ok(StatusCode::NO_CONTENT)
 }

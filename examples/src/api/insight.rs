@@ -5,7 +5,7 @@ use axum::extract::{Query, State};
 use axum::response::{Html, IntoResponse, Response};
 use serde::Deserialize;
 
-use super::{ApiError, Tenant};
+use super::ApiError;
 use crate::app::App;
 
 #[derive(Debug, Deserialize)]
@@ -29,7 +29,6 @@ enum Format {
 /// would help the statements that became slower.
 pub(super) async fn show(
     State(app): State<Arc<App>>,
-    _: Tenant,
     Query(asked): Query<Asked>,
 ) -> Result<Response, ApiError> {
     let insight = app.store().insight(asked.advise).await?;

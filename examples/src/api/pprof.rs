@@ -1,19 +1,10 @@
-use std::net::SocketAddr;
+use std::sync::Arc;
 
-use axum::extract::ConnectInfo;
-use axum::http::StatusCode;
 use offgridflow_profile::Access;
 
-use super::Keys;
+use super::Doors;
 
-/// Who may take profiles: with keys whoever has one, without only this machine.
-pub(crate) fn access(keys: Keys) -> Access {
-    if keys.is_empty() {
-        let peer = |ConnectInfo(peer): &ConnectInfo<SocketAddr>| peer.ip();
-        return Access::loopback(move |parts| parts.extensions.get().map(peer));
-    }
-    Access::by(move |parts| match keys.tenant_by_header(&parts.headers) {
-        Some(_) => Ok(()),
-        None => Err(StatusCode::UNAUTHORIZED),
-    })
+/// Who may take profiles: administrators; without keys this machine.
+pub(crate) fn access(doors: Arc<Doors>) -> Access {
+    Access::by(move |parts| doors.admin(parts).map_err(|refused| refused.status()))
 }

@@ -4,6 +4,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::DemoError;
+use crate::keys::ApiKey;
 
 /// How long the server may take to drain.
 const DRAIN: Duration = Duration::from_secs(40);
@@ -13,6 +14,7 @@ pub(super) struct Server {
     child: Child,
     base: String,
     database: PathBuf,
+    admin: ApiKey,
 }
 
 impl Server {
@@ -22,11 +24,14 @@ impl Server {
             let _ = std::fs::remove_file(format!("{}{suffix}", database.display()));
         }
         let failed = |error: std::io::Error| DemoError::Server(error.to_string());
+        let admin = ApiKey::generate().map_err(failed)?;
         let url = format!("sqlite:{}", database.display());
         let mut child = Command::new(std::env::current_exe().map_err(failed)?)
             .args(["all", "--listen", "127.0.0.1:0", "--database-url", &url])
             .env_remove("OFFGRIDFLOW_REDIS_URL")
             .env_remove("OFFGRIDFLOW_API_KEYS")
+            .env_remove("OFFGRIDFLOW_RATE_LIMIT")
+            .env("OFFGRIDFLOW_ADMIN_KEYS", admin.reveal())
             .env("OFFGRIDFLOW_LOG", "warn")
             .stdout(Stdio::piped())
             .spawn()
@@ -39,7 +44,7 @@ impl Server {
             let _ = child.kill();
             return Err(DemoError::Server("it did not say where it listens".to_owned()));
         };
-        Ok(Self { base: base.to_owned(), child, database })
+        Ok(Self { base: base.to_owned(), child, database, admin })
     }
 
     pub(super) fn base(&self) -> &str {
@@ -48,6 +53,16 @@ impl Server {
 
     pub(super) fn database(&self) -> &Path {
         &self.database
+    }
+
+    /// The key of its administrator, which nobody else knows.
+    pub(super) fn admin(&self) -> &ApiKey {
+        &self.admin
+    }
+
+    /// The header that makes a request the administrator's.
+    pub(super) fn as_admin(&self) -> [(&'static str, &str); 1] {
+        [("x-api-key", self.admin.reveal())]
     }
 
     /// SIGTERM, and waits until it has drained.

@@ -7,9 +7,10 @@ use hyper::Method;
 use hyper::body::Bytes;
 use serde_json::Value;
 
-use super::DemoError;
+use super::{Account, DemoError};
 use crate::http_client;
 use crate::intake::{Draft, Mismatch, WideTable};
+use crate::keys::ApiKey;
 
 /// Generated companies, and activities of each: two years of monthly readings.
 const COMPANIES: [&str; 8] = ["alder", "birch", "cedar", "elm", "hazel", "larch", "maple", "rowan"];
@@ -25,7 +26,7 @@ const SITES: u64 = 5;
 
 /// What was sent to the server and acknowledged.
 pub(super) struct Ingested {
-    pub(super) tenants: Vec<String>,
+    pub(super) accounts: Vec<Account>,
     pub(super) activities: u64,
     pub(super) mismatches: Vec<Mismatch>,
     took: Duration,
@@ -38,7 +39,7 @@ impl fmt::Display for Ingested {
             f,
             "{} activities of {} tenants acknowledged, {rate:.0} a second",
             self.activities,
-            self.tenants.len()
+            self.accounts.len()
         )?;
         if !self.mismatches.is_empty() {
             write!(
@@ -55,19 +56,23 @@ impl fmt::Display for Ingested {
 }
 
 /// Sends a table, or generated readings, tenant by tenant.
-pub(super) async fn ingest(base: &str, input: Option<&Path>) -> Result<Ingested, DemoError> {
+pub(super) async fn ingest(base: &str, admin: &ApiKey, input: Option<&Path>) -> Result<Ingested, DemoError> {
     let (bodies, mismatches) = match input {
         Some(path) => table(path)?,
         None => {
             (COMPANIES.iter().map(|company| ((*company).to_owned(), readings(company))).collect(), Vec::new())
         }
     };
+    let mut accounts = Vec::new();
+    for tenant in bodies.keys() {
+        accounts.push(open_account(base, admin, tenant).await?);
+    }
     let began = Instant::now();
     let mut activities = 0;
-    for (tenant, body) in &bodies {
-        activities += send(base, tenant, body).await?;
+    for (account, body) in accounts.iter().zip(bodies.values()) {
+        activities += send(base, account, body).await?;
     }
-    Ok(Ingested { tenants: bodies.into_keys().collect(), activities, mismatches, took: began.elapsed() })
+    Ok(Ingested { accounts, activities, mismatches, took: began.elapsed() })
 }
 
 type Bodies = BTreeMap<String, String>;
@@ -119,13 +124,27 @@ fn readings(company: &str) -> String {
     body
 }
 
-async fn send(base: &str, tenant: &str, body: &str) -> Result<u64, DemoError> {
-    let headers = [("content-type", "application/x-ndjson"), ("x-tenant", tenant)];
+/// Has the server issue a key to a tenant.
+async fn open_account(base: &str, admin: &ApiKey, tenant: &str) -> Result<Account, DemoError> {
+    let wish = serde_json::json!({ "tenant": tenant }).to_string();
+    let headers = [("x-api-key", admin.reveal())];
+    let answer = http_client::send(base, Method::POST, "/api/v1/keys", &headers, Bytes::from(wish)).await?;
+    if !answer.status.is_success() {
+        return Err(DemoError::Data(format!("no key for {tenant}: {}", answer.status)));
+    }
+    let issued: Value = serde_json::from_slice(&answer.body)?;
+    let key = issued["key"].as_str().unwrap_or_default().to_owned();
+    Ok(Account { tenant: tenant.to_owned(), credential: ("x-api-key", key) })
+}
+
+async fn send(base: &str, account: &Account, body: &str) -> Result<u64, DemoError> {
+    let headers = [("content-type", "application/x-ndjson"), (account.credential.0, &account.credential.1)];
     let body = Bytes::copy_from_slice(body.as_bytes());
     let answer = http_client::send(base, Method::POST, "/api/v1/activities", &headers, body).await?;
     if !answer.status.is_success() {
         return Err(DemoError::Data(format!(
-            "{tenant}: {} {}",
+            "{}: {} {}",
+            account.tenant,
             answer.status,
             String::from_utf8_lossy(&answer.body)
         )));

@@ -2,6 +2,8 @@ use std::time::Duration;
 
 use offgridflow_loadtest::{ConfigError, HttpRoute, HttpTarget, LoadTest, OnCap, Rate};
 
+use super::Account;
+
 /// Tenants the load speaks for; more would only make the table of routes longer.
 const TENANTS: usize = 8;
 const SEED: u64 = 42;
@@ -9,14 +11,14 @@ const SEED: u64 = 42;
 /// Mostly reads of totals, some lists, a few writes, spread over tenants: an open loop, latency from the intended start.
 pub(crate) fn load_test(
     base: &str,
-    tenants: &[String],
+    accounts: &[Account],
     rate: f64,
     time: Duration,
 ) -> Result<LoadTest<HttpTarget>, ConfigError> {
     let mut target = HttpTarget::new(base)?;
-    for tenant in tenants.iter().take(TENANTS) {
+    for Account { credential: (name, value), .. } in accounts.iter().take(TENANTS) {
         for route in routes()? {
-            target = target.route(route.header("x-tenant", tenant)?);
+            target = target.route(route.header(name, value)?);
         }
     }
     Ok(LoadTest::new(target)

@@ -66,6 +66,12 @@ impl From<offgridflow_loadtest::ConfigError> for DemoError {
     }
 }
 
+/// A tenant, and the header by which the server knows it.
+pub(crate) struct Account {
+    pub(crate) tenant: String,
+    pub(crate) credential: (&'static str, String),
+}
+
 /// Everything the screen speaks of.
 struct Outcome {
     ingested: data::Ingested,
@@ -97,14 +103,14 @@ pub async fn run(options: Options) -> Result<u8, DemoError> {
 }
 
 async fn measure(server: &Server, options: &Options) -> Result<Outcome, DemoError> {
-    let ingested = data::ingest(server.base(), options.input.as_deref()).await?;
+    let ingested = data::ingest(server.base(), server.admin(), options.input.as_deref()).await?;
     println!("{ingested}");
     println!("loading for {} s at {}/s …", options.seconds, options.rate);
     let time = Duration::from_secs(options.seconds);
-    let load = load_test(server.base(), &ingested.tenants, options.rate, time)?;
+    let load = load_test(server.base(), &ingested.accounts, options.rate, time)?;
     let load = load.reporter(ProgressLines::stderr()).run();
-    let (report, (profile, flamegraph)) = tokio::join!(load, profiles(server.base(), options.seconds));
-    let answer = http_client::get(server.base(), "/api/v1/performance", &[]).await?;
+    let (report, (profile, flamegraph)) = tokio::join!(load, profiles(server, options.seconds));
+    let answer = http_client::get(server.base(), "/api/v1/performance", &server.as_admin()).await?;
     let performance = serde_json::from_slice(&answer.body)?;
     Ok(Outcome { ingested, report: report?, performance, profile, flamegraph })
 }
@@ -112,11 +118,13 @@ async fn measure(server: &Server, options: &Options) -> Result<Outcome, DemoErro
 type Taken = Result<Vec<u8>, String>;
 
 /// A profile and a flame graph, one after the other, while the load runs.
-async fn profiles(base: &str, seconds: u64) -> (Taken, Taken) {
+async fn profiles(server: &Server, seconds: u64) -> (Taken, Taken) {
     let each = (seconds * 2 / 5).max(1);
     let take = async |name: &str| {
         let path = format!("/debug/pprof/{name}?seconds={each}");
-        let answer = http_client::get(base, &path, &[]).await.map_err(|error| error.to_string())?;
+        let answer = http_client::get(server.base(), &path, &server.as_admin())
+            .await
+            .map_err(|error| error.to_string())?;
         let body = answer.body.to_vec();
         if answer.status.is_success() { Ok(body) } else { Err(String::from_utf8_lossy(&body).into_owned()) }
     };

@@ -28,7 +28,7 @@ pub(super) fn draw(outcome: &Outcome, paths: &Paths) -> String {
         screen,
         "data         {} activities of {} tenants",
         outcome.ingested.activities,
-        outcome.ingested.tenants.len()
+        outcome.ingested.accounts.len()
     );
     let _ = writeln!(screen, "{verdict}");
     screen

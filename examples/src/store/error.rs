@@ -47,6 +47,12 @@ pub enum StoreError {
         /// The category.
         category: String,
     },
+    /// An owner has as many valid keys as it may.
+    #[error("two keys are valid already: revoke one first")]
+    TwoKeys,
+    /// The system gives no random numbers.
+    #[error("no key could be made")]
+    Randomness(#[source] std::io::Error),
     /// A row holds what no version of this program writes.
     #[error("the database holds a {0} that cannot be read")]
     Corrupt(&'static str),

@@ -24,11 +24,11 @@ fn migrator<const N: usize>(versions: [(i64, &'static str, &'static str, &'stati
 }
 
 fn sqlite() -> Migrator {
-    migrator(versions!("sqlite": (1, "0001_init"), (2, "0002_job_age")))
+    migrator(versions!("sqlite": (1, "0001_init"), (2, "0002_job_age"), (3, "0003_api_keys")))
 }
 
 fn postgres() -> Migrator {
-    migrator(versions!("postgres": (1, "0001_init"), (2, "0002_job_age")))
+    migrator(versions!("postgres": (1, "0001_init"), (2, "0002_job_age"), (3, "0003_api_keys")))
 }
 
 /// Brings the schema up to date; does nothing when it is. Servers that start together wait for each other.

@@ -5,6 +5,7 @@ mod emissions;
 mod error;
 mod factors;
 mod jobs;
+mod keys;
 mod migrations;
 
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ use offgridflow_query::{
 pub use emissions::{Grouping, Total};
 pub use error::StoreError;
 pub use jobs::{Job, Queue};
+pub use keys::IssuedKey;
 
 use crate::carbon::Activity;
 

@@ -1,6 +1,6 @@
 use super::text::{Text, label};
 use crate::tasks::{tasks, waits};
-use crate::{MemoryStatus, Profiler, Shape};
+use crate::{MemoryStatus, Profiler};
 
 /// Places of tasks and of waits that are told, the busiest first.
 const PLACES: usize = 32;
@@ -65,7 +65,7 @@ impl Profiler {
 }
 
 fn memory(text: &mut Text, status: &MemoryStatus) {
-    let said = word(status.verdict.shape);
+    let said = status.verdict.shape.name();
     let words = ["leak", "warm-up", "retention", "step", "stable", "unknown"];
     let verdicts = words.map(|word| (label("verdict", word), f64::from(u8::from(word == said))));
     let help = "1 for what the readings of memory say, 0 for what they do not.";
@@ -79,17 +79,6 @@ fn memory(text: &mut Text, status: &MemoryStatus) {
     );
     let limit = status.limit.map(|limit| count(limit.bytes));
     text.one("offgridflow_profile_memory_limit_bytes", "gauge", "What memory must not exceed.", limit);
-}
-
-fn word(shape: Shape) -> &'static str {
-    match shape {
-        Shape::Leak => "leak",
-        Shape::WarmUp => "warm-up",
-        Shape::Retention => "retention",
-        Shape::Step => "step",
-        Shape::Stable => "stable",
-        Shape::Unknown { .. } => "unknown",
-    }
 }
 
 /// Places are named by the code that is watched; two of one name are one series.

@@ -64,6 +64,19 @@ impl Access {
         Self { rule: Arc::new(rule) }
     }
 
+    /// The status that a request is refused with, `None` where it is let through: for the rest of a server that keeps the same rule.
+    ///
+    /// ```
+    /// # use offgridflow_profile::Access;
+    /// let access = Access::loopback(|_| Some([127, 0, 0, 1].into()));
+    /// let (parts, ()) = http::Request::get("/").header("host", "evil.example").body(()).unwrap().into_parts();
+    /// assert_eq!(access.refuses(&parts), Some(http::StatusCode::FORBIDDEN));
+    /// ```
+    #[must_use]
+    pub fn refuses(&self, parts: &Parts) -> Option<StatusCode> {
+        self.check(parts).err().map(|refusal| refusal.status)
+    }
+
     pub(super) fn check(&self, parts: &Parts) -> Result<(), Refusal> {
         (self.rule)(parts)
     }
@@ -96,7 +109,7 @@ mod tests {
     fn refused(access: &Access, uri: &str, headers: &[(&str, &str)]) -> Option<StatusCode> {
         let request =
             headers.iter().fold(Request::get(uri), |request, (name, value)| request.header(*name, *value));
-        access.check(&request.body(()).unwrap().into_parts().0).err().map(|refusal| refusal.status)
+        access.refuses(&request.body(()).unwrap().into_parts().0)
     }
 
     #[test]

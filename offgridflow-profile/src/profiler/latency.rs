@@ -1,8 +1,8 @@
 //! Latencies that the application reports, as counts by size.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Eight sizes to each power of two: a latency is known to 12.5 %.
@@ -21,7 +21,58 @@ const LEAST: u64 = 20;
 /// ```
 #[derive(Clone)]
 pub struct LatencyFeed {
-    counts: Arc<[AtomicU64; SIZES]>,
+    counts: Arc<[AtomicU64; SIZES]>,  // since the start
+    taken: Arc<Mutex<LatencyCounts>>, // what the trigger has seen of them
+}
+
+/// How many latencies of each size a [feed](LatencyFeed) took so far. Two of them tell what came between.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LatencyCounts {
+    counts: Vec<u64>, // by size; SIZES of them
+}
+
+impl fmt::Debug for LatencyCounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LatencyCounts").field("count", &self.count()).finish_non_exhaustive()
+    }
+}
+
+impl LatencyCounts {
+    /// What came since `earlier`.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let pairs = self.counts.iter().zip(&earlier.counts);
+        Self { counts: pairs.map(|(now, then)| now.saturating_sub(*then)).collect() }
+    }
+
+    /// How many.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// What a share `quantile` of them took at most, rounded up by at most 12.5 %; `None` when there are none.
+    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a rank among counts that are far below 2^53"
+    )]
+    pub fn quantile(&self, quantile: f64) -> Option<Duration> {
+        let rank = (self.count() as f64 * quantile.clamp(0.0, 1.0)) as u64;
+        self.at(rank.min(self.count().checked_sub(1)?))
+    }
+
+    /// The one behind `rank` shorter ones.
+    fn at(&self, rank: u64) -> Option<Duration> {
+        let mut seen = 0;
+        let at = self.counts.iter().position(|count| {
+            seen += count;
+            seen > rank
+        });
+        at.map(|at| Duration::from_nanos(largest(at)))
+    }
 }
 
 impl fmt::Debug for LatencyFeed {
@@ -32,7 +83,26 @@ impl fmt::Debug for LatencyFeed {
 
 impl LatencyFeed {
     pub(super) fn new() -> Self {
-        Self { counts: Arc::new([const { AtomicU64::new(0) }; SIZES]) }
+        let taken = LatencyCounts { counts: vec![0; SIZES] };
+        Self { counts: Arc::new([const { AtomicU64::new(0) }; SIZES]), taken: Arc::new(Mutex::new(taken)) }
+    }
+
+    /// What was taken so far. Reads 512 numbers.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// # let profiler = offgridflow_profile::Profiler::builder().start()?;
+    /// let latency = profiler.latency();
+    /// let before = latency.counts();
+    /// (0..100).for_each(|_| latency.record(Duration::from_millis(10)));
+    /// let since = latency.counts().since(&before);
+    /// assert_eq!(since.count(), 100);
+    /// assert!((10..=12).contains(&since.quantile(0.95).unwrap().as_millis()));
+    /// # Ok::<(), offgridflow_profile::ProfileError>(())
+    /// ```
+    #[must_use]
+    pub fn counts(&self) -> LatencyCounts {
+        LatencyCounts { counts: self.counts.iter().map(|count| count.load(Relaxed)).collect() }
     }
 
     /// Counts one request.
@@ -42,18 +112,13 @@ impl LatencyFeed {
 
     /// What 99 % of those since the last answer took at most, rounded up by at most 12.5 %. `None`, and nothing is taken, until there are twenty.
     pub(super) fn take_p99(&self) -> Option<Duration> {
-        let read = |counts: &[AtomicU64; SIZES]| counts.iter().map(|count| count.load(Relaxed)).sum::<u64>();
-        if read(&self.counts) < LEAST {
+        let (mut taken, now) = (self.taken.lock().unwrap_or_else(PoisonError::into_inner), self.counts());
+        let since = now.since(&taken);
+        if since.count() < LEAST {
             return None;
         }
-        let counts: Vec<u64> = self.counts.iter().map(|count| count.swap(0, Relaxed)).collect();
-        let rank = counts.iter().sum::<u64>() * 99 / 100;
-        let mut seen = 0;
-        let at = counts.iter().position(|count| {
-            seen += count;
-            seen > rank
-        });
-        at.map(|at| Duration::from_nanos(largest(at)))
+        *taken = now;
+        since.at(since.count() * 99 / 100)
     }
 }
 

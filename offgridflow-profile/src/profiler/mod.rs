@@ -16,7 +16,7 @@ mod watcher;
 
 pub use builder::{Cpu, ProfilerBuilder};
 pub use caps::{Capability, Caps, Support};
-pub use latency::LatencyFeed;
+pub use latency::{LatencyCounts, LatencyFeed};
 pub use parts::{IncidentSummary, Profiler, ProfilerStats};
 pub use task_trends::TaskTrend;
 #[cfg(feature = "http")]

@@ -12,7 +12,7 @@ use super::watcher::Watcher;
 use super::{Caps, LatencyFeed};
 use crate::incident::IncidentSink;
 use crate::{
-    CpuTally, Explanation, Incident, MemoryStatus, MemoryWatch, Profile, ProfileError, Ring, Suspect,
+    CpuTally, Explanation, Incident, MemoryStatus, MemoryWatch, Profile, ProfileError, Ring, Series, Suspect,
     TriggerEngine,
 };
 
@@ -154,6 +154,12 @@ impl Profiler {
     #[must_use]
     pub fn memory(&self) -> MemoryStatus {
         self.parts().memory.status()
+    }
+
+    /// The readings of memory that the verdict rests on.
+    #[must_use]
+    pub fn memory_series(&self) -> Series {
+        self.parts().memory.series()
     }
 
     /// The newest profiles.

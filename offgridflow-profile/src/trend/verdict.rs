@@ -74,6 +74,25 @@ pub enum Shape {
     },
 }
 
+impl Shape {
+    /// The shape in one word: `leak`, `warm-up`, `retention`, `step`, `stable` or `unknown`.
+    ///
+    /// ```
+    /// assert_eq!(offgridflow_profile::Shape::WarmUp.name(), "warm-up");
+    /// ```
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Leak => "leak",
+            Self::WarmUp => "warm-up",
+            Self::Retention => "retention",
+            Self::Step => "step",
+            Self::Stable => "stable",
+            Self::Unknown { .. } => "unknown",
+        }
+    }
+}
+
 /// A verdict with its evidence; `Display` prints the sentence.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
