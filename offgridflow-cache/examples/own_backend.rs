@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -15,6 +16,9 @@ use tokio::time::Instant;
 
 /// Removals that are remembered; who missed more is told so.
 const LOG: u64 = 1_000;
+
+/// Times are cut down to this: a clock does not count to the end of every `Duration`.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
 
 /// Maps under a lock. Nothing is ever evicted: a real store would bound its slots and tags.
 #[derive(Debug, Default)]
@@ -57,7 +61,7 @@ impl Space {
         }
         self.tokens += 1;
         let token = Bytes::copy_from_slice(&self.tokens.to_be_bytes());
-        slot.lease = Some((token.clone(), now + terms.lease));
+        slot.lease = Some((token.clone(), now + terms.lease.min(LONGEST)));
         Lookup::Miss(Lease::new(token, self.sequence)) // as old as the lease, not as the fill: tags removed meanwhile count
     }
 
@@ -69,7 +73,7 @@ impl Space {
         }
         slot.lease = None;
         if let FillWith::Entry(entry) = fill.with {
-            slot.value = Some((entry.clone(), now + entry.left, fill.lease.born));
+            slot.value = Some((entry.clone(), now + entry.left.min(LONGEST), fill.lease.born));
         }
         Filled::Stored
     }
