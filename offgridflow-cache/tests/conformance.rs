@@ -3,11 +3,14 @@
 
 #[path = "conformance/broken.rs"]
 mod broken;
+#[path = "conformance/defects.rs"]
+mod defects;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use broken::{Broken, Defect};
+use broken::Broken;
+use defects::Defect;
 use offgridflow_cache::conformance::{CHECKS, run};
 use offgridflow_cache::{Breaker, Chaos, Faults, InProcess, Metered};
 

@@ -1,5 +1,7 @@
 //! Many keys in one call.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 
 use super::space::Space;
@@ -47,6 +49,40 @@ pub(super) async fn fills_stand_alone(space: &Space) -> Verdict {
     );
     for name in ["first", "last"] {
         ensure!(space.value(name).await?.is_some(), "the {name} fill of a batch with a fenced one was lost");
+    }
+    Ok(())
+}
+
+pub(super) async fn fills_are_as_old_as_their_leases(space: &Space) -> Verdict {
+    let (old, young) = (["old alone", "old first", "old last"], ["young alone", "young first", "young last"]);
+    let mut fills = HashMap::new();
+    for name in old.into_iter().chain(young) {
+        if name == young[0] {
+            space.remove_tag("tag").await?;
+        }
+        let with = FillWith::Entry(space.entry("v", &["tag"]));
+        fills.insert(name, Fill::new(space.key(name), space.lease(name).await?, with));
+    }
+    for batch in [
+        ["old alone"].as_slice(),
+        &["young alone"],
+        &["old first", "young last"],
+        &["young first", "old last"],
+    ] {
+        let batch = batch.iter().filter_map(|name| fills.remove(name)).collect();
+        space.store.fill_if(batch).await?;
+    }
+    if space.value("old alone").await?.is_some() || space.value("young alone").await?.is_none() {
+        return Ok(()); // another check's business
+    }
+    for name in &old[1..] {
+        ensure!(
+            space.value(name).await?.is_none(),
+            "a fill of a batch is read that is older than its tag's removal"
+        );
+    }
+    for name in &young[1..] {
+        ensure!(space.value(name).await?.is_some(), "a fill of a batch was lost to the age of another");
     }
     Ok(())
 }

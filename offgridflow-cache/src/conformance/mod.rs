@@ -135,10 +135,15 @@ pub const CHECKS: &[Check] = checks! {
         removed_keys_are_gone: "a removed key is not read any more",
         removed_keys_are_gone_in_every_schema: "who removes a key removes what nodes of another schema have of it, and their leases",
         removed_keys_lose_their_leases: "a lease given before its key was removed does not fill",
+        every_removed_key_is_gone: "who removes several keys removes each of them, and their leases",
         removed_tags_are_gone: "what carries a removed tag is not read any more",
+        every_removed_tag_is_gone: "who removes several tags removes what carries any of them",
         removed_tags_outrun_loads: "a load that began before its tag was removed is not read",
         removed_namespaces_are_gone: "nothing of a removed namespace is read any more",
         removed_namespaces_lose_their_leases: "a lease given before its namespace was removed fills nothing that is read",
+        removed_values_are_not_stale: "what was removed is not told as a stale value either",
+        removed_values_are_not_told_early: "what was removed is not told to those who ask early either",
+        leases_beside_values_end: "a lease given beside a value fills nothing that is read after a removal",
         removals_spare_the_rest: "what a removal does not name stays",
         values_return_after_removals: "a key can be filled again after any removal",
     }
@@ -146,15 +151,19 @@ pub const CHECKS: &[Check] = checks! {
         batches_are_answered_in_order: "answers come in the order of the keys",
         each_key_is_answered: "a key asked for twice is answered twice",
         fills_stand_alone: "a fenced fill does not touch the others of its batch",
+        fills_are_as_old_as_their_leases: "each fill of a batch is as old as its own lease, whatever the others are",
         batches_may_be_long: "two thousand keys are answered in one call, and none at all as well",
     }
     news {
         strangers_know_nothing: "who has seen nothing is told a position and no changes",
         every_kind_is_told: "removed keys, tags and namespaces are in the news",
+        every_removed_key_is_told: "of several keys that are removed together each is told",
+        every_removed_tag_is_told: "of several tags that are removed together each is told",
         news_keep_order: "removals are told in the order they were made",
         each_removal_is_told: "two removals of one key are two changes, so that who made one sees the other",
         news_are_told_once: "what was told is not told again",
         other_lives_are_gaps: "a position of another life is a gap",
+        positions_ahead_are_gaps: "a position that the store has not come to is a gap: it has forgotten what was seen of it",
         forgotten_removals_are_gaps: "removals are all told, or a gap is admitted",
     }
     calls { // last: a store that fails it answers nothing more

@@ -33,6 +33,30 @@ pub(super) async fn every_kind_is_told(space: &Space) -> Verdict {
     Ok(())
 }
 
+/// Of what is removed together each is told, if the first is: otherwise it is another check's business.
+async fn each_is_told(space: &Space, scope: Scope, changes: &[Change]) -> Verdict {
+    let mut seen = space.position().await?;
+    space.remove(scope).await?;
+    let Some(told) = space.news(&mut seen).await? else { return Ok(()) };
+    if told.contains(&changes[0]) {
+        let missing: Vec<_> = changes.iter().filter(|change| !told.contains(change)).collect();
+        ensure!(missing.is_empty(), "{missing:?} are not in the news of what was removed together: {told:?}");
+    }
+    Ok(())
+}
+
+pub(super) async fn every_removed_key_is_told(space: &Space) -> Verdict {
+    let keys = ["a", "b", "c"].map(|name| space.key(name));
+    let changes = keys.each_ref().map(|key| Change::Key(Bytes::copy_from_slice(key.name())));
+    each_is_told(space, Scope::Keys(keys.into()), &changes).await
+}
+
+pub(super) async fn every_removed_tag_is_told(space: &Space) -> Verdict {
+    let tags = ["a", "b", "c"];
+    let changes = tags.map(|tag| Change::Tag(tag.into()));
+    each_is_told(space, Scope::Tags(tags.map(Into::into).into()), &changes).await
+}
+
 pub(super) async fn news_keep_order(space: &Space) -> Verdict {
     let mut seen = space.position().await?;
     for name in ["c", "a", "d", "b"] {
@@ -78,6 +102,17 @@ pub(super) async fn other_lives_are_gaps(space: &Space) -> Verdict {
     let other = Position { epoch: Bytes::from_static(b"another life"), ..seen };
     let told = space.news(&mut Some(other)).await?;
     ensure!(told.is_none(), "{told:?} for a position of another life");
+    Ok(())
+}
+
+pub(super) async fn positions_ahead_are_gaps(space: &Space) -> Verdict {
+    space.remove_key("k").await?;
+    for ahead in [1, 1_000] {
+        let Some(mut seen) = space.position().await? else { return Ok(()) };
+        seen.sequence += ahead;
+        let told = space.news(&mut Some(seen)).await?;
+        ensure!(told.is_none(), "{told:?} for a position that is {ahead} ahead of the store");
+    }
     Ok(())
 }
 

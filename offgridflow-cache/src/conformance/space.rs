@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::sleep;
 
 use super::Violation;
 use crate::{
@@ -11,6 +12,13 @@ use crate::{
 
 /// Longer than any check.
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
+
+/// Each way to remove a value that carries its key's name as a tag.
+pub(super) const WAYS: [fn(&Space, &str) -> Scope; 3] = [
+    |space, name| Scope::Keys(vec![space.key(name)]),
+    |_, name| Scope::Tags(vec![name.into()]),
+    |_, _| Scope::Namespace,
+];
 
 /// One namespace of a store.
 #[derive(Debug)]
@@ -54,7 +62,11 @@ impl Space {
     }
 
     pub(super) async fn ask_for(&self, name: &str, lease: Duration) -> Result<Lookup, Violation> {
-        let mut lookups = self.store.get_or_lease(&[self.key(name)], &Terms::new(lease)).await?;
+        self.ask_on(name, &Terms::new(lease)).await
+    }
+
+    pub(super) async fn ask_on(&self, name: &str, terms: &Terms) -> Result<Lookup, Violation> {
+        let mut lookups = self.store.get_or_lease(&[self.key(name)], terms).await?;
         super::ensure!(lookups.len() == 1, "{} answers for one key", lookups.len());
         Ok(lookups.remove(0))
     }
@@ -98,6 +110,17 @@ impl Space {
         let lease = self.lease(name).await?;
         let filled = self.fill(name, lease, entry).await?;
         super::ensure!(filled == Filled::Stored, "a fill with a lease that lives was fenced");
+        Ok(())
+    }
+
+    /// Fills each of these keys with a value that carries its name as a tag, is past its ttl, and is kept for `grace`.
+    pub(super) async fn set_stale(&self, names: &[&str], grace: Duration) -> Result<(), Violation> {
+        for name in names {
+            let lease = self.lease(name).await?;
+            let entry = Entry { left: Duration::from_millis(20), ..self.entry("old", &[name]) };
+            self.fill(name, lease, entry.with_grace(grace)).await?;
+        }
+        sleep(Duration::from_millis(80)).await;
         Ok(())
     }
 

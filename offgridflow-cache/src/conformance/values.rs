@@ -27,17 +27,8 @@ pub(super) async fn values_expire(space: &Space) -> Verdict {
     Ok(())
 }
 
-/// A value that is past its ttl, with a grace.
-async fn stale(space: &Space, grace: Duration) -> Verdict {
-    let lease = space.lease("k").await?;
-    let entry = Entry { left: Duration::from_millis(20), ..space.entry("v", &[]) };
-    space.fill("k", lease, entry.with_grace(grace)).await?;
-    sleep(Duration::from_millis(80)).await;
-    Ok(())
-}
-
 pub(super) async fn stale_is_not_fresh(space: &Space) -> Verdict {
-    stale(space, MINUTE).await?;
+    space.set_stale(&["k"], MINUTE).await?;
     let lookup = space.ask("k").await?;
     ensure!(!matches!(lookup, Lookup::Fresh(_)), "{lookup:?} after its ttl");
     if let Lookup::Stale(entry, _) = lookup {
@@ -53,7 +44,7 @@ pub(super) async fn stale_is_not_fresh(space: &Space) -> Verdict {
 }
 
 pub(super) async fn stale_values_are_leased_once(space: &Space) -> Verdict {
-    stale(space, MINUTE).await?;
+    space.set_stale(&["k"], MINUTE).await?;
     space.ask("k").await?;
     for _ in 0..2 {
         let second = space.ask("k").await?;
@@ -63,19 +54,17 @@ pub(super) async fn stale_values_are_leased_once(space: &Space) -> Verdict {
 }
 
 pub(super) async fn graces_end(space: &Space) -> Verdict {
-    stale(space, Duration::from_millis(20)).await?;
+    space.set_stale(&["k"], Duration::from_millis(20)).await?;
     ensure!(space.value("k").await?.is_none(), "a value was read after its grace");
     Ok(())
 }
 
 pub(super) async fn early_asks_are_leased_once(space: &Space) -> Verdict {
     space.set("k", space.entry("v", &[])).await?;
-    let (keys, early) = ([space.key("k")], Terms::new(MINUTE).early());
     let mut leases = 0;
     for _ in 0..3 {
-        for lookup in space.store.get_or_lease(&keys, &early).await? {
-            leases += usize::from(matches!(lookup, Lookup::Stale(_, Some(_))));
-        }
+        let lookup = space.ask_on("k", &Terms::new(MINUTE).early()).await?;
+        leases += usize::from(matches!(lookup, Lookup::Stale(_, Some(_))));
     }
     ensure!(leases <= 1, "{leases} leases for one fresh value");
     Ok(())

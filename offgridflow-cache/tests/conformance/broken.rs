@@ -14,65 +14,7 @@ use offgridflow_cache::{
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
-macro_rules! defects {
-    ($($defect:ident => $check:literal,)+) => {
-        /// What a store does wrong.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub(crate) enum Defect { $($defect,)+ }
-
-        impl Defect {
-            pub(crate) const ALL: [Self; [$($check),+].len()] = [$(Self::$defect),+];
-
-            /// The one check that finds it.
-            pub(crate) const fn found_by(self) -> &'static str {
-                match self { $(Self::$defect => $check,)+ }
-            }
-        }
-    };
-}
-defects! {
-    LeasesForAll => "one_lease_at_a_time",
-    AnyTokenWhileLeased => "fills_need_the_lease_of_their_key",
-    FillsWithoutLease => "fills_by_nobody_are_fenced",
-    LeasesSurviveFills => "leases_are_used_once",
-    LeasesNeverEnd => "leases_end",
-    TakenOverLeasesFill => "leases_taken_over_do_not_fill",
-    ReleasesIgnored => "releases_free_the_key",
-    OneTokenAKey => "tokens_are_not_used_again",
-    StaysBusyWhenDropped => "dropped_calls_leave_it_usable",
-    ReadsConsume => "values_are_found",
-    NothingExpires => "values_expire",
-    GraceIsFresh => "stale_is_not_fresh",
-    StaleLeasesForAll => "stale_values_are_leased_once",
-    GraceNeverEnds => "graces_end",
-    EarlyLeasesForAll => "early_asks_are_leased_once",
-    LeftStandsStill => "what_is_left_shrinks",
-    LongTimesWrap => "times_may_be_long",
-    FramesTrimmed => "frames_come_back_whole",
-    TagsDropped => "tags_come_back",
-    KeysAsText => "keys_are_bytes",
-    NewsOfAllNamespaces => "namespaces_are_apart",
-    RemovedKeysStay => "removed_keys_are_gone",
-    SchemasApart => "removed_keys_are_gone_in_every_schema",
-    LeasesSurviveRemoval => "removed_keys_lose_their_leases",
-    FirstTagOnly => "removed_tags_are_gone",
-    BornWhenFilled => "removed_tags_outrun_loads",
-    ClearKeepsTagged => "removed_namespaces_are_gone",
-    LeasesSurviveClear => "removed_namespaces_lose_their_leases",
-    TagsRemoveAll => "removals_spare_the_rest",
-    RemovedTagsStayRemoved => "values_return_after_removals",
-    AnswersSorted => "batches_are_answered_in_order",
-    AnswersOncePerKey => "each_key_is_answered",
-    FillsTogether => "fills_stand_alone",
-    BatchesCut => "batches_may_be_long",
-    StrangersToldNothingHappened => "strangers_know_nothing",
-    TagsNotTold => "every_kind_is_told",
-    NewsReversed => "news_keep_order",
-    NewsMerged => "each_removal_is_told",
-    NewsRepeated => "news_are_told_once",
-    EpochIgnored => "other_lives_are_gaps",
-    LogForgets => "forgotten_removals_are_gaps",
-}
+use crate::defects::Defect;
 
 /// Removals that are remembered.
 const LOG: usize = 1_000;
@@ -102,6 +44,7 @@ struct Slot {
     value: Option<Stored>,
     leases: Vec<(Bytes, Instant)>, // with their ends
     given: Option<Instant>,        // the last of them
+    beside: Option<Bytes>,         // the last that was given beside a value
 }
 
 #[derive(Debug)]
@@ -143,7 +86,7 @@ impl Broken {
     fn look_up(&self, space: &mut Space, key: &Key, terms: &Terms) -> Lookup {
         let now = Instant::now();
         let name = self.name(key);
-        let found = self.entry(space, &name, now);
+        let found = self.entry(space, &name, now, terms.early);
         let fresh = found.as_ref().is_some_and(|entry| !entry.left.is_zero());
         if let Some(entry) = found.clone().filter(|_| fresh && !terms.early) {
             return Lookup::Fresh(entry);
@@ -174,6 +117,7 @@ impl Broken {
         let token = Bytes::from([space.tokens.to_be_bytes().as_slice(), &name].concat());
         slot.leases.push((token.clone(), self.after(now, terms.lease)));
         slot.given = Some(now);
+        slot.beside = found.as_ref().map(|_| token.clone());
         let lease = Lease::new(token, space.sequence);
         match found {
             Some(entry) => Lookup::Stale(entry, Some(lease)),
@@ -181,14 +125,16 @@ impl Broken {
         }
     }
 
-    fn entry(&self, space: &mut Space, name: &[u8], now: Instant) -> Option<Entry> {
+    fn entry(&self, space: &mut Space, name: &[u8], now: Instant, early: bool) -> Option<Entry> {
         let (floor, tags) = (space.floor, &space.tags);
         let slot = space.slots.get_mut(name)?;
         let stored = slot.value.as_ref()?;
         let many = if self.has(Defect::FirstTagOnly) { 1 } else { usize::MAX };
         let always = self.has(Defect::RemovedTagsStayRemoved);
         let removed = |tag: &Arc<str>| tags.get(tag).is_some_and(|version| always || *version > stored.born);
-        if stored.entry.tags.iter().take(many).any(removed) || stored.born < floor {
+        let ignored = early && self.has(Defect::EarlyIgnoresTags)
+            || stored.until <= now && self.has(Defect::StaleIgnoresTags);
+        if !ignored && stored.entry.tags.iter().take(many).any(removed) || stored.born < floor {
             return None;
         }
         let (grace, forever) =
@@ -222,20 +168,28 @@ impl Broken {
     }
 
     fn fill(&self, space: &mut Space, fill: Fill) -> Filled {
-        let now = Instant::now();
-        let (sequence, name) = (space.sequence, self.name(&fill.key));
-        if !space.slots.contains_key(&name) && !self.has(Defect::FillsWithoutLease) {
+        if !self.may_fill(space, &fill) {
             return Filled::Fenced;
         }
-        let fresh = !space.slots.contains_key(&name);
-        let slot = space.slots.entry(name).or_default();
+        self.store(space, fill);
+        Filled::Stored
+    }
+
+    fn may_fill(&self, space: &Space, fill: &Fill) -> bool {
+        let now = Instant::now();
+        let Some(slot) = space.slots.get(&self.name(&fill.key)) else {
+            return self.has(Defect::FillsWithoutLease);
+        };
         let lives = |(token, until): &(Bytes, Instant)| {
             (*token == fill.lease.token || self.has(Defect::AnyTokenWhileLeased))
                 && (*until > now || self.has(Defect::LeasesNeverEnd))
         };
-        if !fresh && !slot.leases.iter().any(lives) {
-            return Filled::Fenced;
-        }
+        slot.leases.iter().any(lives)
+    }
+
+    fn store(&self, space: &mut Space, fill: Fill) {
+        let (now, sequence) = (Instant::now(), space.sequence);
+        let slot = space.slots.entry(self.name(&fill.key)).or_default();
         match fill.with {
             FillWith::Release if self.has(Defect::ReleasesIgnored) => {}
             FillWith::Release => slot.leases.clear(),
@@ -252,46 +206,69 @@ impl Broken {
                 slot.value = Some(Stored { until: self.after(now, entry.left), entry, born });
             }
         }
-        Filled::Stored
     }
 
     fn remove_from(&self, space: &mut Space, scope: Scope) {
+        self.tell(space, &scope);
+        self.carry_out(space, scope);
+    }
+
+    fn tell(&self, space: &mut Space, scope: &Scope) {
         space.sequence += 1;
-        let sequence = space.sequence;
+        let first_or_all = |defect| if self.has(defect) { 1 } else { usize::MAX };
+        let of_key = |key: &Key| Change::Key(Bytes::copy_from_slice(key.name()));
         let changes = match scope {
-            Scope::Keys(keys) => keys.iter().map(|key| self.remove_key(space, key)).collect(),
+            Scope::Keys(keys) => keys.iter().take(first_or_all(Defect::FirstKeyTold)).map(of_key).collect(),
+            Scope::Tags(_) if self.has(Defect::TagsNotTold) => Vec::new(),
             Scope::Tags(tags) => {
-                tags.into_iter().filter_map(|tag| self.remove_tag(space, tag, sequence)).collect()
+                tags.iter().take(first_or_all(Defect::FirstTagTold)).cloned().map(Change::Tag).collect()
             }
-            Scope::Namespace => {
-                self.clear(space);
-                vec![Change::Namespace]
-            }
+            Scope::Namespace => vec![Change::Namespace],
         };
-        space.log.insert(sequence, changes);
+        space.log.insert(space.sequence, changes);
         while space.log.len() > LOG {
             space.log.pop_first();
         }
     }
 
-    fn remove_key(&self, space: &mut Space, key: &Key) -> Change {
-        if let Some(slot) = space.slots.get_mut(&self.name(key)) {
-            if !self.has(Defect::RemovedKeysStay) {
-                slot.value = None;
+    fn carry_out(&self, space: &mut Space, scope: Scope) {
+        let first_or_all = |defect| if self.has(defect) { 1 } else { usize::MAX };
+        match scope {
+            Scope::Keys(keys) => {
+                for key in keys.iter().take(first_or_all(Defect::FirstKeyOfScope)) {
+                    self.remove_value(space, key);
+                }
+                for key in keys.iter().take(first_or_all(Defect::FirstLeaseOfScope)) {
+                    self.end_leases(space, key);
+                }
             }
-            if !self.has(Defect::LeasesSurviveRemoval) {
-                slot.leases.clear();
+            Scope::Tags(tags) => {
+                let tags = tags.into_iter().take(first_or_all(Defect::FirstTagOfScope));
+                tags.for_each(|tag| self.remove_tag(space, tag));
             }
+            Scope::Namespace => self.clear(space),
         }
-        Change::Key(Bytes::copy_from_slice(key.name()))
     }
 
-    fn remove_tag(&self, space: &mut Space, tag: Arc<str>, sequence: u64) -> Option<Change> {
-        space.tags.insert(Arc::clone(&tag), sequence);
+    fn remove_value(&self, space: &mut Space, key: &Key) {
+        let Some(slot) = space.slots.get_mut(&self.name(key)) else { return };
+        let stale = slot.value.as_ref().is_some_and(|stored| stored.until <= Instant::now());
+        let stays = self.has(Defect::RemovedKeysStay) || stale && self.has(Defect::StaleSurvivesRemoval);
+        slot.value = slot.value.take().filter(|_| stays);
+    }
+
+    fn end_leases(&self, space: &mut Space, key: &Key) {
+        let Some(slot) = space.slots.get_mut(&self.name(key)) else { return };
+        let beside = slot.beside.take().filter(|_| self.has(Defect::LeasesBesideValuesSurvive));
+        let all = self.has(Defect::LeasesSurviveRemoval);
+        slot.leases.retain(|(token, _)| all || beside.as_ref() == Some(token));
+    }
+
+    fn remove_tag(&self, space: &mut Space, tag: Arc<str>) {
+        space.tags.insert(tag, space.sequence);
         if self.has(Defect::TagsRemoveAll) {
             space.slots.values_mut().for_each(|slot| slot.value = None);
         }
-        (!self.has(Defect::TagsNotTold)).then_some(Change::Tag(tag))
     }
 
     fn clear(&self, space: &mut Space) {
@@ -313,7 +290,10 @@ impl Broken {
     fn news_of(&self, space: &Space, seen: Option<&Position>) -> News {
         let epoch = Bytes::from_static(b"epoch");
         let known = |since: u64| {
-            space.sequence == since || space.log.contains_key(&(since + 1)) || self.has(Defect::LogForgets)
+            space.sequence == since
+                || space.log.contains_key(&(since + 1))
+                || since < space.sequence && self.has(Defect::LogForgets)
+                || since > space.sequence && self.has(Defect::AheadIsNoGap)
         };
         let whole = |seen: &&Position| {
             (seen.epoch == epoch || self.has(Defect::EpochIgnored)) && known(seen.sequence)
@@ -359,7 +339,14 @@ impl CacheBackend for Broken {
         }))
     }
 
-    async fn fill_if(&self, fills: Vec<Fill>) -> Result<Vec<Filled>, BackendError> {
+    async fn fill_if(&self, mut fills: Vec<Fill>) -> Result<Vec<Filled>, BackendError> {
+        let births = fills.iter().map(|fill| fill.lease.born);
+        let born = match self.defect {
+            Some(Defect::BatchesBornAsYoungest) => births.max(),
+            Some(Defect::BatchesBornAsOldest) => births.min(),
+            _ => None,
+        };
+        fills.iter_mut().for_each(|fill| fill.lease.born = born.unwrap_or(fill.lease.born));
         let together = self.has(Defect::FillsTogether);
         let mut filled = Vec::new();
         for fill in fills {
