@@ -5,6 +5,8 @@
 mod broken;
 #[path = "conformance/defects.rs"]
 mod defects;
+#[path = "conformance/queued.rs"]
+mod queued;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,6 +15,7 @@ use broken::Broken;
 use defects::Defect;
 use offgridflow_cache::conformance::{CHECKS, run};
 use offgridflow_cache::{Breaker, Chaos, Faults, InProcess, Metered};
+use queued::Queued;
 
 #[tokio::test(start_paused = true)]
 async fn the_store_in_the_process_conforms() {
@@ -34,6 +37,12 @@ async fn decorated_stores_conform() {
     assert!(report.passed(), "{report}");
     let slow = Faults { slow: 0.5, slow_by: std::time::Duration::from_millis(1), ..Faults::default() };
     let report = run(Arc::new(Breaker::new(Chaos::new(InProcess::new(), 1, slow)))).await;
+    assert!(report.passed(), "{report}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_whose_calls_wait_for_each_other_conforms() {
+    let report = run(Arc::new(Queued::default())).await;
     assert!(report.passed(), "{report}");
 }
 

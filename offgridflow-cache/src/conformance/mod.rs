@@ -13,6 +13,7 @@ mod batches;
 mod calls;
 mod leases;
 mod news;
+mod races;
 mod removals;
 mod space;
 mod values;
@@ -166,13 +167,17 @@ pub const CHECKS: &[Check] = checks! {
         positions_ahead_are_gaps: "a position that the store has not come to is a gap: it has forgotten what was seen of it",
         forgotten_removals_are_gaps: "removals are all told, or a gap is admitted",
     }
+    races {
+        fills_meet_removals: "a fill and a removal at once leave nothing to be read, whichever is carried out first",
+        removals_are_told_once_done: "who still reads what is being removed is told of it afterwards",
+    }
     calls { // last: a store that fails it answers nothing more
         dropped_calls_leave_it_usable: "a call whose future was dropped does not stop later ones",
     }
 };
 
 /// Runs every check over `store`, each in a namespace of its own with a name that was never used, so that a store with a memory can be
-/// checked again. Takes about a second; on tokio's paused clock a store in memory takes no time.
+/// checked again. Takes about a second, a few more where calls wait for each other; on tokio's paused clock a store in memory takes no time.
 ///
 /// # Panics
 /// Never: what a store does wrong is in the report. A store that panics does so in its caller.

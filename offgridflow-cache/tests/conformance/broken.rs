@@ -354,6 +354,13 @@ impl CacheBackend for Broken {
             let fenced = together && filled.contains(&Filled::Fenced);
             filled.push(if fenced {
                 Filled::Fenced
+            } else if self.has(Defect::ChecksThenStores) {
+                let may = self.with(&namespace, |space| self.may_fill(space, &fill));
+                yield_now().await;
+                if may {
+                    self.with(&namespace, |space| self.store(space, fill));
+                }
+                if may { Filled::Stored } else { Filled::Fenced }
             } else {
                 self.with(&namespace, |space| self.fill(space, fill))
             });
@@ -367,7 +374,22 @@ impl CacheBackend for Broken {
                 self.remove_from(space, Scope::Tags(vec!["any".into()]));
             }
         }
-        self.with(namespace, |space| self.remove_from(space, scope));
+        match (self.defect, &scope) {
+            (Some(Defect::TellsThenRemoves), _) => {
+                self.with(namespace, |space| self.tell(space, &scope));
+                yield_now().await;
+                self.with(namespace, |space| self.carry_out(space, scope));
+            }
+            (Some(Defect::RemovesThenFences), Scope::Keys(keys)) => {
+                self.with(namespace, |space| {
+                    keys.iter().for_each(|key| self.remove_value(space, key));
+                    self.tell(space, &scope);
+                });
+                yield_now().await;
+                self.with(namespace, |space| keys.iter().for_each(|key| self.end_leases(space, key)));
+            }
+            _ => self.with(namespace, |space| self.remove_from(space, scope)),
+        }
         Ok(())
     }
 

@@ -70,4 +70,7 @@ defects! {
     EpochIgnored => "other_lives_are_gaps",
     AheadIsNoGap => "positions_ahead_are_gaps",
     LogForgets => "forgotten_removals_are_gaps",
+    ChecksThenStores => "fills_meet_removals",
+    RemovesThenFences => "fills_meet_removals",
+    TellsThenRemoves => "removals_are_told_once_done",
 }
