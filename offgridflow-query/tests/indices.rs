@@ -85,11 +85,13 @@ fn helping(advice: &[IndexAdvice]) -> Option<&IndexAdvice> {
     advice.iter().find(|one| matches!(one.verdict, IndexVerdict::Helps { .. }))
 }
 
-/// The fastest of fifty; `None` unless `scripts/verify.sh` asks, which alone holds times against a promise.
+/// The fastest of fifty; `None` unless `scripts/verify.sh` asks, which alone holds times against a promise. Of reads: what a write takes is mostly its
+/// commit, and an index that is made after fifty of them is hidden for a while from who might still see the rows before.
 macro_rules! fastest {
     ($gate:expr, $sql:expr, $values:expr) => {{
         let mut best = None;
-        for _ in 0..if std::env::var_os("VERIFY_SIZE").is_some() { 50 } else { 0 } {
+        let is_measured = std::env::var_os("VERIFY_SIZE").is_some() && $sql.starts_with("SELECT");
+        for _ in 0..if is_measured { 50 } else { 0 } {
             let mut conn = $gate.acquire(Acquire::default()).await.unwrap();
             let began = Instant::now();
             sqlx::query_with($sql, $values).fetch_all(&mut *conn).await.unwrap();
@@ -119,8 +121,7 @@ macro_rules! the_corpus_is_judged_right {
             let on = found.statement.split_once(" ON ").unwrap().1;
             run!(gate, format!("CREATE INDEX made ON {on}"));
             let after = fastest!(gate, *sql, $values(*value));
-            // What a write takes is mostly its commit.
-            if let (Some(before), Some(after), true) = (before, after, sql.starts_with("SELECT")) {
+            if let (Some(before), Some(after)) = (before, after) {
                 assert!(before >= after * 2, "{sql}: {before:?} before, {after:?} after");
             }
             let mut conn = gate.acquire(Acquire::default()).await.unwrap();

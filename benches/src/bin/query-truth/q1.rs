@@ -21,7 +21,7 @@ const FLIGHTS: usize = 2;
 const PORTION: i64 = 4_096;
 
 pub(crate) async fn main() -> Result<(), Failure> {
-    let (rows, pairs) = if full() { (1_000_000, 7) } else { (150_000, 5) };
+    let (rows, pairs) = if full() { (1_000_000, 7) } else { (500_000, 5) };
     let server = server()?;
     let gate = gate(&server.url(), 8)?;
     let folder = tempfile::tempdir()?;
