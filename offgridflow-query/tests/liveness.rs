@@ -242,6 +242,18 @@ async fn a_patient_caller_waits_longer_for_a_connection_than_others() {
     gate.close().await;
 }
 
+/// Nobody goes on connecting for a caller who has left.
+#[tokio::test]
+async fn a_gate_whose_callers_left_closes_though_the_server_is_away() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://postgres@{}/postgres", listener.local_addr().unwrap());
+    drop(listener);
+    let gate = gate(&url, |config| config.acquire_timeout = Some(100 * MS));
+    let patient = gate.acquire(Acquire::default().within(NEVER));
+    assert!(tokio::time::timeout(1_500 * MS, patient).await.is_err(), "it waits for more than one attempt");
+    tokio::time::timeout(Duration::from_secs(20), gate.close()).await.expect("it closes");
+}
+
 #[tokio::test]
 async fn a_connection_that_was_kept_alive_goes_to_whoever_came_meanwhile() {
     let (_database, url) = with_one_connection("kept");

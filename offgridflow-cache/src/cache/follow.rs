@@ -120,7 +120,7 @@ where
 
     /// Whether the shared tier does not answer, or has not been told of every removal.
     fn is_in_trouble(&self) -> bool {
-        self.down.load(Ordering::Acquire) || self.recovery().waiting() > 0 || self.recovery().blinds()
+        self.down.load(Ordering::Acquire) || self.recovery().waiting() > 0
     }
 
     fn apply(&self, news: &News, seen: Option<&Position>) {

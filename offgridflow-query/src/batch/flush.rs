@@ -1,10 +1,10 @@
 //! One flush: every row of a chunk gets a verdict.
 
-use crate::batch::isolate::ORPHAN_ROUNDS;
+use crate::batch::lacking::{lacks_others, supersede};
 use crate::batch::outcome::{Fate, Verdict, Why};
 use crate::batch::plan::{Unit, deduplicate, runs, turns};
 use crate::batch::shipment::Shipper;
-use crate::chunk::{Chunk, Slice};
+use crate::chunk::Chunk;
 use crate::error::{Cause, Class, Scope};
 use crate::executor::BatchExecutor;
 use crate::write::WritePlan;
@@ -106,8 +106,8 @@ impl Tally {
 
     /// Whether a failure that does not pass is searched for, row by row in the end, as long as the search does not meet it everywhere.
     pub(crate) fn searches(&mut self, cause: &Cause) -> bool {
-        let slow = cause.class() == Class::Cancelled && self.hasty;
-        let sought = (slow || cause.may_be_a_rows()) && self.stuck < SEARCH;
+        let slow = self.is_slow(cause);
+        let sought = self.is_sought(cause) && self.stuck < SEARCH;
         self.stuck += usize::from(sought);
         self.cancelled |= sought && slow;
         self.spent |= sought && !slow;
@@ -116,8 +116,16 @@ impl Tally {
 
     /// Whether a search has met nothing but such failures for so long that one more would end it.
     pub(crate) fn despairs(&self, cause: &Cause) -> bool {
-        let stuck = cause.may_be_a_rows() || cause.class() == Class::Cancelled && self.hasty;
-        cause.is_strange() && self.strange >= SEARCH || stuck && self.stuck >= SEARCH
+        cause.is_strange() && self.strange >= SEARCH || self.is_sought(cause) && self.stuck >= SEARCH
+    }
+
+    fn is_slow(&self, cause: &Cause) -> bool {
+        cause.class() == Class::Cancelled && self.hasty
+    }
+
+    /// Whether a failure that passes elsewhere is one that smaller writes tell more about.
+    fn is_sought(&self, cause: &Cause) -> bool {
+        self.is_slow(cause) || cause.may_be_a_rows()
     }
 
     /// How a failure is dealt with. One of an unknown kind is searched for as if a row was to blame, as long as the search
@@ -214,47 +222,6 @@ impl<E: BatchExecutor> Flusher<E> {
         }
     }
 
-    /// Tries rows again that lacked what a later round brought, or clashed with what it took away, in the order they came: those of which nothing
-    /// newer of their key is stored. One that fails again keeps its first cause.
-    async fn retry_lacking(&self, chunk: &Chunk, rows: &[usize], plan: &WritePlan, flushed: &mut Flushed) {
-        let all = chunk.slice(0..chunk.len());
-        for _ in 0..ORPHAN_ROUNDS {
-            if flushed.tally.halted.is_some() || !flushed.tally.exact {
-                return;
-            }
-            let stored = newest(&all, rows, |row| is_settled(flushed.verdicts[row].as_ref()));
-            let lacks = |&row: &usize| {
-                let lacks =
-                    matches!(&flushed.verdicts[row], Some(Verdict::Rejected(cause)) if lacks_others(cause));
-                lacks && key_of(&all, row).and_then(|key| stored.get(&key)).is_none_or(|&newest| newest < row)
-            };
-            let lacking: Vec<usize> = rows.iter().copied().filter(lacks).collect();
-            let order = deduplicate(&all, chunk.shape(), &lacking, false).order;
-            if order.is_empty() {
-                return;
-            }
-            let (sent, mut rejects) = (chunk.gather(&order), flushed.tally.rejects);
-            flushed.tally.rejects = rejects.saturating_sub(order.len());
-            let verdicts = self.isolate(&sent, &single(sent.len()), plan, &mut flushed.tally).await;
-            let mut progress = false;
-            for (verdict, row) in verdicts.into_iter().zip(order) {
-                if matches!(verdict, Some(Verdict::Rejected(_) | Verdict::Returned(Why::TooManyRejects))) {
-                    continue;
-                }
-                progress |= is_settled(verdict.as_ref());
-                rejects = rejects.saturating_sub(1);
-                flushed.verdicts[row] = verdict;
-            }
-            flushed.tally.rejects = rejects;
-            if !progress {
-                return;
-            }
-            if plan.conflict.inserted_only(chunk.shape()).is_empty() {
-                supersede(&all, rows, &mut flushed.verdicts);
-            }
-        }
-    }
-
     /// A group in which keys come again, where the database may drop a row: the ones before it must have been stored then.
     async fn flush_in_turns(
         &self,
@@ -329,12 +296,7 @@ impl<E: BatchExecutor> Flusher<E> {
     }
 }
 
-/// Whether a row may be good once others are stored, or have given up a name.
-fn lacks_others(cause: &Cause) -> bool {
-    matches!(cause.class(), Class::ForeignKey | Class::Unique)
-}
-
-fn is_settled(verdict: Option<&Verdict>) -> bool {
+pub(super) fn is_settled(verdict: Option<&Verdict>) -> bool {
     matches!(verdict, Some(Verdict::Settled(_)))
 }
 
@@ -345,35 +307,6 @@ pub(crate) fn single(rows: usize) -> Vec<Unit> {
 
 fn unit(start: usize, end: usize) -> Unit {
     start..end
-}
-
-/// The key of a row, unless a part of it is NULL.
-fn key_of(all: &Slice<'_>, row: usize) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    all.key_bytes(row, &all.shape().key_positions(), &mut bytes).then_some(bytes)
-}
-
-/// Of each key the newest of `rows` that `counts`.
-fn newest(all: &Slice<'_>, rows: &[usize], counts: impl Fn(usize) -> bool) -> HashMap<Vec<u8>, usize> {
-    let mut newest = HashMap::new();
-    for &row in rows.iter().filter(|&&row| counts(row)) {
-        if let Some(key) = key_of(all, row) {
-            newest.entry(key).and_modify(|last: &mut usize| *last = row.max(*last)).or_insert(row);
-        }
-    }
-    newest
-}
-
-/// What was stored of a key before the newest row that was is superseded by it.
-fn supersede(all: &Slice<'_>, rows: &[usize], verdicts: &mut [Option<Verdict>]) {
-    let is_stored = |verdict: &Option<Verdict>| *verdict == Some(Verdict::Settled(Fate::Committed));
-    let newest = newest(all, rows, |row| is_stored(&verdicts[row]));
-    for &row in rows {
-        let by = key_of(all, row).and_then(|key| newest.get(&key).copied());
-        if is_stored(&verdicts[row]) && by.is_some_and(|newest| newest > row) {
-            verdicts[row] = Some(Verdict::Settled(Fate::Superseded));
-        }
-    }
 }
 
 /// What a superseded row becomes once its successor has a verdict; `None` means that it is its turn now.

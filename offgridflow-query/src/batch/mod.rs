@@ -9,6 +9,7 @@ mod flight;
 pub(crate) mod flush;
 mod isolate;
 mod item;
+mod lacking;
 pub(crate) mod outcome;
 mod partition;
 mod path;

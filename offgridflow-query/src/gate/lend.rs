@@ -15,7 +15,7 @@ use sqlx::{Connection, Pool};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
@@ -77,7 +77,9 @@ impl<DB: GateDatabase> Lender<DB> {
         match at_hand {
             Some(lease) if self.is_fresh(&lease, now) => Ok(lease.lend(place, Arc::clone(self))),
             candidate => {
-                let preparing = Finish::new(Arc::clone(self).prepare(place, candidate, deadline));
+                let waits = Arc::new(()); // until this future ends, however it does
+                let preparing =
+                    Finish::new(Arc::clone(self).prepare(place, candidate, Arc::downgrade(&waits)));
                 let late = |_| Err(self.too_late(now.elapsed()));
                 timeout_at(deadline, preparing).await.unwrap_or_else(late)
             }
@@ -97,7 +99,7 @@ impl<DB: GateDatabase> Lender<DB> {
         self: Arc<Self>,
         place: Place,
         mut candidate: Option<Box<GateLease<DB>>>,
-        deadline: Instant,
+        waits: Weak<()>,
     ) -> Result<Guard<DB::Connection>, PoolError> {
         let until = Instant::now() + PATIENCE;
         while let Some(lease) = candidate {
@@ -108,7 +110,7 @@ impl<DB: GateDatabase> Lender<DB> {
             }
             candidate = self.idle.pop();
         }
-        self.connect(place, deadline).await
+        self.connect(place, &waits).await
     }
 
     fn lend_now(self: Arc<Self>, lease: Box<GateLease<DB>>, place: Place) -> Guard<DB::Connection> {
@@ -148,12 +150,12 @@ impl<DB: GateDatabase> Lender<DB> {
     async fn connect(
         self: Arc<Self>,
         place: Place,
-        deadline: Instant,
+        waits: &Weak<()>,
     ) -> Result<Guard<DB::Connection>, PoolError> {
         let began = Instant::now();
         let result = tokio::select! {
             biased;
-            result = self.open(deadline) => result,
+            result = self.open(waits) => result,
             Some(lease) = self.spared() => return Ok(Arc::clone(&self).lend_now(lease, place)),
         };
         let took = began.elapsed();
@@ -193,12 +195,14 @@ impl<DB: GateDatabase> Lender<DB> {
     }
 
     /// Opens a connection. sqlx tries again and again while the server refuses, and does not say so: where it takes its time,
-    /// somebody looks what is in the way. It gives up before a patient caller does, and is then asked once more.
-    async fn open(&self, deadline: Instant) -> Result<PoolConnection<DB>, sqlx::Error> {
+    /// somebody looks what is in the way. It gives up before a patient caller does, and is then asked once more, for as long as he waits.
+    async fn open(&self, waits: &Weak<()>) -> Result<PoolConnection<DB>, sqlx::Error> {
         let mut opening = pin!(async {
             loop {
                 match self.pool.acquire().await {
-                    Err(sqlx::Error::PoolTimedOut) if Instant::now() < deadline => {}
+                    Err(sqlx::Error::PoolTimedOut) if waits.strong_count() > 0 && !self.idle.is_closed() => {
+                        sleep(SLOW).await; // an existing pool may give up at once
+                    }
                     end => return end,
                 }
             }
