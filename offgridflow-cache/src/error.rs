@@ -43,7 +43,7 @@ pub enum Error<E> {
     /// There is no tokio runtime here, and the value is not near.
     #[error("not near, and there is no runtime to load it on; read within a tokio runtime")]
     NoRuntime,
-    /// The runtime is shutting down.
+    /// The runtime is shutting down. Whose own goes on is not told: the value is loaded there, once more.
     #[error("the load was abandoned: the runtime is shutting down")]
     Closed,
 }

@@ -58,6 +58,7 @@ async fn a_reader_that_came_after_its_tag_was_removed_takes_one_more_load_howeve
     for reader in late {
         assert_eq!(reader.await.unwrap(), 1);
     }
+    assert_eq!(cache.stats().asked(), 101, "who waits twice is counted once");
     assert_eq!(source.loads(), 2);
 }
 

@@ -39,6 +39,23 @@ where
     where
         K: 'k,
     {
+        self.find_places(keys, 1)
+    }
+
+    /// As [`board`](Self::board), for a read that was counted before.
+    fn board_again(self: &Arc<Self>, key: &K) -> Option<Ticket<V, L::Error>> {
+        self.find_places(std::iter::once(key), 0).pop()
+    }
+
+    /// Each counts as so many reads.
+    fn find_places<'k>(
+        self: &Arc<Self>,
+        keys: impl Iterator<Item = &'k K>,
+        reads: u64,
+    ) -> Vec<Ticket<V, L::Error>>
+    where
+        K: 'k,
+    {
         let (mut tickets, mut opened) = (Vec::new(), Vec::new());
         let runtime = Handle::try_current();
         if let Ok(runtime) = &runtime {
@@ -48,13 +65,13 @@ where
             let nested = self.refused_within(key);
             let refused = runtime.is_err().then_some(Error::NoRuntime).or(nested);
             if let Some(error) = refused.or_else(|| self.failures.recent(key, &self.clock)) {
-                self.counters.refused.add(1);
+                self.counters.refused.add(reads);
                 tickets.push(Ticket::answered(Err(error)));
                 continue;
             }
             match self.flights.board(key, &self.clock, |born, began| self.is_joinable(key, born, began)) {
                 Boarding::Joined(ticket) => {
-                    self.counters.coalesced.add(1);
+                    self.counters.coalesced.add(reads);
                     if nested::is_nested() {
                         ticket.hurry();
                         self.hurry.notify_waiters();
@@ -62,7 +79,7 @@ where
                     tickets.push(ticket);
                 }
                 Boarding::Opened(landing, ticket) => {
-                    self.counters.misses.add(1);
+                    self.counters.misses.add(reads);
                     opened.push(landing);
                     tickets.push(ticket);
                 }
@@ -81,8 +98,9 @@ where
         self.arrive(key, ticket, patience).await
     }
 
-    /// The answer of a flight, unless what it brought was invalidated between its start and this read's: its tags are known only
-    /// now. Then the flight of the key that was opened since is late enough.
+    /// The answer of a flight, unless what it brought was invalidated between its start and this read's, whose tags are known only
+    /// now: then the flight of the key that was opened since is late enough. So is one for a read whose flight ended with the runtime
+    /// that another read had opened it on.
     pub(super) async fn arrive(
         self: &Arc<Self>,
         key: &K,
@@ -90,12 +108,19 @@ where
         patience: Option<Instant>,
     ) -> Result<Option<Arc<V>>, Error<L::Error>> {
         let at = ticket.at;
-        let held = self.answer(key, ticket, patience).await?;
-        if held.born >= at || mutated!(self, JoinAny) || self.clock.allows(held.born, held.name, held.marks())
-        {
-            return Ok(held.value().cloned());
+        let answer = self.answer(key, ticket, patience).await;
+        let stands = match &answer {
+            Ok(held) => {
+                held.born >= at
+                    || mutated!(self, JoinAny)
+                    || self.clock.allows(held.born, held.name, held.marks())
+            }
+            Err(error) => !matches!(error, Error::Closed),
+        };
+        let again = if stands { None } else { self.board_again(key) };
+        match again {
+            Some(ticket) => Ok(self.answer(key, ticket, patience).await?.value().cloned()),
+            None => Ok(answer?.value().cloned()),
         }
-        let ticket = self.board(std::iter::once(key)).pop().ok_or(Error::Closed)?;
-        Ok(self.answer(key, ticket, patience).await?.value().cloned())
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use offgridflow_cache::{CacheBackend, Delivery, InProcess, RedisBackend};
 use testkit::Redis;
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Handle};
 use tokio::time::sleep;
 
 use crate::node::{Source, eventually, node, node_behind, read, warmed};
@@ -112,4 +112,20 @@ fn a_cache_connects_again_when_the_runtime_it_was_connected_on_has_ended() {
         assert_eq!(connected().invalidate(&"k".to_owned()).await, Delivery::Delivered);
         eventually("it follows", limit, async || read(&cache, "k").await == Some(1)).await;
     });
+}
+
+/// Nobody answers at the address, so that nothing was subscribed to when the caches go.
+#[tokio::test]
+async fn caches_that_go_leave_no_task_behind() {
+    let alive = || Handle::current().metrics().num_alive_tasks();
+    let before = alive();
+    let mut redis = Redis::start().unwrap();
+    redis.kill();
+    for _ in 0..10 {
+        let source = Source::default();
+        let cache = node_behind(Duration::from_millis(100), "gone", RedisBackend::connect(&redis.url()).unwrap(), &source);
+        read(&cache, "k").await;
+    }
+    assert!(alive() > before, "they had some");
+    eventually("none is left", Duration::from_secs(20), async || alive() == before).await;
 }

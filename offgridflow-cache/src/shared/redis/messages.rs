@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::future::pending;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fred::clients::{Client, SubscriberClient};
@@ -10,7 +10,7 @@ use fred::types::ConnectHandle;
 use tokio::runtime::Handle;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 /// First pause before a channel that could not be subscribed to is tried again; it doubles up to the last.
@@ -27,7 +27,14 @@ pub(super) fn channel(namespace: &str) -> String {
 pub(super) struct Messages {
     client: Client, // whose settings the connection has
     channels: Arc<Channels>,
-    listening: Mutex<Option<Connection<SubscriberClient>>>,
+    listening: Mutex<Option<Listening>>,
+}
+
+/// A connection that hears announcements, and the tasks that subscribe on it and pass on what it hears: they end with it.
+struct Listening {
+    connection: Connection<SubscriberClient>,
+    tasks: JoinSet<()>,
+    subscribing_again: AbortHandle,
 }
 
 /// Who waits for what, by the channel's name.
@@ -47,7 +54,7 @@ impl Messages {
     /// Something happens here when something was removed from the namespace, unless the message is lost.
     pub(super) fn of(&self, namespace: &str) -> watch::Receiver<()> {
         let mut listening = lock(&self.listening);
-        let connection = listening.get_or_insert_with(|| self.listen());
+        let listening = listening.get_or_insert_with(|| self.listen());
         let name = channel(namespace);
         let mut channels = lock(&self.channels);
         if let Some(known) = channels.get(&name) {
@@ -55,7 +62,7 @@ impl Messages {
         }
         let (heard, receiver) = watch::channel(());
         let channel = Channel { heard, subscribed: Arc::default() };
-        self.subscribe_to(&connection.client, &name, &channel);
+        listening.subscribe_to(&name, &channel);
         channels.insert(name, channel);
         receiver
     }
@@ -63,25 +70,23 @@ impl Messages {
     /// Listens again, on the current runtime, where that of the connection has ended.
     pub(super) fn revive(&self) {
         let mut listening = lock(&self.listening);
-        if !listening.as_ref().is_some_and(Connection::has_ended) || Handle::try_current().is_err() {
+        if !listening.as_ref().is_some_and(|listening| listening.connection.has_ended()) || Handle::try_current().is_err() {
             return;
         }
-        let connection = listening.insert(self.listen());
-        lock(&self.channels)
-            .iter()
-            .for_each(|(name, channel)| self.subscribe_to(&connection.client, name, channel));
+        let listening = listening.insert(self.listen());
+        lock(&self.channels).iter().for_each(|(name, channel)| listening.subscribe_to(name, channel));
     }
 
     /// Namespaces that somebody follows and whose announcements cannot be heard at the moment.
     pub(super) fn unheard(&self) -> u64 {
         let connected =
-            lock(&self.listening).as_ref().is_some_and(|listening| listening.client.is_connected());
+            lock(&self.listening).as_ref().is_some_and(|listening| listening.connection.client.is_connected());
         let unheard = |channel: &&Channel| !connected || !channel.subscribed.load(Ordering::Acquire);
         lock(&self.channels).values().filter(unheard).count() as u64
     }
 
     /// By a client of its own each time: one that was connected on another runtime may have more state than it knows.
-    fn listen(&self) -> Connection<SubscriberClient> {
+    fn listen(&self) -> Listening {
         let client = &self.client;
         let subscriber = SubscriberClient::new(
             client.client_config(),
@@ -90,15 +95,24 @@ impl Messages {
             client.client_reconnect_policy(),
         );
         let connection = Connection::open(&subscriber);
-        let _subscribing_again = subscriber.manage_subscriptions();
-        tokio::spawn(pass_on(subscriber, Arc::downgrade(&self.channels)));
-        connection
+        let subscribing_again = subscriber.manage_subscriptions().abort_handle();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(pass_on(subscriber, Arc::clone(&self.channels)));
+        Listening { connection, tasks, subscribing_again }
     }
+}
 
-    fn subscribe_to(&self, subscriber: &SubscriberClient, name: &str, channel: &Channel) {
-        let (subscriber, subscribed) = (subscriber.clone(), Arc::clone(&channel.subscribed));
+impl Listening {
+    fn subscribe_to(&mut self, name: &str, channel: &Channel) {
+        let (subscriber, subscribed) = (self.connection.client.clone(), Arc::clone(&channel.subscribed));
         subscribed.store(false, Ordering::Release);
-        tokio::spawn(subscribe(subscriber, name.to_owned(), subscribed, Arc::downgrade(&self.channels)));
+        self.tasks.spawn(subscribe(subscriber, name.to_owned(), subscribed));
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.subscribing_again.abort();
     }
 }
 
@@ -167,30 +181,20 @@ impl<C: ClientLike + 'static> Drop for Connection<C> {
     }
 }
 
-/// Until the server agrees, or nobody listens any more. A channel that was subscribed to once is again whenever the connection is lost.
-async fn subscribe(
-    subscriber: SubscriberClient,
-    channel: String,
-    subscribed: Arc<AtomicBool>,
-    listening: Weak<Channels>,
-) {
+/// Until the server agrees. A channel that was subscribed to once is again whenever the connection is lost.
+async fn subscribe(subscriber: SubscriberClient, channel: String, subscribed: Arc<AtomicBool>) {
     let mut pause = PAUSES.0;
-    while listening.strong_count() > 0 {
-        if subscriber.subscribe(channel.as_str()).await.is_ok() {
-            subscribed.store(true, Ordering::Release);
-            return;
-        }
+    while subscriber.subscribe(channel.as_str()).await.is_err() {
         sleep(pause).await;
         pause = (pause * 2).min(PAUSES.1);
     }
+    subscribed.store(true, Ordering::Release);
 }
 
-/// Ends with the connection's owner.
-async fn pass_on(subscriber: SubscriberClient, channels: Weak<Channels>) {
+async fn pass_on(subscriber: SubscriberClient, channels: Arc<Channels>) {
     let mut messages = subscriber.message_rx();
     loop {
         let message = messages.recv().await;
-        let Some(channels) = channels.upgrade() else { return };
         let channels = lock(&channels);
         match message {
             Ok(message) => {
