@@ -216,6 +216,44 @@ async fn the_catalog_limits_the_strategies() {
     assert!(error.cause().message().contains("no column \"di\""), "{error}");
 }
 
+/// Where somebody watches tables being made, none is made for a flush.
+#[tokio::test]
+async fn an_event_trigger_on_tables_leaves_unnest() {
+    let database = testkit::postgres().create_database("watched").unwrap();
+    let gate = gate(&database);
+    run(
+        &gate,
+        "CREATE TABLE t (id INT8 PRIMARY KEY, v TEXT); \
+         CREATE FUNCTION never() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no tables now'; END $$; \
+         CREATE EVENT TRIGGER frozen ON ddl_command_start WHEN TAG IN ('CREATE TABLE AS') EXECUTE FUNCTION never()",
+    )
+    .await;
+    let shape = || {
+        let columns = [Column::new("id", Kind::Int8), Column::new("v", Kind::Text)];
+        Shape::new("t", columns).key(["id"])
+    };
+    let start = |way: Option<Way>| {
+        let writer = BatchWriter::<(i64, String)>::for_shape(gate.clone(), shape()).conflict(Conflict::Update);
+        let writer = writer.flush_rows(20_000);
+        match way {
+            Some(way) => writer.strategy(way).start().unwrap(),
+            None => writer.start().unwrap(),
+        }
+    };
+    let writer = start(None);
+    let rows = (0..20_000).map(|id| (id, format!("v{id}")));
+    let outcomes = writer.push_many(rows).await.unwrap().outcomes().await;
+    assert!(outcomes.iter().all(Outcome::is_settled));
+    let ways: Vec<_> = writer.close().await.unwrap().strategies.iter().map(|used| used.strategy).collect();
+    assert_eq!(ways, [Way::Unnest]);
+    let forced = start(Some(Way::Staging));
+    let outcome = forced.reserve().await.unwrap().push((1, String::new())).outcome().await;
+    let Outcome::Returned(returned) = outcome else { panic!("{outcome:?}") };
+    assert!(returned.why.to_string().contains("event trigger"), "{}", returned.why);
+    let _ = forced.close().await.unwrap();
+    gate.close().await;
+}
+
 #[tokio::test]
 async fn row_security_leaves_unnest() {
     let database = testkit::postgres().create_database("guarded").unwrap();

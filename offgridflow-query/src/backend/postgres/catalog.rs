@@ -40,7 +40,9 @@ fn table_sql() -> String {
      OR g.tgrelid IN (SELECT p.relid FROM pg_partition_tree(c.oid) p))) AS sifted, \
      EXISTS (SELECT 1 FROM pg_index i JOIN pg_collation l ON l.oid = ANY (i.indcollation) \
      WHERE i.indrelid = c.oid AND i.indisunique AND NOT l.collisdeterministic) AS collated, \
-     has_database_privilege(current_database(), 'TEMP') AS temp, {ENDS} AS ends, c.oid::int8 AS oid, \
+     has_database_privilege(current_database(), 'TEMP') AS temp, \
+     EXISTS (SELECT 1 FROM pg_event_trigger e WHERE e.evtevent LIKE 'ddl_command_%' AND e.evtenabled IN ('O', 'A') \
+     AND (e.evttags IS NULL OR 'CREATE TABLE AS' = ANY (e.evttags))) AS watched, {ENDS} AS ends, c.oid::int8 AS oid, \
      (CASE c.relpersistence WHEN 't' THEN 'pg_temp' ELSE n.nspname END)::text AS schema, c.relname::text AS name \
      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
      WHERE c.oid = coalesce(to_regclass($2), to_regclass($1))"
@@ -68,6 +70,7 @@ struct Table {
     sifted: bool,          // a trigger sees each row before it is stored or updated, and may drop it
     collated: bool,        // a unique index calls texts equal whose bytes differ
     temp: bool,
+    watched: bool, // an event trigger sees tables made, and may refuse them
     ends: Option<Ends>,
     columns: HashMap<String, Attribute>,
 }
@@ -152,6 +155,7 @@ async fn read(
         sifted: facts.try_get("sifted")?,
         collated: facts.try_get("collated")?,
         temp: facts.try_get("temp")?,
+        watched: facts.try_get("watched")?,
         ends: Ends::of(&facts),
         columns: columns?,
     }))
@@ -321,8 +325,14 @@ impl Table {
             if shape.columns().len() >= super::MAX_COLUMNS {
                 return Some("the staging table would have a column more than a table can have".to_owned());
             }
-            return (!self.temp)
-                .then(|| "the role may not make temporary tables in this database".to_owned());
+            let why = match self {
+                Self { temp: false, .. } => "the role may not make temporary tables in this database",
+                Self { watched: true, .. } => {
+                    "an event trigger sees CREATE TABLE AS, which makes the staging table, and may refuse it"
+                }
+                _ => return None,
+            };
+            return Some(why.to_owned());
         }
         match self {
             Self { guarded: true, .. } => Some("row security is active, which COPY refuses".to_owned()),
