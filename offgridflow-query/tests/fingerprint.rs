@@ -192,3 +192,24 @@ fn a_reused_address_is_not_mistaken_for_a_known_text() {
     observer.start_text(&text).succeeded(0);
     assert_eq!(observer.report().statements.len(), 2);
 }
+
+/// What a statement did before the first snapshot is no part of the difference, though it lost its place after it.
+#[test]
+fn a_difference_of_snapshots_counts_what_ran_between_them_whoever_lost_its_place() {
+    let observer = Observer::with_capacity("sqlite", 4);
+    let run = |text: &str, times: usize| (0..times).for_each(|_| observer.start_text(text).succeeded(2));
+    run("select a from t", 3);
+    run("select b from t", 50);
+    let earlier = observer.snapshot();
+    for n in 0..20 {
+        run(&format!("select c{n} from t"), 1);
+    }
+    run("select a from t", 7);
+    let between = observer.snapshot().since(&earlier);
+    let calls: u64 = between.statements.iter().map(|one| one.calls).sum();
+    let rows: u64 = between.statements.iter().map(|one| one.rows).sum();
+    assert!(between.evicted > 0);
+    assert_eq!((calls + between.other.calls, rows + between.other.rows), (27, 54));
+    let latency: u64 = between.statements.iter().map(|one| one.latency.count).sum();
+    assert_eq!(latency + between.other.latency.count, 27);
+}

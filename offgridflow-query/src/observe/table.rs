@@ -5,13 +5,15 @@ use crate::observe::fingerprint::Fingerprint;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Texts longer than this are fingerprinted each time.
 const REMEMBERED_BYTES: usize = 1_024;
 /// Summaries that are told apart in metrics: each is a dozen series. Statements with further ones are "other" there.
 const SUMMARIES: usize = 100;
+/// So many times as many texts as there is room for are turned away before all make room.
+const FORGET: usize = 4;
 /// One in so many statements gives its place up when there is none left.
 const SWEEP: usize = 16;
 
@@ -48,6 +50,7 @@ pub(super) struct Table {
     addresses: RwLock<Map<(usize, usize)>>,
     texts: RwLock<Map<Box<str>>>,
     other: RwLock<Arc<Entry>>,
+    unknown: AtomicUsize, // texts that came when there was no room for one more
     summaries: RwLock<HashSet<Box<str>>>,
     evicted: AtomicU64,
 }
@@ -71,6 +74,7 @@ impl Table {
             addresses: RwLock::default(),
             texts: RwLock::default(),
             other: RwLock::new(Arc::new(Entry::other())),
+            unknown: AtomicUsize::new(0),
             summaries: RwLock::default(),
             evicted: AtomicU64::new(0),
         }
@@ -120,11 +124,22 @@ impl Table {
         let known = read(&self.texts).get(sql).filter(|entry| !entry.is_evicted()).cloned();
         known.unwrap_or_else(|| {
             let entry = self.of_unknown(sql);
-            if read(&self.texts).len() < self.capacity && !entry.is_evicted() {
-                write(&self.texts).insert(sql.into(), Arc::clone(&entry));
+            if !entry.is_evicted() {
+                self.remember(sql, &entry);
             }
             entry
         })
+    }
+
+    /// Texts that never come again (values in them, a trace in a comment) leave no room for those that do: after some more of them all are forgotten,
+    /// and whoever comes again is known again.
+    fn remember(&self, sql: &str, entry: &Arc<Entry>) {
+        if read(&self.texts).len() < self.capacity {
+            write(&self.texts).insert(sql.into(), Arc::clone(entry));
+        } else if self.unknown.fetch_add(1, Relaxed) >= self.capacity.saturating_mul(FORGET) {
+            self.unknown.store(0, Relaxed);
+            write(&self.texts).clear();
+        }
     }
 
     fn of_unknown(&self, sql: &str) -> Arc<Entry> {
@@ -195,4 +210,40 @@ fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
 
 fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_that_never_come_again_do_not_keep_those_out_that_do() {
+        let table = Table::new(8);
+        for n in 0..1_000 {
+            table.of_text(&format!("select a from t where b = {n}"));
+        }
+        for _ in 0..100 {
+            for n in 0..50 {
+                table.of_text(&format!("select a from t where b = {n} /* {n} */"));
+            }
+            table.of_text("select hot from t");
+        }
+        let mut known = 0;
+        for n in 0..100 {
+            table.of_text(&format!("select a from t where c = {n}"));
+            known += usize::from(read(&table.texts).contains_key("select hot from t"));
+            table.of_text("select hot from t");
+        }
+        assert!(known > 50 && read(&table.texts).len() <= 8, "{known} of 100");
+    }
+
+    #[test]
+    fn a_statement_holds_no_more_than_its_place_whatever_its_text() {
+        let table = Table::new(8);
+        let long = format!("select a from t where {}", "a = 1 or ".repeat(100_000));
+        let entry = table.of_text(&long);
+        assert!(entry.text.ends_with('…') && entry.text.capacity() <= 1_024, "{}", entry.text.capacity());
+        let named = table.of_text(&format!("select a from {}", "x".repeat(5_000)));
+        assert!(named.summary.len() <= 255 && named.summary.capacity() <= 255, "{}", named.summary.len());
+    }
 }
