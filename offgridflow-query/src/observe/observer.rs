@@ -199,7 +199,7 @@ impl Observer {
         self.report().top(n, By::TotalTime)
     }
 
-    /// Forgets every statement. Executions that are under way are not counted when they end.
+    /// Forgets every statement, and what was found of them. Executions that are under way are not counted when they end.
     pub fn reset(&self) {
         self.inner.table.clear();
         self.inner.findings.clear();
