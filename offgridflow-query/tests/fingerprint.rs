@@ -60,10 +60,44 @@ fn statement() -> impl Strategy<Value = String> {
     )
 }
 
+fn element() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "a",
+        "1",
+        "'x'",
+        "$1::uuid",
+        "now()",
+        "lower(?)",
+        "(1 - b)",
+        "- 3",
+        "c[1]",
+        "array[1, 2]",
+        "case when a in (1, 2) then 1 end",
+        "/* , ) */ d",
+    ])
+}
+
 proptest! {
     #[test]
     fn rewritten_statements_are_one(sql in statement()) {
         prop_assert_eq!(normalize(&sql), "select * from readings where id = ? and kind in (?)");
+    }
+
+    /// However long, and whatever its elements are.
+    #[test]
+    fn a_list_of_equal_elements_is_one_of_them(pieces in prop::collection::vec(element(), 1..4), times in 2usize..40) {
+        let element = pieces.join(" + ");
+        let list = |times: usize| vec![element.as_str(); times].join(", ");
+        let tuples = |times: usize| vec![format!("({element}, {element})"); times].join(",");
+        let texts = |times: usize| [
+            format!("select a from t where b in ({}) and c = 1", list(times)),
+            format!("select array[{}], d", list(times)),
+            format!("insert into t values {} on conflict do nothing", tuples(times)),
+            format!("select * from (values {}) as v, w", tuples(times)),
+        ];
+        for (many, one) in texts(times).iter().zip(texts(1)) {
+            prop_assert_eq!(normalize(many), normalize(&one), "{}", many);
+        }
     }
 
     #[test]

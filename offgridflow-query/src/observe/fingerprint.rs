@@ -7,7 +7,7 @@
 //! FALSE, NULL except behind IS and NOT, and what a PRAGMA is set to. Comments nest, as in PostgreSQL. Quoted names keep their case; what stands in
 //! double quotes is a name, though SQLite takes one that it does not know for a text: write texts in single quotes. A quote that has no end is a value.
 
-use crate::observe::lexer::{KEYWORDS, Lexer, Token, is_any};
+use crate::observe::lexer::{Lexer, Token, is_any, is_keyword};
 use crate::observe::lists::Lists;
 use std::fmt;
 
@@ -210,9 +210,7 @@ fn spaced(left: Token<'_>, right: Token<'_>) -> bool {
     match (left, right) {
         (Open | Sign(b'.' | b':'), _) | (_, Close | Comma | Sign(b'.' | b':' | b';')) => false,
         (Sign(_), Sign(_)) => false,
-        (Word(word), Open) => {
-            is_any(word, &KEYWORDS) || is_any(word, &["not", "exists", "with", "join", "into"])
-        }
+        (Word(word), Open) => is_keyword(word) || is_any(word, &["not", "exists", "with", "join", "into"]),
         (Quoted(_), Open) => false,
         _ => true,
     }
@@ -255,6 +253,7 @@ mod tests {
             ("select a = any(array[1, 2, 3])", "select a = any (array [ ? ])"),
             ("select a in ($1::uuid, $2::UUID, $3::uuid)", "select a in (?::uuid)"),
             ("select a in (1, 2, b, 3, 4)", "select a in (?, b, ?)"),
+            ("select a in (b + 1, b + 2, 3, 4, b + 1)", "select a in (b + ?, ?, b + ?)"),
             (
                 "select a in (lower(?), lower(?)) and b in (select 1, 1)",
                 "select a in (lower(?)) and b in (select ?, ?)",

@@ -11,7 +11,7 @@ struct List<'a> {
     depth: usize, // of the commas between its elements
     kind: Kind,
     element: Lexer<'a>, // at the beginning of the element that was written last
-    lone: Option<bool>, // whether that is nothing but a value, once it was looked at
+    lone: bool,         // it is known to be nothing but a value
 }
 
 /// The lists that are open where the text is read.
@@ -31,8 +31,34 @@ enum Kind {
 }
 
 impl<'a> Lists<'a> {
-    /// Looks at a token that `lexer` has just read. Where it is the comma before elements that repeat the one before them, they are skipped, and the comma is not to be written.
+    /// Looks at a token that `lexer` has just read. Where it is the comma before elements that repeat the one before them, they are
+    /// skipped, and the comma is not to be written.
+    #[inline]
     pub(super) fn repeats(&mut self, token: Token<'a>, lexer: &mut Lexer<'a>) -> bool {
+        if self.len > 0 || self.announced.is_some() {
+            return self.repeats_within(token, lexer);
+        }
+        if let Token::Word(word) = token {
+            self.announce(word, lexer);
+        }
+        false
+    }
+
+    /// Depth is counted within lists only, and from one on, so that what is around the first has a lower one.
+    fn announce(&mut self, word: &[u8], lexer: &Lexer<'a>) {
+        if self.len == 0 {
+            self.depth = 1;
+        }
+        match word.len() {
+            2 if is_any(word, &["in"]) => self.announced = Some(Kind::In),
+            5 if is_any(word, &["array"]) => self.announced = Some(Kind::Array),
+            6 if is_any(word, &["values"]) => self.begin(Kind::Values, lexer),
+            _ => {}
+        }
+    }
+
+    #[inline(never)]
+    fn repeats_within(&mut self, token: Token<'a>, lexer: &mut Lexer<'a>) -> bool {
         let announced = self.announced.take();
         match token {
             Token::Comma if self.is_between_elements() => return self.skip_same(lexer),
@@ -55,11 +81,8 @@ impl<'a> Lists<'a> {
             other => {
                 let depth = self.depth;
                 self.end(|list| list.kind == Kind::Values && list.depth == depth);
-                match other {
-                    Token::Word(word) if is_any(word, &["values"]) => self.begin(Kind::Values, lexer),
-                    Token::Word(word) if is_any(word, &["in"]) => self.announced = Some(Kind::In),
-                    Token::Word(word) if is_any(word, &["array"]) => self.announced = Some(Kind::Array),
-                    _ => {}
+                if let Token::Word(word) = other {
+                    self.announce(word, lexer);
                 }
             }
         }
@@ -76,7 +99,7 @@ impl<'a> Lists<'a> {
 
     fn begin(&mut self, kind: Kind, lexer: &Lexer<'a>) {
         if self.len < DEEPEST {
-            self.open[self.len] = Some(List { depth: self.depth, kind, element: *lexer, lone: None });
+            self.open[self.len] = Some(List { depth: self.depth, kind, element: *lexer, lone: false });
             self.len += 1;
         }
     }
@@ -87,70 +110,96 @@ impl<'a> Lists<'a> {
         }
     }
 
-    /// Behind a comma: puts `lexer` behind the elements that repeat the one written last. If the next one does not, it is the one to be written.
+    /// Behind a comma: puts `lexer` behind the elements that repeat the one written last. If the next one does not, it is the one to be
+    /// written.
     fn skip_same(&mut self, lexer: &mut Lexer<'a>) -> bool {
         let Some(list) = self.open[..self.len].last_mut().and_then(Option::as_mut) else { return false };
         list.element.knows_comments_of(lexer);
-        let lone = *list.lone.get_or_insert_with(|| {
-            let mut element = list.element;
-            element.next() == Some(Token::Value) && element.next() == Some(Token::Comma)
-        });
         loop {
-            let same = match list {
-                _ if lone => behind_value(*lexer),
-                List { element, kind, .. } => behind_same(*element, *lexer, *kind == Kind::Values),
-            };
-            let Some((end, comma)) = same else {
-                (list.element, list.lone) = (*lexer, None);
-                return false;
-            };
-            *lexer = end;
-            match comma {
-                Some(next) => *lexer = next,
-                None => return true,
+            let behind_comma = *lexer;
+            match list.passes_same(lexer) {
+                Passed::Element => return true,
+                Passed::ElementAndComma => {}
+                Passed::Other => {
+                    *lexer = behind_comma;
+                    (list.element, list.lone) = (behind_comma, false);
+                    return false;
+                }
             }
         }
     }
 }
 
-/// The end of an element, and what is behind the comma that follows, if one does.
-type Ended<'a> = (Lexer<'a>, Option<Lexer<'a>>);
+/// What a lexer has passed.
+enum Passed {
+    /// An element like the one written last; the lexer is at its end.
+    Element,
+    /// The same, and the comma behind it.
+    ElementAndComma,
+    /// Something else.
+    Other,
+}
 
-fn behind_value(mut lexer: Lexer<'_>) -> Option<Ended<'_>> {
-    (lexer.next() == Some(Token::Value)).then_some(())?;
-    let end = lexer;
-    match lexer.next() {
-        Some(Token::Comma) => Some((end, Some(lexer))),
-        Some(Token::Close | Token::Sign(b']')) | None => Some((end, None)),
-        _ => None,
+impl<'a> List<'a> {
+    /// Whether the element at `other` has the tokens of the one written last, which a comma ends. A tuple ends with its parenthesis,
+    /// whatever follows.
+    fn passes_same(&mut self, other: &mut Lexer<'a>) -> Passed {
+        if self.lone {
+            return match other.next_ahead() {
+                Some(Token::Value) => passes_end(other),
+                _ => Passed::Other,
+            };
+        }
+        let (mut known, tuples) = (self.element, self.kind == Kind::Values);
+        let (mut depth, mut is_first) = (0usize, true);
+        loop {
+            let end = *other;
+            let (Some(one), two) = (known.next_ahead(), other.next_ahead()) else { return Passed::Other };
+            match two {
+                Some(Token::Comma | Token::Close | Token::Sign(b']')) | None if depth == 0 => {
+                    if one != Token::Comma {
+                        return Passed::Other;
+                    }
+                    *other = end;
+                    return passes_end(other);
+                }
+                Some(Token::Open | Token::Sign(b'[')) => depth += 1,
+                Some(Token::Close | Token::Sign(b']')) => depth -= 1,
+                Some(_) if tuples && depth == 0 => return Passed::Other,
+                _ => {}
+            }
+            if !two.is_some_and(|two| same(one, two)) {
+                return Passed::Other;
+            }
+            if tuples && depth == 0 {
+                return match passes_end(other) {
+                    Passed::Other => Passed::Element,
+                    passed => passed,
+                };
+            }
+            if is_first && one == Token::Value && is_comma_next(known) {
+                self.lone = true;
+                return passes_end(other);
+            }
+            is_first = false;
+        }
     }
 }
 
-/// If the element at `other` has the tokens of the one at `known`, which a comma ends. A tuple ends with its parenthesis, whatever follows.
-fn behind_same<'a>(mut known: Lexer<'a>, mut other: Lexer<'a>, tuples: bool) -> Option<Ended<'a>> {
-    let mut depth = 0usize;
-    loop {
-        let end = other;
-        let (one, two) = (known.next()?, other.next());
-        match two {
-            Some(Token::Comma) if depth == 0 => return (one == Token::Comma).then_some((end, Some(other))),
-            Some(Token::Close | Token::Sign(b']')) | None if depth == 0 => {
-                return (one == Token::Comma).then_some((end, None));
-            }
-            Some(Token::Open | Token::Sign(b'[')) => depth += 1,
-            Some(Token::Close | Token::Sign(b']')) => depth -= 1,
-            Some(_) if tuples && depth == 0 => return None,
-            _ => {}
-        }
-        if !same(one, two?) {
-            return None;
-        }
-        if tuples && depth == 0 {
-            let end = other;
-            let goes_on = other.next() == Some(Token::Comma);
-            return Some((end, goes_on.then_some(other)));
-        }
-    }
+fn is_comma_next(mut lexer: Lexer<'_>) -> bool {
+    lexer.next_ahead() == Some(Token::Comma)
+}
+
+/// Whether an element ends here. The lexer stays where it does, or goes behind the comma.
+fn passes_end(lexer: &mut Lexer<'_>) -> Passed {
+    let end = *lexer;
+    let passed = match lexer.next_ahead() {
+        Some(Token::Comma) => return Passed::ElementAndComma,
+        Some(Token::Close | Token::Sign(b']')) | None => Passed::Element,
+        _ => Passed::Other,
+    };
+    *lexer = end;
+    passed
 }
 
 fn same(one: Token<'_>, other: Token<'_>) -> bool {
