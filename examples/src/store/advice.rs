@@ -77,7 +77,7 @@ pub(super) async fn tried(gates: &Gates, texts: Vec<String>, end: Instant) -> Ve
         match timeout_at(end, trying).await {
             Ok(Ok(advice)) => all.push((sql, advice)),
             Ok(Err(refusal)) => {
-                tracing::warn!(class = refusal.class().as_str(), "no advice for a slower statement")
+                tracing::warn!(class = refusal.class().as_str(), "no advice for a slower statement");
             }
             Err(_) => break,
         }
