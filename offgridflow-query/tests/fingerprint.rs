@@ -247,3 +247,28 @@ fn a_difference_of_snapshots_counts_what_ran_between_them_whoever_lost_its_place
     let latency: u64 = between.statements.iter().map(|one| one.latency.count).sum();
     assert_eq!(latency + between.other.latency.count, 27);
 }
+
+/// Statements lose their places while they are executed, and the figures are read meanwhile.
+#[test]
+fn no_execution_is_lost_where_many_threads_meet_in_a_full_table() {
+    const EACH: u64 = 15_000;
+    let observer = Observer::with_capacity("sqlite", 16);
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let observer = &observer;
+            scope.spawn(move || {
+                for n in 0..EACH {
+                    let column = (n.wrapping_mul(2_654_435_761) >> 3) % 100 + thread;
+                    observer.start_text(&format!("select c{column} from t")).succeeded(1);
+                    if n % 2_000 == 0 {
+                        let _ = observer.report();
+                    }
+                }
+            });
+        }
+    });
+    let report = observer.report();
+    let calls: u64 = report.statements.iter().map(|one| one.calls).sum();
+    let rows: u64 = report.statements.iter().map(|one| one.rows).sum();
+    assert_eq!((calls + report.other.calls, rows + report.other.rows), (4 * EACH, 4 * EACH));
+}

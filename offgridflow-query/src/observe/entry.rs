@@ -122,6 +122,10 @@ impl Entry {
         self.forgotten.fetch_add(self.usage().div_ceil(2), Relaxed);
     }
 
+    pub(super) fn born(&self) -> Born {
+        self.born
+    }
+
     pub(super) fn evict(&self) {
         self.evicted.store(true, Relaxed);
     }

@@ -179,9 +179,10 @@ impl Observer {
     #[must_use]
     pub fn snapshot(&self) -> ObserverSnapshot {
         let table = &self.inner.table;
+        let (entries, other) = table.all();
         ObserverSnapshot {
-            statements: table.entries().iter().map(|entry| entry.read()).collect(),
-            other: table.other().read(),
+            statements: entries.iter().map(|entry| entry.read()).collect(),
+            other,
             capacity: table.capacity(),
             evicted: table.evicted(),
         }

@@ -2,11 +2,12 @@
 
 use crate::observe::entry::Entry;
 use crate::observe::fingerprint::Fingerprint;
+use crate::observe::stats::Reading;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Texts longer than this are fingerprinted each time.
 const REMEMBERED_BYTES: usize = 1_024;
@@ -50,7 +51,8 @@ pub(super) struct Table {
     addresses: RwLock<Map<(usize, usize)>>,
     texts: RwLock<Map<Box<str>>>,
     other: RwLock<Arc<Entry>>,
-    unknown: AtomicUsize, // texts that came when there was no room for one more
+    leaving: Mutex<Vec<Arc<Entry>>>, // gave their place up, and somebody may still count in them
+    unknown: AtomicUsize,            // texts that came when there was no room for one more
     summaries: RwLock<HashSet<Box<str>>>,
     evicted: AtomicU64,
 }
@@ -74,6 +76,7 @@ impl Table {
             addresses: RwLock::default(),
             texts: RwLock::default(),
             other: RwLock::new(Arc::new(Entry::other())),
+            leaving: Mutex::default(),
             unknown: AtomicUsize::new(0),
             summaries: RwLock::default(),
             evicted: AtomicU64::new(0),
@@ -88,8 +91,16 @@ impl Table {
         self.evicted.load(Relaxed)
     }
 
-    pub(super) fn entries(&self) -> Vec<Arc<Entry>> {
-        read(&self.entries).values().cloned().collect()
+    /// Every statement, and what those did that gave their place up: each execution in one of them.
+    pub(super) fn all(&self) -> (Vec<Arc<Entry>>, Reading) {
+        let entries = read(&self.entries); // nobody leaves meanwhile
+        let other = self.other();
+        let mut leaving = lock(&self.leaving);
+        settle(&mut leaving, &other);
+        let sum = Entry::other();
+        sum.absorb(&other);
+        leaving.iter().for_each(|entry| sum.absorb(entry));
+        (entries.values().cloned().collect(), Reading { born: other.born(), ..sum.read() })
     }
 
     #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
@@ -177,21 +188,24 @@ impl Table {
         let mut usages: Vec<u64> = entries.values().map(|entry| entry.usage()).collect();
         let leaving = (usages.len() / SWEEP).max(1);
         let (_, least, _) = usages.select_nth_unstable(leaving - 1);
-        let (least, mut left, other) = (*least, leaving, self.other());
+        let (least, mut left, mut gone) = (*least, leaving, Vec::new());
         entries.retain(|_, entry| {
             let goes = left > 0 && entry.usage() <= least;
             if goes {
                 left -= 1;
                 entry.evict();
-                other.absorb(entry);
+                gone.push(Arc::clone(entry));
             } else {
                 entry.age();
             }
             !goes
         });
-        self.evicted.fetch_add((leaving - left) as u64, Relaxed);
+        self.evicted.fetch_add(gone.len() as u64, Relaxed);
         write(&self.addresses).retain(|_, entry| !entry.is_evicted());
         write(&self.texts).retain(|_, entry| !entry.is_evicted());
+        let mut leaving = lock(&self.leaving);
+        leaving.append(&mut gone);
+        settle(&mut leaving, &self.other());
     }
 
     /// Forgets everything. Executions under way count for what is forgotten.
@@ -199,9 +213,25 @@ impl Table {
         write(&self.entries).clear();
         write(&self.addresses).clear();
         write(&self.texts).clear();
+        lock(&self.leaving).clear();
         *write(&self.other) = Arc::new(Entry::other());
         self.evicted.store(0, Relaxed);
     }
+}
+
+/// Adds up those that nobody else holds any more. One that was looked up before it gave its place up may be counted in at this very moment.
+fn settle(leaving: &mut Vec<Arc<Entry>>, other: &Entry) {
+    leaving.retain_mut(|entry| {
+        let is_left = Arc::get_mut(entry).is_some();
+        if is_left {
+            other.absorb(entry);
+        }
+        !is_left
+    });
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
