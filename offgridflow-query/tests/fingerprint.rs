@@ -60,10 +60,44 @@ fn statement() -> impl Strategy<Value = String> {
     )
 }
 
+fn element() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "a",
+        "1",
+        "'x'",
+        "$1::uuid",
+        "now()",
+        "lower(?)",
+        "(1 - b)",
+        "- 3",
+        "c[1]",
+        "array[1, 2]",
+        "case when a in (1, 2) then 1 end",
+        "/* , ) */ d",
+    ])
+}
+
 proptest! {
     #[test]
     fn rewritten_statements_are_one(sql in statement()) {
         prop_assert_eq!(normalize(&sql), "select * from readings where id = ? and kind in (?)");
+    }
+
+    /// However long, and whatever its elements are.
+    #[test]
+    fn a_list_of_equal_elements_is_one_of_them(pieces in prop::collection::vec(element(), 1..4), times in 2usize..40) {
+        let element = pieces.join(" + ");
+        let list = |times: usize| vec![element.as_str(); times].join(", ");
+        let tuples = |times: usize| vec![format!("({element}, {element})"); times].join(",");
+        let texts = |times: usize| [
+            format!("select a from t where b in ({}) and c = 1", list(times)),
+            format!("select array[{}], d", list(times)),
+            format!("insert into t values {} on conflict do nothing", tuples(times)),
+            format!("select * from (values {}) as v, w", tuples(times)),
+        ];
+        for (many, one) in texts(times).iter().zip(texts(1)) {
+            prop_assert_eq!(normalize(many), normalize(&one), "{}", many);
+        }
     }
 
     #[test]
@@ -191,4 +225,50 @@ fn a_reused_address_is_not_mistaken_for_a_known_text() {
     text.replace_range(7..8, "b"); // same address, same length
     observer.start_text(&text).succeeded(0);
     assert_eq!(observer.report().statements.len(), 2);
+}
+
+/// What a statement did before the first snapshot is no part of the difference, though it lost its place after it.
+#[test]
+fn a_difference_of_snapshots_counts_what_ran_between_them_whoever_lost_its_place() {
+    let observer = Observer::with_capacity("sqlite", 4);
+    let run = |text: &str, times: usize| (0..times).for_each(|_| observer.start_text(text).succeeded(2));
+    run("select a from t", 3);
+    run("select b from t", 50);
+    let earlier = observer.snapshot();
+    for n in 0..20 {
+        run(&format!("select c{n} from t"), 1);
+    }
+    run("select a from t", 7);
+    let between = observer.snapshot().since(&earlier);
+    let calls: u64 = between.statements.iter().map(|one| one.calls).sum();
+    let rows: u64 = between.statements.iter().map(|one| one.rows).sum();
+    assert!(between.evicted > 0);
+    assert_eq!((calls + between.other.calls, rows + between.other.rows), (27, 54));
+    let latency: u64 = between.statements.iter().map(|one| one.latency.count).sum();
+    assert_eq!(latency + between.other.latency.count, 27);
+}
+
+/// Statements lose their places while they are executed, and the figures are read meanwhile.
+#[test]
+fn no_execution_is_lost_where_many_threads_meet_in_a_full_table() {
+    const EACH: u64 = 15_000;
+    let observer = Observer::with_capacity("sqlite", 16);
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let observer = &observer;
+            scope.spawn(move || {
+                for n in 0..EACH {
+                    let column = (n.wrapping_mul(2_654_435_761) >> 3) % 100 + thread;
+                    observer.start_text(&format!("select c{column} from t")).succeeded(1);
+                    if n % 2_000 == 0 {
+                        let _ = observer.report();
+                    }
+                }
+            });
+        }
+    });
+    let report = observer.report();
+    let calls: u64 = report.statements.iter().map(|one| one.calls).sum();
+    let rows: u64 = report.statements.iter().map(|one| one.rows).sum();
+    assert_eq!((calls + report.other.calls, rows + report.other.rows), (4 * EACH, 4 * EACH));
 }

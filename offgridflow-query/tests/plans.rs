@@ -292,3 +292,46 @@ async fn a_second_watcher_takes_the_place_of_the_first_and_no_output_shows_value
     let shown = format!("{observer:?} {insight:?} {insight} {}", insight.html());
     assert!(!shown.contains("4711") && !shown.contains("hunter1"), "{shown}");
 }
+
+/// A table under lock is no statement without a plan: it is asked again soon.
+#[tokio::test]
+async fn a_plan_that_could_not_be_had_because_of_a_lock_is_asked_for_again() {
+    let (gate, _database) = postgres("locked");
+    run!(gate, ROWS);
+    let observer = Observer::new("postgresql");
+    let budget = PlanBudget { advance: Duration::from_secs(60), ..PlanBudget::default() };
+    let _watcher = observer.watch_plans(gate.clone(), budget);
+    let mut locks = gate.acquire(Acquire::default()).await.unwrap();
+    locks.execute("BEGIN; LOCK TABLE readings").await.unwrap();
+    let ask = |times: u32| (0..times).for_each(|_| observer.start(BY_SITE).succeeded(1));
+    ask(9);
+    let asked = |stats: offgridflow_query::PlanStats| stats.captured + stats.refused + stats.postponed;
+    while asked(observer.plan_stats()) == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    locks.execute("ROLLBACK").await.unwrap();
+    ask(20);
+    for _ in 0..1_000 {
+        if asked(observer.plan_stats()) > 1 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let stats = observer.plan_stats();
+    assert_eq!((stats.captured, stats.refused, stats.postponed), (1, 0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reset_forgets_regressions_too() {
+    let (gate, _dir) = sqlite();
+    run!(
+        gate,
+        ROWS,
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) INSERT INTO readings SELECT i, i % 2500, i FROM n"
+    );
+    let observer = Observer::new("sqlite");
+    let told = an_index_that_is_dropped_is_told!(gate, observer.clone());
+    assert_eq!(observer.insight().regressions[0].fingerprint, told.fingerprint);
+    observer.reset();
+    assert!(observer.plan_regressions().is_empty() && observer.insight().regressions.is_empty());
+}

@@ -93,3 +93,32 @@ async fn a_budget_names_what_it_was_spent_on() {
     let over = QueryBudget::at_most(3).run(spend(4)).await.unwrap_err().to_string();
     assert!(over.starts_with("4 statements were executed, 3 are allowed; 4 times from "), "{over}");
 }
+
+/// A request that takes its caller too long is dropped, and is the one that its findings are wanted of.
+#[tokio::test]
+async fn what_a_dropped_or_panicking_scope_found_is_kept() {
+    let observer = Observer::new("postgresql");
+    let looping = |observer: Observer| async move {
+        for _ in 0..6 {
+            observer.time(BY_ID, async { Ok::<_, Infallible>(()) }).await.unwrap();
+        }
+    };
+    let dropped = QueryScope::new().run_for(&observer, async {
+        looping(observer.clone()).await;
+        std::future::pending::<()>().await;
+    });
+    assert!(tokio::time::timeout(std::time::Duration::from_millis(10), dropped).await.is_err());
+    assert_eq!(observer.findings().len(), 1);
+    let (panicking, inner) = (observer.clone(), observer.clone());
+    let panics = tokio::spawn(async move {
+        QueryScope::new()
+            .run_for(&panicking, async {
+                looping(inner.clone()).await;
+                panic!("half-way");
+            })
+            .await
+    });
+    assert!(panics.await.is_err());
+    QueryScope::new().run_for(&observer, looping(observer.clone())).await;
+    assert_eq!(observer.findings()[0].scopes, 3);
+}

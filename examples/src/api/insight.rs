@@ -31,7 +31,7 @@ pub(super) async fn show(
     State(app): State<Arc<App>>,
     Query(asked): Query<Asked>,
 ) -> Result<Response, ApiError> {
-    let insight = app.store().insight(asked.advise).await?;
+    let insight = app.store().insight(asked.advise).await;
     Ok(match asked.format {
         Format::Html => Html(insight.html()).into_response(),
         Format::Text => insight.to_string().into_response(),

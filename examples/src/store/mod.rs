@@ -1,6 +1,7 @@
 //! What the server keeps: activities, factors and jobs, on SQLite or PostgreSQL through the same statements.
 
 mod activities;
+mod advice;
 mod emissions;
 mod error;
 mod factors;
@@ -15,8 +16,8 @@ use offgridflow_query::sqlx::database::HasStatementCache;
 use offgridflow_query::sqlx::query::Query;
 use offgridflow_query::sqlx::{self, AssertSqlSafe, Database, Postgres, Sqlite};
 use offgridflow_query::{
-    Acquire, Advisor, BatchWriter, Conflict, ConnectionPool, Gate, GateConfig, Insight, Observer, PgGate,
-    PlanBudget, PlanWatcher, PoolStatus, SlowLog, SqliteGate, WriterStats,
+    Acquire, BatchWriter, Conflict, ConnectionPool, Gate, GateConfig, Insight, Observer, PgGate, PlanBudget,
+    PlanWatcher, PoolStatus, SlowLog, SqliteGate, WriterStats,
 };
 
 pub use emissions::{Grouping, Total};
@@ -70,6 +71,7 @@ pub struct Store {
     writer: BatchWriter<Activity>,
     observer: Observer,
     _watcher: PlanWatcher,
+    advice: advice::Advice,
     space: String,
 }
 
@@ -94,7 +96,14 @@ impl Store {
         let observer =
             Observer::new(gates.system()).with_slow_log(SlowLog::over(SLOW).or_times_typical(20.0));
         let _watcher = gates.watch_plans(&observer);
-        let store = Self { gates, writer, observer, _watcher, space: space_of(url) };
+        let store = Self {
+            gates,
+            writer,
+            observer,
+            _watcher,
+            advice: advice::Advice::default(),
+            space: space_of(url),
+        };
         store.seed_factors().await?;
         Ok(store)
     }
@@ -126,21 +135,17 @@ impl Store {
         &self.observer
     }
 
-    /// Everything that is known of the statements; with what would help those that became slower, if `advise`.
-    ///
-    /// # Errors
-    /// When the database refuses to try it.
-    pub async fn insight(&self, advise: bool) -> Result<Insight, StoreError> {
-        let mut insight = self.observer.insight().with_pool("main", self.pool_status());
-        let slower: Vec<_> = insight.regressions.iter().map(|one| one.fingerprint).collect();
-        for sql in slower.into_iter().filter(|_| advise).filter_map(|one| self.observer.sql(one)) {
-            let advice = match &self.gates {
-                Gates::Sqlite(gate) => Advisor::new(gate.clone()).advise(&sql, None).await,
-                Gates::Postgres(gate) => Advisor::new(gate.clone()).advise(&sql, None).await,
-            };
-            insight = insight.with_advice(&sql, advice?);
+    /// Everything that is known of the statements; with what would help those that became slower, if `advise`: few of them, for a bounded time, in one round
+    /// for all who ask within some seconds.
+    pub async fn insight(&self, advise: bool) -> Insight {
+        let insight = self.observer.insight().with_pool("main", self.pool_status());
+        if !advise {
+            return insight;
         }
-        Ok(insight)
+        let slower = advice::chosen(insight.regressions.iter().map(|one| one.fingerprint));
+        let texts = slower.iter().filter_map(|one| self.observer.sql(*one)).collect();
+        let tried = self.advice.of(slower, |end| advice::tried(&self.gates, texts, end)).await;
+        tried.into_iter().fold(insight, |insight, (sql, advice)| insight.with_advice(&sql, advice))
     }
 
     /// The pool at this instant.

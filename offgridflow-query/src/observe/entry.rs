@@ -2,7 +2,7 @@
 
 use crate::error::Class;
 use crate::histogram::Histogram;
-use crate::observe::fingerprint::{Fingerprint, normalize};
+use crate::observe::fingerprint::{Fingerprint, beginning};
 use crate::observe::plans::Learned;
 use crate::observe::stats::Reading;
 use std::sync::OnceLock;
@@ -11,6 +11,8 @@ use std::time::Duration;
 
 /// Bytes of normal text kept a statement.
 const TEXT_BYTES: usize = 1_024;
+/// Bytes of a summary, which is a metric's label: what OpenTelemetry allows.
+const SUMMARY_BYTES: usize = 255;
 
 #[derive(Debug, Default)]
 pub(super) struct Entry {
@@ -28,9 +30,21 @@ pub(super) struct Entry {
     errors: [AtomicU64; Class::ALL.len()],
     latency: Histogram,          // one observation a call
     split: OnceLock<Box<Split>>, // for statements that an executor watches
-    forgotten: AtomicU64,        // calls that no longer count for its place
+    born: Born,
+    forgotten: AtomicU64, // calls that no longer count for its place
     evicted: AtomicBool,
     pub(super) plans: Learned,
+}
+
+/// Tells an entry from one of the same statement before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Born(u64);
+
+impl Default for Born {
+    fn default() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Relaxed))
+    }
 }
 
 /// Parts of the latency, and the wait before it.
@@ -61,7 +75,7 @@ impl End {
 
 impl Entry {
     pub(super) fn new(fingerprint: Fingerprint, sql: &str) -> Self {
-        let text = shortened(normalize(sql));
+        let text = shortened(beginning(sql, TEXT_BYTES), TEXT_BYTES);
         let (summary, reads) = (summary(&text), is_read(&text));
         Self { fingerprint: Some(fingerprint), text, summary, reads, ..Self::default() }
     }
@@ -108,6 +122,10 @@ impl Entry {
         self.forgotten.fetch_add(self.usage().div_ceil(2), Relaxed);
     }
 
+    pub(super) fn born(&self) -> Born {
+        self.born
+    }
+
     pub(super) fn evict(&self) {
         self.evicted.store(true, Relaxed);
     }
@@ -145,6 +163,7 @@ impl Entry {
         let part = |of: fn(&Split) -> &Histogram| split.map(|split| of(split).read()).unwrap_or_default();
         Reading {
             fingerprint: self.fingerprint,
+            born: self.born,
             text: self.text.clone(),
             errors: std::array::from_fn(|class| read(&self.errors[class])),
             cancelled: read(&self.cancelled),
@@ -158,10 +177,12 @@ impl Entry {
     }
 }
 
-fn shortened(mut text: String) -> String {
-    if text.len() > TEXT_BYTES {
-        text.truncate(text.floor_char_boundary(TEXT_BYTES - 3));
+/// At most so many bytes of a text, which holds no more than them.
+pub(super) fn shortened(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most - 3));
         text.push('…');
+        text.shrink_to_fit();
     }
     text
 }
@@ -176,7 +197,8 @@ fn summary(text: &str) -> String {
             words.by_ref().find(|word| matches!(*word, "from" | "into" | "table")).and_then(|_| words.next())
         }
     };
-    table.map_or_else(|| operation.to_owned(), |table| format!("{operation} {table}"))
+    let summary = table.map_or_else(|| operation.to_owned(), |table| format!("{operation} {table}"));
+    shortened(summary, SUMMARY_BYTES)
 }
 
 /// Whether a statement in its normal form changes nothing.

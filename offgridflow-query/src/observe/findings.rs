@@ -55,7 +55,8 @@ impl Findings {
 }
 
 impl Observer {
-    /// Keeps what a scope found, for [`findings`](Self::findings). `QueryScopeLayer` (feature `tower`) does so for each request.
+    /// Keeps what a scope found, for [`findings`](Self::findings). [`QueryScope::run_for`](crate::QueryScope::run_for) and `QueryScopeLayer` (feature `tower`) do so by
+    /// themselves.
     pub fn found(&self, report: &ScopeReport) {
         self.found_in().add(report);
     }

@@ -3,11 +3,12 @@
 //! A lexer reads the text once and hands tokens to a writer that folds lists; the writer feeds either a hash or a
 //! string, so the fingerprint of a text costs no allocation and always equals the hash of its normal form.
 //!
-//! Values are strings (also `E''`, `$tag$…$tag$`), numbers, placeholders (`?`, `?1`, `$1`, `:name`, `@name`) and TRUE,
-//! FALSE, NULL except behind IS and NOT. Comments nest, as in PostgreSQL. Quoted names keep their case; what stands in double quotes is a
-//! name, though SQLite takes one that it does not know for a text: write texts in single quotes.
+//! Values are strings (also `E''`, `$tag$…$tag$`), numbers, placeholders (`?`, `?1`, `$1`, `:name`, `@name`, `$name`), TRUE,
+//! FALSE, NULL except behind IS and NOT, and what a PRAGMA is set to. Comments nest, as in PostgreSQL. Quoted names keep their case; what stands in
+//! double quotes is a name, though SQLite takes one that it does not know for a text: write texts in single quotes. A quote that has no end is a value.
 
-use crate::observe::lexer::{KEYWORDS, Lexer, Token, is_any};
+use crate::observe::lexer::{Lexer, Token, is_any, is_keyword};
+use crate::observe::lists::Lists;
 use std::fmt;
 
 /// The 64-bit identity of a statement: FNV-1a over its normal form. Stable between releases and machines.
@@ -60,14 +61,24 @@ impl serde::Serialize for Fingerprint {
 /// ```
 #[must_use]
 pub fn normalize(sql: &str) -> String {
-    let mut text = Text(Vec::with_capacity(sql.len()));
+    beginning(sql, usize::MAX)
+}
+
+/// The beginning of the normal form, `most` bytes and a little more at least where it is longer: reads and keeps no more of the text than that takes.
+pub(super) fn beginning(sql: &str, most: usize) -> String {
+    let mut text = Text { bytes: Vec::with_capacity(sql.len().min(most)), most };
     scan(sql.as_bytes(), &mut text);
-    // Bytes beyond ASCII are copied in whole runs, so this is UTF-8 already.
-    String::from_utf8_lossy(&text.0).into_owned()
+    // Bytes beyond ASCII are copied in whole runs, so this is UTF-8 already, and a copy holds no more than it needs.
+    String::from_utf8_lossy(&text.bytes).into_owned()
 }
 
 trait Sink {
     fn put(&mut self, byte: u8);
+
+    /// Whether nobody needs what comes.
+    fn is_full(&self) -> bool {
+        false
+    }
 }
 
 pub(super) struct Fnv(u64);
@@ -97,26 +108,39 @@ impl Sink for Fnv {
     }
 }
 
-struct Text(Vec<u8>);
+struct Text {
+    bytes: Vec<u8>,
+    most: usize,
+}
 
 impl Sink for Text {
     fn put(&mut self, byte: u8) {
-        self.0.push(byte);
+        self.bytes.push(byte);
+    }
+
+    fn is_full(&self) -> bool {
+        self.bytes.len() > self.most
     }
 }
 
 fn scan(sql: &[u8], sink: &mut impl Sink) {
-    let mut lexer = Lexer::new(sql);
+    let (mut lexer, mut lists) = (Lexer::new(sql), Lists::default());
     let mut writer = Writer { sink, held: [Token::Comma; HELD], len: 0, last: None, tuples: false };
     while let Some(token) = lexer.next() {
+        if lists.repeats(token, &mut lexer) {
+            continue;
+        }
         writer.token(token);
+        if writer.sink.is_full() {
+            return;
+        }
     }
     writer.flush();
 }
 
 const HELD: usize = 8;
 
-/// Behind VALUES, IN and ARRAY folds `?, ?` to `?` and `(?), (?)` to `(?)`, then writes tokens with canonical spaces.
+/// Behind VALUES and IN folds `?, ?` to `?` and `(?), (?)` to `(?)`, then writes tokens with canonical spaces.
 struct Writer<'a, 's, S> {
     sink: &'s mut S,
     held: [Token<'a>; HELD], // values, parentheses and commas that may still fold; the first `len`
@@ -129,7 +153,7 @@ impl<'a, S: Sink> Writer<'a, '_, S> {
     fn token(&mut self, token: Token<'a>) {
         if !matches!(token, Token::Value | Token::Open | Token::Close | Token::Comma) {
             self.flush();
-            self.tuples = matches!(token, Token::Word(word) if is_any(word, &["values", "in", "array"]));
+            self.tuples = matches!(token, Token::Word(word) if is_any(word, &["values", "in"]));
             self.write(token);
             return;
         }
@@ -186,9 +210,7 @@ fn spaced(left: Token<'_>, right: Token<'_>) -> bool {
     match (left, right) {
         (Open | Sign(b'.' | b':'), _) | (_, Close | Comma | Sign(b'.' | b':' | b';')) => false,
         (Sign(_), Sign(_)) => false,
-        (Word(word), Open) => {
-            is_any(word, &KEYWORDS) || is_any(word, &["not", "exists", "with", "join", "into"])
-        }
+        (Word(word), Open) => is_keyword(word) || is_any(word, &["not", "exists", "with", "join", "into"]),
         (Quoted(_), Open) => false,
         _ => true,
     }
@@ -214,9 +236,100 @@ mod tests {
             ("update t set a = @v where b between 1 and -2", "update t set a = ? where b between ? and ?"),
             ("select 'open", "select ?"),
             ("select grüße from ÄÖ", "select grüße from ÄÖ"),
+            ("select $a, $b_c", "select ?, ?"),
+            (
+                "select a from t where b<@c and b@@c and d = @e",
+                "select a from t where b <@ c and b @@ c and d = ?",
+            ),
         ];
         for (sql, normal) in cases {
             assert_eq!(normalize(sql), normal, "{sql}");
+        }
+    }
+
+    #[test]
+    fn lists_of_any_length_are_one_statement() {
+        let cases = [
+            ("select a = any(array[1, 2, 3])", "select a = any (array [ ? ])"),
+            ("select a in ($1::uuid, $2::UUID, $3::uuid)", "select a in (?::uuid)"),
+            ("select a in (1, 2, b, 3, 4)", "select a in (?, b, ?)"),
+            ("select a in (b + 1, b + 2, 3, 4, b + 1)", "select a in (b + ?, ?, b + ?)"),
+            (
+                "select a in (lower(?), lower(?)) and b in (select 1, 1)",
+                "select a in (lower(?)) and b in (select ?, ?)",
+            ),
+            (
+                "insert into t values (1, now()), (2, NOW()), (3, now()) on conflict do nothing",
+                "insert into t values (?, now()) on conflict do nothing",
+            ),
+            ("insert into t values (default, $1), (default, $2)", "insert into t values (default, ?)"),
+            (
+                "insert into t values ($1, array[$2, $3]), ($4, array[$5, $6]) returning a, a",
+                "insert into t values (?, array [ ? ]) returning a, a",
+            ),
+            ("values (1), (2) union select y, x, x", "values (?) union select y, x, x"),
+            ("(values (a, 1), (a, 2)), b, b", "(values (a, ?)), b, b"),
+            ("insert into t values (a), (b), (b), (a)", "insert into t values (a), (b), (a)"),
+            (
+                "select array[[1, 2], [3, 4]], array [b, 'c'], d[1], e[f]",
+                "select array [[ ? ]], array [ b, ? ], d [ ? ], e [ f ]",
+            ),
+        ];
+        for (sql, normal) in cases {
+            assert_eq!(normalize(sql), normal, "{sql}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_a_secret_does_not_show() {
+        for sql in [
+            "select \" from t where password = 'hunter2'",
+            "select ` from t where password = 'hunter2'",
+            "select a from t where b = [c and password = 'hunter2'",
+            "select array [a, 'hunter2']",
+            "select a [1], 'hunter2' ]",
+            "PRAGMA key = \"x'hunter2'\"",
+            "PRAGMA journal_mode = wal; pragma main.rekey = hunter2",
+            "pragma key(\"hunter2\")",
+        ] {
+            assert!(!normalize(sql).contains("hunter2"), "{}", normalize(sql));
+        }
+        assert_eq!(normalize("select [a name], [b-c] from pragma"), "select [a name], [b-c] from pragma");
+        assert_eq!(normalize("PRAGMA main.table_info(t)"), "pragma main.table_info(?)");
+    }
+
+    /// A quarter of a megabyte of what is worst for each part of the lexer is read in a time that grows with its length alone.
+    #[test]
+    fn no_text_takes_the_square_of_its_length() {
+        let repeated = |piece: &str| piece.repeat((1 << 18) / piece.len());
+        for piece in [
+            "/*/**/",
+            "a /*/**/, ",
+            "-/*/*",
+            "[a ",
+            "$a",
+            "\"",
+            "in (a, ",
+            "in (1, array[",
+            "values ((",
+            "(1, a), ",
+            "- ",
+            "$$ $",
+            "' ",
+        ] {
+            for sql in [
+                repeated(piece),
+                format!("select a in ({}", repeated(piece)),
+                format!("values {}", repeated(piece)),
+            ] {
+                let began = std::time::Instant::now();
+                let _ = Fingerprint::of(&sql);
+                assert!(
+                    began.elapsed() < std::time::Duration::from_secs(5),
+                    "{piece}: {:?}",
+                    began.elapsed()
+                );
+            }
         }
     }
 

@@ -19,11 +19,23 @@ enum Before {
     IsOrNot,
 }
 
-/// Reads a text once, without allocating.
+/// How far a PRAGMA has come: what it is set to may be a key to the database, however it is quoted.
+#[derive(Clone, Copy, PartialEq)]
+enum Pragma {
+    MayBegin,
+    No,
+    Name,
+    Value,
+}
+
+/// Reads a text once, without allocating. A copy reads on from the same place.
+#[derive(Clone, Copy)]
 pub(super) struct Lexer<'a> {
     sql: &'a [u8],
     at: usize,
     before: Before,
+    pragma: Pragma,
+    nests: bool, // no comment so far would never end if comments nested
 }
 
 fn is_word(byte: u8) -> bool {
@@ -32,13 +44,25 @@ fn is_word(byte: u8) -> bool {
 
 impl<'a> Lexer<'a> {
     pub(super) fn new(sql: &'a [u8]) -> Self {
-        Self { sql, at: 0, before: Before::Nothing }
+        Self { sql, at: 0, before: Before::Nothing, pragma: Pragma::MayBegin, nests: true }
+    }
+
+    /// Takes over what a lexer of the same text learned of its comments further on.
+    pub(super) fn knows_comments_of(&mut self, other: &Self) {
+        self.nests &= other.nests;
     }
 
     fn peek(&self, ahead: usize) -> u8 {
         self.sql.get(self.at + ahead).copied().unwrap_or(0)
     }
 
+    /// The next token, for whoever runs ahead: apart from the loop that reads the text, which is fastest with a copy of its own.
+    #[inline(never)]
+    pub(super) fn next_ahead(&mut self) -> Option<Token<'a>> {
+        self.next()
+    }
+
+    #[inline]
     pub(super) fn next(&mut self) -> Option<Token<'a>> {
         self.skip_blank();
         let first = *self.sql.get(self.at)?;
@@ -61,11 +85,29 @@ impl<'a> Lexer<'a> {
         self.before = match token {
             Token::Value | Token::Close | Token::Quoted(_) => Before::Operand,
             Token::Word(word) if is_any(word, &["is", "not"]) => Before::IsOrNot,
-            Token::Word(word) if is_any(word, &KEYWORDS) => Before::Nothing,
+            Token::Word(word) if is_keyword(word) => Before::Nothing,
             Token::Word(_) => Before::Operand,
             Token::Open | Token::Comma | Token::Sign(_) => Before::Nothing,
         };
-        Some(token)
+        self.pragma = match (self.pragma, token) {
+            (_, Token::Sign(b';')) => Pragma::MayBegin,
+            (Pragma::MayBegin, Token::Word(word)) if is_any(word, &["pragma"]) => Pragma::Name,
+            (Pragma::MayBegin, _) => Pragma::No,
+            (Pragma::Name, Token::Open | Token::Sign(b'=')) => Pragma::Value,
+            (pragma, _) => pragma,
+        };
+        match token {
+            Token::Word(_) | Token::Quoted(_) if self.pragma == Pragma::Value => Some(Token::Value),
+            token => Some(token),
+        }
+    }
+
+    /// The next token as it is written.
+    #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
+    pub(super) fn next_text(&mut self) -> Option<&'a [u8]> {
+        self.skip_blank();
+        let start = self.at;
+        self.next_ahead().map(|_| &self.sql[start..self.at])
     }
 
     fn skip_blank(&mut self) {
@@ -86,10 +128,11 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Comments nest in PostgreSQL; one that would never end so ends as in SQLite, at its first end.
+    /// Comments nest in PostgreSQL. Where one would never end so, the text is SQLite's, whose comments end at their first end: from there on all
+    /// do, since looking for the end of each would take the square of the text's length.
     fn skip_comment(&mut self) {
         let (start, mut depth) = (self.at, 0usize);
-        while self.at < self.sql.len() {
+        while self.nests && self.at < self.sql.len() {
             let step = match (self.peek(0), self.peek(1)) {
                 (b'/', b'*') => {
                     depth += 1;
@@ -106,8 +149,10 @@ impl<'a> Lexer<'a> {
                 return;
             }
         }
-        let end = self.sql[start..].windows(2).position(|pair| pair == b"*/");
-        self.at = end.map_or(self.sql.len(), |end| start + end + 2);
+        self.nests = false;
+        let body = (start + 2).min(self.sql.len());
+        let end = self.sql[body..].windows(2).position(|pair| pair == b"*/");
+        self.at = end.map_or(self.sql.len(), |end| body + end + 2);
     }
 
     /// A string from its opening quote; a doubled quote stays inside.
@@ -128,6 +173,7 @@ impl<'a> Lexer<'a> {
         Token::Value
     }
 
+    /// A name in quotes. One that has no end is none, and may be a text that nobody should see.
     fn quoted(&mut self, quote: u8) -> Token<'a> {
         let start = self.at;
         self.at += 1;
@@ -138,20 +184,30 @@ impl<'a> Lexer<'a> {
                 self.at += 2;
             } else {
                 self.at += 1;
-                break;
+                return Token::Quoted(&self.sql[start..self.at]);
             }
         }
-        Token::Quoted(&self.sql[start..self.at])
+        self.at = self.sql.len();
+        Token::Value
     }
 
-    /// `[a name]` of SQLite, not `row[1]` or `ARRAY[a, b]` of PostgreSQL.
+    /// `[a name]` of SQLite, not `row[1]`, `ARRAY[a, b]` or `ARRAY [a, 'b']` of PostgreSQL: what stands in it is one name's.
     fn is_bracketed_name(&self) -> bool {
         let before = self.at.checked_sub(1).map_or(b' ', |at| self.sql[at]);
         let subscript = is_word(before) || matches!(before, b']' | b')' | b'"');
-        !subscript && is_word(self.peek(1)) && !self.peek(1).is_ascii_digit()
+        if subscript || !is_word(self.peek(1)) || self.peek(1).is_ascii_digit() {
+            return false;
+        }
+        let rest = &self.sql[self.at + 1..];
+        let inner = |byte: &u8| is_word(*byte) || matches!(byte, b' ' | b'-' | b'.');
+        let end = rest.iter().position(|byte| !inner(byte)).unwrap_or(rest.len());
+        let counts = rest[..end]
+            .windows(2)
+            .any(|pair| matches!(pair[0], b' ' | b'-' | b'.') && (pair[1].is_ascii_digit() || pair == b"- "));
+        rest.get(end) == Some(&b']') && !counts
     }
 
-    /// `$1`, or `$tag$ … $tag$`, or a lone dollar.
+    /// `$1`, SQLite's `$name`, or `$tag$ … $tag$`, or a lone dollar.
     fn dollar(&mut self) -> Token<'a> {
         let rest = &self.sql[self.at + 1..];
         let tag = rest.iter().position(|&byte| !is_word(byte)).unwrap_or(rest.len());
@@ -160,7 +216,7 @@ impl<'a> Lexer<'a> {
             return Token::Value;
         }
         if rest.get(tag) != Some(&b'$') {
-            return self.sign(b'$');
+            return if tag == 0 { self.sign(b'$') } else { self.placeholder() };
         }
         let fence = &self.sql[self.at..self.at + tag + 2];
         let body = self.at + fence.len();
@@ -172,10 +228,11 @@ impl<'a> Lexer<'a> {
     fn is_placeholder(&self, first: u8) -> bool {
         match first {
             b'?' => true,
-            // `::type`, `:=`, `@>` and the like are operators.
+            // `::type`, `:=`, `@>`, `a<@b`, `a@@b` and the like are operators.
             _ => {
-                let after_colon = self.at > 0 && self.sql[self.at - 1] == b':';
-                is_word(self.peek(1)) && !after_colon
+                let before = self.at.checked_sub(1).map_or(b' ', |at| self.sql[at]);
+                let ends_operator = before == b':' || first == b'@' && matches!(before, b'<' | b'@');
+                is_word(self.peek(1)) && !ends_operator
             }
         }
     }
@@ -186,12 +243,13 @@ impl<'a> Lexer<'a> {
         Token::Value
     }
 
-    fn is_sign_of_number(&self) -> bool {
+    fn is_sign_of_number(&mut self) -> bool {
         if self.before == Before::Operand {
             return false;
         }
-        let mut ahead = Lexer { sql: self.sql, at: self.at + 1, before: self.before };
+        let mut ahead = Lexer { at: self.at + 1, ..*self };
         ahead.skip_blank();
+        self.nests = ahead.nests;
         ahead.peek(0).is_ascii_digit()
     }
 
@@ -235,35 +293,21 @@ impl<'a> Lexer<'a> {
     }
 }
 
-/// Words behind which an operand begins, so that `-1` there is a number.
-pub(super) const KEYWORDS: [&str; 26] = [
-    "select",
-    "where",
-    "and",
-    "or",
-    "in",
-    "values",
-    "between",
-    "like",
-    "limit",
-    "offset",
-    "set",
-    "when",
-    "then",
-    "else",
-    "case",
-    "by",
-    "having",
-    "on",
-    "return",
-    "returning",
-    "distinct",
-    "all",
-    "any",
-    "from",
-    "as",
-    "using",
-];
+/// Whether an operand begins behind it, so that `-1` there is a number. By length, since every word of every text is asked about.
+pub(super) fn is_keyword(word: &[u8]) -> bool {
+    let same_length: &[&str] = match word.len() {
+        2 => &["or", "in", "on", "by", "as"],
+        3 => &["and", "set", "all", "any"],
+        4 => &["from", "like", "when", "then", "else", "case"],
+        5 => &["where", "limit", "using"],
+        6 => &["select", "values", "offset", "having", "return"],
+        7 => &["between"],
+        8 => &["distinct"],
+        9 => &["returning"],
+        _ => &[],
+    };
+    is_any(word, same_length)
+}
 
 pub(super) fn is_any(word: &[u8], words: &[&str]) -> bool {
     words.iter().any(|other| word.eq_ignore_ascii_case(other.as_bytes()))

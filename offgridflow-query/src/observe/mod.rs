@@ -9,6 +9,7 @@ mod hints;
 #[cfg(feature = "layer")]
 mod layer;
 mod lexer;
+mod lists;
 mod observation;
 mod observer;
 #[cfg(not(all(feature = "plans", any(feature = "sqlite", feature = "postgres"))))]

@@ -179,9 +179,10 @@ impl Observer {
     #[must_use]
     pub fn snapshot(&self) -> ObserverSnapshot {
         let table = &self.inner.table;
+        let (entries, other) = table.all();
         ObserverSnapshot {
-            statements: table.entries().iter().map(|entry| entry.read()).collect(),
-            other: table.other().read(),
+            statements: entries.iter().map(|entry| entry.read()).collect(),
+            other,
             capacity: table.capacity(),
             evicted: table.evicted(),
         }
@@ -199,7 +200,7 @@ impl Observer {
         self.report().top(n, By::TotalTime)
     }
 
-    /// Forgets every statement. Executions that are under way are not counted when they end.
+    /// Forgets every statement, and what was found of them. Executions that are under way are not counted when they end.
     pub fn reset(&self) {
         self.inner.table.clear();
         self.inner.findings.clear();

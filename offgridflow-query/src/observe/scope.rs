@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::observe::entry::is_lookup;
 use crate::observe::fingerprint::Fingerprint;
+use crate::observe::observer::Observer;
 
 /// So many executions of one statement from one place in one scope are a finding, unless told otherwise.
 const REPEATED: u64 = 5;
@@ -142,6 +143,21 @@ impl QueryScope {
         Self { repeated: times.max(2) }
     }
 
+    /// Runs `work`, and keeps what it found with `observer`, for [`findings`](crate::Observer::findings): also where it panics or is dropped half-way, as the
+    /// requests are that took their callers too long.
+    ///
+    /// # Cancel safety
+    /// As `work`.
+    pub async fn run_for<T>(self, observer: &Observer, work: impl Future<Output = T>) -> T {
+        self.begin(observer).run(work).await
+    }
+
+    /// The scope before there is a future to run in it.
+    pub(super) fn begin(self, observer: &Observer) -> Begun {
+        let tally = Arc::new(Tally { around: current(), seen: Mutex::default() });
+        Begun { tally, repeated: self.repeated, observer: observer.clone() }
+    }
+
     /// Runs `work`, and says what it asked.
     ///
     /// # Cancel safety
@@ -151,6 +167,32 @@ impl QueryScope {
         let result = SCOPE.scope(Arc::clone(&tally), work).await;
         let seen = std::mem::take(&mut *tally.seen());
         (result, ScopeReport::new(seen, self.repeated))
+    }
+}
+
+/// A scope whose findings go to an observer, however it ends.
+pub(super) struct Begun {
+    tally: Arc<Tally>,
+    repeated: u64,
+    observer: Observer,
+}
+
+impl Begun {
+    /// Runs what makes the future.
+    #[cfg(feature = "tower")]
+    pub(super) fn within<T>(&self, work: impl FnOnce() -> T) -> T {
+        SCOPE.sync_scope(Arc::clone(&self.tally), work)
+    }
+
+    pub(super) async fn run<T>(self, work: impl Future<Output = T>) -> T {
+        SCOPE.scope(Arc::clone(&self.tally), work).await
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        let seen = std::mem::take(&mut *self.tally.seen());
+        self.observer.found(&ScopeReport::new(seen, self.repeated));
     }
 }
 

@@ -7,7 +7,8 @@ use std::task::{Context, Poll};
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// A tower layer that runs each request in a [`QueryScope`], and keeps what it finds with an [`Observer`]. One box a request.
+/// A tower layer that runs each request in a [`QueryScope`], and keeps what it finds with an [`Observer`], whether or not the request is answered. One box a
+/// request.
 ///
 /// ```
 /// # use offgridflow_query::{Observer, QueryScopeLayer};
@@ -84,11 +85,8 @@ where
     }
 
     fn call(&mut self, request: R) -> Self::Future {
-        let (answering, layer) = (self.inner.call(request), self.layer.clone());
-        Box::pin(async move {
-            let (answer, report) = layer.scope.run(answering).await;
-            layer.observer.found(&report);
-            answer
-        })
+        let begun = self.layer.scope.begin(&self.layer.observer);
+        let answering = begun.within(|| self.inner.call(request));
+        Box::pin(async move { begun.run(answering).await })
     }
 }

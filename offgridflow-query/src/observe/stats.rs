@@ -2,6 +2,7 @@
 
 use crate::error::Class;
 use crate::histogram::{Counts, HistogramSnapshot};
+use crate::observe::entry::Born;
 use crate::observe::fingerprint::Fingerprint;
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -31,8 +32,15 @@ impl ObserverSnapshot {
             Some(then) => now.since(then).stats(),
             None => now.stats(),
         };
+        // What a statement did before `earlier` went to the others when it lost its place later.
+        let still: HashMap<_, _> = self.statements.iter().map(|one| (one.fingerprint, one.born)).collect();
+        let gone = earlier.statements.iter().filter(|one| still.get(&one.fingerprint) != Some(&one.born));
+        let other = match self.other.born == earlier.other.born {
+            true => gone.fold(self.other.since(&earlier.other), |other, one| other.less(one)),
+            false => self.other.clone(), // it was reset
+        };
         let evicted = self.evicted.checked_sub(earlier.evicted).unwrap_or(self.evicted);
-        let mut report = self.compared(since, self.other.since(&earlier.other).stats(), evicted);
+        let mut report = self.compared(since, other.stats(), evicted);
         report.statements.retain(|stats| stats.calls > 0);
         report
     }
@@ -54,6 +62,7 @@ impl ObserverSnapshot {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Reading {
     pub(super) fingerprint: Option<Fingerprint>,
+    pub(super) born: Born,
     pub(super) text: String,
     pub(super) errors: [u64; Class::ALL.len()],
     pub(super) cancelled: u64,
@@ -86,11 +95,17 @@ impl Reading {
 
     /// What came after `earlier`; everything, if the statement began anew in between.
     fn since(&self, earlier: &Self) -> Self {
-        if self.latency.count() < earlier.latency.count() {
-            return self.clone();
+        match self.born == earlier.born {
+            true => self.less(earlier),
+            false => self.clone(),
         }
+    }
+
+    /// Without what `earlier` counted.
+    fn less(&self, earlier: &Self) -> Self {
         Self {
             fingerprint: self.fingerprint,
+            born: self.born,
             text: self.text.clone(),
             errors: std::array::from_fn(|class| self.errors[class].saturating_sub(earlier.errors[class])),
             cancelled: self.cancelled.saturating_sub(earlier.cancelled),

@@ -2,16 +2,19 @@
 
 use crate::observe::entry::Entry;
 use crate::observe::fingerprint::Fingerprint;
+use crate::observe::stats::Reading;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Texts longer than this are fingerprinted each time.
 const REMEMBERED_BYTES: usize = 1_024;
 /// Summaries that are told apart in metrics: each is a dozen series. Statements with further ones are "other" there.
 const SUMMARIES: usize = 100;
+/// So many times as many texts as there is room for are turned away before all make room.
+const FORGET: usize = 4;
 /// One in so many statements gives its place up when there is none left.
 const SWEEP: usize = 16;
 
@@ -48,6 +51,8 @@ pub(super) struct Table {
     addresses: RwLock<Map<(usize, usize)>>,
     texts: RwLock<Map<Box<str>>>,
     other: RwLock<Arc<Entry>>,
+    leaving: Mutex<Vec<Arc<Entry>>>, // gave their place up, and somebody may still count in them
+    unknown: AtomicUsize,            // texts that came when there was no room for one more
     summaries: RwLock<HashSet<Box<str>>>,
     evicted: AtomicU64,
 }
@@ -71,6 +76,8 @@ impl Table {
             addresses: RwLock::default(),
             texts: RwLock::default(),
             other: RwLock::new(Arc::new(Entry::other())),
+            leaving: Mutex::default(),
+            unknown: AtomicUsize::new(0),
             summaries: RwLock::default(),
             evicted: AtomicU64::new(0),
         }
@@ -84,8 +91,16 @@ impl Table {
         self.evicted.load(Relaxed)
     }
 
-    pub(super) fn entries(&self) -> Vec<Arc<Entry>> {
-        read(&self.entries).values().cloned().collect()
+    /// Every statement, and what those did that gave their place up: each execution in one of them.
+    pub(super) fn all(&self) -> (Vec<Arc<Entry>>, Reading) {
+        let entries = read(&self.entries); // nobody leaves meanwhile
+        let other = self.other();
+        let mut leaving = lock(&self.leaving);
+        settle(&mut leaving, &other);
+        let sum = Entry::other();
+        sum.absorb(&other);
+        leaving.iter().for_each(|entry| sum.absorb(entry));
+        (entries.values().cloned().collect(), Reading { born: other.born(), ..sum.read() })
     }
 
     #[cfg(all(feature = "plans", any(feature = "sqlite", feature = "postgres")))]
@@ -120,11 +135,22 @@ impl Table {
         let known = read(&self.texts).get(sql).filter(|entry| !entry.is_evicted()).cloned();
         known.unwrap_or_else(|| {
             let entry = self.of_unknown(sql);
-            if read(&self.texts).len() < self.capacity && !entry.is_evicted() {
-                write(&self.texts).insert(sql.into(), Arc::clone(&entry));
+            if !entry.is_evicted() {
+                self.remember(sql, &entry);
             }
             entry
         })
+    }
+
+    /// Texts that never come again (values in them, a trace in a comment) leave no room for those that do: after some more of them all are forgotten,
+    /// and whoever comes again is known again.
+    fn remember(&self, sql: &str, entry: &Arc<Entry>) {
+        if read(&self.texts).len() < self.capacity {
+            write(&self.texts).insert(sql.into(), Arc::clone(entry));
+        } else if self.unknown.fetch_add(1, Relaxed) >= self.capacity.saturating_mul(FORGET) {
+            self.unknown.store(0, Relaxed);
+            write(&self.texts).clear();
+        }
     }
 
     fn of_unknown(&self, sql: &str) -> Arc<Entry> {
@@ -162,21 +188,24 @@ impl Table {
         let mut usages: Vec<u64> = entries.values().map(|entry| entry.usage()).collect();
         let leaving = (usages.len() / SWEEP).max(1);
         let (_, least, _) = usages.select_nth_unstable(leaving - 1);
-        let (least, mut left, other) = (*least, leaving, self.other());
+        let (least, mut left, mut gone) = (*least, leaving, Vec::new());
         entries.retain(|_, entry| {
             let goes = left > 0 && entry.usage() <= least;
             if goes {
                 left -= 1;
                 entry.evict();
-                other.absorb(entry);
+                gone.push(Arc::clone(entry));
             } else {
                 entry.age();
             }
             !goes
         });
-        self.evicted.fetch_add((leaving - left) as u64, Relaxed);
+        self.evicted.fetch_add(gone.len() as u64, Relaxed);
         write(&self.addresses).retain(|_, entry| !entry.is_evicted());
         write(&self.texts).retain(|_, entry| !entry.is_evicted());
+        let mut leaving = lock(&self.leaving);
+        leaving.append(&mut gone);
+        settle(&mut leaving, &self.other());
     }
 
     /// Forgets everything. Executions under way count for what is forgotten.
@@ -184,9 +213,25 @@ impl Table {
         write(&self.entries).clear();
         write(&self.addresses).clear();
         write(&self.texts).clear();
+        lock(&self.leaving).clear();
         *write(&self.other) = Arc::new(Entry::other());
         self.evicted.store(0, Relaxed);
     }
+}
+
+/// Adds up those that nobody else holds any more. One that was looked up before it gave its place up may be counted in at this very moment.
+fn settle(leaving: &mut Vec<Arc<Entry>>, other: &Entry) {
+    leaving.retain_mut(|entry| {
+        let is_left = Arc::get_mut(entry).is_some();
+        if is_left {
+            other.absorb(entry);
+        }
+        !is_left
+    });
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
@@ -195,4 +240,40 @@ fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
 
 fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_that_never_come_again_do_not_keep_those_out_that_do() {
+        let table = Table::new(8);
+        for n in 0..1_000 {
+            table.of_text(&format!("select a from t where b = {n}"));
+        }
+        for _ in 0..100 {
+            for n in 0..50 {
+                table.of_text(&format!("select a from t where b = {n} /* {n} */"));
+            }
+            table.of_text("select hot from t");
+        }
+        let mut known = 0;
+        for n in 0..100 {
+            table.of_text(&format!("select a from t where c = {n}"));
+            known += usize::from(read(&table.texts).contains_key("select hot from t"));
+            table.of_text("select hot from t");
+        }
+        assert!(known > 50 && read(&table.texts).len() <= 8, "{known} of 100");
+    }
+
+    #[test]
+    fn a_statement_holds_no_more_than_its_place_whatever_its_text() {
+        let table = Table::new(8);
+        let long = format!("select a from t where {}", "a = 1 or ".repeat(100_000));
+        let entry = table.of_text(&long);
+        assert!(entry.text.ends_with('…') && entry.text.capacity() <= 1_024, "{}", entry.text.capacity());
+        let named = table.of_text(&format!("select a from {}", "x".repeat(5_000)));
+        assert!(named.summary.len() <= 255 && named.summary.capacity() <= 255, "{}", named.summary.len());
+    }
 }

@@ -46,10 +46,12 @@ fn target(words: &[&str], at: usize) -> Option<usize> {
         ("truncate", "table") => 2,
         ("truncate", _) => 1,
         // At the head of a statement; not ON CONFLICT DO UPDATE, FOR UPDATE, WHEN MATCHED THEN UPDATE, or a column called so.
-        ("update", _) if at == 0 || matches!(words[at - 1], "(" | ")" | ";") => match word(1) {
-            "or" => 3, // UPDATE OR IGNORE t
-            _ => 1,
-        },
+        ("update", _) if at == 0 || matches!(words[at - 1], "(" | ")" | ";" | "analyze" | "verbose") => {
+            match word(1) {
+                "or" => 3, // UPDATE OR IGNORE t
+                _ => 1,
+            }
+        }
         ("copy", _)
             if at == 0 && words.iter().find(|word| matches!(**word, "from" | "to")) == Some(&"from") =>
         {
@@ -78,10 +80,7 @@ fn target(words: &[&str], at: usize) -> Option<usize> {
 
 /// `a.b`, of the words `a`, `.` and `b`, and how many words that are.
 fn qualified(words: &[&str]) -> (String, usize) {
-    let is_name = |word: &str| {
-        word.starts_with(['"', '`', '['])
-            || word.starts_with(|first: char| first.is_alphanumeric() || first == '_')
-    };
+    let is_name = |word: &str| word.starts_with(['"', '`', '[']) || word.starts_with(is_of_name);
     let (mut name, mut at) = (String::new(), 0);
     while let Some(word) = words.get(at).filter(|word| is_name(word)) {
         name.push_str(word);
@@ -106,20 +105,25 @@ fn qualified(words: &[&str]) -> (String, usize) {
     (String::new(), 0)
 }
 
+/// As the lexer sees it, and both databases: every letter beyond ASCII, whatever Unicode calls it.
+fn is_of_name(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || letter == '_' || !letter.is_ascii()
+}
+
 /// Words, quoted names and signs of a normal form.
 fn words(text: &str) -> Vec<&str> {
-    let (mut words, mut rest) = (Vec::new(), text.trim_start());
+    let (mut words, mut rest) = (Vec::new(), text.trim_ascii_start());
     while let Some(first) = rest.chars().next() {
         let end = match first {
             '"' | '`' => quoted(rest, first),
             '[' => quoted(rest, ']'),
-            _ if first.is_alphanumeric() || first == '_' => rest
-                .find(|other: char| !(other.is_alphanumeric() || matches!(other, '_' | '$')))
-                .unwrap_or(rest.len()),
+            _ if is_of_name(first) => {
+                rest.find(|other: char| !(is_of_name(other) || other == '$')).unwrap_or(rest.len())
+            }
             _ => first.len_utf8(),
         };
         words.push(&rest[..end]);
-        rest = rest[end..].trim_start();
+        rest = rest[end..].trim_ascii_start();
     }
     words
 }
@@ -144,7 +148,11 @@ mod tests {
 
     #[test]
     fn written_tables_are_named_and_read_ones_are_not() {
-        let cases: [(&str, &[&str]); 24] = [
+        let cases: [(&str, &[&str]); 28] = [
+            ("INSERT INTO nai\u{308}ve VALUES (1)", &["nai\u{308}ve"]),
+            ("DELETE FROM \u{1f600}\u{fe0f}.\u{a0}x", &["\u{1f600}\u{fe0f}.\u{a0}x"]),
+            ("EXPLAIN ANALYZE UPDATE a SET n = 1", &["a"]),
+            ("EXPLAIN (ANALYZE, BUFFERS) UPDATE a SET n = 1", &["a"]),
             ("TRUNCATE a, s.b", &["a", "s.b"]),
             ("COPY a (id) FROM STDIN", &["a"]),
             ("COPY a TO STDOUT", &[]),

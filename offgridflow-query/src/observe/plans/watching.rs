@@ -57,8 +57,9 @@ impl Watching {
         }
     }
 
-    /// Forgets the slow executions.
+    /// Forgets the slow executions and the regressions.
     pub(crate) fn clear(&self) {
+        self.watch.clear();
         if let Some(slow) = &self.slow {
             slow.clear();
         }

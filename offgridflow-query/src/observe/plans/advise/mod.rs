@@ -12,7 +12,6 @@ use crate::observe::IsConnection;
 use crate::observe::plans::watch::Explain;
 use crate::pool::{Acquire, ConnectionPool, Lane};
 use crate::pool_error::PoolError;
-use crate::shape::quoted_list;
 use sqlx::Database;
 use std::fmt;
 use std::future::Future;
@@ -46,7 +45,7 @@ const LONGEST_LOCK: Duration = Duration::from_millis(100);
 pub struct IndexAdvice {
     /// The table.
     pub table: String,
-    /// The columns, in order.
+    /// The columns, in order; `lower(name)` where it is over what a function makes of one.
     pub columns: Vec<String>,
     /// Whether it helps.
     pub verdict: IndexVerdict,
@@ -250,16 +249,13 @@ impl fmt::Display for IndexAdvice {
 /// How much cheaper a statement must be for an index to help.
 const AT_LEAST: f64 = 2.0;
 
-/// Table and columns, quoted: `"s"."t" ("a", "b")`.
-fn target(schema: Option<&str>, table: &str, columns: &[String]) -> Result<String, Cause> {
-    let refused = |error: crate::ConfigError| Cause::new(crate::Class::Schema, error.to_string());
-    let table = quoted_name(schema, table)?;
-    Ok(format!("{table} ({})", quoted_list(columns.iter().map(String::as_str)).map_err(refused)?))
+/// Why a name cannot be written.
+fn refused(error: crate::ConfigError) -> Cause {
+    Cause::new(crate::Class::Schema, error.to_string())
 }
 
 /// `"s"."t"`, or `"t"`.
 fn quoted_name(schema: Option<&str>, table: &str) -> Result<String, Cause> {
-    let refused = |error: crate::ConfigError| Cause::new(crate::Class::Schema, error.to_string());
     let table = Ident::new(table).map_err(refused)?;
     match schema {
         Some(schema) => Ok(format!("{}.{table}", Ident::new(schema).map_err(refused)?)),

@@ -1,15 +1,17 @@
 //! Trials on SQLite, which knows no costs: the statement is run with and without the index, in a transaction that is rolled back. Steps of
 //! SQLite's machine say the same on a busy machine as on an idle one; times know what a step costs. An index helps if both say so.
 
-use super::candidates::{self, Candidate};
-use super::{AT_LEAST, AdviceLimits, IdleIndex, IdleReason, IndexAdvice, IndexVerdict, TryIndex, target};
+use super::candidates::{self, Candidate, Key, Order};
+use super::{
+    AT_LEAST, AdviceLimits, IdleIndex, IdleReason, IndexAdvice, IndexVerdict, TryIndex, quoted_name, refused,
+};
 use crate::backend::built;
 use crate::backend::sqlite::busy;
 use crate::error::{Cause, Class};
 use crate::gate::GateDatabase;
 use crate::observe::entry::is_read;
 use crate::observe::fingerprint::normalize;
-use crate::observe::plans::watch::{Explain, ExplainFor};
+use crate::observe::plans::watch::{Explain, ExplainFor, has_places};
 use crate::transaction::Transact;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Executor, Sqlite, SqliteConnection};
@@ -44,7 +46,7 @@ impl TryIndex for Sqlite {
         values: Option<SqliteArguments>,
         limits: &AdviceLimits,
     ) -> Result<Vec<IndexAdvice>, Cause> {
-        let plan = Self::explain(conn, sql, None, ExplainFor::AnyValues).await?;
+        let plan = Self::explain(conn, sql, values.clone(), ExplainFor::ItsValues).await?;
         let text = normalize(sql);
         let mut advice = Vec::new();
         for candidate in candidates::of_text(&plan, &text) {
@@ -55,13 +57,10 @@ impl TryIndex for Sqlite {
                 Some(why) => IndexVerdict::Inconclusive(why),
                 None => measured(conn, &candidate, sql, values.clone().unwrap_or_default(), limits).await?,
             };
-            let on = target(None, &candidate.table, &candidate.columns)?;
-            let name = format!("{}_{}_idx", candidate.table, candidate.columns.join("_"));
-            let name =
-                crate::Ident::new(&name).map_err(|error| Cause::new(Class::Schema, error.to_string()))?;
-            let (table, columns) = (candidate.table, candidate.columns);
+            let (on, name) = (target(&candidate)?, name(&candidate)?);
+            let columns = candidate.keys.iter().map(Key::shown).collect();
             advice.push(IndexAdvice {
-                table,
+                table: candidate.table,
                 columns,
                 verdict,
                 statement: format!("CREATE INDEX {name} ON {on}"),
@@ -102,6 +101,27 @@ impl TryIndex for Sqlite {
     }
 }
 
+/// Table and keys: `"t" ("a", lower("b"), "c" COLLATE NOCASE)`. LIKE takes small letters for large ones, and needs an index that does.
+fn target(candidate: &Candidate) -> Result<String, Cause> {
+    let key = |key: &Key| {
+        let collation = if key.order == Order::Like { " COLLATE NOCASE" } else { "" };
+        Ok(format!("{}{collation}", key.sql()?))
+    };
+    let keys: Result<Vec<String>, _> = candidate.keys.iter().map(key).collect();
+    Ok(format!("{} ({})", quoted_name(None, &candidate.table)?, keys.map_err(refused)?.join(", ")))
+}
+
+/// What the index would be called, quoted: `t_a_lower_b_c_nocase_idx`.
+fn name(candidate: &Candidate) -> Result<crate::Ident, Cause> {
+    let part = |key: &Key| {
+        let function = key.function.map_or(String::new(), |function| format!("{function}_"));
+        let collation = if key.order == Order::Like { "_nocase" } else { "" };
+        format!("{function}{}{collation}", key.column)
+    };
+    let parts: Vec<String> = candidate.keys.iter().map(part).collect();
+    crate::Ident::new(&format!("{}_{}_idx", candidate.table, parts.join("_"))).map_err(refused)
+}
+
 /// Whether the table has these columns, and no index that begins with them.
 async fn is_open(conn: &mut SqliteConnection, candidate: &Candidate) -> Result<bool, Cause> {
     let columns: Vec<String> = sqlx::query_scalar("SELECT lower(name) FROM pragma_table_info(?1)")
@@ -111,12 +131,14 @@ async fn is_open(conn: &mut SqliteConnection, candidate: &Candidate) -> Result<b
         .map_err(cause)?;
     let indexed: Vec<(String, Option<String>)> =
         sqlx::query_as(INDEXED).bind(candidate.table.clone()).fetch_all(&mut *conn).await.map_err(cause)?;
-    let wanted: Vec<String> = candidate.columns.iter().map(|column| column.to_ascii_lowercase()).collect();
+    let wanted: Vec<String> = candidate.keys.iter().map(|key| key.column.to_ascii_lowercase()).collect();
     let begins = |names: &str| {
         let names: Vec<String> = names.split('\u{1f}').map(str::to_ascii_lowercase).collect();
         names.starts_with(&wanted)
     };
-    let covered = indexed.iter().any(|(_, names)| names.as_deref().is_some_and(begins));
+    // One over an expression or for LIKE that could serve would be in the plan.
+    let covered = candidate.keys.iter().all(Key::is_plain)
+        && indexed.iter().any(|(_, names)| names.as_deref().is_some_and(begins));
     Ok(!covered && wanted.iter().all(|column| columns.contains(column)))
 }
 
@@ -131,7 +153,7 @@ async fn reason_not_to(
     if !is_read(text) {
         return Ok(Some("SQLite knows no costs, and a statement that writes is not run for a trial".into()));
     }
-    if text.contains('?') && sql.contains(['?', '$', ':', '@']) && values.is_none() {
+    if values.is_none() && has_places(sql) {
         return Ok(Some(
             "SQLite knows no costs, and without values the statement cannot be run for a trial".into(),
         ));
@@ -168,7 +190,13 @@ async fn measured(
     }
     let tried = trial(conn, candidate, sql, &values, before, limits).await;
     conn.rollback().await.map_err(|error| Cause::new(Class::Connection, error.to_string()))?;
-    tried
+    match tried {
+        // A function of the application's own may be none that an index takes.
+        Err(refusal) if refusal.class() != Class::Connection => {
+            Ok(IndexVerdict::Inconclusive(refusal.to_string()))
+        }
+        tried => tried,
+    }
 }
 
 fn too_long(what: &str, limits: &AdviceLimits) -> IndexVerdict {
@@ -191,14 +219,13 @@ async fn trial(
     before: Cost,
     limits: &AdviceLimits,
 ) -> Result<IndexVerdict, Cause> {
-    let on = target(None, &candidate.table, &candidate.columns)?;
-    let (began, make) = (Instant::now(), built(format!("CREATE INDEX {TRIAL} ON {on}")));
+    let (began, make) = (Instant::now(), built(format!("CREATE INDEX {TRIAL} ON {}", target(candidate)?)));
     let make = async |conn: &mut SqliteConnection| conn.execute(sqlx::raw_sql(make)).await.map_err(cause);
     if within(conn, limits.build, make).await?.is_none() {
         return Ok(too_long("building the index", limits));
     }
     let build = Some(began.elapsed());
-    if !Sqlite::explain(conn, sql, None, ExplainFor::AnyValues).await?.uses(TRIAL) {
+    if !Sqlite::explain(conn, sql, Some(values.clone()), ExplainFor::ItsValues).await?.uses(TRIAL) {
         return Ok(IndexVerdict::NoHelp);
     }
     let mut fastest = Duration::MAX;

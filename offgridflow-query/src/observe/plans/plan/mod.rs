@@ -8,8 +8,13 @@ pub(crate) mod sqlite;
 
 pub use diff::PlanDiff;
 
+use crate::observe::entry::shortened;
 use crate::observe::fingerprint::Fnv;
 use std::fmt;
+
+/// Steps below the first that are kept of a plan, and bytes of each condition.
+const KEPT_STEPS: usize = 255;
+const KEPT_BYTES: usize = 512;
 
 /// How a database means to answer a statement.
 ///
@@ -100,6 +105,13 @@ impl Plan {
         Self { root, shape: PlanShape(hash.value()) }
     }
 
+    /// The plan in bounded memory: of many steps the first, of a long condition its beginning. The shape is that of the whole.
+    pub(crate) fn kept(mut self) -> Self {
+        let mut left = KEPT_STEPS;
+        self.root.keep(&mut left);
+        self
+    }
+
     /// Every step, the answering one first.
     pub fn nodes(&self) -> impl Iterator<Item = &PlanNode> {
         let mut open = vec![&self.root];
@@ -145,6 +157,21 @@ impl PlanNode {
         hash.text(")");
     }
 
+    fn keep(&mut self, left: &mut usize) {
+        for (_, text) in &mut self.conditions {
+            *text = shortened(std::mem::take(text), KEPT_BYTES);
+        }
+        self.children.retain_mut(|child| {
+            let fits = *left > 0;
+            if fits {
+                *left -= 1;
+                child.keep(left);
+            }
+            fits
+        });
+        self.children.shrink_to_fit();
+    }
+
     fn write(&self, depth: usize, line: &impl Fn(&Self) -> String, lines: &mut Vec<String>) {
         lines.push(format!("{}{}", "  ".repeat(depth), line(self)));
         for child in &self.children {
@@ -182,5 +209,49 @@ impl fmt::Display for Plan {
             None => node.to_string(),
         };
         f.write_str(&self.written(line).join("\n"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(operation: String, children: Vec<PlanNode>) -> PlanNode {
+        PlanNode {
+            conditions: vec![("Filter".into(), "é".repeat(500))],
+            operation,
+            children,
+            ..PlanNode::default()
+        }
+    }
+
+    fn parts(kind: &str, count: usize) -> Plan {
+        Plan::new(step(
+            "Append".into(),
+            (0..count).map(|n| step(format!("{kind} of part {n}"), Vec::new())).collect(),
+        ))
+    }
+
+    #[test]
+    fn of_a_plan_with_many_steps_the_first_are_kept_and_the_shape_of_all() {
+        let (few, many) = (parts("Seq Scan", 300), parts("Seq Scan", 20_000));
+        let shapes = (few.shape, many.shape);
+        let kept = many.kept();
+        assert_eq!((few.kept().shape, kept.shape), shapes);
+        assert_eq!(kept.nodes().count(), 256);
+        assert!(kept.nodes().all(|node| node.conditions[0].1.len() <= 512), "{kept}");
+    }
+
+    #[test]
+    fn two_large_plans_are_compared_in_bounded_time() {
+        let (before, after) = (parts("Index Scan", 20_000), parts("Seq Scan", 20_000));
+        let began = std::time::Instant::now();
+        let shown = before.diff(&after).to_string();
+        assert!(began.elapsed() < std::time::Duration::from_secs(2), "{:?}", began.elapsed());
+        assert!(
+            shown.starts_with("  Append")
+                && shown.contains("-   Index Scan of part 19999")
+                && shown.contains("+   Seq Scan of part 0")
+        );
     }
 }

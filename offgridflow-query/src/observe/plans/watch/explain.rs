@@ -5,7 +5,10 @@ use crate::error::{Cause, Class};
 use crate::gate::GateDatabase;
 #[cfg(feature = "postgres")]
 use crate::observe::entry::is_read;
+use crate::observe::fingerprint::beginning;
+#[cfg(feature = "postgres")]
 use crate::observe::fingerprint::normalize;
+use crate::observe::lexer::Lexer;
 use crate::observe::plans::plan::Plan;
 use sqlx::Executor;
 #[cfg(feature = "sqlite")]
@@ -19,7 +22,7 @@ pub enum ExplainFor {
     /// The values of one execution, where they are at hand; else as [`AnyValues`](Self::AnyValues).
     #[default]
     ItsValues,
-    /// Any values: PostgreSQL's generic plan. SQLite has only this.
+    /// Any values: PostgreSQL's generic plan, SQLite's before it looks at what is bound (which it does for LIKE and GLOB).
     AnyValues,
     /// One run: the statement, a SELECT, is executed once more with its values, and each step is [measured](crate::Measured)
     /// (PostgreSQL's ANALYZE). What a function in it does outside the database is done once more as well. SQLite measures nothing.
@@ -48,7 +51,7 @@ const WITH_PLANS: [&str; 7] = ["select", "insert", "update", "delete", "with", "
 /// The statement alone, without its final semicolon, if it has a plan.
 pub(crate) fn single(sql: &str) -> Result<&str, Cause> {
     let refuse = |why: &str| Err(Cause::new(Class::Schema, why.to_owned()));
-    let normal = normalize(sql);
+    let normal = beginning(sql, 64);
     let first = normal.trim_start_matches('(').split([' ', '(']).next().unwrap_or_default();
     if !WITH_PLANS.contains(&first) {
         return refuse("only SELECT, INSERT, UPDATE, DELETE, MERGE and VALUES have a plan");
@@ -70,7 +73,7 @@ impl Explain for sqlx::Postgres {
         values: Option<sqlx::postgres::PgArguments>,
         what: ExplainFor,
     ) -> Result<Plan, Cause> {
-        let sql = single(sql)?;
+        let sql = postgres::single(sql)?;
         if what == ExplainFor::ItsRun {
             runnable(sql, values.is_some())?;
         }
@@ -104,7 +107,7 @@ pub(crate) async fn explain_here(
     sql: &str,
     values: Option<sqlx::postgres::PgArguments>,
 ) -> Result<Plan, Cause> {
-    postgres::read(postgres::ask(conn, single(sql)?, values).await)
+    postgres::read(postgres::ask(conn, postgres::single(sql)?, values).await)
 }
 
 #[cfg(feature = "postgres")]
@@ -114,6 +117,19 @@ mod postgres {
     use sqlx::{Postgres, Row as _};
 
     const STATEMENT: &str = "offgridflow_explained";
+    /// Parameters that a statement has at most.
+    const PLACES: usize = 65_535;
+
+    /// The statement alone, with as many parameters as it can have.
+    pub(super) fn single(sql: &str) -> Result<&str, Cause> {
+        let sql = super::single(sql)?;
+        if super::places(sql) > PLACES {
+            let why =
+                format!("it has a parameter with a number beyond {PLACES}, which PostgreSQL does not take");
+            return Err(Cause::new(Class::Schema, why));
+        }
+        Ok(sql)
+    }
 
     pub(super) async fn ask(
         conn: &mut PgConnection,
@@ -186,23 +202,26 @@ mod postgres {
     }
 }
 
-/// The highest number of a `$n` outside strings and comments. Counts those inside dollar quotes as well, which only adds NULLs.
+/// Whether values have to be bound.
+#[cfg(feature = "sqlite")]
+pub(crate) fn has_places(sql: &str) -> bool {
+    let mut lexer = Lexer::new(sql.as_bytes());
+    std::iter::from_fn(|| lexer.next_text()).any(|text| {
+        let named = text.len() > 1 && matches!(text[0], b'$' | b':' | b'@');
+        text.starts_with(b"?") || named
+    })
+}
+
+/// The highest number of a `$n` outside strings, names and comments.
 #[cfg(feature = "postgres")]
-fn places(sql: &str) -> usize {
-    let (mut rest, mut most) = (sql, 0);
-    while let Some(at) = rest.find(['$', '\'', '-', '/']) {
-        let (tail, skip) = (&rest[at..], 1);
-        rest = match tail.as_bytes() {
-            [b'\'', ..] => tail[1..].split_once('\'').map_or("", |(_, after)| after),
-            [b'-', b'-', ..] => tail.split_once('\n').map_or("", |(_, after)| after),
-            [b'/', b'*', ..] => tail.split_once("*/").map_or("", |(_, after)| after),
-            [b'$', ..] => {
-                let digits = tail[1..].bytes().take_while(u8::is_ascii_digit).count();
-                most = most.max(tail[1..=digits].parse().unwrap_or(0));
-                &tail[1 + digits..]
-            }
-            _ => &tail[skip..],
-        };
+pub(crate) fn places(sql: &str) -> usize {
+    let mut lexer = Lexer::new(sql.as_bytes());
+    let mut most = 0;
+    while let Some(text) = lexer.next_text() {
+        let digits = text.strip_prefix(b"$").filter(|rest| rest.iter().all(u8::is_ascii_digit));
+        let number =
+            digits.and_then(|digits| str::from_utf8(digits).ok()).filter(|digits| !digits.is_empty());
+        most = most.max(number.map_or(0, |number| number.parse().unwrap_or(usize::MAX)));
     }
     most
 }
@@ -212,15 +231,38 @@ impl Explain for sqlx::Sqlite {
     async fn explain(
         conn: &mut sqlx::SqliteConnection,
         sql: &str,
-        _: Option<sqlx::sqlite::SqliteArguments>,
-        _: ExplainFor,
+        values: Option<sqlx::sqlite::SqliteArguments>,
+        what: ExplainFor,
     ) -> Result<Plan, Cause> {
         let asked = built(format!("EXPLAIN QUERY PLAN {}\n", single(sql)?));
         // A plan is made of the schema that the connection remembers, and only what is run looks whether it still holds.
         conn.execute("SELECT 1 FROM sqlite_schema LIMIT 1").await.map_err(|error| Self::cause(&error))?;
-        let rows = conn.fetch_all(sqlx::raw_sql(asked)).await.map_err(|error| Self::cause(&error))?;
+        let rows = match values.filter(|_| what == ExplainFor::ItsValues) {
+            Some(values) => conn.fetch_all(sqlx::query_with(asked, values).persistent(false)).await,
+            None => conn.fetch_all(sqlx::raw_sql(asked)).await,
+        };
+        let rows = rows.map_err(|error| Self::cause(&error))?;
         let line = |row: &sqlx::sqlite::SqliteRow| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(3)?));
         let lines: Result<Vec<_>, sqlx::Error> = rows.iter().map(line).collect();
         Ok(crate::observe::plans::plan::sqlite::parse(&lines.map_err(|error| Self::cause(&error))?))
+    }
+}
+
+#[cfg(all(test, feature = "postgres"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_counted_outside_strings_names_and_comments() {
+        let cases = [
+            ("select $1, $12", 12),
+            ("select 'a $9', \"it's $8\", $$ $7 $$, $x$ $6 $x$, $2 /* /* $5 */ $4 */ -- $3", 2),
+            ("select E'\\' $9', a$8 from t where b=$1", 1),
+            ("select $99999999999999999999999", usize::MAX),
+            ("select a", 0),
+        ];
+        for (sql, most) in cases {
+            assert_eq!(places(sql), most, "{sql}");
+        }
     }
 }

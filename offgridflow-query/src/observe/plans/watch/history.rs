@@ -146,7 +146,7 @@ impl History {
     /// A plan was captured just now, for this text; whether it has another shape than the one before.
     pub(crate) fn explained(&mut self, plan: Plan, sql: Box<str>) -> bool {
         self.sql = Some(sql).filter(|sql| sql.len() <= KEPT_BYTES);
-        let plan = Arc::new(plan);
+        let plan = Arc::new(plan.kept());
         let known = self.plan.replace(Arc::clone(&plan));
         let Some(old) = known.filter(|known| known.shape != plan.shape) else { return false };
         let all = self.recent.make_contiguous();

@@ -8,11 +8,11 @@ mod slow;
 mod watcher;
 
 pub use budget::PlanBudget;
-#[cfg(feature = "postgres")]
-pub(super) use explain::explain_here;
-#[cfg(feature = "sqlite")]
-pub(super) use explain::single as alone;
 pub use explain::{Explain, ExplainFor};
+#[cfg(feature = "postgres")]
+pub(super) use explain::{explain_here, places};
+#[cfg(feature = "sqlite")]
+pub(super) use explain::{has_places, single as alone};
 pub(super) use history::{Call, Change, History};
 pub use ranks::Slower;
 pub(super) use slow::SlowRing;

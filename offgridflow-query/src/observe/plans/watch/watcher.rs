@@ -4,7 +4,7 @@ use super::budget::{PlanBudget, Purse};
 use super::explain::{Explain, ExplainFor};
 use super::history::Change;
 use super::ranks::Slower;
-use crate::error::{Cause, Class};
+use crate::error::{Cause, Class, Scope};
 use crate::observe::IsConnection;
 use crate::observe::entry::Entry;
 use crate::observe::fingerprint::Fingerprint;
@@ -63,7 +63,8 @@ pub struct PlanStats {
     pub captured: u64,
     /// Statements that have no plan, or whose plan was refused (rights, a table of one session).
     pub refused: u64,
-    /// Questions that were not asked because the [budget](PlanBudget) was spent, or no connection came free.
+    /// Questions that were not asked because the [budget](PlanBudget) was spent or no connection came free, or not answered because the database was busy (a
+    /// lock, a time-out): they are asked again.
     pub postponed: u64,
     /// Time spent asking, in nanoseconds.
     pub spent_ns: u64,
@@ -129,6 +130,10 @@ impl Watch {
     /// The latest first.
     pub(crate) fn regressions(&self) -> Vec<PlanRegression> {
         self.regressions.lock().unwrap_or_else(PoisonError::into_inner).iter().rev().cloned().collect()
+    }
+
+    pub(crate) fn clear(&self) {
+        self.regressions.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     pub(crate) fn stats(&self) -> PlanStats {
@@ -231,7 +236,7 @@ where
                 entry.plans.refused();
                 &watch.refused
             }
-            Answer::NoConnection => &watch.postponed,
+            Answer::NotNow => &watch.postponed,
         };
         counter.fetch_add(1, Relaxed);
         let took = asked.elapsed();
@@ -243,7 +248,7 @@ where
 enum Answer {
     Plan(Box<Plan>),
     Refused,
-    NoConnection,
+    NotNow,
 }
 
 async fn answer<P, C>(pool: &P, wanted: Wanted, analyze: bool) -> Answer
@@ -253,7 +258,7 @@ where
     C::Database: Explain,
 {
     let Ok(mut guard) = pool.acquire(Acquire::lane(Lane::Background).within(PATIENCE)).await else {
-        return Answer::NoConnection;
+        return Answer::NotNow;
     };
     guard.mark_broken(); // until it is outside its transaction again
     let values = wanted.values.and_then(|values| values.downcast().ok()).map(|values| *values);
@@ -266,9 +271,12 @@ where
             if cause.class() != Class::Connection {
                 guard.mark_whole();
             }
-            Answer::Refused
+            match cause.class().scope() {
+                Scope::Transient => Answer::NotNow,
+                _ => Answer::Refused,
+            }
         }
-        Err(_) => Answer::Refused,
+        Err(_) => Answer::NotNow,
     }
 }
 
