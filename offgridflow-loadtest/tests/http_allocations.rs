@@ -1,4 +1,4 @@
-//! What the HTTP client allocates for a request: hyper's part, since the engine has none.
+//! What the HTTP client allocates for a request, since the engine has none.
 //!
 //! A counting allocator sees the whole process, so this file holds one test, and its server allocates nothing.
 #![cfg(feature = "http")]

@@ -233,7 +233,8 @@ async fn an_event_trigger_on_tables_leaves_unnest() {
         Shape::new("t", columns).key(["id"])
     };
     let start = |way: Option<Way>| {
-        let writer = BatchWriter::<(i64, String)>::for_shape(gate.clone(), shape()).conflict(Conflict::Update);
+        let writer =
+            BatchWriter::<(i64, String)>::for_shape(gate.clone(), shape()).conflict(Conflict::Update);
         let writer = writer.flush_rows(20_000);
         match way {
             Some(way) => writer.strategy(way).start().unwrap(),

@@ -123,7 +123,12 @@ async fn caches_that_go_leave_no_task_behind() {
     redis.kill();
     for _ in 0..10 {
         let source = Source::default();
-        let cache = node_behind(Duration::from_millis(100), "gone", RedisBackend::connect(&redis.url()).unwrap(), &source);
+        let cache = node_behind(
+            Duration::from_millis(100),
+            "gone",
+            RedisBackend::connect(&redis.url()).unwrap(),
+            &source,
+        );
         read(&cache, "k").await;
     }
     assert!(alive() > before, "they had some");

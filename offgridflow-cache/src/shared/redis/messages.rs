@@ -70,7 +70,9 @@ impl Messages {
     /// Listens again, on the current runtime, where that of the connection has ended.
     pub(super) fn revive(&self) {
         let mut listening = lock(&self.listening);
-        if !listening.as_ref().is_some_and(|listening| listening.connection.has_ended()) || Handle::try_current().is_err() {
+        if !listening.as_ref().is_some_and(|listening| listening.connection.has_ended())
+            || Handle::try_current().is_err()
+        {
             return;
         }
         let listening = listening.insert(self.listen());
@@ -79,8 +81,9 @@ impl Messages {
 
     /// Namespaces that somebody follows and whose announcements cannot be heard at the moment.
     pub(super) fn unheard(&self) -> u64 {
-        let connected =
-            lock(&self.listening).as_ref().is_some_and(|listening| listening.connection.client.is_connected());
+        let connected = lock(&self.listening)
+            .as_ref()
+            .is_some_and(|listening| listening.connection.client.is_connected());
         let unheard = |channel: &&Channel| !connected || !channel.subscribed.load(Ordering::Acquire);
         lock(&self.channels).values().filter(unheard).count() as u64
     }

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use super::{
     HttpFlow, HttpRoute, HttpSession, HttpStep, HttpTarget,
-    connection::{Answer, Lost, Request},
+    connection::{Answer, Lost, Request, Wanted},
     extract::Extract,
     subject::Reading,
 };
@@ -18,7 +18,7 @@ impl HttpTarget {
     pub(super) async fn ask(
         &self,
         route: &HttpRoute,
-        kept: usize,
+        looks: Wanted,
         extracts: &[Extract],
         session: &mut HttpSession,
         op: &mut Op,
@@ -27,13 +27,16 @@ impl HttpTarget {
         let mut request = Some(self.request(route, op, session)?);
         let asked = request.as_ref().filter(|_| session.jar.is_some());
         let path = asked.map(|request| request.uri().path().to_owned());
-        let mut answer = self.exchange(session, &mut request, op, kept).await?;
+        let wanted = Wanted { headers: looks.headers || session.jar.is_some(), ..looks };
+        let mut answer = self.exchange(session, &mut request, op, wanted).await?;
         if let Some((jar, path)) = session.jar.as_mut().zip(path) {
             jar.take(&answer.headers, &self.origin, &path, SystemTime::now());
         }
         let judged = judge(route, extracts, &answer, op);
-        answer.headers.clear();
-        session.spare = answer.headers;
+        let mut spare =
+            request.map_or_else(|| std::mem::take(&mut answer.headers), |sent| sent.into_parts().0.headers);
+        spare.clear();
+        session.spare = spare;
         judged.map(|()| answer.bytes)
     }
 
@@ -63,7 +66,7 @@ impl HttpTarget {
         op: &mut Op,
     ) -> Result<u64, TargetError> {
         loop {
-            let asked = self.ask(&step.route, step.kept(), &step.extracts, session, op).await;
+            let asked = self.ask(&step.route, step.looks(), &step.extracts, session, op).await;
             match (&asked, step.retry_every) {
                 (Err(TargetError { answered: true, .. }), Some(wait)) => {
                     op.hold_step();
@@ -81,7 +84,7 @@ impl HttpTarget {
         session: &mut HttpSession,
         request: &mut Option<Request>,
         op: &Op,
-        kept: usize,
+        wanted: Wanted,
     ) -> Result<Answer, TargetError> {
         for last in [false, true] {
             let mut channel = match session.channel.take() {
@@ -91,7 +94,7 @@ impl HttpTarget {
             if !channel.is_ready().await {
                 channel = self.channel(&session.ctx).await?;
             }
-            match channel.send(request, op, kept).await {
+            match channel.send(request, op, wanted).await {
                 Ok(answer) => {
                     session.channel = answer.keep.then_some(channel);
                     return Ok(answer);

@@ -2,9 +2,12 @@
 
 use super::{
     Line,
-    connection::{Answer, Connection, Lost, Request},
+    connection::{Answer, Connection, Lost, Request, Wanted},
 };
-use crate::op::{Op, Phase};
+use crate::{
+    op::{Op, Phase},
+    outcome::{FailKind, TargetError},
+};
 
 #[derive(Debug)]
 pub(super) enum Channel {
@@ -21,20 +24,25 @@ impl Channel {
         }
     }
 
-    /// The answer, of whose body the first `kept` bytes are kept.
-    /// The request is taken out of its place, and put back if it was never sent.
+    /// The answer. HTTP/2 takes the request out of its place, and puts it back if it was never sent.
     pub(super) async fn send(
         &mut self,
         request: &mut Option<Request>,
         op: &Op,
-        kept: usize,
+        wanted: Wanted,
     ) -> Result<Answer, Lost> {
         match self {
             Self::Own(connection) => {
                 op.mark(Phase::Admitted);
-                connection.send(request, op, kept).await
+                let Some(request) = request else { return Err(nothing_to_send()) };
+                connection.send(request, op, wanted).await
             }
-            Self::Shared(line) => line.send(request, op, kept).await,
+            Self::Shared(line) => line.send(request, op, wanted).await,
         }
     }
+}
+
+/// No request stands there: a fault of this module's callers.
+pub(super) fn nothing_to_send() -> Lost {
+    Lost::Sent(TargetError::unanswered(FailKind::App, "there is no request to send"))
 }

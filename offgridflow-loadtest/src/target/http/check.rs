@@ -2,7 +2,10 @@
 
 use std::{borrow::Cow, fmt};
 
-use super::subject::{Found, Reading, Subject};
+use super::{
+    connection::Wanted,
+    subject::{Found, Reading, Subject},
+};
 use crate::{
     error::ConfigError,
     outcome::{FailKind, TargetError},
@@ -41,9 +44,9 @@ impl Check {
         Ok(Self { text: text.to_owned(), subject: parsed.0, test: parsed.1 })
     }
 
-    /// Whether it reads the body.
-    pub(super) fn reads_body(&self) -> bool {
-        self.subject.reads_body()
+    /// What it looks at.
+    pub(super) fn looks(&self) -> Wanted {
+        self.subject.looks()
     }
 
     /// Whether it judges the status, so that nothing else should.

@@ -1,27 +1,45 @@
 //! One connection, driven by the operation that uses it: no task of its own.
 
 use std::{
-    future::{Future, poll_fn},
+    future::poll_fn,
     io,
     net::SocketAddr,
-    pin::{Pin, pin},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
 use http::HeaderMap;
-use http_body_util::{BodyExt, Full};
-use hyper::{body::Incoming, client::conn::http1};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 
-use super::{Tls, stream::Stream};
+use super::{
+    Tls,
+    stream::Stream,
+    wire::{Asked, Body, Buffer, Head, Heads, Malformed, Outgoing},
+};
 use crate::{
     op::{Op, Phase},
     outcome::{FailKind, TargetError},
 };
 
-pub(super) type Request = http::Request<Full<Bytes>>;
+pub(super) type Request = http::Request<Bytes>;
+
+/// What is looked at in an answer beside its status.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Wanted {
+    pub(super) headers: bool,
+    /// So many bytes of the body, from its beginning.
+    pub(super) body: usize,
+}
+
+impl Wanted {
+    /// What either of two wants.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self { headers: self.headers || other.headers, body: self.body.max(other.body) }
+    }
+}
 
 /// What an exchange gave.
 pub(super) struct Answer {
@@ -29,8 +47,9 @@ pub(super) struct Answer {
     pub(super) bytes: u64,
     /// Whether the connection can be used again.
     pub(super) keep: bool,
+    /// Where they were wanted.
     pub(super) headers: HeaderMap,
-    /// As much of the body as was to be kept.
+    /// As much of the body as was wanted.
     pub(super) body: Vec<u8>,
 }
 
@@ -43,64 +62,106 @@ impl Answer {
 
 /// Why there is no answer.
 pub(super) enum Lost {
-    /// The connection was gone before it took the request, which was put back.
+    /// The connection was gone before it took the request.
     Untouched(TargetError),
     /// The request was on its way.
     Sent(TargetError),
 }
 
-/// No request stands there: a fault of this file's callers.
-pub(super) fn nothing_to_send() -> Lost {
-    Lost::Sent(TargetError::unanswered(FailKind::App, "there is no request to send"))
+impl From<Malformed> for Lost {
+    fn from(malformed: Malformed) -> Self {
+        Self::Sent(TargetError::unanswered(FailKind::Protocol, malformed.to_string()))
+    }
 }
 
-type Driver = http1::Connection<TokioIo<Stream>, Full<Bytes>>;
-
+/// A stream that speaks HTTP/1.1, one exchange after the other.
 #[derive(Debug)]
-pub(super) struct Connection {
-    sender: http1::SendRequest<Full<Bytes>>,
-    driver: Option<Driver>, // gone once it ended
+pub(super) struct Connection<S = Stream> {
+    stream: S,
+    outgoing: Outgoing,
+    came: Buffer,
+    heads: Heads,
 }
 
-impl Connection {
-    pub(super) async fn over(stream: Stream) -> Result<Self, TargetError> {
-        let shaken = http1::handshake(TokioIo::new(stream)).await;
-        let (sender, driver) =
-            shaken.map_err(|error| TargetError::unanswered(FailKind::Connect, error.to_string()))?;
-        Ok(Self { sender, driver: Some(driver) })
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    pub(super) fn over(stream: S) -> Self {
+        Self { stream, outgoing: Outgoing::default(), came: Buffer::new(), heads: Heads::default() }
     }
 
-    /// Whether a request can be sent: notices if the server closed the connection meanwhile.
+    /// Whether a request can be sent: notices if the server closed the connection meanwhile, or said what nobody asked for.
     pub(super) async fn is_ready(&mut self) -> bool {
-        let sender = &mut self.sender;
-        let ready = drive(&mut self.driver, async move { sender.ready().await.is_ok() }).await;
-        ready && self.driver.is_some()
+        poll_fn(|cx| Poll::Ready(self.came.poll_fill(&mut self.stream, cx).is_pending())).await
     }
 
-    /// The answer, of whose body the first `kept` bytes are kept.
-    pub(super) async fn send(
-        &mut self,
-        request: &mut Option<Request>,
-        op: &Op,
-        kept: usize,
-    ) -> Result<Answer, Lost> {
-        let Some(asked) = request.take() else { return Err(nothing_to_send()) };
-        let sending = self.sender.try_send_request(asked);
-        let response = match drive(&mut self.driver, sending).await {
-            Ok(response) => response,
-            Err(mut refused) => {
-                *request = refused.take_message();
-                let error = describe(refused.error());
-                return Err(if request.is_some() { Lost::Untouched(error) } else { Lost::Sent(error) });
-            }
-        };
+    /// The answer. Dropped before it is there, the connection is of no more use.
+    pub(super) async fn send(&mut self, request: &Request, op: &Op, wanted: Wanted) -> Result<Answer, Lost> {
+        self.outgoing.load(request);
+        let asked = Asked::by(request, wanted.headers);
+        let Head { status, headers, body, keep } = poll_fn(|cx| self.poll_head(asked, cx)).await?;
         op.mark(Phase::FirstByte);
-        let (head, body) = response.into_parts();
-        let drained = drive(&mut self.driver, drain(body, op, kept));
-        let (bytes, body) = drained.await.map_err(|error| Lost::Sent(describe(&error)))?;
-        let (status, keep) = (head.status.as_u16(), self.driver.is_some());
-        Ok(Answer { status, bytes, keep, headers: head.headers, body })
+        let (bytes, body) = self.drain(body, op, wanted.body).await?;
+        let keep = keep && self.came.unused().is_empty() && self.outgoing.is_sent();
+        Ok(Answer { status, bytes, keep, headers, body })
     }
+
+    /// The head of the final answer, which may come before all of the request is sent.
+    fn poll_head(&mut self, asked: Asked, cx: &mut Context<'_>) -> Poll<Result<Head, Lost>> {
+        loop {
+            if let Some(head) = self.heads.next(&mut self.came, asked)? {
+                return Poll::Ready(Ok(head));
+            }
+            let why = match ready!(self.poll_more(cx)) {
+                Ok(true) => continue,
+                Ok(false) => closed("before it answered"),
+                Err(error) => reset(&error),
+            };
+            let lost = if self.outgoing.is_untouched() { Lost::Untouched } else { Lost::Sent };
+            return Poll::Ready(Err(lost(why)));
+        }
+    }
+
+    /// Counts a body, keeps its beginning and drops the rest.
+    async fn drain(&mut self, mut body: Body, op: &Op, kept: usize) -> Result<(u64, Vec<u8>), Lost> {
+        let (mut bytes, mut beginning) = (0, Vec::new());
+        loop {
+            let used = body.decode(self.came.unused(), |data| {
+                let length = u64::try_from(data.len()).unwrap_or(0);
+                op.received(length);
+                bytes += length;
+                let room = kept - beginning.len();
+                beginning.extend_from_slice(&data[..room.min(data.len())]);
+            })?;
+            self.came.consume(used);
+            if body.is_over() {
+                return Ok((bytes, beginning));
+            }
+            match poll_fn(|cx| self.poll_more(cx)).await {
+                Ok(true) => {}
+                Ok(false) if body.may_be_closed() => return Ok((bytes, beginning)),
+                Ok(false) => return Err(Lost::Sent(closed("amid the body of its answer"))),
+                Err(error) => return Err(Lost::Sent(reset(&error))),
+            }
+        }
+    }
+
+    /// Sends what is left of the request, and reads; whether anything came.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let sent = self.outgoing.poll_send(&mut self.stream, cx);
+        if let Poll::Ready(Err(error)) = sent
+            && self.outgoing.is_untouched()
+        {
+            return Poll::Ready(Err(error));
+        }
+        self.came.poll_fill(&mut self.stream, cx).map_ok(|came| came > 0)
+    }
+}
+
+fn closed(when: &str) -> TargetError {
+    TargetError::unanswered(FailKind::Reset, format!("the server closed the connection {when}"))
+}
+
+fn reset(error: &io::Error) -> TargetError {
+    TargetError::unanswered(FailKind::Reset, error.to_string())
 }
 
 /// Connects, and encrypts where that is asked for.
@@ -114,44 +175,6 @@ pub(super) async fn connect(address: SocketAddr, tls: Option<&Tls>) -> Result<St
     match tls {
         Some(tls) => tls.shake(stream).await.map_err(failed),
         None => Ok(Stream::Plain(stream)),
-    }
-}
-
-/// Counts a body, keeps its first `kept` bytes and drops the rest.
-pub(super) async fn drain(mut body: Incoming, op: &Op, kept: usize) -> Result<(u64, Vec<u8>), hyper::Error> {
-    let (mut bytes, mut beginning) = (0, Vec::new());
-    while let Some(frame) = body.frame().await {
-        if let Some(data) = frame?.data_ref() {
-            let length = u64::try_from(data.len()).unwrap_or(0);
-            op.received(length);
-            bytes += length;
-            let room = kept - beginning.len();
-            beginning.extend_from_slice(&data[..room.min(data.len())]);
-        }
-    }
-    Ok((bytes, beginning))
-}
-
-/// Polls the connection along with what waits for it. Errors of the connection reach the waiter through hyper.
-async fn drive<F: Future>(driver: &mut Option<Driver>, future: F) -> F::Output {
-    let mut future = pin!(future);
-    poll_fn(|cx| {
-        // First the socket, so that what it brought is seen; afterwards again, so that what was asked for goes out.
-        poll_driver(driver, cx);
-        if let Poll::Ready(output) = future.as_mut().poll(cx) {
-            return Poll::Ready(output);
-        }
-        poll_driver(driver, cx);
-        future.as_mut().poll(cx)
-    })
-    .await
-}
-
-fn poll_driver(driver: &mut Option<Driver>, cx: &mut Context<'_>) {
-    if let Some(connection) = driver
-        && Pin::new(connection).poll(cx).is_ready()
-    {
-        *driver = None;
     }
 }
 
@@ -169,17 +192,4 @@ fn local_limit(error: &io::Error) -> Option<&'static str> {
 #[cfg(not(target_os = "linux"))]
 fn local_limit(_error: &io::Error) -> Option<&'static str> {
     None
-}
-
-pub(super) fn describe(error: &hyper::Error) -> TargetError {
-    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
-    let kind = if error.is_parse() || is_malformed(error) { FailKind::Protocol } else { FailKind::Reset };
-    TargetError::unanswered(kind, format!("{error}{cause}"))
-}
-
-/// A body that cannot be decoded, such as one with a bad chunk size. Only its end too soon is the connection's.
-fn is_malformed(error: &hyper::Error) -> bool {
-    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
-    cause
-        .is_some_and(|cause| matches!(cause.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput))
 }

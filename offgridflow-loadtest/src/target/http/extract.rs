@@ -2,7 +2,10 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use super::subject::{Found, Reading, Subject};
+use super::{
+    connection::Wanted,
+    subject::{Found, Reading, Subject},
+};
 use crate::{
     error::ConfigError,
     outcome::{FailKind, TargetError},
@@ -39,8 +42,8 @@ impl Extract {
         Ok(Self { name: name.into(), text: text.to_owned(), subject, after, before })
     }
 
-    pub(super) fn reads_body(&self) -> bool {
-        self.subject.reads_body()
+    pub(super) fn looks(&self) -> Wanted {
+        self.subject.looks()
     }
 
     /// The value; a failure says what is wrong with it and never what it is.

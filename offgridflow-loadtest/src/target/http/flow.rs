@@ -2,7 +2,7 @@
 
 use std::{fmt, num::NonZeroU32, time::Duration};
 
-use super::{HttpRoute, extract::Extract, subject::KEPT};
+use super::{HttpRoute, connection::Wanted, extract::Extract};
 use crate::error::ConfigError;
 
 /// The shortest wait between two looks.
@@ -140,9 +140,9 @@ impl HttpStep {
         self
     }
 
-    /// How much of an answer's body is kept.
-    pub(super) fn kept(&self) -> usize {
-        if self.extracts.iter().any(Extract::reads_body) { KEPT } else { self.route.kept() }
+    /// What its checks and extractions look at.
+    pub(super) fn looks(&self) -> Wanted {
+        self.extracts.iter().map(Extract::looks).fold(self.route.looks(), Wanted::and)
     }
 }
 

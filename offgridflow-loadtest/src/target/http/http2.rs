@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    fmt,
+    fmt, io,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -10,12 +10,16 @@ use std::{
 };
 
 use bytes::Bytes;
-use http_body_util::Full;
-use hyper::client::conn::http2::{Builder, SendRequest};
+use http_body_util::{BodyExt, Full};
+use hyper::{
+    body::Incoming,
+    client::conn::http2::{Builder, SendRequest},
+};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 
 use super::{
-    connection::{Answer, Lost, Request, describe, drain, nothing_to_send},
+    channel::nothing_to_send,
+    connection::{Answer, Lost, Request, Wanted},
     stream::Stream,
 };
 use crate::{
@@ -108,20 +112,21 @@ impl Line {
         self.sender.ready().await.is_ok()
     }
 
-    /// The answer, of whose body the first `kept` bytes are kept.
+    /// The answer, with all of its headers.
     pub(super) async fn send(
         &mut self,
         request: &mut Option<Request>,
         op: &Op,
-        kept: usize,
+        wanted: Wanted,
     ) -> Result<Answer, Lost> {
         let Some(asked) = request.take() else { return Err(nothing_to_send()) };
+        let sent = asked.body().clone();
         let _stream = Counted::begin(self);
         op.mark(Phase::Admitted);
-        let response = match self.sender.try_send_request(asked).await {
+        let response = match self.sender.try_send_request(asked.map(Full::new)).await {
             Ok(response) => response,
             Err(mut refused) => {
-                *request = refused.take_message();
+                *request = refused.take_message().map(|refused| refused.map(|_| sent));
                 let error = self.advised(describe(refused.error()));
                 return Err(if request.is_some() { Lost::Untouched(error) } else { Lost::Sent(error) });
             }
@@ -130,7 +135,7 @@ impl Line {
         self.has_answered.store(true, Relaxed);
         let (head, body) = response.into_parts();
         let (bytes, body) =
-            drain(body, op, kept).await.map_err(|error| Lost::Sent(self.advised(describe(&error))))?;
+            drain(body, op, wanted.body).await.map_err(|error| Lost::Sent(self.advised(describe(&error))))?;
         Ok(Answer { status: head.status.as_u16(), bytes, keep: true, headers: head.headers, body })
     }
 }
@@ -144,6 +149,34 @@ impl Line {
         let message = format!("{}: does the server speak HTTP/2 on this port?", error.message);
         TargetError::unanswered(error.kind, message)
     }
+}
+
+/// Counts a body, keeps its first `kept` bytes and drops the rest.
+async fn drain(mut body: Incoming, op: &Op, kept: usize) -> Result<(u64, Vec<u8>), hyper::Error> {
+    let (mut bytes, mut beginning) = (0, Vec::new());
+    while let Some(frame) = body.frame().await {
+        if let Some(data) = frame?.data_ref() {
+            let length = u64::try_from(data.len()).unwrap_or(0);
+            op.received(length);
+            bytes += length;
+            let room = kept - beginning.len();
+            beginning.extend_from_slice(&data[..room.min(data.len())]);
+        }
+    }
+    Ok((bytes, beginning))
+}
+
+fn describe(error: &hyper::Error) -> TargetError {
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    let kind = if error.is_parse() || is_malformed(error) { FailKind::Protocol } else { FailKind::Reset };
+    TargetError::unanswered(kind, format!("{error}{cause}"))
+}
+
+/// A body that cannot be decoded, such as one with a bad chunk size. Only its end too soon is the connection's.
+fn is_malformed(error: &hyper::Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
+    cause
+        .is_some_and(|cause| matches!(cause.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput))
 }
 
 /// A stream, for as long as it is open.

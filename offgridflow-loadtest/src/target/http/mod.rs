@@ -26,6 +26,7 @@ mod subject;
 #[cfg(feature = "tls")]
 mod tls;
 mod trace;
+mod wire;
 
 use std::{
     sync::Arc,
@@ -103,7 +104,7 @@ pub struct HttpTarget {
 pub struct HttpSession {
     channel: Option<Channel>,
     jar: Option<Jar>,
-    spare: HeaderMap, // empty, with the memory of the last answer's
+    spare: HeaderMap, // empty, with the memory of the last request's
     ctx: ShardCtx,
 }
 
@@ -318,7 +319,7 @@ impl HttpTarget {
         let stream = || async { connect(self.addresses.next().await?, self.tls.as_ref()).await };
         match &self.shared {
             Some(shared) => shared.line(ctx, stream).await.map(Channel::Shared),
-            None => Ok(Channel::Own(Box::new(Connection::over(stream().await?).await?))),
+            None => Ok(Channel::Own(Box::new(Connection::over(stream().await?)))),
         }
     }
 }
@@ -352,7 +353,7 @@ impl Workload for HttpTarget {
             drawn
         });
         match self.routes.get(picked) {
-            Some(route) => self.ask(route, route.kept(), &[], session, op).await.into(),
+            Some(route) => self.ask(route, route.looks(), &[], session, op).await.into(),
             // Its future would make that of every operation as large.
             None => Box::pin(self.follow(&self.flows[picked - self.routes.len()], session, op)).await,
         }

@@ -1,7 +1,7 @@
 //! Without the feature `http2` every session has a connection of its own.
 
 use super::{
-    connection::{Answer, Lost, Request},
+    connection::{Answer, Lost, Request, Wanted},
     stream::Stream,
 };
 use crate::{error::ConfigError, op::Op, outcome::TargetError, workload::ShardCtx};
@@ -44,7 +44,7 @@ impl Line {
         &mut self,
         _request: &mut Option<Request>,
         _op: &Op,
-        _kept: usize,
+        _wanted: Wanted,
     ) -> Result<Answer, Lost> {
         match *self {}
     }

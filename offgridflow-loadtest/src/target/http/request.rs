@@ -28,7 +28,7 @@ impl HttpTarget {
         let (method, uri) = self.asked(route, op)?;
         let body = route.make_body(op);
         let says_nothing = body.is_empty() && matches!(method, Method::POST | Method::PUT | Method::PATCH);
-        let mut request = http::Request::new(http_body_util::Full::new(body));
+        let mut request = http::Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = uri;
         let headers = request.headers_mut();

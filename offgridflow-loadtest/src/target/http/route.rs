@@ -13,9 +13,10 @@ use http::{HeaderMap, HeaderName, Method, Uri};
 
 use super::{
     check::{Check, first_unmet},
+    connection::Wanted,
     header_pair,
     made::MadeHeader,
-    subject::{KEPT, Reading},
+    subject::Reading,
 };
 use crate::{
     error::ConfigError,
@@ -252,9 +253,9 @@ impl HttpRoute {
         self.headers.contains_key(name) || self.made_headers.iter().any(|made| made.name == *name)
     }
 
-    /// How much of a body is kept for its checks.
-    pub(super) fn kept(&self) -> usize {
-        if self.checks.iter().any(Check::reads_body) { KEPT } else { 0 }
+    /// What its checks look at.
+    pub(super) fn looks(&self) -> Wanted {
+        self.checks.iter().map(Check::looks).fold(Wanted::default(), Wanted::and)
     }
 
     /// What an answer failed by.

@@ -6,10 +6,10 @@ use std::{borrow::Cow, fmt};
 
 use http::{HeaderName, header};
 
-use super::connection::Answer;
+use super::connection::{Answer, Wanted};
 
 /// As far as a body is kept for those who read it.
-pub(super) const KEPT: usize = 1 << 20;
+const KEPT: usize = 1 << 20;
 
 #[derive(Debug, Clone)]
 pub(super) enum Subject {
@@ -47,9 +47,13 @@ impl Subject {
         parse_subject(text)
     }
 
-    /// Whether it is in the body.
-    pub(super) fn reads_body(&self) -> bool {
-        !matches!(self, Self::Status | Self::Size | Self::Header(_) | Self::Cookie(_))
+    /// What has to be kept of an answer for it.
+    pub(super) fn looks(&self) -> Wanted {
+        match self {
+            Self::Status | Self::Size => Wanted::default(),
+            Self::Header(_) | Self::Cookie(_) => Wanted { headers: true, body: 0 },
+            _ => Wanted { headers: false, body: KEPT },
+        }
     }
 }
 
