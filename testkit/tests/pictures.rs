@@ -114,10 +114,16 @@ fn code_of<'s>(name: &str, sources: &'s Sources) -> Vec<&'s str> {
     };
     let of_type = |code: &str| {
         code.lines().any(|line| {
+            let line = line.split(" where ").next().unwrap_or_default();
             let mut said =
                 words(line).skip_while(|word| matches!(*word, "pub" | "crate" | "super" | "unsafe"));
-            said.next().is_some_and(|first| first == "impl" || DEFINED_BY.contains(&first))
-                && said.any(|word| word == name)
+            match said.next() {
+                Some("impl") => {
+                    words(line.rsplit(" for ").next().unwrap_or_default()).any(|word| word == name)
+                }
+                Some(first) => DEFINED_BY.contains(&first) && said.next() == Some(name),
+                None => false,
+            }
         })
     };
     let here = sources.iter().filter(|(path, code)| of_module(path) || of_type(code));
