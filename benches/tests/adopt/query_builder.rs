@@ -129,7 +129,10 @@ async fn a_key_that_comes_twice_is_an_error_by_hand_alone() {
     let (database, pool) = database().await;
     let twice = || vec![Reading { id: 1, watts: 1.0 }, Reading { id: 1, watts: 2.0 }];
     let refused = before::store(&pool, twice()).await.unwrap_err();
-    assert_eq!(refused.as_database_error().and_then(|error| error.code()).as_deref(), Some("21000"));
+    assert_eq!(
+        refused.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref(),
+        Some("21000")
+    );
     let writer = after::writer(pool).unwrap();
     after::store(&writer, twice()).await.unwrap();
     assert!(writer.close().await.unwrap().is_clean());
