@@ -93,7 +93,7 @@ fn promises_stand_on_the_page_measured_or_not() {
     project.write("promises.toml", &(promise("S1") + &promise("S2")));
     project.commit_all();
     assert_eq!(project.run(&["docs"]).0, 0);
-    assert!(project.read(PAGE).contains("Not measured: 2 of 2: S1, S2."));
+    assert!(project.read(PAGE).contains("No record of a measurement: 2 of 2: S1, S2."));
     let report = |said: &str| {
         serde_json::json!({"promise": "S1", "said": said, "measured": "0", "control": "3", "size": "quick"})
             .to_string()
@@ -107,7 +107,7 @@ fn promises_stand_on_the_page_measured_or_not() {
     assert_eq!(project.run(&["docs", "--check"]).0, 1, "the records say more by now");
     assert_eq!(project.run(&["docs"]).0, 0);
     let page = project.read(PAGE);
-    assert!(page.contains("Not measured: 1 of 2: S2."), "{page}");
+    assert!(page.contains("No record of a measurement: 1 of 2: S2."), "{page}");
     assert!(page.contains("| S1 | 0 lost | 0 | 3 | kept in quick size | `"), "{page}");
     project.write("promises.toml", "[[promise]]\nid = \"S1\"\n");
     let (code, text) = project.run(&["docs"]);

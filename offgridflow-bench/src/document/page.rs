@@ -107,8 +107,13 @@ impl Document<'_> {
         let open: Vec<_> = self.promises.iter().filter(is_open).map(|promise| promise.id.as_str()).collect();
         writeln!(f, "\n## Promises\n")?;
         match open.len() {
-            0 => writeln!(f, "Each of {} is measured.", self.promises.len())?,
-            many => writeln!(f, "Not measured: {many} of {}: {}.", self.promises.len(), open.join(", "))?,
+            0 => writeln!(f, "Each of {} has a record.", self.promises.len())?,
+            many => writeln!(
+                f,
+                "No record of a measurement: {many} of {}: {}.",
+                self.promises.len(),
+                open.join(", ")
+            )?,
         }
         writeln!(
             f,
@@ -129,7 +134,7 @@ impl Document<'_> {
                 (None, Some(later)) => {
                     writeln!(f, "| {id} | {target} | – | – | comes with {} | – | – | – |", cell(later))?;
                 }
-                (None, None) => writeln!(f, "| {id} | {target} | – | – | not measured | – | – | – |")?,
+                (None, None) => writeln!(f, "| {id} | {target} | – | – | no record | – | – | – |")?,
             }
         }
         Ok(())
@@ -318,9 +323,9 @@ mod tests {
             "| a | 12 ms | 11 to 13 | 600 | `0123456789ab` | 2026-11-30 | M1 | probe |",
             "| p/t: b | 1.105 | 1.084 to 1.127 | 1 | `cccccccccccc` | `aaaaaaaaaaaa` | 1970-01-01 | M2 |",
             "- M2: x86_64 8 × other",
-            "Not measured: 2 of 3: S2, S3.",
+            "No record of a measurement: 2 of 3: S2, S3.",
             "| S1 | 0 lost | 3\\|lost | a mutant | broken | `dddddddddddd` | 1970-01-02 | M2 |",
-            "| S2 | 0 lost | – | – | not measured | – | – | – |",
+            "| S2 | 0 lost | – | – | no record | – | – | – |",
             "| S3 | 0 lost | – | – | comes with winter | – | – | – |",
         ] {
             assert!(page.lines().any(|one| one == line), "{line}\n{page}");
