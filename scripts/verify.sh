@@ -65,7 +65,8 @@ report_of() { # id, line
       measured) value=$(sed -n 's/.* measured=\([^ ]*\).*/\1/p' <<<"$line") ;;
       control) value=$(sed -n 's/.* control=\(.*\)/\1/p' <<<"$line" | sed 's/ n=.*//; s/ target=.*//') ;;
     esac
-    value=$(sed 's/[\\"]/\\&/g' <<<"$value")
+    value=${value//\\/\\\\}
+    value=${value//\"/\\\"}
     json+="\"$name\": \"$value\", "
   done
   printf '%s"promise": "%s", "size": "%s"}\n' "$json" "$id" "$VERIFY_SIZE"
@@ -73,7 +74,8 @@ report_of() { # id, line
 
 commit=$(git rev-parse HEAD 2>/dev/null || true)
 if [ $record = yes ]; then
-  [ -n "$commit" ] && [ -z "$(git status --porcelain --untracked-files=no)" ] || usage "--record: tracked files are changed, so no commit has what is measured"
+  [ -n "$commit" ] || usage "--record: git knows no commit here"
+  [ -z "$(git status --porcelain --untracked-files=no)" ] || usage "--record: tracked files are changed, so no commit has what is measured"
 fi
 
 rows=$(promises "$area")
