@@ -81,3 +81,32 @@ async fn a_load_that_meets_a_change_does_not_bring_the_old_value_back() {
     });
     assert_eq!(after::name_of(id).await.unwrap().unwrap().as_str(), "Grace");
 }
+
+/// What fails is not kept by the one, and not asked again for a moment by the other; what is cut short is loaded anew by the one alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_and_callers_that_go_away() {
+    let nobody = users::nobody();
+    for _ in 0..2 {
+        assert_eq!(before::name_of(nobody).await, Err(users::Unknown(nobody)));
+    }
+    assert_eq!(users::reads_of(nobody), 2);
+    let mut left_alone = false;
+    for _ in 0..5 {
+        // A machine that stands still for the moment proves nothing.
+        let nobody = users::nobody();
+        for _ in 0..2 {
+            assert!(after::name_of(nobody).await.is_err());
+        }
+        left_alone |= users::reads_of(nobody) == 1;
+    }
+    assert!(left_alone);
+
+    let [one, other] = [users::somebody("Ada"), users::somebody("Ada")];
+    let soon = Duration::from_millis(30);
+    assert!(tokio::time::timeout(soon, before::name_of(one)).await.is_err());
+    assert!(tokio::time::timeout(soon, after::name_of(other)).await.is_err());
+    tokio::time::sleep(users::READ * 2).await;
+    assert_eq!(before::name_of(one).await.unwrap(), "Ada");
+    assert_eq!(after::name_of(other).await.unwrap().unwrap().as_str(), "Ada");
+    assert_eq!((users::reads_of(one), users::reads_of(other)), (2, 1));
+}

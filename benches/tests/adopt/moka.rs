@@ -104,17 +104,24 @@ async fn a_load_that_meets_a_change_leaves_the_old_value_in_moka_alone() {
 /// Who asks for what cannot be loaded is refused alike by both; only the cache leaves the source alone for a moment.
 #[tokio::test]
 async fn errors_are_shared_and_the_source_is_left_alone_for_a_moment() {
-    let nobody = 1 << 40;
+    let nobody = users::nobody();
     let old = before::users();
-    assert_eq!(*before::name_of(&old, nobody).await.unwrap_err(), users::Unknown(nobody));
-    let new = after::users().unwrap();
-    let reads = users::reads();
-    for _ in 0..2 {
-        let refused = after::name_of(&new, nobody).await.unwrap_err();
-        assert!(matches!(refused, Error::Load(why) if *why == users::Unknown(nobody)));
+    for reads in 1..3 {
+        assert_eq!(*before::name_of(&old, nobody).await.unwrap_err(), users::Unknown(nobody));
+        assert_eq!(users::reads_of(nobody), reads);
     }
-    assert_eq!(new.stats().loads, 1);
-    assert!(users::reads() > reads);
+    let new = after::users().unwrap();
+    let mut left_alone = false;
+    for _ in 0..5 {
+        // A machine that stands still for the moment proves nothing.
+        let nobody = users::nobody();
+        for _ in 0..2 {
+            let refused = after::name_of(&new, nobody).await.unwrap_err();
+            assert!(matches!(refused, Error::Load(why) if *why == users::Unknown(nobody)));
+        }
+        left_alone |= users::reads_of(nobody) == 1;
+    }
+    assert!(left_alone);
 }
 
 /// A caller that goes away takes the load with it in the one, and leaves it to the others in the other.

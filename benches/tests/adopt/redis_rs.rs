@@ -139,3 +139,13 @@ async fn the_two_do_not_meet_in_redis() {
     let theirs: Vec<_> = keys.lines().filter(|key| !key.starts_with("user:")).collect();
     assert!(!theirs.is_empty() && theirs.iter().all(|key| key.starts_with("ogf:{users}:")), "{keys}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_holds_two_connections() {
+    let (redis, id) = (testkit::Redis::start().unwrap(), users::somebody("Ada"));
+    let new = after::connect(&redis.url()).unwrap();
+    after::name_of(&new, id).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let clients = redis.cli(&["CLIENT", "LIST"]).unwrap();
+    assert_eq!(clients.lines().filter(|line| !line.contains("cmd=client")).count(), 2, "{clients}");
+}

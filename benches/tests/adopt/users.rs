@@ -9,7 +9,7 @@ use std::time::Duration;
 pub(crate) const READ: Duration = Duration::from_millis(100);
 
 static NAMES: LazyLock<Mutex<HashMap<u64, String>>> = LazyLock::new(Mutex::default);
-static READS: AtomicU64 = AtomicU64::new(0);
+static READS: LazyLock<Mutex<HashMap<u64, u64>>> = LazyLock::new(Mutex::default);
 
 /// There is no such user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,16 +17,21 @@ pub(crate) struct Unknown(pub(crate) u64);
 
 /// A user that no other test knows of.
 pub(crate) fn somebody(name: &str) -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    let id = NEXT.fetch_add(1, Relaxed);
+    let id = nobody();
     NAMES.lock().unwrap().insert(id, name.to_owned());
     id
+}
+
+/// A number that is no user's.
+pub(crate) fn nobody() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Relaxed)
 }
 
 /// Sees the name at once, and answers later.
 pub(crate) async fn read(id: u64) -> Result<String, Unknown> {
     let seen = NAMES.lock().unwrap().get(&id).cloned();
-    READS.fetch_add(1, Relaxed);
+    *READS.lock().unwrap().entry(id).or_default() += 1;
     tokio::time::sleep(READ).await;
     seen.ok_or(Unknown(id))
 }
@@ -35,7 +40,7 @@ pub(crate) async fn write(id: u64, name: &str) {
     NAMES.lock().unwrap().insert(id, name.to_owned());
 }
 
-/// Reads by anybody. Exact where the test has a process of its own, an upper bound elsewhere.
-pub(crate) fn reads() -> u64 {
-    READS.load(Relaxed)
+/// How often it was read.
+pub(crate) fn reads_of(id: u64) -> u64 {
+    READS.lock().unwrap().get(&id).copied().unwrap_or(0)
 }
