@@ -1,5 +1,6 @@
 use std::fs::File;
-use std::net::Ipv4Addr;
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -19,6 +20,8 @@ const BRIDGE: &str = "lan";
 const CABLE: &str = "eth0";
 /// How long a process may take to leave the namespace that it was born in.
 const UNSHARED_WITHIN: Duration = Duration::from_secs(5);
+/// How long a new cable may take to carry what is sent.
+const REACHED_WITHIN: Duration = Duration::from_secs(5);
 
 /// A host that shares this machine's files and processes, and has a network of its own: a network namespace. It is gone with its last handle and
 /// the last process in it.
@@ -105,6 +108,25 @@ fn fresh() -> Result<File, Error> {
     space
 }
 
+/// Waits until a new cable carries what is sent: a port where nobody listens refuses at once.
+fn reach(from: &Host, to: &Host) -> Result<(), Error> {
+    let nobody = SocketAddr::from((to.addr, 9));
+    let began = Instant::now();
+    from.run(|| {
+        loop {
+            match TcpStream::connect_timeout(&nobody, Duration::from_millis(50)) {
+                Err(error) if error.kind() != ErrorKind::ConnectionRefused => {
+                    if began.elapsed() > REACHED_WITHIN {
+                        return Err(Error::io("reach a host by its new cable")(error));
+                    }
+                    thread::sleep(Duration::from_millis(5));
+                }
+                _ => return Ok(()),
+            }
+        }
+    })
+}
+
 fn space_of(pid: &str) -> std::io::Result<std::path::PathBuf> {
     std::fs::read_link(format!("/proc/{pid}/ns/net"))
 }
@@ -155,6 +177,7 @@ impl Lan {
         hub.ip(&format!("link set {port} up"))?;
         host.ip(&format!("addr add {}/24 dev {CABLE}", host.addr))?;
         host.ip(&format!("link set {CABLE} up"))?;
+        reach(&host, hub)?;
         self.hosts.push(host);
         Ok(())
     }
