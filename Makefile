@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help dev demo test lint coverage verify bench compare check-consumer check-alerts check-dashboards check-collector boards observe \
 	build k8s-deploy k8s-status k8s-logs-api migrate-up migrate-down check-hpa \
-	docker-build docker-push terraform-init terraform-plan terraform-apply check-ops check-make release
+	docker-build docker-push terraform-init terraform-plan terraform-apply check-ops check-make deny release
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ bench: ## Run the criterion suites
 
 compare: ## Compare the criterion suites with the newest release tag: make compare [ARGS="--base REV"]
 	@scripts/run-benchmarks.sh $(ARGS)
+
+deny: ## Licences, sources, bans and vulnerabilities of every dependency, by cargo-deny; ARGS=--install builds it where it is missing
+	@scripts/check-policy.sh $(ARGS)
 
 verify: ## Measure the promises: make verify AREA=system [ARGS="--only S1"]
 	@scripts/verify.sh $(AREA) $(ARGS)

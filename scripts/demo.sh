@@ -4,7 +4,7 @@
 source "$(dirname "$0")/common.sh"
 help_if_asked "$@"
 
-step "building"
+step "building the server in release mode: some minutes the first time, then none"
 cargo build --release --quiet -p offgridflow
 target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 exec "$target/release/offgridflow" demo "$@"

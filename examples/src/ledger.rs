@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 
 use crate::carbon::{Activity, Factor, assess};
 use crate::intake::{self, Draft, Format, Intake, Rejection};
+use crate::not_stored;
 use crate::store::{Grouping, Store, StoreError, Total};
 
 /// Bytes kept in this process, a cache, and how many entries that may be.
@@ -433,7 +434,13 @@ impl Receipt {
                     self.rejected.push(rejection(*line, rejected.cause.to_string()));
                 }
                 Outcome::Returned(returned) => {
-                    self.not_stored.push(rejection(*line, returned.why.to_string()));
+                    if self.not_stored.is_empty() {
+                        tracing::warn!(
+                            error = &returned.why as &dyn std::error::Error,
+                            "rows were not stored"
+                        );
+                    }
+                    self.not_stored.push(rejection(*line, not_stored::words(&returned.why).to_owned()));
                 }
             }
         }

@@ -17,6 +17,7 @@ pub mod ledger;
 pub mod limiter;
 mod listen;
 pub mod load;
+mod not_stored;
 #[cfg(feature = "otlp")]
 pub mod otlp;
 pub mod overview;

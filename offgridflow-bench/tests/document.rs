@@ -85,6 +85,35 @@ fn figures_that_are_too_old_for_the_revision_fail_the_check() {
     assert_eq!(project.run(&["docs", "--check"]).0, 0, "without a limit no figure is too old");
 }
 
+#[test]
+fn promises_stand_on_the_page_measured_or_not() {
+    let project = project();
+    project.write("bench.toml", &format!("[document]\npromises = \"promises.toml\"\n{SETTINGS}"));
+    let promise = |id: &str| format!("[[promise]]\nid = \"{id}\"\narea = \"system\"\ntarget = \"0 lost\"\n");
+    project.write("promises.toml", &(promise("S1") + &promise("S2")));
+    project.commit_all();
+    assert_eq!(project.run(&["docs"]).0, 0);
+    assert!(project.read(PAGE).contains("No record of a measurement: 2 of 2: S1, S2."));
+    let report = |said: &str| {
+        serde_json::json!({"promise": "S1", "said": said, "measured": "0", "control": "3", "size": "quick"})
+            .to_string()
+    };
+    project.write("s1.json", &report("SKIP"));
+    let (code, text) = project.run(&["record", "s1.json"]);
+    assert!(code == 3 && text.contains("S1 was not measured: it says SKIP"), "{code} {text}");
+    project.write("s1.json", &report("PASS"));
+    let (code, text) = project.run(&["record", "s1.json"]);
+    assert!(code == 0 && text.contains("kept in bench-promises.jsonl"), "{code} {text}");
+    assert_eq!(project.run(&["docs", "--check"]).0, 1, "the records say more by now");
+    assert_eq!(project.run(&["docs"]).0, 0);
+    let page = project.read(PAGE);
+    assert!(page.contains("No record of a measurement: 1 of 2: S2."), "{page}");
+    assert!(page.contains("| S1 | 0 lost | 0 | 3 | kept in quick size | `"), "{page}");
+    project.write("promises.toml", "[[promise]]\nid = \"S1\"\n");
+    let (code, text) = project.run(&["docs"]);
+    assert!(code == 2 && text.contains("promises.toml: ") && text.contains("target"), "{code} {text}");
+}
+
 /// The page of this repository itself. The control is above: an edited one fails.
 #[test]
 fn the_page_of_this_repository_says_what_its_records_say() {

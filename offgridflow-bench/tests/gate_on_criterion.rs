@@ -1,6 +1,7 @@
 //! The gate on an ordinary crate whose benchmarks are criterion's, in a repository of its own. What criterion is built from stays in the
 //! folder for tests, so only the first run builds it.
 #![cfg(feature = "cli")]
+mod guide;
 mod project;
 
 use std::path::{Path, PathBuf};
@@ -87,4 +88,39 @@ fn documentation_is_identical_a_slow_down_is_red_and_noise_is_not() {
         "one round tells a size, however roughly, and proves nothing: {code} {text}"
     );
     assert!(noise.contains("its own settings beat the command line: 20 samples"), "{text}");
+}
+
+/// `docs/adopt/from-criterion.md` in a repository whose newest commit is the slow-down that it speaks of.
+#[test]
+fn the_guide_for_who_comes_from_critcmp_runs_as_it_stands() {
+    let Some(text) = guide::text("from-criterion.md") else { return };
+    let project = real();
+    project.replace("src/lib.rs", "TURNS: u64 = 2_000", "TURNS: u64 = 2_800");
+    project.commit_all();
+    let faults = guide::faults(&text, |script| {
+        let mut shell = Command::new("bash");
+        // Recordings lie where they lie without a folder that tests share; critcmp looks beside the builds.
+        let own = project.path().join("target");
+        let built = if script.starts_with("critcmp") { own.clone() } else { target() };
+        shell.args(["-euo", "pipefail", "-c", script]).current_dir(project.path());
+        shell.env("PATH", guide::path()).env("CARGO_TARGET_DIR", built);
+        shell.env("CRITERION_HOME", own.join("criterion"));
+        told(&shell.output().unwrap())
+    });
+    assert_eq!(faults, Vec::<String>::new());
+}
+
+/// The control: what a guide says and nothing does is found.
+#[test]
+fn a_guide_that_says_something_else_is_found() {
+    let run = |script: &str| (i32::from(script.starts_with("false")), "one 1.23 two\n".to_owned());
+    for (guide, fault) in [
+        ("```sh\nfalse\n```\n", "exit status 1, beside it \"\""),
+        ("```sh exit-1-3\ntrue\n```\n", "exit status 0, beside it \"exit-1-3\""),
+        ("```sh\ntrue\n```\n```text\none 1.…\nthree\n```\n", "not written: three"),
+        ("```python\n1\n```\n", "nobody runs `python`"),
+    ] {
+        let faults = guide::faults(guide, run);
+        assert!(faults.len() == 1 && faults[0].contains(fault), "{guide}: {faults:?}");
+    }
 }

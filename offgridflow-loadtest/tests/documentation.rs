@@ -1,6 +1,6 @@
-//! What `docs/loadtest/` says is run as it stands there, against a server of this test's own; its Rust is run as doc tests.
+//! What `docs/loadtest/`, and of `docs/adopt/` the guide for who comes from k6 or wrk, say is run as it stands there, against a server of this test's own; its Rust is run as doc tests.
 //!
-//! A block of `sh` has to exit with 0, or with what stands beside it (`exit-1`); a block of `toml` is a file of the name beside it; a
+//! A block of `sh` has to exit with 0, or with what stands beside it (`exit-1`), and is run where the program beside it (`wrk`) is installed; a block of `toml` is a file of the name beside it; a
 //! block of `text` is what the block before it wrote, each line up to its `…`; of a block of `yaml` its steps (`- run: …`) have to exit with 0. Commands within a line are parsed without being run.
 #![cfg(feature = "cli")]
 
@@ -31,6 +31,12 @@ struct Block<'a> {
     beside: &'a str,
     text: String,
     line: usize,
+}
+
+/// Whether another tool is here; nothing is asked for by no name.
+fn installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    program.is_empty() || std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 /// The blocks, and the lines outside of them.
@@ -97,6 +103,9 @@ impl Bench {
         for (at, block) in blocks.iter().enumerate() {
             let place = format!("line {}", block.line);
             match block.language {
+                "sh" if !block.beside.starts_with("exit-") && !installed(block.beside) => {
+                    eprintln!("SKIP {} is not installed", block.beside);
+                }
                 "sh" => {
                     let expected: i32 =
                         block.beside.strip_prefix("exit-").map_or(0, |code| code.parse().expect("a code"));
@@ -220,6 +229,11 @@ fn what_other_tools_say_has_the_counterpart_that_is_named() {
 #[test]
 fn how_many_requests_is_found_as_it_stands_there() {
     holds("how-many-requests.md", 2);
+}
+
+#[test]
+fn the_guide_for_who_comes_from_k6_or_wrk_runs_as_it_stands() {
+    holds("../adopt/from-k6-or-wrk.md", 4);
 }
 
 /// Its Rust is a doc test (`InCi` in `lib.rs`).

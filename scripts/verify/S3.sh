@@ -3,22 +3,8 @@
 # out of disk, Redis killed, frozen, emptied and failed over, one process cut off from Redis, slow clients. Full: four rounds, in four orders.
 # Controls: rows without ids, sent again when their answer is lost, must be there twice; caches that nobody tells must be found too old.
 source "$(dirname "$0")/../common.sh"
+source scripts/verify/survived.sh
 help_if_asked "$@"
 
-for program in redis-server psql; do have $program || { echo "SKIP measured=none missing: $program"; exit 0; }; done
-compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || have postgres || { echo "SKIP measured=none missing: postgresql"; exit 0; }
-rounds=1
-[ "${VERIFY_SIZE:-quick}" = full ] && rounds=4
-status=0
-out=$(S3_ROUNDS=$rounds cargo test --quiet -p offgridflow --test chaos -- --ignored --exact --nocapture everything_breaks_and_nothing_is_lost 2>&1) || status=$?
-printf '%s\n' "$out" >&2
-value() { sed -n "s/^S3 .*\b$1=\([0-9]*\).*/\1/p" <<<"$2"; }
-sums=$(grep '^S3 round=' <<<"$out") || { echo "FAIL measured=none no figures"; exit 0; }
-total() { value "$1" "$sums" | awk '{ sum += $1 } END { print sum + 0 }'; }
-worst() { value "$1" "$sums" | sort -n | tail -n 1; }
-duplicates=$(value duplicates "$(grep 'control=at-least-once' <<<"$out")")
-overdue=$(value overdue_ms "$(grep 'control=fence-off' <<<"$out")")
-measured="$(total lost)-lost,$(total foreign_or_twice)-twice,$(total wrong_totals)-wrong-totals,oldest-total-$(worst worst_stale_ms)ms,$(total unanswered_quiet)-of-quiet-reads-unanswered,recovered-in-$(worst worst_recovery_ms)ms"
-word=PASS
-[ "$status" -eq 0 ] && [ "${duplicates:-0}" -gt 0 ] && [ "${overdue:-0}" -gt 0 ] || word=FAIL
-echo "$word measured=$measured control=at-least-once:${duplicates:-none}-twice,fence-off:${overdue:-none}ms-too-old n=$(total acknowledged) rows under $(total blows) blows, $(total reads) reads, $(total unanswered_busy) of what is written unanswered, $(total skipped) blows skipped"
+needs_servers redis-server psql
+survived S3 everything_breaks_and_nothing_is_lost blows ''

@@ -50,6 +50,12 @@ pub enum Error {
         /// What it printed.
         message: String,
     },
+    /// This user may not make network namespaces.
+    #[error("this user may not make network namespaces here: {message}")]
+    NoNamespaces {
+        /// What was said.
+        message: String,
+    },
     /// The operating system refused.
     #[error("{doing}: {source}")]
     Io {

@@ -1,4 +1,4 @@
-//! Private PostgreSQL and Redis servers, a fault proxy and a browser, for tests.
+//! Private PostgreSQL and Redis servers, a fault proxy, hosts on a network of their own and a browser, for tests.
 //!
 //! Every server listens on loopback at a port the system picked, keeps its files in a directory of its own, is checked
 //! to be *ours* before anything is written to it, and is stopped by its recorded process id. A reaper, a shell outside the
@@ -24,6 +24,7 @@ mod browser;
 pub mod certificates;
 mod cluster;
 mod error;
+mod lan;
 mod port;
 mod postgres;
 mod proxy;
@@ -38,6 +39,7 @@ pub use bouncer::PgBouncer;
 pub use browser::{Browser, Seen, with_nothing_allowed};
 pub use cluster::RedisCluster;
 pub use error::Error;
+pub use lan::{Host, Lan, Weather};
 pub use postgres::{Database, Postgres, PostgresOptions};
 pub use proxy::{Counters, Direction, FaultProxy};
 pub use redis::Redis;

@@ -70,7 +70,15 @@ impl FaultProxy {
     /// # Errors
     /// When the system gives no port.
     pub fn start(upstream: SocketAddr) -> Result<Self, Error> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(Error::io("start the proxy"))?;
+        Self::start_at(Ipv4Addr::LOCALHOST, upstream)
+    }
+
+    /// As [`start`](Self::start), at another address of this host.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_at(address: Ipv4Addr, upstream: SocketAddr) -> Result<Self, Error> {
+        let listener = TcpListener::bind((address, 0)).map_err(Error::io("start the proxy"))?;
         let addr = listener.local_addr().map_err(Error::io("start the proxy"))?;
         let shared = Arc::new(Shared {
             upstream: Mutex::new(upstream),

@@ -18,7 +18,7 @@ use crate::tally::Struck;
 const LASTS: Duration = Duration::from_secs(4);
 const WAITED: Duration = Duration::from_secs(30);
 /// Between two blows.
-const CALM: Duration = Duration::from_secs(1);
+pub const CALM: Duration = Duration::from_secs(1);
 
 /// A thing that breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,7 +167,7 @@ async fn inflict(blow: Blow, rig: &mut Rig) -> Done {
 }
 
 /// Until each server has written something and told it, in a row.
-async fn recovery(load: &Load) -> Option<Duration> {
+pub async fn recovery(load: &Load) -> Option<Duration> {
     let began = Instant::now();
     while began.elapsed() < WAITED {
         let mut well = true;

@@ -41,15 +41,21 @@ pub async fn fence_off() -> Duration {
     let url = rig.database.url();
     let start = |name: &str| Process::start("api", name, folder.path(), &environment(&url, ""));
     let (one, other) = (start("alone-0"), start("alone-1"));
-    assert_eq!(told(&other.base, BUSY[0]).await, Some(0));
-    assert!(write(&one.base, BUSY[0], crate::load::row(BUSY[0], 0)).await);
+    let overdue = overdue(&one.base, &other.base).await;
+    drop((one, other));
+    rig.end().await;
+    overdue
+}
+
+/// By how much a server's total is older than it may be, of a row that another acknowledged.
+pub async fn overdue(one: &str, other: &str) -> Duration {
+    assert_eq!(told(other, BUSY[0]).await, Some(0));
+    assert!(write(one, BUSY[0], crate::load::row(BUSY[0], 0)).await);
     let acknowledged = Instant::now();
     let mut overdue = Duration::ZERO;
-    while acknowledged.elapsed() < BOUNDS.stale * 2 && told(&other.base, BUSY[0]).await == Some(0) {
+    while acknowledged.elapsed() < BOUNDS.stale * 2 && told(other, BUSY[0]).await == Some(0) {
         overdue = acknowledged.elapsed().saturating_sub(BOUNDS.stale);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    drop((one, other));
-    rig.end().await;
     overdue
 }

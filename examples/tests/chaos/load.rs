@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::rig::{BUSY, QUIET, Rig, key_of};
+use crate::rig::{BUSY, QUIET, key_of};
 
 /// How long a server may take before its caller goes to the other, and how long a caller pauses.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -87,8 +87,8 @@ pub struct Load {
 }
 
 impl Load {
-    pub async fn start(rig: &Rig) -> Self {
-        let (shared, bases) = (Arc::new(Shared::new()), rig.bases());
+    pub async fn start(bases: [String; 2]) -> Self {
+        let shared = Arc::new(Shared::new());
         let body: String = (0..QUIET_ROWS).map(|n| row(QUIET, n)).collect();
         assert!(write(&bases[0], QUIET, body).await, "the quiet tenant's rows are stored");
         for base in &bases {

@@ -2,11 +2,13 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use testkit::Host;
 
 /// How long a role may take to start, and to end after SIGTERM.
 const START: Duration = Duration::from_secs(60);
@@ -18,17 +20,30 @@ pub struct Process {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     log: std::path::PathBuf,
+    host: Option<Host>,
     pub base: String,
 }
 
 impl Process {
     pub fn start(role: &str, name: &str, folder: &Path, environment: &[(&str, &str)]) -> Self {
+        Self::start_on(None, role, name, folder, environment)
+    }
+
+    /// On a host of a network within this machine.
+    pub fn start_on(
+        host: Option<&Host>,
+        role: &str,
+        name: &str,
+        folder: &Path,
+        environment: &[(&str, &str)],
+    ) -> Self {
         let environment: Vec<_> =
             environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let arguments = vec![role.to_owned(), "--listen".to_owned(), "127.0.0.1:0".to_owned()];
+        let address = host.map_or(Ipv4Addr::LOCALHOST, Host::addr);
+        let arguments = vec![role.to_owned(), "--listen".to_owned(), format!("{address}:0")];
         let log = folder.join(format!("{name}.log"));
-        let (child, base) = spawn(&arguments, &environment, &log).expect("a role starts");
-        Self { child, arguments, environment, log, base }
+        let (child, base) = spawn(host, &arguments, &environment, &log).expect("a role starts");
+        Self { child, arguments, environment, log, host: host.cloned(), base }
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -47,7 +62,7 @@ impl Process {
         self.arguments[2] = self.base.strip_prefix("http://").unwrap().to_owned();
         let began = Instant::now();
         loop {
-            match spawn(&self.arguments, &self.environment, &self.log) {
+            match spawn(self.host.as_ref(), &self.arguments, &self.environment, &self.log) {
                 Ok((child, base)) => {
                     assert_eq!(base, self.base);
                     self.child = child;
@@ -74,19 +89,24 @@ impl Process {
 }
 
 fn spawn(
+    host: Option<&Host>,
     arguments: &[String],
     environment: &[(String, String)],
     log: &Path,
 ) -> Result<(Child, String), String> {
     let log = File::options().create(true).append(true).open(log).map_err(|error| error.to_string())?;
-    let mut child = Command::new(env!("CARGO_BIN_EXE_offgridflow"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_offgridflow"));
+    command
         .args(arguments)
         .envs(environment.iter().map(|(name, value)| (name, value)))
         .env("OFFGRIDFLOW_LOG", "warn")
         .stdout(Stdio::piped())
-        .stderr(log)
-        .spawn()
-        .map_err(|error| error.to_string())?;
+        .stderr(log);
+    let mut spawn = || command.spawn().map_err(|error| error.to_string());
+    let mut child = match host {
+        Some(host) => host.run(spawn)?,
+        None => spawn()?,
+    };
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).map_err(|error| error.to_string())?;
     match line.trim().strip_prefix("listening on ") {

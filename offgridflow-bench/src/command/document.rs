@@ -3,13 +3,16 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use offgridflow_bench::document::{Document, Figure, Pointer, SourceError, from_gate, from_json};
+use offgridflow_bench::document::{
+    Document, Figure, Judgement, Pointer, Promise, SourceError, from_gate, from_json, promises_in,
+};
 use offgridflow_bench::gate::{GateError, GateReport};
 use offgridflow_bench::history::{Blessing, Record, append_line, read_lines};
 use offgridflow_bench::origin::{machine, now};
 
 const PAGE: &str = "docs/PERFORMANCE_BENCHMARKS.md";
 const RECORDS: &str = "bench-records.jsonl";
+const JUDGEMENTS: &str = "bench-promises.jsonl";
 const HISTORY: &str = "bench-history.jsonl";
 const BLESSINGS: &str = "bench-blessed.jsonl";
 const DAY: u64 = 86_400;
@@ -27,7 +30,7 @@ pub(crate) struct Docs {
     config: Option<PathBuf>,
 }
 
-/// Keeps the figures of a report: of the gate, of the load test, or of probes.
+/// Keeps the figures of a report: of the gate, of the load test, or of probes; or what a measurement of a promise said.
 ///
 /// Exit status: 0 kept, 2 usage, 3 the report's own verdict is that its numbers do not count, 4 something cannot be read or written.
 #[derive(Debug, Args)]
@@ -76,8 +79,16 @@ impl Docs {
         let figures: Vec<Figure> = read(settings.records().unwrap_or(Path::new(RECORDS)))?;
         let history: Vec<Record> = read(settings.history().unwrap_or(Path::new(HISTORY)))?;
         let blessings: Vec<Blessing> = read(settings.blessings().unwrap_or(Path::new(BLESSINGS)))?;
-        let goals = settings.goals();
-        let document = Document { goals, figures: &figures, history: &history, blessings: &blessings };
+        let promises = settings.promises().map_or(Ok(Vec::new()), promises)?;
+        let judgements: Vec<Judgement> = read(settings.judgements().unwrap_or(Path::new(JUDGEMENTS)))?;
+        let document = Document {
+            goals: settings.goals(),
+            figures: &figures,
+            history: &history,
+            blessings: &blessings,
+            promises: &promises,
+            judgements: &judgements,
+        };
         if self.check {
             return check(&document, path, settings.max_age_days());
         }
@@ -119,6 +130,12 @@ fn revision_time() -> u64 {
 impl RecordArguments {
     fn run(&self) -> Result<u8, GateError> {
         let settings = super::gate::settings(self.config.as_deref())?;
+        if let Some(judgement) = self.judgement()? {
+            let path = settings.judgements().unwrap_or(Path::new(JUDGEMENTS));
+            append_line(path, &judgement).map_err(|error| GateError::Setup(crate::with_causes(&error)))?;
+            println!("what was said of {} is kept in {}", judgement.promise, path.display());
+            return Ok(0);
+        }
         let figures = self.figures()?;
         let path = settings.records().unwrap_or(Path::new(RECORDS));
         for figure in &figures {
@@ -126,6 +143,20 @@ impl RecordArguments {
         }
         println!("{} figure(s) kept in {}", figures.len(), path.display());
         Ok(0)
+    }
+
+    /// What the report says of a promise, if that is what it is.
+    fn judgement(&self) -> Result<Option<Judgement>, GateError> {
+        let Some(judgement) =
+            fs::read(&self.report).ok().and_then(|bytes| serde_json::from_slice::<Judgement>(&bytes).ok())
+        else {
+            return Ok(None);
+        };
+        if !matches!(judgement.said.as_str(), "PASS" | "FAIL") {
+            let (promise, said) = (&judgement.promise, &judgement.said);
+            return Err(GateError::Invalid(format!("{promise} was not measured: it says {said}")));
+        }
+        Ok(Some(Judgement { commit: self.commit()?, machine: machine(), at: now(), ..judgement }))
     }
 
     fn figures(&self) -> Result<Vec<Figure>, GateError> {
@@ -187,6 +218,12 @@ fn of_gate(report: &GateReport) -> Result<Vec<Figure>, GateError> {
         return Err(GateError::Invalid(format!("the gate's report has no figures: {why}")));
     }
     Ok(figures)
+}
+
+fn promises(path: &Path) -> Result<Vec<Promise>, GateError> {
+    let text = fs::read_to_string(path)
+        .map_err(|error| GateError::Setup(format!("cannot read {}: {error}", path.display())))?;
+    promises_in(&text).map_err(|error| GateError::Usage(format!("{}: {error}", path.display())))
 }
 
 fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Vec<T>, GateError> {

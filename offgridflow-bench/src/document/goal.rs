@@ -5,7 +5,7 @@ use super::Figure;
 use super::figure::with_unit;
 
 /// What `bench.toml` asks of figures: targets, and triggers at which more should run.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Goals<'a> {
     pub(crate) targets: &'a [Target],
     pub(crate) triggers: &'a [Trigger],

@@ -1,4 +1,4 @@
-//! The document of measurements: figures kept as JSON lines, targets they are held against, and one page that is made of nothing else.
+//! The document of measurements: figures kept as JSON lines, targets they are held against, what a project promises, and one page that is made of nothing else.
 //!
 //! ```
 //! use offgridflow_bench::document::{Document, Figure};
@@ -12,7 +12,7 @@
 //!     at-most = 100.0
 //! "#)?;
 //! let figure = Figure { low: Some(11.0), high: Some(13.0), n: 30_000, ..Figure::new("api: response p95", 12.0, "ms") };
-//! let page = Document { goals: settings.goals(), figures: &[figure], history: &[], blessings: &[] }.to_string();
+//! let page = Document { goals: settings.goals(), figures: &[figure], ..Document::default() }.to_string();
 //! assert!(page.contains("| API p95 | at most 100 ms | 12 ms (11 to 13) | met |"));
 //! # Ok::<(), offgridflow_bench::gate::GateError>(())
 //! ```
@@ -21,10 +21,12 @@ mod date;
 mod figure;
 mod goal;
 mod page;
+mod promise;
 mod source;
 
 pub use figure::Figure;
 pub use goal::Goals;
 pub(crate) use goal::{Target, Trigger};
 pub use page::Document;
+pub use promise::{Judgement, Promise, promises_in};
 pub use source::{Pointer, SourceError, from_gate, from_json};

@@ -3,12 +3,13 @@ use std::fmt;
 
 use super::date::day;
 use super::figure::{newest, number};
-use super::{Figure, Goals};
+use super::promise;
+use super::{Figure, Goals, Judgement, Promise};
 use crate::history::{Blessing, HistoryOptions, Movement, Record, findings, series};
 
 /// The page of measurements: targets, figures, and the course over the commits. It says what its records say and nothing else, so that it can be
 /// made again and compared.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Document<'a> {
     /// What is asked of the figures.
     pub goals: Goals<'a>,
@@ -18,6 +19,10 @@ pub struct Document<'a> {
     pub history: &'a [Record],
     /// Slow-downs that are meant.
     pub blessings: &'a [Blessing],
+    /// What is promised; each is on the page, measured or not.
+    pub promises: &'a [Promise],
+    /// What measurements of promises said; of each promise the newest is shown.
+    pub judgements: &'a [Judgement],
 }
 
 impl Document<'_> {
@@ -48,13 +53,17 @@ impl Document<'_> {
 impl fmt::Display for Document<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let newest = newest(self.figures);
-        let machines = Machines::of(newest.values().copied(), self.history);
+        let judged = promise::newest(self.judgements);
+        let of_figures = newest.values().map(|figure| figure.machine.as_str());
+        let of_judgements = judged.values().map(|judgement| judgement.machine.as_str());
+        let machines = Machines::of(of_figures.chain(of_judgements), self.history);
         writeln!(f, "# Performance benchmarks\n")?;
         writeln!(
             f,
             "Made by `offgridflow-bench docs` from records; `offgridflow-bench docs --check` fails where this page says anything else."
         )?;
         self.targets(&newest, f)?;
+        self.promises(&judged, &machines, f)?;
         figures(&newest, &machines, f)?;
         self.course(&machines, f)?;
         machines.list(f)
@@ -79,6 +88,54 @@ impl Document<'_> {
             let figure = newest.get(trigger.figure.as_str());
             let (name, status) = (cell(&trigger.name), trigger.status(figure.copied()));
             writeln!(f, "| {name} | {} | {} | {status} |", trigger.words(), measured(figure))?;
+        }
+        Ok(())
+    }
+
+    /// Each promise with what its newest measurement said; those that nothing says anything of are named once more in front.
+    fn promises(
+        &self,
+        judged: &BTreeMap<&str, &Judgement>,
+        machines: &Machines<'_>,
+        f: &mut fmt::Formatter<'_>,
+    ) -> fmt::Result {
+        if self.promises.is_empty() {
+            return Ok(());
+        }
+        let judgement = |promise: &Promise| judged.get(promise.id.as_str()).copied();
+        let is_open = |promise: &&Promise| !judgement(promise).is_some_and(Judgement::is_measured);
+        let open: Vec<_> = self.promises.iter().filter(is_open).map(|promise| promise.id.as_str()).collect();
+        writeln!(f, "\n## Promises\n")?;
+        match open.len() {
+            0 => writeln!(f, "Each of {} has a record.", self.promises.len())?,
+            many => writeln!(
+                f,
+                "No record of a measurement: {many} of {}: {}.",
+                self.promises.len(),
+                open.join(", ")
+            )?,
+        }
+        writeln!(
+            f,
+            "\n| promise | target | measured | control | | commit | date | machine |\n|---|---|---|---|---|---|---|---|"
+        )?;
+        for promise in self.promises {
+            let (id, target) = (cell(&promise.id), cell(&promise.target));
+            match (judgement(promise), &promise.later) {
+                (Some(said), _) => {
+                    let (measured, control) = (cell(&said.measured), cell(&said.control));
+                    let (words, commit, date) = (said.words(), short(&said.commit), day(said.at));
+                    let machine = machines.letter(&said.machine);
+                    writeln!(
+                        f,
+                        "| {id} | {target} | {measured} | {control} | {words} | `{commit}` | {date} | {machine} |"
+                    )?;
+                }
+                (None, Some(later)) => {
+                    writeln!(f, "| {id} | {target} | – | – | comes with {} | – | – | – |", cell(later))?;
+                }
+                (None, None) => writeln!(f, "| {id} | {target} | – | – | no record | – | – | – |")?,
+            }
         }
         Ok(())
     }
@@ -166,10 +223,9 @@ fn figures(
 struct Machines<'a>(Vec<&'a str>);
 
 impl<'a> Machines<'a> {
-    fn of(figures: impl Iterator<Item = &'a Figure>, history: &'a [Record]) -> Self {
-        let of_figures = figures.map(|figure| figure.machine.as_str());
+    fn of(measured: impl Iterator<Item = &'a str>, history: &'a [Record]) -> Self {
         let mut all: Vec<&str> =
-            of_figures.chain(history.iter().map(|record| record.machine.as_str())).collect();
+            measured.chain(history.iter().map(|record| record.machine.as_str())).collect();
         all.sort_unstable();
         all.dedup();
         Self(all)
@@ -234,8 +290,32 @@ mod tests {
             at: 0,
         };
         let (figures, history) = ([figure("a", 12.0)], [record]);
-        let page = Document { goals: settings.goals(), figures: &figures, history: &history, blessings: &[] }
-            .to_string();
+        let promise = |id: &str, later: Option<&str>| Promise {
+            id: id.to_owned(),
+            target: "0 lost".to_owned(),
+            later: later.map(str::to_owned),
+        };
+        let promises = [promise("S1", None), promise("S2", None), promise("S3", Some("winter"))];
+        let judged = |said: &str, at: u64| Judgement {
+            promise: "S1".to_owned(),
+            said: said.to_owned(),
+            measured: "3|lost".to_owned(),
+            control: "a mutant".to_owned(),
+            size: "full".to_owned(),
+            commit: "d".repeat(40),
+            at,
+            machine: "x86_64 8 × other".to_owned(),
+        };
+        let judgements = [judged("FAIL", 86_400), judged("PASS", 0)];
+        let page = Document {
+            goals: settings.goals(),
+            figures: &figures,
+            history: &history,
+            promises: &promises,
+            judgements: &judgements,
+            ..Document::default()
+        }
+        .to_string();
         for line in [
             "| p\\|95 | at most 20 ms | 12 ms (11 to 13) | met |",
             "| memory | at most 9 MiB | – | not measured |",
@@ -243,6 +323,10 @@ mod tests {
             "| a | 12 ms | 11 to 13 | 600 | `0123456789ab` | 2026-11-30 | M1 | probe |",
             "| p/t: b | 1.105 | 1.084 to 1.127 | 1 | `cccccccccccc` | `aaaaaaaaaaaa` | 1970-01-01 | M2 |",
             "- M2: x86_64 8 × other",
+            "No record of a measurement: 2 of 3: S2, S3.",
+            "| S1 | 0 lost | 3\\|lost | a mutant | broken | `dddddddddddd` | 1970-01-02 | M2 |",
+            "| S2 | 0 lost | – | – | no record | – | – | – |",
+            "| S3 | 0 lost | – | – | comes with winter | – | – | – |",
         ] {
             assert!(page.lines().any(|one| one == line), "{line}\n{page}");
         }
@@ -252,7 +336,7 @@ mod tests {
     fn a_digit_that_was_edited_is_named_with_its_line() {
         let settings = Settings::default();
         let figures = [figure("a", 12.0)];
-        let document = Document { goals: settings.goals(), figures: &figures, history: &[], blessings: &[] };
+        let document = Document { goals: settings.goals(), figures: &figures, ..Document::default() };
         let page = document.to_string();
         assert_eq!(document.difference(&page), None);
         let (line, said, should) = document.difference(&page.replace("12 ms", "10 ms")).unwrap();

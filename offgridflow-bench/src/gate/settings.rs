@@ -51,6 +51,8 @@ struct File {
 struct DocumentTable {
     page: Option<PathBuf>,
     records: Option<PathBuf>,
+    promises: Option<PathBuf>,
+    judgements: Option<PathBuf>,
     max_age_days: Option<Spanned<i64>>,
 }
 
@@ -182,6 +184,18 @@ impl Settings {
     #[must_use]
     pub fn records(&self) -> Option<&Path> {
         self.document.records.as_deref()
+    }
+
+    /// Where promises are listed that the page speaks of.
+    #[must_use]
+    pub fn promises(&self) -> Option<&Path> {
+        self.document.promises.as_deref()
+    }
+
+    /// Where what measurements of promises said is kept.
+    #[must_use]
+    pub fn judgements(&self) -> Option<&Path> {
+        self.document.judgements.as_deref()
     }
 
     /// Days after which a figure is too old to be shown.
