@@ -2,6 +2,7 @@ mod heap;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -31,6 +32,7 @@ pub struct MemoryWatch {
     shared: Arc<Shared>,
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
+    pid: u32,
 }
 
 /// What is known of this process's memory.
@@ -164,7 +166,7 @@ impl MemoryWatchBuilder {
         let engine =
             |source: std::io::Error| ProfileError::Engine { engine: "thread", source: Box::new(source) };
         let thread = thread::Builder::new().name("memory-watch".to_owned()).spawn(work).map_err(engine)?;
-        Ok(MemoryWatch { shared, stop: Some(stop), thread: Some(thread) })
+        Ok(MemoryWatch { shared, stop: Some(stop), thread: Some(thread), pid: process::id() })
     }
 }
 
@@ -227,7 +229,12 @@ impl MemoryWatch {
 }
 
 impl Drop for MemoryWatch {
+    /// A forked child has no such thread: there is none to wait for, and it may have held a lock when it was left behind.
     fn drop(&mut self) {
+        if process::id() != self.pid {
+            std::mem::forget((self.stop.take(), self.thread.take()));
+            return;
+        }
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();

@@ -7,15 +7,15 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use offgridflow_profile::{
-    Cpu, CpuProfiler, CpuSpec, HeapProfiler, MemorySource, PprofCpu, ProcSource, ProfileError, Profiled,
-    Profiler, SampledHeap, Tracked, tasks, wait_site, waits,
+    Cpu, CpuProfiler, CpuSpec, HeapProfiler, MemorySource, MemoryWatch, PprofCpu, ProcSource, ProfileError,
+    Profiled, Profiler, SampledHeap, Tracked, tasks, wait_site, waits,
 };
 
 #[global_allocator]
 static ALLOCATOR: Tracked<System> = Tracked::system();
 
 /// What a child does with what it has inherited; its exit code says how far it came.
-fn child(profiler: Profiler, heap: SampledHeap) -> i32 {
+fn child(profiler: Profiler, heap: SampledHeap, watch: MemoryWatch) -> i32 {
     // It allocates: the sampler's tables are its own copies now.
     let kept: Vec<Vec<u8>> = (0..2_000).map(|size| black_box(vec![1; size])).collect();
     let Ok(snapshot) = heap.snapshot() else { return 11 };
@@ -45,6 +45,7 @@ fn child(profiler: Profiler, heap: SampledHeap) -> i32 {
         return 17;
     }
     drop(profiler); // its threads are not here: it leaks
+    drop(watch); // and so does this
     0
 }
 
@@ -71,10 +72,16 @@ fn a_forked_child_allocates_counts_and_ends() {
     }
     for round in 0..10 {
         let running = profiler.clone();
+        let watch = MemoryWatch::builder().interval(Duration::from_millis(5)).start().unwrap();
+        #[cfg(feature = "http")]
+        let service = profiler.service(offgridflow_profile::Access::open()).build().unwrap();
         // SAFETY: the child runs Rust code of its own copy of this thread, and ends without unwinding into the test's harness.
         let pid = unsafe { libc::fork() };
         if pid == 0 {
-            let code = child(running, heap);
+            #[cfg(feature = "http")]
+            drop(service);
+            let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| child(running, heap, watch)));
+            let code = code.unwrap_or(18);
             // SAFETY: it ends the child at once.
             unsafe { libc::_exit(code) };
         }

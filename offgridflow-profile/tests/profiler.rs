@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use offgridflow_profile::{
-    Budget, Cpu, CpuCaps, CpuProfiler, CpuSpec, DirSink, Frame, Incident, IncidentSink, MemoryWatch, Profile,
-    ProfileError, Profiled, Profiler, ProfilerBuilder, Ring, Stack, Support, TrendOptions, Trigger,
-    TriggerState, ValueKind, wait_site,
+    Budget, Cpu, CpuCaps, CpuProfiler, CpuSpec, DirSink, Frame, Incident, IncidentSink, IncidentSummary,
+    MemoryWatch, Profile, ProfileError, Profiled, Profiler, ProfilerBuilder, Ring, Stack, Support,
+    TrendOptions, Trigger, TriggerState, ValueKind, wait_site,
 };
 
 const SHORT: Duration = Duration::from_millis(20);
@@ -29,6 +29,12 @@ fn until<T>(what: &str, mut seen: impl FnMut() -> Option<T>) -> T {
         assert!(began.elapsed() < Duration::from_secs(60), "{what} did not come about");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// The newest incident, once every sink has had it.
+fn incident(profiler: &Profiler) -> IncidentSummary {
+    until("an incident", || (profiler.stats().captures > 0).then_some(()));
+    profiler.incidents().swap_remove(0)
 }
 
 /// An engine that says what was told.
@@ -94,7 +100,7 @@ fn a_pile_up_of_tasks_is_captured_with_what_was_before_and_named() {
     std::thread::sleep(2 * SHORT);
     let _waiting = wait_site!("exporter");
     let many: Vec<_> = (0..2_000).map(|_| std::future::pending::<()>().profiled("piled up")).collect();
-    let incident = until("an incident", || profiler.incidents().pop());
+    let incident = incident(&profiler);
     assert_eq!(
         (incident.kind.as_str(), incident.suspects[0].name.as_str()),
         ("tasks", "piled up"),
@@ -125,6 +131,95 @@ fn a_pile_up_of_tasks_is_captured_with_what_was_before_and_named() {
     let explained = &profiler.explain()[0];
     assert!(matches!(explained.state, TriggerState::Rests { .. }) && explained.fired == 1, "{explained}");
     drop((few, many));
+}
+
+/// Left by an earlier process, which had more of everything: next to that, nothing has grown.
+#[test]
+fn what_an_earlier_process_left_in_the_ring_is_not_taken_for_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let ring = || Ring::dir(folder.path().join("ring"), 1 << 20, HOUR).unwrap();
+    let kind = ValueKind::new("goroutine", "count");
+    let earlier = Profile {
+        kinds: vec![kind.clone()],
+        stacks: vec![Stack {
+            frames: vec![Frame::named("piles up again")],
+            values: vec![5_000],
+            labels: vec![],
+        }],
+        began: std::time::SystemTime::now() - Duration::from_secs(300),
+        duration: Duration::ZERO,
+        period: 1,
+        period_kind: kind,
+        comments: vec![],
+        mappings: vec![],
+    };
+    ring().push("tasks", &earlier).unwrap();
+    let sink = || DirSink::new(folder.path().join("incidents"), 4).unwrap();
+    let profiler = quick()
+        .ring(ring())
+        .trigger(Trigger::tasks_above(1_000).lasting(SHORT))
+        .sink(sink())
+        .start()
+        .unwrap();
+    assert_eq!(
+        profiler.ring().first("tasks", earlier.began - HOUR).unwrap().stacks,
+        earlier.stacks,
+        "it is kept"
+    );
+    let task = || std::future::pending::<()>().profiled("piles up again");
+    let mut many = vec![task()];
+    let windows = || profiler.ring().windows().iter().filter(|window| window.what == "tasks").count();
+    until("a window of its own", || (windows() > 1).then_some(()));
+    many.extend((0..2_000).map(|_| task()));
+    let incident = incident(&profiler);
+    let suspect = &incident.suspects[0];
+    assert_eq!((suspect.name.as_str(), suspect.what.as_str()), ("piles up again", "tasks"));
+    assert_eq!(suspect.grew, "2000 more tasks");
+    let page = profiler.incident_page(&incident.id).unwrap();
+    assert!(!page.contains("<td class=\"n\">5000</td>"), "{page}");
+    drop(many);
+}
+
+/// All hold from the same observation on, and a capture takes longer than it takes to fire.
+#[test]
+fn triggers_of_one_kind_that_fire_at_once_are_an_incident_each() {
+    let folder = tempfile::tempdir().unwrap();
+    let trigger = || Trigger::wait_above(Duration::ZERO).lasting(Duration::ZERO);
+    let sink = DirSink::new(folder.path(), 8).unwrap();
+    let four = (0..4).fold(quick(), |builder, _| builder.trigger(trigger()));
+    let profiler = four.sink(sink).start().unwrap();
+    let _waiting = wait_site!("four times");
+    let stats =
+        until("four captures", || Some(profiler.stats()).filter(|stats| stats.captures + stats.missed == 4));
+    assert_eq!((stats.captures, stats.missed), (4, 0));
+    let mut ids: Vec<String> = profiler.incidents().into_iter().map(|incident| incident.id).collect();
+    ids.reverse();
+    assert!(ids.is_sorted_by(|one, next| one < next), "{ids:?}");
+    assert_eq!(DirSink::new(folder.path(), 8).unwrap().ids(), ids);
+}
+
+#[test]
+fn a_budget_that_cannot_be_kept_is_told_and_captures_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = |file: &std::path::Path| {
+        let trigger = Trigger::wait_above(Duration::ZERO).lasting(Duration::ZERO);
+        quick().trigger(trigger).budget_file(file).start().unwrap()
+    };
+    let _waiting = wait_site!("kept nowhere");
+    for (file, words) in
+        [(folder.path().join("gone/budget"), "cannot write "), (folder.path().to_owned(), "cannot read ")]
+    {
+        let profiler = start(&file);
+        let row = profiler.caps().rows.iter().find(|row| row.what == "budget").unwrap();
+        assert!(row.support == Support::No && row.how.starts_with(words), "{row:?}");
+        incident(&profiler);
+        assert!(profiler.budget_failure().is_some_and(|why| why.starts_with("cannot ")));
+    }
+    // The control.
+    let profiler = start(&folder.path().join("budget"));
+    assert!(profiler.caps().has("budget"), "{}", profiler.caps());
+    incident(&profiler);
+    assert_eq!(profiler.budget_failure(), None);
 }
 
 #[test]
@@ -164,7 +259,7 @@ fn a_sink_that_cannot_write_is_counted_and_the_incident_is_kept_in_memory() {
         .start()
         .unwrap();
     let _waiting = wait_site!("no disk");
-    let incident = until("an incident", || profiler.incidents().pop());
+    let incident = incident(&profiler);
     assert!(profiler.incident_page(&incident.id).is_some());
     assert_eq!(profiler.stats().not_kept, 1);
     let why = profiler.sink_failure().unwrap();
@@ -268,15 +363,20 @@ fn a_sink_that_panics_is_counted_and_told_and_captures_go_on() {
             panic!("the sink is full")
         }
     }
+    let folder = tempfile::tempdir().unwrap();
     let profiler = quick()
         .trigger(Trigger::wait_above(Duration::ZERO).lasting(Duration::ZERO).cooldown(SHORT))
         .sink(Broken)
+        .sink(DirSink::new(folder.path(), 9).unwrap())
         .start()
         .unwrap();
     assert!(profiler.panic().is_none());
     let _waiting = wait_site!("broken");
     until("two panics", || (profiler.stats().panics >= 2).then_some(()));
     let panic = profiler.panic().unwrap();
+    assert!(profiler.stats().not_kept >= 2 && profiler.sink_failure().unwrap().contains("the sink is full"));
+    assert!(!profiler.incidents().is_empty(), "they are in memory");
+    assert!(!DirSink::new(folder.path(), 9).unwrap().ids().is_empty(), "and in the next sink");
     assert!(matches!(panic, ProfileError::Panicked { thread: "profiler-capture", .. }), "{panic}");
     assert!(panic.to_string().contains("panicked: the sink is full"), "{panic}");
 }

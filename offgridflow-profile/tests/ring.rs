@@ -291,3 +291,30 @@ fn a_folder_that_cannot_be_made_is_said_so() {
     let refused = Ring::dir(file.join("below"), 1 << 20, Duration::from_secs(60)).err().unwrap();
     assert!(refused.to_string().starts_with("cannot write "), "{refused}");
 }
+
+/// A pipe in the place of a file is read for as long as nobody writes: meanwhile others list what is there, and keep new windows.
+#[cfg(target_os = "linux")]
+#[test]
+fn who_reads_old_windows_holds_up_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let ring = Ring::dir(folder.path(), 1 << 20, DAY).unwrap();
+    ring.push("cpu", &ago(60)).unwrap();
+    let file = fs::read_dir(folder.path()).unwrap().flatten().next().unwrap().path();
+    let whole = fs::read(&file).unwrap();
+    fs::remove_file(&file).unwrap();
+    assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
+    let (said, says) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let read = scope.spawn(|| ring.between("cpu", UNIX_EPOCH, SystemTime::now()));
+        std::thread::sleep(Duration::from_millis(100)); // it waits for the pipe by now; if not, this says less, and not what is wrong
+        scope.spawn(|| {
+            ring.push("cpu", &ago(0)).unwrap();
+            said.send(ring.windows().len() + ring.stats().windows).unwrap();
+        });
+        let meanwhile = says.recv_timeout(Duration::from_secs(20));
+        fs::write(&file, whole).unwrap();
+        assert_eq!(meanwhile, Ok(4));
+        assert_eq!(read.join().unwrap().unwrap().unwrap().total(0), 1);
+    });
+    assert_eq!(ring.stats().unreadable, 0);
+}

@@ -150,6 +150,19 @@ fn before_half_an_hour_growth_is_a_leak_only_if_the_limit_will_not_wait() {
     assert_eq!(verdict(Some(300 << 20)).shape, Shape::Leak, "12 min are left");
 }
 
+/// A cache that fills at a steady pace and is full: two thirds of the window fit a line well.
+#[test]
+fn what_grew_for_twenty_minutes_and_stands_still_for_ten_is_no_leak() {
+    let noise = |s: u64, seed: u64| (s ^ seed << 20).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 44;
+    let filled = |until: u64, seed: u64| -> Series {
+        let bytes = |s: u64| 200_000_000 + 200_000 * s.min(until) + noise(s, seed);
+        (0..1_800).map(|s| Sample { at: Duration::from_secs(s), bytes: bytes(s) }).collect()
+    };
+    let leaks = |until| (0..20).filter(|seed| judge(&filled(until, *seed)).shape == Shape::Leak).count();
+    assert_eq!(leaks(1_200), 0);
+    assert_eq!(leaks(1_800), 20, "the control: it goes on");
+}
+
 #[test]
 fn the_slope_of_a_leak_is_right() {
     let grow = 6.0 * 1_048_576.0 / 1_800.0;

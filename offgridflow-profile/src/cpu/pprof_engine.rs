@@ -14,6 +14,7 @@ use super::usage::cpu_time;
 use super::{CpuCaps, CpuProfiler, CpuSpec, CpuTally};
 use crate::deadline::Deadline;
 use crate::sys::glibc::trim;
+use crate::sys::loader::while_nothing_is_unloaded;
 use crate::{Profile, ProfileError};
 
 pub(super) const ENGINE: &str = "pprof (setitimer, framehop)";
@@ -284,9 +285,10 @@ fn guard(hz: u32) -> Result<ProfilerGuard<'static>, ProfileError> {
     guard
 }
 
-/// Stacks as addresses: the crate's own look-up of names would keep the debug information of every file it reads.
+/// Stacks as addresses: the crate's own look-up of names would keep the debug information of every file it reads. It tells stacks apart by the
+/// functions that unwind tables say, also those of libraries, which must not be unloaded meanwhile.
 fn sampled(guard: &ProfilerGuard<'static>) -> Result<Vec<Sampled>, ProfileError> {
-    let report = guard.report().build_unresolved().map_err(engine)?;
+    let report = while_nothing_is_unloaded(|| guard.report().build_unresolved()).map_err(engine)?;
     let stacks = report.data.iter().map(|(stack, count)| Sampled {
         addresses: stack.frames.iter().map(|frame| frame.ip).collect(),
         thread: String::from_utf8_lossy(&stack.thread_name[..stack.thread_name_length]).into_owned(),

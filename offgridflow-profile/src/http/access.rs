@@ -24,7 +24,7 @@ impl fmt::Debug for Access {
 
 impl Access {
     /// Only this machine, asked directly: the peer is a loopback address, the host that is asked for is one too (or `localhost`), which a
-    /// page in a browser cannot pretend, and no proxy has passed the request on.
+    /// page in a browser cannot pretend, no proxy has passed the request on, and no page of another site made the browser ask.
     ///
     /// `peer` tells who asks, from what the server left in the request's extensions; a request without a peer is refused. With axum:
     ///
@@ -34,7 +34,11 @@ impl Access {
     pub fn loopback(peer: impl Fn(&Parts) -> Option<IpAddr> + Send + Sync + 'static) -> Self {
         let rule = move |parts: &Parts| {
             let here = peer(parts).is_some_and(|ip| ip.to_canonical().is_loopback());
-            if here && asks_for_loopback(parts) && !is_forwarded(&parts.headers) {
+            if here
+                && asks_for_loopback(parts)
+                && !is_forwarded(&parts.headers)
+                && !is_another_site_s(&parts.headers)
+            {
                 return Ok(());
             }
             Err(Refusal::new(
@@ -93,6 +97,13 @@ fn asks_for_loopback(parts: &Parts) -> bool {
     })
 }
 
+/// A page anywhere can make a browser on this machine ask for a capture, whose answer it cannot read; browsers say so. A link that was followed is the
+/// user's own doing.
+fn is_another_site_s(headers: &HeaderMap) -> bool {
+    let says = |name: &str, what: &str| headers.get(name).is_some_and(|value| value == what);
+    says("sec-fetch-site", "cross-site") && !says("sec-fetch-user", "?1")
+}
+
 /// Behind a proxy on this machine everybody has a loopback address.
 fn is_forwarded(headers: &HeaderMap) -> bool {
     ["forwarded", "x-forwarded-for", "x-real-ip", "via"].iter().any(|name| headers.contains_key(*name))
@@ -130,10 +141,16 @@ mod tests {
             ("x-forwarded-for", "10.0.0.1"),
             ("forwarded", "for=10.0.0.1"),
             ("host", "\u{e9}"),
+            ("sec-fetch-site", "cross-site"),
         ] {
             assert_eq!(refused(&here, "/", &[(name, value)]), forbidden, "{name}: {value}");
         }
         assert_eq!(refused(&here, "http://evil.example/", &[("host", "localhost")]), forbidden);
+        for site in ["same-origin", "none"] {
+            assert_eq!(refused(&here, "/", &[("sec-fetch-site", site)]), None, "{site}");
+        }
+        let followed = [("sec-fetch-site", "cross-site"), ("sec-fetch-user", "?1")];
+        assert_eq!(refused(&here, "/", &followed), None, "a link on another page");
     }
 
     #[test]

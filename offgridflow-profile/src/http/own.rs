@@ -157,6 +157,7 @@ struct Health<'a> {
     ring: RingStats,
     cpu_failure: Option<String>,
     sink_failure: Option<String>,
+    budget_failure: Option<String>,
     incidents: Vec<IncidentSummary>,
 }
 
@@ -180,6 +181,7 @@ fn health(shared: &Shared, query: Option<&str>) -> Result<Answer, Refusal> {
         ring: profiler.ring().stats(),
         cpu_failure: profiler.cpu_failure(),
         sink_failure: profiler.sink_failure(),
+        budget_failure: profiler.budget_failure(),
         incidents: profiler.incidents(),
     })
 }

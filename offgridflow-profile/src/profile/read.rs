@@ -11,13 +11,16 @@ use crate::ProfileError;
 
 /// What a profile may be when unpacked: ours are a few megabytes, and a small file can claim to be endless.
 const LARGEST: u64 = 256 << 20;
+/// What its stacks may be once each has its own frames: a small file can name one place as often as it likes.
+const LARGEST_STACKS: u64 = 1 << 30;
 
 impl Profile {
     /// Reads a profile in pprof's format, gzip-compressed or not: what [`to_pprof`](Self::to_pprof) writes, and what Go's and other tools do.
     /// A location with several lines (inlined calls) becomes several frames.
     ///
     /// # Errors
-    /// [`ProfileError::Malformed`] for what is no such profile: torn, not gzip's checksum, or with numbers that lead nowhere.
+    /// [`ProfileError::Malformed`] for what is no such profile: torn, not gzip's checksum, with numbers that lead nowhere, or larger than 256 MiB (its stacks
+    /// than 1 GiB) once it is unpacked.
     pub fn from_pprof(bytes: &[u8]) -> Result<Self, ProfileError> {
         let malformed = |what| ProfileError::Malformed { what };
         let mut plain = Vec::new();
@@ -31,7 +34,11 @@ impl Profile {
         let message = if plain.is_empty() { bytes } else { &plain };
         let message =
             messages::Profile::decode(message).map_err(|_| malformed("it is no protobuf of a profile"))?;
-        Reader::of(&message).profile(&message).ok_or_else(|| malformed("a number in it leads nowhere"))
+        let reader = Reader::of(&message);
+        if reader.bytes_of_stacks(&message) > LARGEST_STACKS {
+            return Err(malformed("its stacks are larger than 1 GiB"));
+        }
+        reader.profile(&message).ok_or_else(|| malformed("a number in it leads nowhere"))
     }
 
     /// All of them as one: values of equal stacks are added, from the earliest beginning on, as long as all together. `None` for none, or where
@@ -113,6 +120,25 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// What the frames of all stacks take, each with its own names.
+    fn bytes_of_stacks(&self, message: &messages::Profile) -> u64 {
+        let text = |index: i64| self.text_len(index);
+        let function = |line: &messages::Line| {
+            let names = self.functions.get(&line.function_id);
+            size_of::<Frame>() + names.map_or(0, |names| text(names.name) + text(names.filename))
+        };
+        let location =
+            |location: &messages::Location| location.line.iter().map(function).sum::<usize>() as u64;
+        let locations: HashMap<u64, u64> =
+            message.location.iter().map(|one| (one.id, location(one))).collect();
+        let ids = message.sample.iter().flat_map(|sample| &sample.location_id);
+        ids.fold(0, |sum, id| sum.saturating_add(locations.get(id).copied().unwrap_or(0)))
+    }
+
+    fn text_len(&self, index: i64) -> usize {
+        usize::try_from(index).ok().and_then(|index| self.strings.get(index)).map_or(0, String::len)
+    }
+
     /// Those with addresses: one without says nothing but the program's name.
     fn mapping(&self, mapping: &messages::Mapping) -> Option<Mapping> {
         Some(Mapping {
@@ -160,5 +186,33 @@ impl<'a> Reader<'a> {
             address,
             inlined,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Samples of a thousand locations each, which are one of a hundred lines.
+    fn repeated(samples: usize) -> Vec<u8> {
+        let line = messages::Line { function_id: 1, line: 7 };
+        let location = messages::Location { id: 1, mapping_id: 0, address: 0, line: vec![line; 100] };
+        let sample = messages::Sample { location_id: vec![1; 1_000], value: vec![], label: vec![] };
+        let message = messages::Profile {
+            sample: vec![sample; samples],
+            location: vec![location],
+            function: vec![messages::Function { id: 1, name: 1, system_name: 1, filename: 0 }],
+            string_table: vec![String::new(), "f".repeat(400)],
+            ..messages::Profile::default()
+        };
+        message.encode_to_vec()
+    }
+
+    /// Three million frames in thirty kilobytes.
+    #[test]
+    fn a_small_file_cannot_claim_endless_stacks() {
+        let refused = Profile::from_pprof(&repeated(30)).err().map(|error| error.to_string());
+        assert!(refused.as_ref().is_some_and(|why| why.contains("larger than 1 GiB")), "{refused:?}");
+        assert_eq!(Profile::from_pprof(&repeated(1)).unwrap().stacks[0].frames.len(), 100_000);
     }
 }

@@ -1,9 +1,9 @@
 use std::fmt;
-use std::fs;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::budget_file::BudgetFile;
 use super::caps::{Caps, Support};
 use super::cpu_desk::{CpuDesk, Keep, check_rate};
 use super::parts::{Counts, HeapSource, Parts};
@@ -65,7 +65,7 @@ pub struct ProfilerBuilder {
     heap_how: String,
     triggers: Vec<Trigger>,
     budget: Budget,
-    budget_file: Option<PathBuf>,
+    budget_file: BudgetFile,
     sinks: Vec<Box<dyn IncidentSink>>,
     pace: Pace,
 }
@@ -88,7 +88,7 @@ impl Default for ProfilerBuilder {
             heap_how: heap_missing(),
             triggers: Vec::new(),
             budget: Budget::default(),
-            budget_file: None,
+            budget_file: BudgetFile::default(),
             sinks: Vec::new(),
             pace: Pace { observe: second, window: 10 * second, heap: 60 * second, capture: 5 * second },
         }
@@ -151,9 +151,10 @@ impl ProfilerBuilder {
         self
     }
 
-    /// The file that keeps what was spent of the budget, for the next start. Default: none, and each start begins anew.
+    /// The file that keeps what was spent of the budget, for the next start. Where it cannot be read or written the profiler runs all the same, and says so:
+    /// [`caps`](Profiler::caps), [`Profiler::budget_failure`]. Default: none, and each start begins anew.
     pub fn budget_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.budget_file = Some(path.into());
+        self.budget_file = BudgetFile(Some(path.into()));
         self
     }
 
@@ -199,8 +200,11 @@ impl ProfilerBuilder {
         let latency = LatencyFeed::new();
         let engine = engine(self.cpu.as_ref(), self.cpu_engine)?;
         let cpu = self.cpu.zip(engine).map(|(cpu, engine)| start_cpu(&cpu, engine, &ring)).transpose()?;
-        let spent = self.budget_file.as_ref().and_then(|path| fs::read_to_string(path).ok());
-        let budget = self.budget.resume(&spent.unwrap_or_default());
+        let (spent, unread) = match self.budget_file.read() {
+            Ok(spent) => (spent, None),
+            Err(why) => (String::new(), Some(why)),
+        };
+        let budget = self.budget.resume(&spent);
         let mut parts = Parts {
             caps: Caps { rows: Vec::new() },
             memory,
@@ -214,9 +218,14 @@ impl ProfilerBuilder {
             task_trends: Mutex::default(),
             counts: Counts::default(),
             sink_failure: Mutex::default(),
+            budget_failure: Mutex::default(),
             panicked: Mutex::default(),
         };
-        parts.caps = caps(&parts, &self.heap_how);
+        match unread {
+            None => parts.save_budget(&self.budget_file), // now, so that it is known whether it can be kept
+            Some(why) => parts.budget_failure = Mutex::new(Some(why)),
+        }
+        parts.caps = caps(&parts, &self.heap_how, &self.budget_file);
         let parts = Arc::new(parts);
         let watcher = Watcher::start(&parts, self.pace, self.budget_file)?;
         Ok(Profiler::run(parts, watcher))
@@ -280,7 +289,7 @@ fn start_cpu(cpu: &Cpu, engine: Arc<dyn CpuProfiler>, ring: &Arc<Ring>) -> Resul
     CpuDesk::start(engine, cpu.always.then_some((spec, keep)))
 }
 
-fn caps(parts: &Parts, heap: &str) -> Caps {
+fn caps(parts: &Parts, heap: &str, file: &BudgetFile) -> Caps {
     let mut caps = Caps { rows: Vec::new() };
     let status = parts.memory.newest();
     caps.row("memory", Support::On, "readings and verdict");
@@ -314,5 +323,8 @@ fn caps(parts: &Parts, heap: &str) -> Caps {
         if triggers > 0 { Support::On } else { Support::Off },
         format!("{triggers} of them"),
     );
+    let failure = parts.budget_failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let support = if failure.is_some() { Support::No } else { Support::On };
+    caps.row("budget", support, failure.unwrap_or_else(|| file.describe()));
     caps
 }

@@ -81,11 +81,11 @@ impl Capture {
         profile.map_err(|error| notes.push(format!("{what}: {error}"))).ok()
     }
 
-    /// The oldest window that lies not too far back: a leak grows for longer than anything else.
+    /// The oldest window of this process's that lies not too far back: a leak grows for longer than anything else.
     fn oldest(&self, what: &str) -> Option<Profile> {
         let leak = matches!(self.fired.kind, "leak" | "limit");
         let back = if leak { 12 * BEFORE } else { BEFORE };
-        self.parts.ring.first(what, self.at.checked_sub(back)?)
+        self.parts.ring.first_of_own(what, self.at.checked_sub(back)?)
     }
 
     /// The windows from before the trigger's condition held; where there is none, as little as there is.

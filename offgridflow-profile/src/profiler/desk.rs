@@ -47,8 +47,12 @@ impl Desk {
 }
 
 impl Drop for Desk {
-    /// Waits for the job under way, and for those that wait.
+    /// Waits for the job under way, and for those that wait; in a forked child there is no thread that does them.
     fn drop(&mut self) {
+        if here(self.pid).is_err() {
+            std::mem::forget((self.jobs.take(), self.thread.take()));
+            return;
+        }
         drop(self.jobs.take());
         join(self.thread.take());
     }

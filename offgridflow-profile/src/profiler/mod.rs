@@ -1,5 +1,6 @@
 //! All parts together, started by one line.
 
+mod budget_file;
 mod builder;
 mod caps;
 mod capture;

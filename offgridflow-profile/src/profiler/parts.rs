@@ -4,11 +4,12 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use super::budget_file::BudgetFile;
 use super::builder::ProfilerBuilder;
 use super::cpu_desk::CpuDesk;
 use super::desk::guarded;
 use super::task_trends::{TaskTrend, TaskTrends};
-use super::watcher::Watcher;
+use super::watcher::{CAPTURES, Watcher};
 use super::{Caps, LatencyFeed};
 use crate::incident::IncidentSink;
 use crate::{
@@ -69,6 +70,7 @@ pub(crate) struct Parts {
     pub(super) task_trends: Mutex<TaskTrends>,
     pub(super) counts: Counts,
     pub(super) sink_failure: Mutex<Option<String>>, // why the newest incident that a sink could not keep was not
+    pub(super) budget_failure: Mutex<Option<String>>, // why the next start may not know what was spent
     pub(super) panicked: Mutex<Option<(&'static str, String)>>, // by which thread, and what it said
     pub(super) caps: Caps,
 }
@@ -110,11 +112,11 @@ pub struct IncidentSummary {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct ProfilerStats {
-    /// Captures taken.
+    /// Captures taken, and handed to every sink.
     pub captures: u64,
-    /// Captures that were due while two others were still under way or waiting.
+    /// Captures that were due while four others were waiting behind the one under way.
     pub missed: u64,
-    /// Incidents that a sink could not keep. Why: [`Profiler::sink_failure`].
+    /// Incidents that a sink could not keep, or at which it panicked. Why: [`Profiler::sink_failure`].
     pub not_kept: u64,
     /// Windows that could not be taken, or not put into the ring.
     pub not_pushed: u64,
@@ -220,6 +222,13 @@ impl Profiler {
         self.parts().sink_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Why what was spent of the budget could not be read or, the last time, not be kept in its file, which a next start then knows nothing of; `None` where all
+    /// is well, or there is no such file.
+    #[must_use]
+    pub fn budget_failure(&self) -> Option<String> {
+        self.parts().budget_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Whether the tasks of the places with the most of them pile up; a count every ten seconds, of an hour and a half at most. Costs
     /// about a millisecond a place.
     #[must_use]
@@ -243,7 +252,7 @@ impl Profiler {
 }
 
 /// An error and what caused it, in one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
+pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |words, cause| format!("{words}: {cause}"))
 }
@@ -257,7 +266,7 @@ impl Parts {
         self.incidents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps an incident's page, and hands the incident to the sinks.
+    /// Keeps an incident's page in memory, then hands the incident to the sinks, which may take long, fail or panic.
     pub(super) fn keep(&self, incident: &Incident) {
         let summary = IncidentSummary {
             id: incident.id.clone(),
@@ -266,19 +275,22 @@ impl Parts {
             why: incident.why.clone(),
             suspects: incident.suspects.clone(),
         };
-        for sink in &self.sinks {
-            if let Err(error) = sink.put(incident) {
-                self.counts.not_kept.fetch_add(1, Relaxed);
-                let words = format!("{}: {}", incident.id, with_causes(&error));
-                *self.sink_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(words);
-            }
-        }
         let page = incident.to_html().into();
         let mut kept = self.kept();
         kept.push_front(Kept { summary, page });
         kept.truncate(INCIDENTS);
         drop(kept);
+        self.sinks.iter().for_each(|sink| self.hand_to(sink.as_ref(), incident));
         self.counts.captures.fetch_add(1, Relaxed);
+    }
+
+    /// Whatever this sink does, the next one has its turn.
+    fn hand_to(&self, sink: &dyn IncidentSink, incident: &Incident) {
+        let Err(error) = guarded(CAPTURES, || sink.put(incident)) else { return };
+        self.counts.not_kept.fetch_add(1, Relaxed);
+        let words = format!("{}: {}", incident.id, with_causes(&error));
+        *self.sink_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(words);
+        self.note_panic(error);
     }
 
     pub(crate) fn summaries(&self) -> Vec<IncidentSummary> {
@@ -306,10 +318,23 @@ impl Parts {
             work();
             Ok(())
         });
-        if let Err(ProfileError::Panicked { thread, message }) = done {
+        if let Err(error) = done {
+            self.note_panic(error);
+        }
+    }
+
+    /// Counts and keeps a panic; any other error is told elsewhere.
+    fn note_panic(&self, error: ProfileError) {
+        if let ProfileError::Panicked { thread, message } = error {
             self.counts.panics.fetch_add(1, Relaxed);
             *self.panicked.lock().unwrap_or_else(PoisonError::into_inner) = Some((thread, message));
         }
+    }
+
+    /// Keeps what was spent of the budget for the next start; what cannot be kept is told, and captures go on.
+    pub(super) fn save_budget(&self, file: &BudgetFile) {
+        let written = file.write(&self.engine().budget().to_text());
+        *self.budget_failure.lock().unwrap_or_else(PoisonError::into_inner) = written.err();
     }
 
     /// Puts a window into the ring, and counts it when that fails.

@@ -34,7 +34,7 @@ impl fmt::Display for TaskTrend {
     }
 }
 
-/// Counts of the places that had the most tasks when one was taken.
+/// Counts of the places that have the most tasks, or had: one that has few now makes room where another has more.
 #[derive(Debug, Default)]
 pub(super) struct TaskTrends {
     counts: BTreeMap<Place, Series>,
@@ -48,14 +48,22 @@ impl TaskTrends {
             return;
         }
         self.next = at.saturating_add(EVERY);
+        for (known, series) in &mut self.counts {
+            let live = sites.iter().find(|site| place(site) == *known).map_or(0, |site| site.live);
+            series.push(Sample { at, bytes: live });
+        }
         for site in sites.iter().take(Observation::PLACES) {
             let place = place(site);
-            if !self.counts.contains_key(&place) && self.counts.len() == Observation::PLACES {
+            if self.counts.contains_key(&place) {
+                continue;
+            }
+            if self.counts.len() == Observation::PLACES {
                 self.drop_fewest(site.live);
             }
-            if self.counts.len() < Observation::PLACES || self.counts.contains_key(&place) {
-                let series = self.counts.entry(place).or_insert_with(|| Series::with_capacity(KEPT));
+            if self.counts.len() < Observation::PLACES {
+                let mut series = Series::with_capacity(KEPT);
                 series.push(Sample { at, bytes: site.live });
+                self.counts.insert(place, series);
             }
         }
     }
@@ -146,12 +154,34 @@ mod tests {
         assert_ne!(request.verdict.shape, Shape::Leak, "{request}");
     }
 
+    /// What had many tasks once and has none now is not among those with the most any more.
+    #[test]
+    fn after_a_burst_a_place_that_piles_up_is_seen() {
+        let mut trends = TaskTrends::default();
+        const START: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
+        const LATER: [&str; 8] = ["i", "j", "k", "l", "m", "n", "o", "p"];
+        for second in 0..2_400_u64 {
+            let noise = second.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 61;
+            let burst = if second < 60 { 10_000 } else { 0 };
+            let mut sites: Vec<TaskSite> = START.iter().map(|name| site(name, burst)).collect();
+            sites.extend(LATER.iter().map(|name| site(name, 20 + noise)));
+            sites.push(site("export", 30 + second / 2 + noise));
+            sites.sort_by(|a, b| b.live.cmp(&a.live).then_with(|| a.name.cmp(b.name)));
+            trends.count(Duration::from_secs(second), &sites);
+        }
+        let read = trends.read();
+        assert_eq!((read[0].place.name, read[0].verdict.shape), ("export", Shape::Leak), "{read:?}");
+        assert!(read.iter().all(|trend| trend.live < 10_000), "as many as there are now: {read:?}");
+    }
+
     #[test]
     fn places_are_bounded_and_those_with_more_tasks_stay() {
         let mut trends = TaskTrends::default();
         const NAMES: [&str; 12] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
+        let mut sites = Vec::new();
         for (round, name) in (1..).zip(NAMES) {
-            trends.count(Duration::from_secs(10 * round), &[site(name, 100 * round)]);
+            sites.insert(0, site(name, 100 * round));
+            trends.count(Duration::from_secs(10 * round), &sites);
         }
         let read = trends.read();
         assert_eq!(read.len(), Observation::PLACES);

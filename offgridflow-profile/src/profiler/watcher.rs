@@ -1,14 +1,13 @@
 //! The profiler's clock: observations, windows, triggers.
 
 use std::collections::VecDeque;
-use std::fs;
-use std::path::PathBuf;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::budget_file::BudgetFile;
 use super::capture::Capture;
 use super::desk::{Desk, join, spawn};
 use super::observer::Observer;
@@ -17,7 +16,10 @@ use crate::tasks::{task_profile, tasks, wait_profile};
 use crate::{Observation, ProfileError};
 
 const THREAD: &str = "profiler-watch";
-const CAPTURES: &str = "profiler-capture";
+pub(super) const CAPTURES: &str = "profiler-capture";
+
+/// Captures that wait: as many triggers may fire at once as a budget has, and each capture takes its seconds.
+const WAITING: usize = 4;
 
 /// Observations kept: ten minutes at one a second.
 const OBSERVATIONS: usize = 600;
@@ -38,16 +40,13 @@ pub(super) struct Watcher {
 }
 
 impl Watcher {
-    pub(super) fn start(
-        parts: &Arc<Parts>,
-        pace: Pace,
-        budget: Option<PathBuf>,
-    ) -> Result<Self, ProfileError> {
+    pub(super) fn start(parts: &Arc<Parts>, pace: Pace, budget: BudgetFile) -> Result<Self, ProfileError> {
         let (stop, stopped) = channel();
         let mut watch = Watch {
             observer: Observer::new(Arc::clone(&parts.memory), parts.latency.clone()),
             parts: Arc::clone(parts),
-            captures: Desk::start(CAPTURES, 1)?,
+            captures: Desk::start(CAPTURES, WAITING + 1)?, // and a snapshot of the heap
+            heap_waits: Arc::default(),
             seen: VecDeque::new(),
             pace,
             budget,
@@ -79,9 +78,10 @@ struct Watch {
     parts: Arc<Parts>,
     observer: Observer,
     captures: Desk,
+    heap_waits: Arc<AtomicBool>, // or is being taken
     seen: VecDeque<Observation>,
     pace: Pace,
-    budget: Option<PathBuf>,
+    budget: BudgetFile,
     next_window: Duration,
     next_heap: Duration,
 }
@@ -98,13 +98,13 @@ impl Watch {
         }
         self.seen.push_back(seen);
         if !fired.is_empty() {
-            self.save_budget();
+            self.parts.save_budget(&self.budget);
         }
-        for fired in fired {
+        for (nth, fired) in (0..).zip(fired) {
             let capture = Capture {
                 parts: Arc::clone(&self.parts),
                 fired,
-                at: wall,
+                at: wall + Duration::from_millis(nth), // an incident is named by its instant and its kind
                 observations: self.seen.iter().cloned().collect(),
                 takes: self.pace.capture,
                 window: self.pace.window,
@@ -138,25 +138,17 @@ impl Watch {
         }
         if at >= self.next_heap {
             self.next_heap = at.saturating_add(self.pace.heap);
-            if let Some(heap) = self.parts.heap.clone() {
-                let parts = Arc::clone(&self.parts);
-                // While a capture is under way there is no room, nor need: it takes a snapshot itself.
+            if let Some(heap) = self.parts.heap.clone().filter(|_| !self.heap_waits.swap(true, Relaxed)) {
+                let (parts, waits) = (Arc::clone(&self.parts), Arc::clone(&self.heap_waits));
                 let window = move || {
                     parts.guarded(CAPTURES, || parts.push("heap", heap()));
                     crate::sys::glibc::trim(); // of what reading symbols took
+                    waits.store(false, Relaxed);
                 };
-                let _ = self.captures.put(window);
+                if self.captures.put(window).is_err() {
+                    self.heap_waits.store(false, Relaxed); // captures wait, which take snapshots themselves
+                }
             }
-        }
-    }
-
-    /// What cannot be written is forgotten at the next start: the budget then begins anew.
-    fn save_budget(&self) {
-        let Some(path) = &self.budget else { return };
-        let unfinished = path.with_extension("unfinished");
-        let text = self.parts.engine().budget().to_text();
-        if fs::write(&unfinished, text).and_then(|()| fs::rename(&unfinished, path)).is_err() {
-            let _ = fs::remove_file(&unfinished);
         }
     }
 }

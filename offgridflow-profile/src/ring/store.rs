@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::Window;
@@ -75,12 +75,15 @@ struct State {
 struct Held {
     window: Window,
     place: Place,
+    /// Whether an earlier process left it: of other tasks, of other memory, and of counts that began elsewhere.
+    #[cfg_attr(not(feature = "profiler"), expect(dead_code, reason = "captures ask for it"))]
+    inherited: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Place {
     File(PathBuf),
-    Memory(Vec<u8>),
+    Memory(Arc<[u8]>),
 }
 
 impl Ring {
@@ -110,7 +113,7 @@ impl Ring {
                 && file.is_file()
             {
                 let window = Window { what, began, until, bytes: file.len(), on_disk: true };
-                windows.push(Held { window, place: Place::File(path) });
+                windows.push(Held { window, place: Place::File(path), inherited: true });
             }
         }
         windows.sort_by_key(|held| held.window.until);
@@ -153,7 +156,7 @@ impl Ring {
         let place = self.place(&mut state, &window, encoded);
         window.on_disk = matches!(place, Place::File(_));
         let after = state.windows.partition_point(|held| held.window.until <= until);
-        state.windows.insert(after, Held { window: window.clone(), place });
+        state.windows.insert(after, Held { window: window.clone(), place, inherited: false });
         Ok(window)
     }
 
@@ -174,18 +177,8 @@ impl Ring {
         from: SystemTime,
         to: SystemTime,
     ) -> Result<Option<Profile>, ProfileError> {
-        let mut state = self.state();
-        let (mut profiles, mut unreadable) = (Vec::new(), 0);
-        for held in
-            state.windows.iter().filter(|held| held.window.what == what && held.window.overlaps(from, to))
-        {
-            match held.place.read().map(|bytes| Profile::from_pprof(&bytes)) {
-                Ok(Ok(profile)) => profiles.push(profile),
-                _ => unreadable += 1,
-            }
-        }
-        state.unreadable += unreadable;
-        drop(state);
+        let places = self.places(|held| held.window.what == what && held.window.overlaps(from, to));
+        let profiles: Vec<Profile> = places.iter().filter_map(|place| self.read(place)).collect();
         if profiles.is_empty() {
             return Ok(None);
         }
@@ -197,17 +190,38 @@ impl Ring {
     /// the start, of which the sum means nothing. Files that cannot be read are passed over, and counted.
     #[must_use]
     pub fn first(&self, what: &str, from: SystemTime) -> Option<Profile> {
-        let mut state = self.state();
-        let mut unreadable = 0;
-        let windows =
-            state.windows.iter().filter(|held| held.window.what == what && held.window.until >= from);
-        let found = windows.into_iter().find_map(|held| {
-            let profile = held.place.read().ok().and_then(|bytes| Profile::from_pprof(&bytes).ok());
-            unreadable += u64::from(profile.is_none());
-            profile
-        });
-        state.unreadable += unreadable;
-        found
+        let places = self.places(|held| held.window.what == what && held.window.until >= from);
+        places.iter().find_map(|place| self.read(place))
+    }
+
+    /// The same of what this process put here: what an earlier one had in use, or had counted, is no "before" of it.
+    #[cfg(feature = "profiler")]
+    pub(crate) fn first_of_own(&self, what: &str, from: SystemTime) -> Option<Profile> {
+        let own = |held: &Held| !held.inherited && held.window.what == what && held.window.until >= from;
+        self.places(own).iter().find_map(|place| self.read(place))
+    }
+
+    /// Where these windows are, the oldest first: to be read without the lock, as files take long.
+    fn places(&self, which: impl Fn(&Held) -> bool) -> Vec<Place> {
+        let state = self.state();
+        state.windows.iter().filter(|held| which(held)).map(|held| held.place.clone()).collect()
+    }
+
+    /// What is there. A file that made way meanwhile is gone; one that cannot be read otherwise is counted.
+    fn read(&self, place: &Place) -> Option<Profile> {
+        let read = place.read();
+        let made_way = read.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        let profile = read.ok().and_then(|bytes| Profile::from_pprof(&bytes).ok());
+        if profile.is_none() && (!made_way || self.holds(place)) {
+            self.state().unreadable += 1;
+        }
+        profile
+    }
+
+    fn holds(&self, place: &Place) -> bool {
+        let Place::File(path) = place else { return true };
+        let same = |held: &Held| matches!(&held.place, Place::File(held) if held == path);
+        self.state().windows.iter().any(same)
     }
 
     /// What is held, and what went wrong.
@@ -268,7 +282,7 @@ impl Ring {
 
     /// Writes the file; while the disk is full, older windows make way.
     fn place(&self, state: &mut State, window: &Window, encoded: Vec<u8>) -> Place {
-        let Some(folder) = &self.folder else { return Place::Memory(encoded) };
+        let Some(folder) = &self.folder else { return Place::Memory(encoded.into()) };
         state.number += 1;
         let number = u64::from(std::process::id()) << 32 | state.number & 0xFFFF_FFFF;
         let name = name::of(&window.what, window.began, window.until, number);
@@ -278,7 +292,7 @@ impl Ring {
                 Err(error) if is_full(&error) && state.let_oldest_file_go() => {}
                 Err(_) => {
                     state.kept_in_memory += 1;
-                    return Place::Memory(encoded);
+                    return Place::Memory(encoded.into());
                 }
             }
         }
@@ -318,10 +332,10 @@ impl State {
 }
 
 impl Place {
-    fn read(&self) -> io::Result<Vec<u8>> {
+    fn read(&self) -> io::Result<Arc<[u8]>> {
         match self {
-            Self::File(path) => fs::read(path),
-            Self::Memory(bytes) => Ok(bytes.clone()),
+            Self::File(path) => fs::read(path).map(Into::into),
+            Self::Memory(bytes) => Ok(Arc::clone(bytes)),
         }
     }
 

@@ -4,4 +4,6 @@
 #[cfg(any(feature = "memory", feature = "cpu-pprof"))]
 pub(crate) mod glibc;
 #[cfg(feature = "cpu-pprof")]
+pub(crate) mod loader;
+#[cfg(feature = "cpu-pprof")]
 pub(crate) mod signal;

@@ -185,12 +185,17 @@ impl Evidence {
     }
 }
 
-/// Whether the second half may well grow at [`LASTING`] of the whole's pace: the upper end of its 90 % interval does.
+/// Whether the second half may well grow at [`LASTING`] of the whole's pace (the upper end of its 80 % interval does), and the last quarter is not known to have
+/// stopped (that of its 98 % interval does too).
 fn lasts(floor: &[Point], whole: f64, inflation: f64) -> bool {
-    let half = [&floor[floor.len() / 2..]];
-    let test = mann_kendall(&half, inflation);
-    let slope = slope_interval(&half, test.variance, 0.8);
-    slope.is_some_and(|slope| slope.high >= LASTING * whole && slope.estimate > 0.0)
+    let end = |from: usize, confidence: f64| {
+        let part = [&floor[from..]];
+        let test = mann_kendall(&part, inflation);
+        slope_interval(&part, test.variance, confidence)
+    };
+    let n = floor.len();
+    let half = end(n / 2, 0.8).is_some_and(|slope| slope.high >= LASTING * whole && slope.estimate > 0.0);
+    half && end(n - n / 4, 0.98).is_none_or(|slope| slope.high >= LASTING * whole)
 }
 
 /// Whether the first half grew by what matters, and by far more than the second half did or its wandering explains.
