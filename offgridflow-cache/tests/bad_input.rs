@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use offgridflow_cache::{Cache, Delivery, Error, Json, Loaded, Loader, RedisBackend, loader_fn};
+use offgridflow_cache::{Cache, Delivery, Json, Loaded, Loader, RedisBackend, loader_fn};
 use testkit::Redis;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
