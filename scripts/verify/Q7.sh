@@ -20,7 +20,7 @@ advice=$(ours --test indices) || verdict=FAIL helps=advice-failed
 printf '%s\n' "$advice" >&2
 texts=$(ours --test fingerprint_server -- --ignored --exact --nocapture promise) || verdict=FAIL
 printf '%s\n' "$texts" >&2
-agree=$(grep -oE 'fingerprints-agree=.*' <<<"$texts" | tr = :) || { verdict=FAIL; agree=fingerprints-differ; }
+agree=$(grep -oE 'fingerprints-agree=.*' <<<"$texts" | tr '=' ':') || { verdict=FAIL; agree=fingerprints-differ; }
 measured=${line%% n=*} control=${line##*control-alarms=}
 measured=${measured// /} size=${line##* n=}
 size=${size%% *}
