@@ -46,6 +46,24 @@ fn a_log_is_replayed_against_a_url() {
 }
 
 #[test]
+fn a_log_is_replayed_by_visits() {
+    let server = Server::start();
+    let folder = tempfile::tempdir().expect("folder");
+    let file = folder.path().join("access.csv");
+    let asked = |n: u32| format!("{}.{n:02},u{},/sites/{n}\n", 10 + n % 3, n % 20);
+    fs::write(&file, format!("time,user,path\n{}", (0..60).map(asked).collect::<String>())).expect("written");
+    let replay = ["run", &server.url(), "--replay", file.to_str().expect("text"), "--visits", "30m", "-q"];
+    let (code, _, err) = run(&replay);
+    assert!(code == 2 && err.contains("there is no column `client` in the header `time,user,path`"), "{err}");
+    let (code, out, err) = run(&[&replay[..], &["--log-client", "user"]].concat());
+    assert!([0, 3].contains(&code), "{out}{err}");
+    assert!(out.contains("60 of 60 lines, ") && out.contains(" out of order, in 20 visits"), "{out}");
+    assert!(out.contains("GET /sites/{id}") && server.requests() == 60, "{out}");
+    let (code, _, err) = run(&["run", &server.url(), "--rate", "9", "--visits", "30m"]);
+    assert!(code == 2 && err.contains("is about a log: add --replay"), "{err}");
+}
+
+#[test]
 fn how_many_lines_may_be_refused_is_up_to_the_caller() {
     let folder = tempfile::tempdir().expect("folder");
     let file = folder.path().join("access.log");

@@ -91,7 +91,7 @@ fn time_zones_are_one_time() {
 fn columns_are_found_by_name() {
     let log = "\u{feff}Host,When,\"Path\",Verb\r\na,10,\"/x,\"\"y\"\"\r\n\",GET\r\n\r\nb,11,/z,\r\n";
     let name = |name: &str| Some(name.to_owned());
-    let fields = Fields { time: name("when"), method: name("verb"), path: name("path"), host: None };
+    let fields = Fields { time: name("when"), method: name("verb"), path: name("path"), ..Fields::default() };
     let replay = read(LogFormat::Csv(fields), log);
     let entry = |k| replay.entry(k).map(|entry| (entry.method(), entry.path()));
     assert_eq!(entry(0), Some((Some("GET"), Some("/x,\"y\"\r\n"))));

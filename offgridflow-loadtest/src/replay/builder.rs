@@ -1,9 +1,11 @@
 //! From a log to its arrivals.
 
 use std::{
+    collections::HashMap,
     fs::File,
     io::{self, BufRead, BufReader},
     path::Path,
+    time::Duration,
 };
 
 use super::{
@@ -14,6 +16,7 @@ use super::{
     format::{Fields, LogFormat, Parsed},
     records::{Record, Records},
     trace::{Arrival, Replay, ReplaySummary},
+    visits::UNKNOWN,
 };
 use crate::error::ConfigError;
 
@@ -33,17 +36,36 @@ pub struct ReplayBuilder {
     max_refused: f64,
     max_entries: usize,
     max_line_bytes: usize,
+    visits: Option<Duration>,
 }
 
 impl ReplayBuilder {
     pub(super) fn new(format: LogFormat) -> Self {
-        Self { format, speed: 1.0, max_refused: 0.01, max_entries: 50_000_000, max_line_bytes: 64 << 10 }
+        Self {
+            format,
+            speed: 1.0,
+            max_refused: 0.01,
+            max_entries: 50_000_000,
+            max_line_bytes: 64 << 10,
+            visits: None,
+        }
     }
 
     /// How many times faster than it was: 2 takes half the time, 0.5 twice. Default 1; from 0.000001 to a
     /// million, rounded to millionths.
     pub fn speed(mut self, speed: f64) -> Self {
         self.speed = speed;
+        self
+    }
+
+    /// Replays visits, for users that think: what one client asked with no pause above `longest_pause` (30 minutes is usual) is one operation. Its first request is due when the log has it; each
+    /// further one is asked as long after the answer of the one before as it came after it in the log, so that a slow answer holds its own user back and nobody else. At most
+    /// [`MAX_STEPS_AN_OPERATION`](crate::MAX_STEPS_AN_OPERATION) requests are a visit, more begin another; who is not told is a visitor of one request.
+    ///
+    /// The speed divides pauses too. Clients are the first word of a server's log (those behind one address are one), or what
+    /// [`Fields::client`] names.
+    pub fn visits(mut self, longest_pause: Duration) -> Self {
+        self.visits = Some(longest_pause);
         self
     }
 
@@ -100,7 +122,7 @@ impl ReplayBuilder {
         let entries = std::mem::take(&mut reading.entries).into_entries();
         reading.refuse_pathless(&entries);
         reading.check()?;
-        Replay::new(reading.arrivals, entries, speed, reading.summary)
+        Replay::new(reading.arrivals, entries, speed, reading.settings.visits, reading.summary)
     }
 
     fn speed_micros(&self) -> Result<u64, ConfigError> {
@@ -116,12 +138,33 @@ impl ReplayBuilder {
     }
 }
 
+/// Clients by number.
+#[derive(Default)]
+struct Clients {
+    ids: HashMap<Box<str>, u32>,
+    bytes: usize,
+}
+
+impl Clients {
+    /// The number of a client; `None` if its text does not fit `max_bytes` any more.
+    fn id(&mut self, client: &str, max_bytes: usize) -> Option<u32> {
+        if let Some(&id) = self.ids.get(client) {
+            return Some(id);
+        }
+        self.bytes += client.len();
+        let id = u32::try_from(self.ids.len()).ok().filter(|_| self.bytes <= max_bytes)?;
+        self.ids.insert(client.into(), id);
+        Some(id)
+    }
+}
+
 /// What was read so far.
 struct Reading<'a> {
     settings: &'a ReplayBuilder,
     columns: Option<Columns>, // of CSV, once the first record is known
     arrivals: Vec<Arrival>,
     entries: Interner,
+    clients: Clients,
     latest_ns: i64,
     pathless: Vec<u64>, // the first lines without a path
     summary: ReplaySummary,
@@ -134,6 +177,7 @@ impl<'a> Reading<'a> {
             columns: None,
             arrivals: Vec::new(),
             entries: Interner::default(),
+            clients: Clients::default(),
             latest_ns: i64::MIN,
             pathless: Vec::new(),
             summary: ReplaySummary::default(),
@@ -150,6 +194,7 @@ impl<'a> Reading<'a> {
         };
         let parsed = match &self.settings.format {
             LogFormat::Common => clf::parse(text),
+            LogFormat::VirtualHost => clf::parse_with_host(text),
             #[cfg(feature = "serde")]
             LogFormat::Ndjson(fields) => {
                 if self.summary.columns.is_empty() {
@@ -195,7 +240,12 @@ impl<'a> Reading<'a> {
         let entry = entry.ok_or(ReplayError::TooMuchText { limit_bytes: MAX_TEXT_BYTES })?;
         self.summary.out_of_order += u64::from(parsed.at_ns < self.latest_ns);
         self.latest_ns = self.latest_ns.max(parsed.at_ns);
-        self.arrivals.push(Arrival { at_ns: parsed.at_ns, entry });
+        let client = match (&parsed.client, self.settings.visits) {
+            (Some(client), Some(_)) => self.clients.id(client, MAX_TEXT_BYTES),
+            _ => Some(UNKNOWN),
+        };
+        let client = client.ok_or(ReplayError::TooMuchText { limit_bytes: MAX_TEXT_BYTES })?;
+        self.arrivals.push(Arrival { at_ns: parsed.at_ns, entry, client });
         Ok(())
     }
 
@@ -233,6 +283,10 @@ impl<'a> Reading<'a> {
         let allowed = self.settings.max_refused;
         if records == 0 {
             return Err(ReplayError::Empty);
+        }
+        if self.settings.visits.is_some() && self.clients.ids.is_empty() && !self.arrivals.is_empty() {
+            let hint = "the log says of no entry who asked: name the column or field that does";
+            return Err(ConfigError::new("visits", hint).into());
         }
         if !self.arrivals.is_empty() && refused as f64 <= allowed * records as f64 {
             return Ok(());

@@ -18,7 +18,25 @@ pub(super) fn parse(line: &str) -> Result<Parsed<'_>, String> {
     }
     let (method, path) = request_line(&unescaped(request))
         .ok_or_else(|| format!("has `{}` for a request, not `METHOD /path PROTOCOL`", short(request)))?;
-    Ok(Parsed { at_ns, method: Some(Cow::Owned(method)), path: Some(Cow::Owned(path)), host: None })
+    let client = line.split(' ').next().filter(|client| !client.is_empty() && *client != "-");
+    let (method, path) = (Some(Cow::Owned(method)), Some(Cow::Owned(path)));
+    Ok(Parsed { at_ns, method, path, host: None, client: client.map(Cow::Borrowed) })
+}
+
+/// The same behind a virtual host, `name:port`. The ports that everybody means are left out, as clients do.
+pub(super) fn parse_with_host(line: &str) -> Result<Parsed<'_>, String> {
+    let (host, rest) = line.split_once(' ').ok_or("has no virtual host in front")?;
+    let (name, port) = host.rsplit_once(':').ok_or_else(|| {
+        format!("begins with `{}`, not with a virtual host such as www.example.com:443", short(host))
+    })?;
+    if name.is_empty() || port.parse::<u16>().is_err() {
+        return Err(format!(
+            "begins with `{}`, not with a virtual host such as www.example.com:443",
+            short(host)
+        ));
+    }
+    let host = if matches!(port, "80" | "443") { name } else { host };
+    Ok(Parsed { host: Some(Cow::Borrowed(host)), ..parse(rest)? })
 }
 
 /// The first `[…]` that is a time (user names may hold brackets), and what follows it.

@@ -15,6 +15,7 @@ pub(super) struct Columns {
     method: Option<usize>,
     path: Option<usize>,
     host: Option<usize>,
+    client: Option<usize>,
 }
 
 impl Columns {
@@ -24,7 +25,7 @@ impl Columns {
         let cells = cells(record).unwrap_or_default();
         let begins = cells.first().is_some_and(|cell| timestamp::parse(cell).is_ok());
         if begins && fields == &Fields::default() {
-            return Ok((Self { time: 0, method: None, path: None, host: None }, false));
+            return Ok((Self { time: 0, method: None, path: None, host: None, client: None }, false));
         }
         let find = |name: &str| cells.iter().position(|cell| cell.trim().eq_ignore_ascii_case(name));
         let named = |name: &Option<String>, usual: &[&str]| match name {
@@ -36,8 +37,8 @@ impl Columns {
         };
         let time = named(&fields.time, &TIME)?.unwrap_or(0);
         let (method, path) = (named(&fields.method, &["method"])?, named(&fields.path, &["path"])?);
-        let host = if fields.host.is_some() { named(&fields.host, &[])? } else { None };
-        Ok((Self { time, method, path, host }, true))
+        let (host, client) = (named(&fields.host, &[])?, named(&fields.client, &[])?);
+        Ok((Self { time, method, path, host, client }, true))
     }
 
     /// What the header calls the columns, at most `most` of them.
@@ -55,7 +56,8 @@ impl Columns {
         })?;
         let at_ns = timestamp::parse(&time)?;
         let mut text = |index: Option<usize>| index.and_then(&mut cell).filter(|cell| !cell.is_empty());
-        Ok(Parsed { at_ns, method: text(self.method), path: text(self.path), host: text(self.host) })
+        let (method, path) = (text(self.method), text(self.path));
+        Ok(Parsed { at_ns, method, path, host: text(self.host), client: text(self.client) })
     }
 }
 

@@ -18,6 +18,8 @@ use crate::error::ConfigError;
 pub enum LogFormat {
     /// The Common Log Format, and the Combined one, of Apache, nginx and others.
     Common,
+    /// The same with the virtual host and its port in front (`www.example.com:443`), as Apache's `vhost_combined` has it.
+    VirtualHost,
     /// Comma-separated values (RFC 4180), with a header row; without one if the first row begins with a
     /// timestamp. Times are those of [`Fields`].
     Csv(Fields),
@@ -40,6 +42,8 @@ pub struct Fields {
     pub path: Option<String>,
     /// The host that was asked. Default: it is not read.
     pub host: Option<String>,
+    /// Who asked, for [visits](crate::ReplayBuilder::visits). Default: it is not read.
+    pub client: Option<String>,
 }
 
 impl LogFormat {
@@ -55,17 +59,23 @@ impl LogFormat {
         }
     }
 
+    /// Whether its fields have names, which the log or its reader chooses.
+    #[cfg(feature = "cli")]
+    pub(crate) fn has_names(&self) -> bool {
+        !matches!(self, Self::Common | Self::VirtualHost)
+    }
+
     /// The same format, with other columns or fields.
     ///
     /// # Errors
-    /// The Common Log Format has no names.
+    /// The log formats of servers have no names.
     pub fn with_fields(self, fields: Fields) -> Result<Self, ConfigError> {
         match self {
             Self::Csv(_) => Ok(Self::Csv(fields)),
             #[cfg(feature = "serde")]
             Self::Ndjson(_) => Ok(Self::Ndjson(fields)),
-            Self::Common if fields == Fields::default() => Ok(Self::Common),
-            Self::Common => Err(ConfigError::new(
+            Self::Common | Self::VirtualHost if fields == Fields::default() => Ok(self),
+            Self::Common | Self::VirtualHost => Err(ConfigError::new(
                 "format",
                 "the Common Log Format has no named fields: use csv or ndjson",
             )),
@@ -76,16 +86,19 @@ impl LogFormat {
 impl FromStr for LogFormat {
     type Err = ConfigError;
 
-    /// `clf`, `csv` or `ndjson`, with the usual fields.
+    /// `clf`, `vclf` (with virtual hosts), `csv` or `ndjson`, with the usual fields.
     fn from_str(text: &str) -> Result<Self, ConfigError> {
         match text {
             "clf" => Ok(Self::Common),
+            "vclf" => Ok(Self::VirtualHost),
             "csv" => Ok(Self::Csv(Fields::default())),
             #[cfg(feature = "serde")]
             "ndjson" => Ok(Self::Ndjson(Fields::default())),
             _ => Err(ConfigError::new(
                 "format",
-                format!("`{text}` is not known: write clf, csv, or (feature `serde`) ndjson"),
+                format!(
+                    "`{text}` is not known: write clf, vclf (virtual hosts in front), csv, or (feature `serde`) ndjson"
+                ),
             )),
         }
     }
@@ -95,6 +108,7 @@ impl fmt::Display for LogFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Common => "clf",
+            Self::VirtualHost => "vclf",
             Self::Csv(_) => "csv",
             #[cfg(feature = "serde")]
             Self::Ndjson(_) => "ndjson",
@@ -112,6 +126,7 @@ pub(super) struct Parsed<'a> {
     pub(super) method: Option<Cow<'a, str>>,
     pub(super) path: Option<Cow<'a, str>>,
     pub(super) host: Option<Cow<'a, str>>,
+    pub(super) client: Option<Cow<'a, str>>,
 }
 
 /// Methods in the case that HTTP wants, for logs that write them in another.

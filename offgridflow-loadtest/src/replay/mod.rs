@@ -11,6 +11,7 @@ mod ndjson;
 mod records;
 mod timestamp;
 mod trace;
+mod visits;
 
 #[cfg(feature = "cli")]
 pub(crate) use timestamp::parse as parse_instant;

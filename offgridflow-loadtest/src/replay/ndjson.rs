@@ -28,7 +28,7 @@ pub(super) fn parse<'a>(line: &str, fields: &Fields) -> Result<Parsed<'a>, Strin
         value.filter(|text| !text.is_empty()).map(|text| Cow::Owned(text.to_owned()))
     };
     let (method, path) = (text(&fields.method, &METHOD), text(&fields.path, &PATH));
-    Ok(Parsed { at_ns, method, path, host: text(&fields.host, &[]) })
+    Ok(Parsed { at_ns, method, path, host: text(&fields.host, &[]), client: text(&fields.client, &[]) })
 }
 
 /// What the fields of a line are called, at most `most` of them.

@@ -7,6 +7,7 @@ use super::{
     entry::Entry,
     error::{RefusedLine, ReplayError},
     format::LogFormat,
+    visits::Visits,
 };
 use crate::{rate::MAX_SPAN, schedule::ArrivalProcess};
 
@@ -38,7 +39,8 @@ const SECOND: u64 = 1_000_000_000;
 /// ```
 #[derive(Clone)]
 pub struct Replay {
-    arrivals: Box<[Arrival]>, // in order, from the start of the run
+    arrivals: Box<[Arrival]>, // in order, from the start of the run; of visits, their first requests
+    visits: Option<Visits>,
     entries: Box<[Entry]>,
     duration_ns: u64,
     peak_per_sec: f64,
@@ -50,6 +52,7 @@ pub struct Replay {
 pub(super) struct Arrival {
     pub(super) at_ns: i64,
     pub(super) entry: u32,
+    pub(super) client: u32,
 }
 
 /// How reading a log went.
@@ -64,6 +67,8 @@ pub struct ReplaySummary {
     pub examples: Vec<RefusedLine>,
     /// How many entries have a timestamp before one that stands above them.
     pub out_of_order: u64,
+    /// How many [visits](ReplayBuilder::visits) the entries are, where those are replayed.
+    pub visits: Option<u64>,
     /// What the log calls its columns (CSV), or the fields of its first line (NDJSON); the first twenty.
     pub columns: Vec<String>,
 }
@@ -80,6 +85,25 @@ impl Replay {
         self.entry_id(k).map(|id| &self.entries[id])
     }
 
+    /// What operation `k` asks in order, each with the pause before it: all of a [visit](ReplayBuilder::visits), else its one entry. Nothing beyond the log.
+    pub fn visit(&self, k: u64) -> impl Iterator<Item = (Duration, &Entry)> {
+        self.visit_ids(k).map(|(pause, id)| (pause, &self.entries[id]))
+    }
+
+    /// How long the longest operation takes whose requests are answered after `answer` each: `answer` itself, unless there are [visits](ReplayBuilder::visits). Below that, a
+    /// [time-out](crate::LoadTest::timeout) cuts visits.
+    #[must_use]
+    pub fn longest_visit(&self, answer: Duration) -> Duration {
+        self.visits.as_ref().map_or(answer, |visits| visits.longest(answer))
+    }
+
+    /// How many [visits](ReplayBuilder::visits) go on at a time where answers take no time: a lower bound of what has to be
+    /// [in flight](crate::LoadTest::max_in_flight). `None` without visits.
+    #[must_use]
+    pub fn visits_at_once(&self) -> Option<usize> {
+        self.visits.as_ref().map(|visits| visits.at_once(&self.arrivals))
+    }
+
     /// How reading the log went.
     #[must_use]
     pub fn summary(&self) -> &ReplaySummary {
@@ -90,6 +114,23 @@ impl Replay {
     pub(crate) fn entry_id(&self, k: u64) -> Option<usize> {
         let arrival = self.arrivals.get(usize::try_from(k).ok()?)?;
         usize::try_from(arrival.entry).ok()
+    }
+
+    /// As [`visit`](Self::visit), with the numbers of [distinct](Self::distinct) entries.
+    pub(crate) fn visit_ids(&self, k: u64) -> impl Iterator<Item = (Duration, usize)> {
+        let visit = self.visits.as_ref().and_then(|visits| Some(visits.requests(usize::try_from(k).ok()?)));
+        let single = self.visits.is_none().then(|| self.entry_id(k)).flatten();
+        let requests = visit.unwrap_or_default().iter();
+        let ids = requests.filter_map(|request| {
+            Some((Duration::from_nanos(request.pause_ns), usize::try_from(request.entry).ok()?))
+        });
+        ids.chain(single.map(|id| (Duration::ZERO, id)))
+    }
+
+    /// Whether its operations are visits.
+    #[cfg(feature = "http")]
+    pub(crate) fn has_visits(&self) -> bool {
+        self.visits.is_some()
     }
 
     /// Each request once.
@@ -103,14 +144,22 @@ impl Replay {
         mut arrivals: Vec<Arrival>,
         entries: Box<[Entry]>,
         speed_micros: u64,
-        summary: ReplaySummary,
+        longest_pause: Option<Duration>,
+        mut summary: ReplaySummary,
     ) -> Result<Self, ReplayError> {
         if summary.out_of_order > 0 {
             arrivals.sort_by_key(|arrival| arrival.at_ns);
         }
         let duration_ns = from_zero(&mut arrivals, speed_micros)?;
+        let visits = longest_pause.map(|pause| {
+            let scaled = pause.as_nanos() * u128::from(SPEED_UNIT) / u128::from(speed_micros);
+            let (begins, visits) = Visits::of(&arrivals, i64::try_from(scaled).unwrap_or(i64::MAX));
+            arrivals = begins;
+            visits
+        });
+        summary.visits = visits.as_ref().map(|visits| u64::try_from(visits.count()).unwrap_or(u64::MAX));
         let peak_per_sec = peak(&arrivals, duration_ns);
-        Ok(Self { arrivals: arrivals.into(), entries, duration_ns, peak_per_sec, summary })
+        Ok(Self { arrivals: arrivals.into(), visits, entries, duration_ns, peak_per_sec, summary })
     }
 
     /// How many arrivals there are before `ns`.
@@ -122,7 +171,7 @@ impl Replay {
 
 impl Arrival {
     /// From the start of the run, once times count from there.
-    fn ns(&self) -> u64 {
+    pub(super) fn ns(&self) -> u64 {
         u64::try_from(self.at_ns).unwrap_or(0)
     }
 }
@@ -182,6 +231,9 @@ impl fmt::Display for ReplaySummary {
         }
         if self.refused > 0 {
             write!(f, ", {} refused", self.refused)?;
+        }
+        if let Some(visits) = self.visits {
+            write!(f, ", in {visits} visits")?;
         }
         Ok(())
     }

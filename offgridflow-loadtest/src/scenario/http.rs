@@ -47,7 +47,7 @@ impl Scenario {
         }
         let asks_by_itself = self.file.route.is_empty() && self.file.flow.is_empty();
         if let Some(replay) = replay.filter(|_| asks_by_itself) {
-            target = target.replaying(Arc::clone(replay))?;
+            target = target.replaying(Arc::clone(replay))?.request_timeout(timeout);
             if let Some(hosts) = self.file.load.hosts() {
                 target =
                     target.hosts(hosts).map_err(|error| ConfigError::new("load.replay.hosts", error.hint))?;

@@ -22,7 +22,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub(super) struct Load {
     duration: Option<Span>,
-    concurrent_workers: Option<usize>,
+    pub(super) concurrent_workers: Option<usize>,
     requests_per_second: Option<f64>,
     ramp_up: Option<Span>,
     ramp_down: Option<Span>,

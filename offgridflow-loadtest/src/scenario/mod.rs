@@ -20,6 +20,7 @@ mod words;
 use std::{
     fmt,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -30,7 +31,7 @@ use flow::Flow;
 pub(crate) use http::trusting;
 use lines::{line_of_field, located};
 use load::Load;
-pub(crate) use log::explain;
+pub(crate) use log::{CLIENT, explain, visits_in_flight};
 use route::{Around, Route};
 use statement::{Statement, Transaction};
 pub(crate) use target::Kind;
@@ -191,7 +192,7 @@ impl Scenario {
             None => test,
         };
         let executor = match replay {
-            Some(replay) => Some(Executor::replay(replay)),
+            Some(ref replay) => Some(Executor::replay(Arc::clone(replay))),
             None => load.executor(&settings, *seed)?,
         };
         let test = match executor {
@@ -199,6 +200,10 @@ impl Scenario {
             None => test,
         };
         let mut test = test.max_in_flight(settings.concurrent_workers, load.on_cap());
+        if let Some(replay) = replay.filter(|replay| replay.has_visits()) {
+            let workers = visits_in_flight(&replay, load.concurrent_workers)?;
+            test = test.max_in_flight(workers, load.on_cap()).timeout(replay.longest_visit(settings.timeout));
+        }
         test = test.warm_up(load.warm_up());
         if let Some((deadline, overload)) = load.deadline()? {
             test = test.deadline(deadline, overload);

@@ -8,7 +8,7 @@ use crate::scenario::without;
 #[cfg(feature = "sql")]
 use crate::target::sql::{SqlStatement, SqlTarget};
 use crate::{
-    AnyTarget, ConfigError, HttpRoute, HttpTarget, Replay,
+    AnyTarget, ConfigError, HttpRoute, HttpTarget, Replay, Settings,
     scenario::{Kind, trusting},
 };
 #[cfg(feature = "redis")]
@@ -119,6 +119,7 @@ impl Subject {
         }
         if let Some(replay) = replay {
             return target
+                .request_timeout(self.timeout.unwrap_or(Settings::default().timeout))
                 .replaying(Arc::clone(replay))
                 .map_err(|error| ConfigError::new("--replay", error.hint));
         }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::Subject;
 use crate::{
     AnyTarget, Closed, ConfigError, Executor, Fields, LoadTest, LogFormat, OnCap, Overload, Replay,
-    ReplayError, Settings, scenario::explain,
+    ReplayError, Settings,
+    scenario::{CLIENT, explain, visits_in_flight},
 };
 
 impl Subject {
@@ -30,14 +31,19 @@ impl Subject {
         if let Some(bursts) = self.bursts {
             test = test.executor(Executor::bursty(settings.open_rate(), bursts, seed));
         }
-        if let Some(replay) = replay {
-            test = test.executor(Executor::replay(replay));
+        if let Some(replay) = &replay {
+            test = test.executor(Executor::replay(Arc::clone(replay)));
         }
         if let Some(deadline) = self.deadline {
             test = test.deadline(deadline, if self.shed { Overload::Shed } else { Overload::Queue });
         }
         if self.queue {
             test = test.max_in_flight(settings.concurrent_workers, OnCap::Queue);
+        }
+        if let Some(replay) = replay.filter(|replay| replay.has_visits()) {
+            let on_cap = if self.queue { OnCap::Queue } else { OnCap::CountAsFailure };
+            let workers = visits_in_flight(&replay, self.workers)?;
+            test = test.max_in_flight(workers, on_cap).timeout(replay.longest_visit(settings.timeout));
         }
         Ok(match self.shards {
             Some(shards) => test.shards(shards),
@@ -53,6 +59,8 @@ impl Subject {
             (self.log_time.is_some(), "--log-time"),
             (self.log_method.is_some(), "--log-method"),
             (self.log_path.is_some(), "--log-path"),
+            (self.log_client.is_some(), "--log-client"),
+            (self.visits.is_some(), "--visits"),
             (self.max_refused.is_some(), "--max-refused"),
         ];
         match said.into_iter().find(|&(said, _)| said && self.replay.is_none()) {
@@ -112,16 +120,21 @@ impl Subject {
     fn replay(&self) -> Result<Option<Arc<Replay>>, ConfigError> {
         let Some(file) = &self.replay else { return Ok(None) };
         let format = self.format.clone().unwrap_or_else(|| LogFormat::of_path(file));
+        let usual_client = self.visits.is_some() && format.has_names();
         let fields = Fields {
             time: self.log_time.clone(),
             method: self.log_method.clone(),
             path: self.log_path.clone(),
             host: None,
+            client: self.log_client.clone().or_else(|| usual_client.then(|| CLIENT.to_owned())),
         };
         let format = format.with_fields(fields).map_err(|error| ConfigError::new("--replay", error.hint))?;
         let mut builder = Replay::builder(format).speed(self.speed.unwrap_or(1.0));
         if let Some(share) = self.max_refused {
             builder = builder.max_refused(share);
+        }
+        if let Some(longest_pause) = self.visits {
+            builder = builder.visits(longest_pause);
         }
         let replay = builder.open(file).map_err(|error| match error {
             ReplayError::Config(ConfigError { field, hint, .. }) => {

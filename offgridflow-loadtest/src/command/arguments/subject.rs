@@ -26,7 +26,10 @@ pub(in crate::command) struct Subject {
     /// Replay so many times faster [default: 1]
     #[arg(long, value_name = "FACTOR", requires = "replay", value_parser = parse_number, allow_negative_numbers = true)]
     pub(super) speed: Option<f64>,
-    /// How the log is written: clf, csv or ndjson [default: by its extension]
+    /// Replay visits: what one client asked with no longer pause than this is one operation, each request as long after the answer before it as in the log
+    #[arg(long, value_name = "LONGEST_PAUSE", requires = "replay", value_parser = parse_duration, allow_hyphen_values = true)]
+    pub(super) visits: Option<Duration>,
+    /// How the log is written: clf, vclf (virtual hosts in front), csv or ndjson [default: by its extension]
     #[arg(long, requires = "replay")]
     pub(super) format: Option<LogFormat>,
     /// The log's column or field with the time [default: time, timestamp, @timestamp or ts]
@@ -38,6 +41,9 @@ pub(in crate::command) struct Subject {
     /// The log's column or field with path and query [default: path, in NDJSON also uri]
     #[arg(long, value_name = "NAME", requires = "replay")]
     pub(super) log_path: Option<String>,
+    /// The log's column or field with who asked, for --visits [default: client]
+    #[arg(long, value_name = "NAME", requires = "replay")]
+    pub(super) log_client: Option<String>,
     /// The share of the log's lines that may be unusable [default: 1%]
     #[arg(long, value_name = "SHARE", requires = "replay", value_parser = parse_share)]
     pub(super) max_refused: Option<f64>,

@@ -2,13 +2,18 @@
 
 use std::time::SystemTime;
 
+use tokio::time::timeout;
+
 use super::{
     HttpFlow, HttpRoute, HttpSession, HttpStep, HttpTarget,
     connection::{Answer, Lost, Request, Wanted},
     extract::Extract,
+    jar::Jar,
+    replayed::Replayed,
     subject::Reading,
 };
 use crate::{
+    guard::timed_out,
     op::Op,
     outcome::{FailKind, Outcome, TargetError},
 };
@@ -56,6 +61,43 @@ impl HttpTarget {
             }
         }
         Outcome::Ok { bytes }
+    }
+
+    /// Goes through what a client of the log asked, whatever is answered: who was refused goes on elsewhere. What is not answered ends the visit, as it takes the connection with it.
+    pub(super) async fn visit(&self, log: &Replayed, session: &mut HttpSession, op: &mut Op) -> Outcome {
+        session.jar = session.jar.as_ref().map(|_| Jar::default()); // somebody else
+        let mut whole = Outcome::Ok { bytes: 0 };
+        for (pause, entry) in log.visit(op.index()) {
+            if !pause.is_zero() {
+                op.rest(pause).await;
+            }
+            let place = log.place(entry);
+            session.entry = Some(entry);
+            op.begin_step(place);
+            let outcome = Outcome::from(self.ask_in_time(&log.steps[place], session, op).await);
+            op.end_step(&outcome);
+            match (&mut whole, outcome) {
+                (_, outcome @ Outcome::Failed(TargetError { answered: false, .. })) => return outcome,
+                (Outcome::Ok { bytes }, Outcome::Ok { bytes: more }) => *bytes += more,
+                (Outcome::Ok { .. }, failed) => whole = failed,
+                (Outcome::Failed(_), _) => {}
+            }
+        }
+        whole
+    }
+
+    /// Asks, and gives up after the time-out of one request, where there is one.
+    async fn ask_in_time(
+        &self,
+        route: &HttpRoute,
+        session: &mut HttpSession,
+        op: &mut Op,
+    ) -> Result<u64, TargetError> {
+        let asked = self.ask(route, route.looks(), &[], session, op);
+        match self.request_timeout {
+            Some(length) => timeout(length, asked).await.unwrap_or_else(|_| Err(timed_out())),
+            None => asked.await,
+        }
     }
 
     /// Asks for a step; again, if it says so, until the answer is as it should be.

@@ -97,6 +97,7 @@ pub struct HttpTarget {
     flows: Vec<HttpFlow>, // their places follow those of routes
     weights: u64,
     replayed: Option<Replayed>,
+    request_timeout: Option<Duration>, // of a visit
 }
 
 /// What it sends on, once there is something.
@@ -104,7 +105,8 @@ pub struct HttpTarget {
 pub struct HttpSession {
     channel: Option<Channel>,
     jar: Option<Jar>,
-    spare: HeaderMap, // empty, with the memory of the last request's
+    spare: HeaderMap,     // empty, with the memory of the last request's
+    entry: Option<usize>, // of the log, within a visit
     ctx: ShardCtx,
 }
 
@@ -161,6 +163,7 @@ impl HttpTarget {
             flows: Vec::new(),
             weights: 0,
             replayed: None,
+            request_timeout: None,
         };
         match credentials {
             Some(value) => target.authorized(&value),
@@ -271,12 +274,22 @@ impl HttpTarget {
     /// path, without query, with `{id}` for numbers, UUIDs and long hexadecimal segments; beyond
     /// [`MAX_ROUTES`](crate::MAX_ROUTES) the rarest are counted as `other`.
     ///
+    /// Of a log read by [visits](crate::ReplayBuilder::visits), a visit is an operation `visit` whose requests are its steps, with the pauses of the log between them. It goes on whatever it is
+    /// answered, has failed if one answer was no good, and ends where none comes.
+    ///
     /// # Errors
     /// A log in which no entry has a path, with the columns it has; a method that HTTP does not allow.
     pub fn replaying(mut self, replay: impl Into<Arc<Replay>>) -> Result<Self, ConfigError> {
         let (replayed, routes) = Replayed::new(replay.into())?;
         (self.routes, self.weights, self.replayed) = (routes, 0, Some(replayed));
         Ok(self)
+    }
+
+    /// Gives up on a request of a [visit](crate::ReplayBuilder::visits) after this long; the run's time-out is for all of a visit, with its pauses. Default: that one alone.
+    #[must_use]
+    pub fn request_timeout(mut self, length: Duration) -> Self {
+        self.request_timeout = Some(length);
+        self
     }
 
     /// Asks each entry of the [log](Self::replaying) under the host that it was asked under ([`Fields::host`](crate::Fields::host)), or what that is called here: `www.example.com` in the log may be
@@ -330,7 +343,7 @@ impl Workload for HttpTarget {
     async fn open(&self, ctx: &ShardCtx) -> Result<HttpSession, TargetError> {
         let jar = self.keeps_cookies.then(Jar::default);
         let channel = Some(self.channel(ctx).await?);
-        Ok(HttpSession { channel, jar, spare: HeaderMap::new(), ctx: ctx.clone() })
+        Ok(HttpSession { channel, jar, spare: HeaderMap::new(), entry: None, ctx: ctx.clone() })
     }
 
     fn routes(&self) -> Vec<String> {
@@ -342,7 +355,8 @@ impl Workload for HttpTarget {
     }
 
     fn steps(&self) -> Vec<String> {
-        self.flows.iter().flat_map(HttpFlow::step_names).collect()
+        let logged = self.replayed.iter().flat_map(|log| &log.steps).map(|step| step.name().to_owned());
+        self.flows.iter().flat_map(HttpFlow::step_names).chain(logged).collect()
     }
 
     async fn call(&self, session: &mut HttpSession, op: &mut Op) -> Outcome {
@@ -352,6 +366,9 @@ impl Workload for HttpTarget {
             op.route(self.name(drawn));
             drawn
         });
+        if let Some(log) = self.replayed.as_ref().filter(|log| !log.steps.is_empty()) {
+            return Box::pin(self.visit(log, session, op)).await;
+        }
         match self.routes.get(picked) {
             Some(route) => self.ask(route, route.looks(), &[], session, op).await.into(),
             // Its future would make that of every operation as large.

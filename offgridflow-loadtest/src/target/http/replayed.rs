@@ -1,6 +1,6 @@
 //! Requests as a log has them.
 
-use std::{borrow::Cow, collections::HashMap, fmt::Write, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, fmt::Write, sync::Arc, time::Duration};
 
 use http::{HeaderValue, Method, uri::Authority};
 
@@ -16,23 +16,28 @@ use crate::{
 /// Names that the run's table holds beside `unnamed` and `other`.
 const NAMED: usize = MAX_ROUTES - 2;
 
+/// What reports name an operation that is a visit.
+const VISIT: &str = "visit";
+
 /// A log, and under which of the target's routes each of its distinct requests counts.
 #[derive(Debug)]
 pub(super) struct Replayed {
     pub(super) replay: Arc<Replay>,
+    /// Of visits, whose requests are steps that count under these.
+    pub(super) steps: Vec<HttpRoute>,
     routes: Box<[u8]>, // by the entry's number; at most `NAMED`, which stands for all further ones
     hosts: Box<[Option<HeaderValue>]>, // likewise; none where they are not asked
 }
 
 impl Replayed {
-    /// With the routes it counts under: the most frequent templates, and one for the rest where there is one.
+    /// With the routes it counts under: the most frequent templates, and one for the rest where there is one. Of visits these are their steps, and the visit is the route.
     pub(super) fn new(replay: Arc<Replay>) -> Result<(Self, Vec<HttpRoute>), ConfigError> {
         if replay.distinct().iter().all(|entry| entry.path().is_none()) {
             return Err(no_path(&replay.summary().columns));
         }
         let templates = replay.distinct().iter().map(template).collect::<Result<Vec<_>, _>>()?;
         let mut counts = HashMap::<&str, u64>::new();
-        for id in (0..replay.operations()).filter_map(|k| replay.entry_id(k)) {
+        for (_, id) in (0..replay.operations()).flat_map(|k| replay.visit_ids(k)) {
             *counts.entry(&templates[id]).or_default() += 1;
         }
         let mut names: Vec<_> = counts.into_iter().collect();
@@ -43,8 +48,12 @@ impl Replayed {
         let other = u8::try_from(NAMED).unwrap_or(u8::MAX);
         let routes = templates.iter().map(|name| place.get(&**name).copied().unwrap_or(other)).collect();
         let names = names.iter().copied().chain(rest.then_some("other"));
-        let named = names.map(|name| HttpRoute::get("/").named(name)).collect();
-        Ok((Self { replay, routes, hosts: Box::default() }, named))
+        let mut named: Vec<_> = names.map(|name| HttpRoute::get("/").named(name)).collect();
+        let mut steps = Vec::new();
+        if replay.has_visits() {
+            steps = std::mem::replace(&mut named, vec![HttpRoute::get("/").named(VISIT)]);
+        }
+        Ok((Self { replay, steps, routes, hosts: Box::default() }, named))
     }
 
     /// From now on asks under the hosts of the log, some of which are called otherwise here.
@@ -72,20 +81,34 @@ impl Replayed {
         Ok(())
     }
 
-    /// The host that operation `k` is asked under, where that is the log's affair.
-    pub(super) fn host(&self, k: u64) -> Option<&HeaderValue> {
-        self.hosts.get(self.replay.entry_id(self.turn(k))?)?.as_ref()
+    /// The entry that operation `k` is, where it is one.
+    pub(super) fn entry(&self, k: u64) -> Option<usize> {
+        self.visit(k).map(|(_, entry)| entry).next()
+    }
+
+    /// The entries that operation `k` is, each with the pause before it.
+    pub(super) fn visit(&self, k: u64) -> impl Iterator<Item = (Duration, usize)> {
+        self.replay.visit_ids(self.turn(k))
+    }
+
+    /// The host that an entry is asked under, where that is the log's affair.
+    pub(super) fn host(&self, entry: usize) -> Option<&HeaderValue> {
+        self.hosts.get(entry)?.as_ref()
     }
 
     /// The route that operation `k` counts under.
     pub(super) fn route(&self, k: u64) -> usize {
-        let id = self.replay.entry_id(self.turn(k)).unwrap_or(0);
-        self.routes.get(id).map_or(0, |&route| route.into())
+        if self.replay.has_visits() { 0 } else { self.place(self.entry(k).unwrap_or(0)) }
     }
 
-    /// What operation `k` asks for, the base's path put before the log's.
-    pub(super) fn request(&self, prefix: &str, k: u64) -> Option<(Method, Cow<'_, str>)> {
-        let entry = self.replay.entry(self.turn(k))?;
+    /// The route, or the step of a visit, that an entry counts under.
+    pub(super) fn place(&self, entry: usize) -> usize {
+        self.routes.get(entry).map_or(0, |&route| route.into())
+    }
+
+    /// What an entry asks for, the base's path put before the log's.
+    pub(super) fn request(&self, prefix: &str, entry: usize) -> Option<(Method, Cow<'_, str>)> {
+        let entry = self.replay.distinct().get(entry)?;
         let method = method(entry).ok()?;
         let path = encoded(origin_form(entry.path().unwrap_or("/")));
         if prefix.is_empty() && path.starts_with(['/', '*']) {
@@ -210,11 +233,12 @@ mod tests {
     #[test]
     fn paths_are_complete_and_encoded() {
         let (replayed, _) = replayed("time,method,path\n1,PUT,/a b/é?q={1}\n2,,/\n3,,x\n");
-        let request = |prefix, k| replayed.request(prefix, k).expect("a request").1.into_owned();
+        let asked = |prefix, k| replayed.request(prefix, replayed.entry(k)?);
+        let request = |prefix, k| asked(prefix, k).expect("a request").1.into_owned();
         assert_eq!(request("", 0), "/a%20b/%C3%A9?q=%7B1%7D");
         assert_eq!((request("", 1), request("/api", 1)), ("/".into(), "/api/".into()));
         assert_eq!((request("", 2), request("/api", 2)), ("/x".into(), "/api/x".into()));
-        assert_eq!(replayed.request("", 3).expect("begins again").0, Method::PUT);
+        assert_eq!(asked("", 3).expect("begins again").0, Method::PUT);
     }
 
     #[test]

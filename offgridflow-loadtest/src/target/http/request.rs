@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use http::{HeaderName, HeaderValue, Method, Uri, header};
 
-use super::{HttpRoute, HttpSession, HttpTarget, bad_request, connection};
+use super::{HttpRoute, HttpSession, HttpTarget, bad_request, connection, replayed::Replayed};
 use crate::{
     op::Op,
     outcome::{FailKind, TargetError},
@@ -25,7 +25,7 @@ impl HttpTarget {
                 "the feed hands each of its rows out once",
             ));
         }
-        let (method, uri) = self.asked(route, op)?;
+        let (method, uri) = self.asked(route, session, op)?;
         let body = route.make_body(op);
         let says_nothing = body.is_empty() && matches!(method, Method::POST | Method::PUT | Method::PATCH);
         let mut request = http::Request::new(body);
@@ -40,7 +40,7 @@ impl HttpTarget {
         }
         let says_host = self.says(&header::HOST) || route.says(&header::HOST);
         if !says_host && self.shared.is_none() {
-            let logged = self.replayed.as_ref().and_then(|log| log.host(op.index()));
+            let logged = self.logged(session, op).and_then(|(log, entry)| log.host(entry));
             headers.insert(header::HOST, logged.unwrap_or(&self.host).clone());
         }
         let targets = self.headers.iter().filter(|(name, _)| !route.says(name));
@@ -64,8 +64,8 @@ impl HttpTarget {
     }
 
     /// Method and address. A path that is the same for all operations is read once.
-    fn asked(&self, route: &HttpRoute, op: &Op) -> Result<(Method, Uri), TargetError> {
-        let replayed = self.replayed.as_ref().and_then(|log| log.request(&self.prefix, op.index()));
+    fn asked(&self, route: &HttpRoute, session: &HttpSession, op: &Op) -> Result<(Method, Uri), TargetError> {
+        let replayed = self.logged(session, op).and_then(|(log, entry)| log.request(&self.prefix, entry));
         let made = || self.uri(&route.make_path(&self.prefix, op));
         let (method, uri) = match replayed {
             Some((method, path)) => (method, self.uri(&path)),
@@ -75,6 +75,12 @@ impl HttpTarget {
         // Which path it is may be somebody's secret.
         let invalid = || bad_request(format!("the path made for `{}` is not a valid path", route.name()));
         Ok((method, uri.ok_or_else(invalid)?))
+    }
+
+    /// The log's entry that is asked now, where one is.
+    fn logged(&self, session: &HttpSession, op: &Op) -> Option<(&Replayed, usize)> {
+        let log = self.replayed.as_ref()?;
+        Some((log, session.entry.or_else(|| log.entry(op.index()))?))
     }
 
     /// HTTP/1.1 asks for a path and says the host in a header, HTTP/2 asks for all of it.
