@@ -297,3 +297,68 @@ async fn the_page_lends_nobody_its_own_address() {
     }
     server.close().await;
 }
+
+/// What the ingress leads where: path, whether it is a beginning only, and the service.
+fn ingress() -> Vec<(String, bool, String)> {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../infra/k8s/ingress.yaml");
+    let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let after = |line: &str, key: &str| line.split_once(key).map(|(_, value)| value.trim().to_owned());
+    let mut rules = Vec::new();
+    for part in text.split("- path:").skip(1) {
+        let path = part.lines().next().unwrap().trim().to_owned();
+        let is_prefix = part.lines().any(|line| line.trim() == "pathType: Prefix");
+        let service = part.lines().find_map(|line| after(line, "name: ")).unwrap();
+        rules.push((path, is_prefix, service));
+    }
+    rules
+}
+
+/// What a text of the page refers to on its own server, without what follows from data.
+fn referred(text: &str) -> Vec<String> {
+    let begins = ["href=\"/", "src=\"/", "EventSource(\"/", "fetch(\"/"];
+    let found = begins.iter().flat_map(|begin| text.split(begin).skip(1));
+    found.map(|rest| format!("/{}", rest.split(['"', '?', '#']).next().unwrap())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_the_page_refers_to_is_led_to_who_answers_it_and_nothing_else_of_web_is() {
+    let shown = shown().await;
+    let rules = ingress();
+    let led = |path: &str| {
+        let matching =
+            rules.iter().filter(
+                |(rule, is_prefix, _)| {
+                    if *is_prefix { path.starts_with(rule.as_str()) } else { path == rule }
+                },
+            );
+        matching.max_by_key(|(rule, ..)| rule.len()).map(|(.., service)| service.as_str())
+    };
+    let basic = format!("Basic {}", STANDARD.encode(format!("me:{ADMIN}")));
+    let key = [("authorization", basic.as_str())];
+    let mut paths = vec!["/".to_owned()];
+    for text in ["/", "/page.js"] {
+        let answer = http_client::get(&shown.base, text, &key).await.unwrap();
+        paths.extend(referred(&String::from_utf8(answer.body.to_vec()).unwrap()));
+    }
+    for path in ["/page.css", "/page.js", "/events", "/api/v1/insight", "/debug/pprof/flamegraph"] {
+        assert!(paths.iter().any(|found| found == path), "{path} is no longer found in {paths:?}");
+    }
+    paths.sort();
+    paths.dedup();
+    for path in &paths {
+        let base = match led(path) {
+            Some("web") => &shown.base,
+            Some("api") => &shown.server.base,
+            other => panic!("{path} is led to {other:?}"),
+        };
+        if path == "/events" {
+            continue; // goes on for ever
+        }
+        let asked = if path.ends_with("flamegraph") { "/debug/pprof/flamegraph?seconds=1" } else { path };
+        let status = http_client::get(base, asked, &key).await.unwrap().status;
+        assert!(status.is_success(), "{path}: {status}");
+    }
+    for path in ["/metrics", "/healthz", "/readyz", "/debug/faults/tasks", "/page.css/x"] {
+        assert_eq!(led(path), None, "{path} is nobody's business outside");
+    }
+}
