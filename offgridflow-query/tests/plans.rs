@@ -335,3 +335,50 @@ async fn a_reset_forgets_regressions_too() {
     observer.reset();
     assert!(observer.plan_regressions().is_empty() && observer.insight().regressions.is_empty());
 }
+
+/// Bytes that call themselves a text.
+struct Raw(&'static [u8]);
+
+impl sqlx::Type<Postgres> for Raw {
+    fn type_info() -> sqlx::postgres::PgTypeInfo {
+        <str as sqlx::Type<Postgres>>::type_info()
+    }
+}
+
+impl sqlx::Encode<'_, Postgres> for Raw {
+    fn encode_by_ref(
+        &self,
+        buf: &mut sqlx::postgres::PgArgumentBuffer,
+    ) -> Result<sqlx::encode::IsNull, sqlx::error::BoxDynError> {
+        buf.extend_from_slice(self.0);
+        Ok(sqlx::encode::IsNull::No)
+    }
+}
+
+#[tokio::test]
+async fn values_that_are_no_utf8_fail_their_statement_alone_and_are_in_no_output() {
+    let (gate, _database) = postgres("no_utf8");
+    let observer = Observer::new("postgresql").with_slow_log(SlowLog::over(Duration::ZERO));
+    let _watcher = observer.watch_plans(gate.clone(), PlanBudget::default());
+    let ask = async |name: &'static [u8]| {
+        let mut conn = observer.acquire(&gate, Acquire::default()).await.unwrap();
+        let named = sqlx::query("SELECT 1 FROM pg_class WHERE relname = $1").bind(Raw(name));
+        named.fetch_all(conn.on()).await.map(|rows| rows.len())
+    };
+    for _ in 0..20 {
+        let refused = ask(b"caf\xe9 \xff").await.expect_err("no UTF-8");
+        let code = refused.as_database_error().and_then(|error| error.code().map(String::from));
+        assert_eq!(code.as_deref(), Some("22021"), "{refused}");
+        assert_eq!(ask(b"pg_class").await.unwrap(), 1, "the connection is whole");
+    }
+    let told = |stats: &offgridflow_query::PlanStats| stats.captured + stats.refused + stats.postponed > 0;
+    while !told(&observer.plan_stats()) {
+        tokio::task::yield_now().await;
+    }
+    let report = observer.report();
+    let asked = report.statements.iter().find(|stats| stats.text.contains("relname = ?")).expect("asked");
+    let by_class: Vec<_> = asked.by_class.iter().map(|error| (error.class, error.times)).collect();
+    assert_eq!((asked.calls, by_class), (40, vec![(Class::Data, 20)]), "{asked:?}");
+    let shown = format!("{report:?}{:?}", observer.slow_statements());
+    assert!(!shown.contains("caf"), "{shown}");
+}
