@@ -1,31 +1,21 @@
 //! Activities in, totals out: what the server is for, composed of the store and its caches.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::hash::Hash;
-use std::sync::Arc;
-use std::time::Duration;
+mod caches;
+mod receipt;
 
-use offgridflow_cache::{
-    BackendError, Breaker, Cache, CacheBuilder, CacheKey, Delivery, Error, Json, KeyParts, Loaded, Loader,
-    Metered, QuickCache, RedisBackend, Stats,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use offgridflow_cache::{BackendError, Cache, Delivery, Error};
 use offgridflow_profile::{Profiled, wait_site};
-use offgridflow_query::{Fate, Outcome, Tickets};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use crate::carbon::{Activity, Factor, assess};
 use crate::intake::{self, Draft, Format, Intake, Rejection};
-use crate::not_stored;
 use crate::store::{Grouping, Store, StoreError, Total};
-
-/// Bytes kept in this process, a cache, and how many entries that may be.
-const NEAR: (u64, u64) = (16 << 20, 50_000);
-/// Bytes of an entry beside its strings: the map's own, links, tags.
-const ENTRY: usize = 200;
-/// How long totals and factors stay when nobody invalidates them. Without Redis, a process does not hear of the others'
-/// changes: then this bounds how old its totals are.
-const TTL: (Duration, Duration) = (Duration::from_secs(300), Duration::from_secs(10));
+pub use caches::{CacheFigure, CacheFigures};
+use caches::{FactorKey, FactorLoader, Shared, TotalsKey, TotalsLoader, cache, weigh_factor, weigh_totals};
+use receipt::rejection;
+pub use receipt::{Receipt, Standing};
 
 /// The store with its caches. Clones share them.
 #[derive(Debug, Clone)]
@@ -63,167 +53,6 @@ impl From<Error<StoreError>> for LedgerError {
             Error::Load(cause) => cause.to_string(),
             other => other.to_string(),
         })
-    }
-}
-
-/// Tenant and category.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct FactorKey(String, String);
-
-impl CacheKey for FactorKey {
-    fn parts(&self, parts: &mut KeyParts) {
-        self.0.parts(parts);
-        self.1.parts(parts);
-    }
-}
-
-/// Tenant and grouping.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct TotalsKey(String, Grouping);
-
-impl CacheKey for TotalsKey {
-    fn parts(&self, parts: &mut KeyParts) {
-        self.0.parts(parts);
-        (self.1 as u8).parts(parts);
-    }
-}
-
-#[derive(Debug)]
-struct FactorLoader(Arc<Store>);
-
-impl Loader<FactorKey, Factor> for FactorLoader {
-    type Error = StoreError;
-
-    async fn load(&self, FactorKey(tenant, category): FactorKey) -> Result<Loaded<Factor>, StoreError> {
-        Ok(Loaded::maybe(self.0.factor(&tenant, &category).await?))
-    }
-}
-
-#[derive(Debug)]
-struct TotalsLoader(Arc<Store>);
-
-impl Loader<TotalsKey, Vec<Total>> for TotalsLoader {
-    type Error = StoreError;
-
-    async fn load(&self, TotalsKey(tenant, by): TotalsKey) -> Result<Loaded<Vec<Total>>, StoreError> {
-        Ok(Loaded::value(self.0.totals(&tenant, by).await?).tag(tenant))
-    }
-}
-
-/// Redis, its calls timed, left alone while it is down.
-#[derive(Debug, Clone)]
-struct Shared {
-    breaker: Arc<Breaker<Arc<Metered<RedisBackend>>>>,
-    metered: Arc<Metered<RedisBackend>>,
-}
-
-impl Shared {
-    fn connect(url: &str) -> Result<Self, BackendError> {
-        let metered = Arc::new(Metered::new(RedisBackend::connect(url)?));
-        Ok(Self { breaker: Arc::new(Breaker::new(Arc::clone(&metered))), metered })
-    }
-}
-
-/// About what an entry takes in this process.
-fn weight(parts: impl IntoIterator<Item = usize>) -> u32 {
-    u32::try_from(parts.into_iter().sum::<usize>() + ENTRY).unwrap_or(u32::MAX)
-}
-
-fn weigh_factor(FactorKey(tenant, category): &FactorKey, factor: &Factor) -> u32 {
-    let texts = [tenant, category, &factor.category, &factor.unit, &factor.source];
-    weight(texts.map(String::len).into_iter().chain([size_of::<Factor>()]))
-}
-
-#[expect(clippy::ptr_arg, reason = "what the cache keeps is a vector")]
-fn weigh_totals(TotalsKey(tenant, _): &TotalsKey, totals: &Vec<Total>) -> u32 {
-    let groups = totals.iter().map(|total| size_of::<Total>() + total.group.len());
-    weight([2 * tenant.len()].into_iter().chain(groups))
-}
-
-/// The settings that both caches share.
-fn cache<K, V>(
-    name: &'static str,
-    space: &str,
-    weigh: fn(&K, &V) -> u32,
-    redis: Option<&Shared>,
-) -> CacheBuilder<K, V>
-where
-    K: CacheKey + Hash + Eq + Clone + Send + Sync + 'static,
-    V: Serialize + DeserializeOwned + Send + Sync + 'static,
-{
-    let namespace = format!("{name}-{space}"); // two databases may share a Redis
-    let near = QuickCache::weighted(NEAR.0, NEAR.1, weigh);
-    let builder = Cache::builder(namespace).label(name).near(near);
-    match redis {
-        Some(redis) => builder.ttl(TTL.0).shared(Arc::clone(&redis.breaker), Json),
-        None => builder.ttl(TTL.1),
-    }
-}
-
-/// What became of a request's rows.
-#[derive(Debug, Default, Serialize)]
-pub struct Receipt {
-    /// Rows that are stored.
-    accepted: usize,
-    /// Rows whose id was there before; what is stored stays.
-    duplicates: usize,
-    /// Rows that are refused, each with its line and a reason.
-    rejected: Vec<Rejection>,
-    /// Rows with nothing wrong about them that were not stored, or nobody can say: send them again, with the same ids.
-    not_stored: Vec<Rejection>,
-    #[serde(skip)]
-    malformed: bool,
-}
-
-/// How a request as a whole is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    /// Every row is stored.
-    Stored,
-    /// Some of the body cannot be read.
-    Malformed,
-    /// All of it can be read, and some rows are refused.
-    Refused,
-    /// The database did not take rows that it may take later.
-    Unavailable,
-}
-
-impl Receipt {
-    /// How the request as a whole is answered.
-    #[must_use]
-    pub fn standing(&self) -> Standing {
-        match self {
-            _ if !self.not_stored.is_empty() => Standing::Unavailable,
-            _ if self.malformed => Standing::Malformed,
-            _ if !self.rejected.is_empty() => Standing::Refused,
-            _ => Standing::Stored,
-        }
-    }
-}
-
-/// What the caches did so far.
-#[derive(Debug, Clone, Serialize)]
-pub struct CacheFigures {
-    /// Totals by tenant and grouping.
-    pub totals: CacheFigure,
-    /// Factors by tenant and category, missing ones included.
-    pub factors: CacheFigure,
-}
-
-/// What one cache did so far.
-#[derive(Debug, Clone, Serialize)]
-pub struct CacheFigure {
-    /// Reads.
-    pub asked: u64,
-    /// Share of reads that needed no load; `None` before the first read.
-    pub hit_ratio: Option<f64>,
-    /// All of it.
-    pub stats: Stats,
-}
-
-impl From<Stats> for CacheFigure {
-    fn from(stats: Stats) -> Self {
-        Self { asked: stats.asked(), hit_ratio: stats.hit_ratio(), stats }
     }
 }
 
@@ -422,33 +251,6 @@ fn assess_all(
         }
     }
     (lines, activities)
-}
-
-impl Receipt {
-    async fn settle(&mut self, tickets: Tickets<Activity>, lines: &[u64]) {
-        for (outcome, line) in tickets.outcomes().await.into_iter().zip(lines) {
-            match outcome {
-                Outcome::Settled(receipt) if receipt.fate == Fate::Committed => self.accepted += 1,
-                Outcome::Settled(_) => self.duplicates += 1,
-                Outcome::Rejected(rejected) => {
-                    self.rejected.push(rejection(*line, rejected.cause.to_string()));
-                }
-                Outcome::Returned(returned) => {
-                    if self.not_stored.is_empty() {
-                        tracing::warn!(
-                            error = &returned.why as &dyn std::error::Error,
-                            "rows were not stored"
-                        );
-                    }
-                    self.not_stored.push(rejection(*line, not_stored::words(&returned.why).to_owned()));
-                }
-            }
-        }
-    }
-}
-
-fn rejection(line: u64, reason: String) -> Rejection {
-    Rejection { line, column: None, field: None, reason }
 }
 
 /// Whether a category could have a factor at all: anything else need not be looked up.
