@@ -338,7 +338,7 @@ async fn whatever_the_page_refers_to_is_led_to_who_answers_it_and_nothing_else_o
     let mut paths = vec!["/".to_owned()];
     for text in ["/", "/page.js"] {
         let answer = http_client::get(&shown.base, text, &key).await.unwrap();
-        paths.extend(referred(&String::from_utf8(answer.body.to_vec()).unwrap()));
+        paths.extend(referred(std::str::from_utf8(&answer.body).unwrap()));
     }
     for path in ["/page.css", "/page.js", "/events", "/api/v1/insight", "/debug/pprof/flamegraph"] {
         assert!(paths.iter().any(|found| found == path), "{path} is no longer found in {paths:?}");
