@@ -15,6 +15,8 @@ pub(crate) enum Pacing {
     /// Asleep, with the alarm set earlier by as much as the timer is nearly always late, and by so much more where it is
     /// often later: what is left when it rings is spun.
     Early(Duration),
+    /// Asleep up to the next whole multiple of this: what falls due in between shares a wake.
+    Slack(Duration),
 }
 
 impl Pacing {
@@ -25,6 +27,18 @@ impl Pacing {
     pub(crate) fn within(share: f64, arrivals_per_sec: f64) -> Self {
         Self::Early(Duration::try_from_secs_f64(share / arrivals_per_sec).unwrap_or_default())
     }
+
+    /// For instants that are not to be put together.
+    pub(crate) fn exact(self) -> Self {
+        if matches!(self, Self::Slack(_)) { Self::Early(Duration::ZERO) } else { self }
+    }
+
+    /// When to wake for an instant.
+    fn wake(self, at: Duration) -> Duration {
+        let Self::Slack(slack) = self else { return at };
+        let [at, slack] = [at, slack].map(|length| u64::try_from(length.as_nanos()).unwrap_or(u64::MAX));
+        Duration::from_nanos(at.div_ceil(slack.max(1)).saturating_mul(slack))
+    }
 }
 
 /// Sleeps until just before an instant, and spins the rest as its [`Pacing`] says.
@@ -32,6 +46,7 @@ impl Pacing {
 pub(crate) struct Pacer {
     clock: RunClock,
     sleeper: Sleeper,
+    pacing: Pacing,
     margin: Option<Margin>,
 }
 
@@ -51,12 +66,12 @@ impl Pacer {
     pub(crate) fn new(clock: RunClock, source: ClockSource, pacing: Pacing) -> Self {
         let sleeper = sleeper(source);
         let margin = Margin::of(&sleeper, pacing);
-        Self { clock, sleeper, margin }
+        Self { clock, sleeper, pacing, margin }
     }
 
     /// Waits from `now`, which was just read, until `at` or for [`LONGEST_SLEEP`], whichever is shorter, and returns the time.
     pub(crate) async fn approach(&mut self, now: Duration, at: Duration) -> Duration {
-        let left = at.saturating_sub(now);
+        let left = self.pacing.wake(at).saturating_sub(now);
         let early = self.margin.as_ref().map_or(Duration::ZERO, Margin::length);
         let sleep = left.saturating_sub(early).min(LONGEST_SLEEP);
         if sleep.is_zero() {
@@ -175,6 +190,15 @@ mod tests {
         assert!((62..75).contains(&late.as_micros()), "the 95th is 67.5 µs: {late:?}");
         assert_eq!(settled(Pacing::SPIN, |_| 5_000_000_000), Duration::from_micros(200), "bounded");
         assert_eq!(settled(Pacing::SPIN, |_| 0), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_falls_due_within_the_slack_shares_a_wake() {
+        let (slack, us) = (Pacing::Slack(Duration::from_millis(1)), Duration::from_micros);
+        for (at, wake) in [(0, 0), (1, 1_000), (999, 1_000), (1_000, 1_000), (1_001, 2_000)] {
+            assert_eq!(slack.wake(us(at)), us(wake));
+            assert_eq!((slack.exact().wake(us(at)), Pacing::SPIN.wake(us(at))), (us(at), us(at)));
+        }
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use offgridflow_loadtest::{
-    Ending, Executor, FailKind, Limit, LoadTest, OnCap, Op, Outcome, Quantile, Rate, Settings, ShardCtx,
-    TargetError, ThresholdStatus, Validity, Workload, workload_fn,
+    Ending, Executor, FailKind, Limit, LoadTest, OnCap, Op, Outcome, Quantile, Rate, Report, Settings,
+    ShardCtx, Spin, TargetError, ThresholdStatus, Validity, Workload, workload_fn,
 };
 use tokio::time::sleep;
 
@@ -55,6 +55,36 @@ async fn a_target_that_never_answers_is_down_and_its_operations_count() {
     assert_eq!((report.total.response.unanswered, report.total.failed), (1_000, 1_000));
     assert_eq!((&*report.errors[0].cause, report.errors[0].count), ("timeout", 1_000));
     assert_eq!(report.thresholds[0].status, ThresholdStatus::Broken);
+}
+
+/// What falls due within the slack is sent at its end, and each is as late as it is: the response time holds it.
+#[tokio::test(start_paused = true)]
+async fn slack_is_lag_that_every_report_shows_and_more_of_it_than_a_generator_may_have_is_no_measurement() {
+    let run = async |slack: u64| {
+        let test = LoadTest::new(workload_fn(|_| sleep(ms(5)))).rate(rate(1_000.0, 10)).shards(1);
+        test.spin(Spin::Slack(ms(slack))).run_here().await.expect("runs")
+    };
+    let report = run(2).await;
+    assert_eq!(
+        (report.verdict.name(), report.offered, report.total.ok),
+        ("Valid", 10_000, 10_000),
+        "{report}"
+    );
+    let mean = |report: &Report| report.dispatch_lag.mean.and_then(Quantile::value).expect("a mean");
+    assert!(
+        (ms(0)..=ms(2)).contains(&mean(&report)) && mean(&report) >= Duration::from_micros(400),
+        "{report}"
+    );
+    let late = run(50).await;
+    assert!((ms(23)..ms(27)).contains(&mean(&late)), "{late}");
+    assert!(matches!(late.verdict.validity, Validity::GeneratorBound(_)), "{late}");
+
+    let refused = |test: LoadTest<_>| test.validate().map(drop).expect_err("refused").hint;
+    let test = || LoadTest::new(workload_fn(|_| sleep(ms(5)))).rate(rate(1_000.0, 10));
+    assert!(refused(test().spin(Spin::Slack(ms(101)))).contains("not from 1µs to 100ms"));
+    assert!(refused(test().spin(Spin::Slack(ms(0)))).contains("not from"));
+    let closed = test().executor(Executor::closed(3, ms(1_000)));
+    assert!(refused(closed.spin(Spin::Slack(ms(1)))).contains("a closed loop has none"));
 }
 
 /// Opening always fails.

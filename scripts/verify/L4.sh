@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# L4: CPU time a request of the load tester, beside oha, wrk and hey in turn, saturated and at a rate; what its engine does
+# L4: CPU time a request of the load tester, beside oha, wrk and hey in turn, saturated and at a rate (with 1 ms of slack, as oha has it; without beside it); what its engine does
 # in a second and allocates for an operation, and what its HTTP client allocates.
 source "$(dirname "$0")/../common.sh"
 help_if_asked "$@"

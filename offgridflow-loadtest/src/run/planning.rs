@@ -9,7 +9,7 @@ use crate::{
     executor::{Executor, Model},
     feed::Feed,
     histogram::as_f64,
-    plan::{Plan, Whole},
+    plan::{Plan, Spin, Whole},
     report::text::operations,
     route::MAX_STEPS,
     settings::littles_law,
@@ -31,6 +31,9 @@ const MAX_IN_FLIGHT: usize = 1_000_000;
 const WARM_SESSIONS: usize = 16;
 /// The most rules that may end a run: each is held against every second.
 const MAX_ABORT_RULES: usize = 32;
+/// How late an arrival may be sent for company.
+const MIN_SLACK: Duration = Duration::from_micros(1);
+const MAX_SLACK: Duration = Duration::from_millis(100);
 /// The shortest plan in which a warm-up can be found.
 const SHORTEST_AUTO: Duration = Duration::from_secs(20);
 
@@ -82,10 +85,23 @@ impl<W: Workload> LoadTest<W> {
     }
 
     fn check_times(&self) -> Result<(), ConfigError> {
+        self.check_slack()?;
         positive("timeout", self.timeout)?;
         self.deadline.map_or(Ok(()), |(deadline, _)| positive("deadline", deadline))?;
         bounded("think_time", self.think_time)?;
         bounded("expected_latency", self.expected_latency)
+    }
+
+    fn check_slack(&self) -> Result<(), ConfigError> {
+        let Spin::Slack(slack) = self.spin else { return Ok(()) };
+        if self.executor.arrivals().is_none() {
+            return Err(ConfigError::new("slack", "is about arrivals, which a closed loop has none of"));
+        }
+        if !(MIN_SLACK..=MAX_SLACK).contains(&slack) {
+            let hint = format!("{slack:?} is not from {MIN_SLACK:?} to {MAX_SLACK:?}; 1ms is usual");
+            return Err(ConfigError::new("slack", hint));
+        }
+        Ok(())
     }
 
     /// Every part has to have something to do, and to measure the same.

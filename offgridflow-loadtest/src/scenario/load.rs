@@ -12,6 +12,7 @@ use super::{
 use crate::{
     error::ConfigError,
     executor::{Closed, Executor, OnCap, Overload},
+    plan::Spin,
     replay::Replay,
     schedule::Bursts,
     settings::Settings,
@@ -48,6 +49,7 @@ pub(super) struct Load {
     pub(super) warm_sessions: Option<usize>,
     #[serde(default)]
     pub(super) spin: bool,
+    pub(super) slack: Option<Span>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
@@ -138,6 +140,17 @@ impl Load {
                 .failure_threshold
                 .map_or(default.failure_threshold, |Share(share)| Some(share)),
             expected_latency: span(self.expected_latency, default.expected_latency),
+        }
+    }
+
+    /// How the last stretch before an arrival is spent.
+    pub(super) fn spin(&self) -> Result<Spin, ConfigError> {
+        match self.slack {
+            Some(_) if self.spin => {
+                Err(ConfigError::new("slack", "is the opposite of spin: leave one of them out"))
+            }
+            Some(Span(slack)) => Ok(Spin::Slack(slack)),
+            None => Ok(self.spin.into()),
         }
     }
 

@@ -186,7 +186,7 @@ impl Scenario {
         let feed = self.file.feed.as_ref().map(|table| table.read(folder)).transpose()?;
         let from = Sources { feed: feed.as_ref(), flow: None };
         let target = self.target(replay.as_ref(), &Around { from, folder }, settings.timeout)?;
-        let test = LoadTest::new(target).settings(&settings).seed(*seed).spin(load.spin);
+        let test = LoadTest::new(target).settings(&settings).seed(*seed).spin(load.spin()?);
         let test = match feed {
             Some(feed) => test.feed(feed),
             None => test,

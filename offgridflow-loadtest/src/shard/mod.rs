@@ -269,7 +269,7 @@ impl<W: Workload> Shard<W> {
 
     /// Wakes whoever rests at their instants, as finely as the system's timer allows, until the run is stopped.
     async fn keep_alarms(self: Rc<Self>) {
-        let mut pacer = Pacer::new(self.clock, self.plan.clock, self.plan.pacing);
+        let mut pacer = Pacer::new(self.clock, self.plan.clock, self.plan.pacing.exact());
         loop {
             let now = self.clock.now();
             self.pulse.beat(now, self.running.get());

@@ -30,14 +30,17 @@ const SECONDS: u32 = 3;
 const RATES: [u32; 2] = [3_000, 10_000];
 /// CPU time a request of ours, by that of each rival when saturated, at most.
 const SATURATED: [(Tool, f64); 3] = [(Tool::Oha, 0.9), (Tool::Wrk, 1.3), (Tool::Hey, 0.4)];
-/// The same at a rate, beside oha.
+/// The same at a rate, beside oha, with as much slack as its timer has.
 const OPEN: f64 = 1.05;
+const SLACK: &str = "1ms";
 const MIN_NULL_RATE: f64 = 2e6;
 const MAX_NULL_LAG: Duration = Duration::from_micros(50);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Tool {
     Ours,
+    /// Ours, each arrival sent at its own time.
+    Precise,
     Oha,
     Wrk,
     Hey,
@@ -75,6 +78,16 @@ pub(crate) fn main() -> Result<(), Failure> {
             pass &= median(&pairs) <= limit;
             said.push(format!("{name}/{}={:.2}", rival.name(), median(&pairs)));
         }
+        if name != "saturated" {
+            let pairs = between(&measured, &name, Tool::Precise, Tool::Oha);
+            row!(
+                "{:>10} each at its own time {} µs, by oha's {}",
+                "",
+                spread(&costs(&measured, &name, Tool::Precise)),
+                spread(&pairs)
+            );
+            said.push(format!("{name}-precise/oha={:.2}", median(&pairs)));
+        }
     }
     let null = null_target()?;
     row!("no-op: {:.2} M scheduled a second and core, mean lag {:?}", null.0 / 1e6, null.1);
@@ -101,7 +114,9 @@ fn one_round(server: &Server, round: usize) -> Result<Value, Failure> {
     let mut figures = json!({});
     let mut turns: Vec<(Option<u32>, Tool)> =
         [Tool::Ours, Tool::Oha, Tool::Wrk, Tool::Hey].map(|tool| (None, tool)).into();
-    turns.extend(RATES.iter().flat_map(|&rate| [(Some(rate), Tool::Ours), (Some(rate), Tool::Oha)]));
+    turns.extend(
+        RATES.iter().flat_map(|&rate| [Tool::Ours, Tool::Oha, Tool::Precise].map(|tool| (Some(rate), tool))),
+    );
     if round % 2 == 1 {
         turns.reverse();
     }
@@ -136,6 +151,7 @@ impl Tool {
     fn name(self) -> &'static str {
         match self {
             Self::Ours => "ours",
+            Self::Precise => "precise",
             Self::Oha => "oha",
             Self::Wrk => "wrk",
             Self::Hey => "hey",
@@ -146,20 +162,25 @@ impl Tool {
     fn command(self, url: &str, rate: Option<u32>) -> Command {
         let seconds = format!("{SECONDS}s");
         let program = match self {
-            Self::Ours => ours_path(),
+            Self::Ours | Self::Precise => ours_path(),
             Self::Oha => std::env::var_os("OHA").map_or_else(|| "oha".into(), PathBuf::from),
             Self::Wrk => "wrk".into(),
             Self::Hey => "hey".into(),
         };
         let mut command = Command::new(program);
         match self {
-            Self::Ours => command.args(["run", "-q", "-c", CONNECTIONS, "--shards", "1", "--for", &seconds]),
+            Self::Ours | Self::Precise => {
+                command.args(["run", "-q", "-c", CONNECTIONS, "--shards", "1", "--for", &seconds])
+            }
             Self::Oha => command.args(["--no-tui", "-c", CONNECTIONS, "-z", &seconds]),
             Self::Wrk => command.args(["-t1", "-c", CONNECTIONS, "-d", &seconds]),
             Self::Hey => command.args(["-c", CONNECTIONS, "-z", &seconds]),
         };
         if let Some(rate) = rate {
-            command.arg(if self == Self::Ours { "--rate" } else { "-q" }).arg(rate.to_string());
+            command.arg(if self == Self::Oha { "-q" } else { "--rate" }).arg(rate.to_string());
+            if self == Self::Ours {
+                command.args(["--slack", SLACK]);
+            }
         }
         command.arg(url);
         command
@@ -172,7 +193,11 @@ fn costs(rounds: &[Value], load: &str, tool: Tool) -> Vec<f64> {
 
 /// Ours by the rival's, round for round.
 fn ratios(rounds: &[Value], load: &str, rival: Tool) -> Vec<f64> {
-    let (ours, theirs) = (costs(rounds, load, Tool::Ours), costs(rounds, load, rival));
+    between(rounds, load, Tool::Ours, rival)
+}
+
+fn between(rounds: &[Value], load: &str, one: Tool, other: Tool) -> Vec<f64> {
+    let (ours, theirs) = (costs(rounds, load, one), costs(rounds, load, other));
     ours.into_iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect()
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Subject;
 use crate::{
     AnyTarget, Closed, ConfigError, Executor, Fields, LoadTest, LogFormat, OnCap, Overload, Replay,
-    ReplayError, Settings,
+    ReplayError, Settings, Spin,
     scenario::{CLIENT, explain, visits_in_flight},
 };
 
@@ -17,7 +17,7 @@ impl Subject {
         settings.validate()?;
         let (seed, replay) = (self.seed.unwrap_or(0), self.replay()?);
         let target = self.any_target(replay.as_ref())?;
-        let mut test = LoadTest::new(target).settings(&settings).spin(self.spin).seed(seed);
+        let mut test = LoadTest::new(target).settings(&settings).spin(self.spin()).seed(seed);
         test = test.warm_up(self.warm_up.unwrap_or_default());
         if let Executor::Closed(closed) = settings.executor() {
             test = test.executor(Executor::Closed(self.worked(closed)));
@@ -72,7 +72,11 @@ impl Subject {
     /// Refuses what is about arrivals where there are none, and random ones where no rate says how many.
     fn arrives(&self) -> Result<(), ConfigError> {
         let open = self.rate.is_some() || self.replay.is_some();
-        let said = [(self.deadline.is_some(), "--deadline"), (self.queue, "--queue")];
+        let said = [
+            (self.deadline.is_some(), "--deadline"),
+            (self.queue, "--queue"),
+            (self.slack.is_some(), "--slack"),
+        ];
         if let Some((_, flag)) = said.into_iter().find(|&(said, _)| said && !open) {
             return Err(ConfigError::new(flag, "is about an open loop: add --rate or --replay"));
         }
@@ -89,6 +93,11 @@ impl Subject {
             }
             None => Ok(()),
         }
+    }
+
+    /// How the last stretch before an arrival is spent.
+    fn spin(&self) -> Spin {
+        self.slack.map_or(self.spin.into(), Spin::Slack)
     }
 
     /// The closed loop that the flags describe.
