@@ -4,7 +4,7 @@
 use offgridflow_query::sqlx::{self, Connection, Executor, PgConnection, Row};
 use offgridflow_query::{
     Acquire, BatchWriter, Class, Column, ConnectionPool, GateConfig, Guard, Kind, PgGate, PoolStatus, Shape,
-    Tx,
+    Strategy, Tx,
 };
 use std::future::Future;
 use std::pin::pin;
@@ -239,4 +239,24 @@ async fn a_session_that_was_reset_is_written_through_as_before() {
         ticket.committed().await.unwrap_or_else(|error| panic!("after {reset}: {error}"));
     }
     assert_eq!(writer.close().await.unwrap().stats.committed, 4);
+}
+
+/// What a session says of the client's texts is the server's to believe: a holder that left it otherwise changes no row.
+#[tokio::test]
+async fn texts_are_stored_as_they_are_whatever_encoding_a_holder_left() {
+    let database = testkit::postgres().create_database("encoding").unwrap();
+    let gate = gate(&database, 1);
+    take(&gate).await.execute("CREATE TABLE t (id int8 PRIMARY KEY, v text)").await.unwrap();
+    for (id, way) in [(1, Strategy::Unnest), (2, Strategy::Copy)] {
+        take(&gate).await.execute("SET client_encoding = 'LATIN1'").await.unwrap();
+        let shape = Shape::new("t", [Column::new("id", Kind::Int8), Column::new("v", Kind::Text)]);
+        let writer =
+            BatchWriter::<(i64, String)>::for_shape(gate.clone(), shape).strategy(way).start().unwrap();
+        writer.reserve().await.unwrap().push((id, "Öl für 5 €".to_owned())).committed().await.unwrap();
+        assert!(writer.close().await.unwrap().is_clean());
+    }
+    assert_eq!(
+        database.psql("SELECT count(*) FROM t WHERE v = U&'\\00D6l f\\00FCr 5 \\20AC'").unwrap().trim(),
+        "2"
+    );
 }
