@@ -106,6 +106,10 @@ async fn again_unprepared(
     parts: &[Slice<'_>],
     plan: &WritePlan,
 ) -> Result<Wrote, WriteError> {
+    if let Some(part) = parts.first() {
+        let what = "prepared statements of a session are gone: it was reset, or a pooler stands between: Pooling::Transaction";
+        crate::telemetry::warn(part.shape().table(), what);
+    }
     let forgotten = transaction::answered(plan.answer_timeout, conn.clear_cached_statements()).await;
     forgotten.map_err(|error| errors::failed(&error))?;
     write(conn, parts, plan).await
