@@ -2,8 +2,8 @@
 #![cfg(all(feature = "postgres", feature = "sqlite"))]
 
 use offgridflow_query::{
-    Acquire, BatchExecutor, BatchWriter, Column, Conflict, ConnectionPool, Fate, GateConfig, Kind, Outcome,
-    PgGate, Shape, SqliteGate,
+    Acquire, Atomicity, BatchExecutor, BatchWriter, Column, Conflict, ConnectionPool, Fate, GateConfig, Kind,
+    Outcome, PgGate, Shape, SqliteGate,
 };
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
@@ -230,4 +230,41 @@ async fn a_row_that_waited_for_its_parent_overtakes_no_newer_one() {
     let _ = writer.close().await.unwrap();
     assert!(outcomes[1].is_settled());
     assert_eq!(database.psql("SELECT v FROM t WHERE k = 'a'").unwrap().trim(), "2");
+}
+
+/// NULLs of a key are one value to an index that says so, from PostgreSQL 15 on.
+#[tokio::test]
+async fn the_last_write_wins_where_nulls_are_equal() {
+    let database = testkit::postgres().create_database("nulls").unwrap();
+    let version: u32 = database.psql("SHOW server_version_num").unwrap().trim().parse().unwrap();
+    if version < 150_000 {
+        return; // it has no such indices
+    }
+    database.psql("CREATE TABLE t (a BIGINT, b BIGINT, v TEXT, UNIQUE NULLS NOT DISTINCT (a, b))").unwrap();
+    let gate = PgGate::from_url(&database.url(), GateConfig::default()).unwrap();
+    let keys = [
+        (None, Some(1)),
+        (Some(1), Some(1)),
+        (None, Some(1)),
+        (None, None),
+        (Some(1), Some(1)),
+        (None, None),
+    ];
+    for atomicity in [Atomicity::Independent, Atomicity::Together, Atomicity::AllOrNothing] {
+        for group in [false, true] {
+            database.psql("TRUNCATE t").unwrap();
+            let columns = [Column::nullable("a", Kind::Int8), Column::nullable("b", Kind::Int8)];
+            let columns = columns.into_iter().chain([Column::new("v", Kind::Text)]);
+            let shape = Shape::new("t", columns).key(["a", "b"]);
+            let writer = BatchWriter::<(Option<i64>, Option<i64>, String)>::for_shape(gate.clone(), shape);
+            let writer = writer.conflict(Conflict::Update).atomicity(atomicity).in_flight(3).start().unwrap();
+            let rows = keys.into_iter().enumerate().map(|(at, (a, b))| (a, b, at.to_string()));
+            let tickets = if group { writer.push_group(rows).await } else { writer.push_many(rows).await };
+            let outcomes = tickets.unwrap().outcomes().await;
+            assert!(outcomes.iter().all(Outcome::is_settled), "{atomicity:?}, group {group}: {outcomes:?}");
+            assert!(writer.close().await.unwrap().is_clean());
+            let left = database.psql("SELECT string_agg(v, ' ' ORDER BY v) FROM t").unwrap();
+            assert_eq!(left.trim(), "2 4 5", "{atomicity:?}, group {group}");
+        }
+    }
 }
