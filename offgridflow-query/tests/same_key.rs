@@ -268,3 +268,38 @@ async fn the_last_write_wins_where_nulls_are_equal() {
         }
     }
 }
+
+/// A trigger that passes over what changes nothing, as PostgreSQL has one: the last row of a key is dropped only as long as no older one was stored.
+#[tokio::test]
+async fn the_last_write_wins_where_redundant_updates_are_dropped() {
+    let lite = SqliteGate::from_url("sqlite::memory:", GateConfig::default()).unwrap();
+    let mut conn = lite.acquire(Acquire::default()).await.unwrap();
+    let trigger = "CREATE TRIGGER z BEFORE UPDATE ON t WHEN NEW.first = OLD.first AND NEW.last = OLD.last BEGIN SELECT RAISE(IGNORE); END";
+    sqlx::raw_sql(AssertSqlSafe(format!("{TABLE}; {trigger}"))).execute(&mut *conn).await.unwrap();
+    drop(conn);
+    let database = testkit::postgres().create_database("redundant").unwrap();
+    let trigger = "CREATE TRIGGER z BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()";
+    database.psql(&format!("{TABLE}; {trigger}")).unwrap();
+    let gate = PgGate::from_url(&database.url(), GateConfig::default()).unwrap();
+    let (stored, other) = ((1, 7, 7), (1, 8, 8));
+    let [committed, superseded, dropped] = [Fate::Committed, Fate::Superseded, Fate::Skipped].map(Some);
+    for (rows, fates) in [
+        (&[stored][..], &[dropped][..]),
+        (&[other, stored], &[superseded, committed]),
+        (&[stored, other, stored], &[superseded, superseded, committed]),
+        (&[other, stored, stored, (2, 1, 1)], &[superseded, superseded, committed, committed]),
+    ] {
+        let reset = "DELETE FROM t; INSERT INTO t VALUES (1, 7, 7)";
+        let mut conn = lite.acquire(Acquire::default()).await.unwrap();
+        sqlx::raw_sql(reset).execute(&mut *conn).await.unwrap();
+        drop(conn);
+        database.psql(reset).unwrap();
+        assert_eq!(flushed(lite.clone(), Conflict::Update, rows).await, fates, "SQLite, {rows:?}");
+        assert_eq!(flushed(gate.clone(), Conflict::Update, rows).await, fates, "PostgreSQL, {rows:?}");
+        let last = "SELECT first || ':' || last FROM t WHERE id = 1";
+        let mut conn = lite.acquire(Acquire::default()).await.unwrap();
+        let left: String = sqlx::query_scalar(last).fetch_one(&mut *conn).await.unwrap();
+        drop(conn);
+        assert_eq!((left.as_str(), database.psql(last).unwrap().trim()), ("7:7", "7:7"), "{rows:?}");
+    }
+}
