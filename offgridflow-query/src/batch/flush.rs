@@ -207,7 +207,10 @@ impl<E: BatchExecutor> Flusher<E> {
             }
             let mut left = Vec::new();
             for (row, winner) in order.superseded {
-                let fate = inherited(flushed.verdicts[winner].as_ref(), group);
+                let mut fate = inherited(flushed.verdicts[winner].as_ref(), group);
+                if is_dropped(&flushed.verdicts[winner]) && all.equal(row, winner) {
+                    fate = Some(Verdict::Settled(Fate::Skipped)); // what was dropped just now would be again
+                }
                 if fate.is_none() {
                     left.push(row);
                 }
