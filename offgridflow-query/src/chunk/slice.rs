@@ -60,8 +60,7 @@ impl<'a> Slice<'a> {
 
     /// Whether two rows of this view have the same values.
     pub(crate) fn equal(&self, one: usize, other: usize) -> bool {
-        let columns = 0..self.shape().columns().len();
-        columns.into_iter().all(|column| self.value(one, column) == self.value(other, column))
+        (0..self.shape().columns().len()).all(|column| self.value(one, column) == self.value(other, column))
     }
 
     /// Appends bytes that are equal exactly when the columns `key` of two rows are; false if one of them is NULL.
