@@ -3,7 +3,7 @@
 
 use offgridflow_query::{
     Acquire, Atomicity, BatchWriter, Cause, Class, Column, Conflict, ConnectionPool, GateConfig, Kind,
-    MemoryPool, Outcome, PgGate, Rejected, Shape, Stored, Why, row,
+    MemoryPool, Numeric, Outcome, PgGate, Rejected, Shape, Stored, Strategy, Why, row,
 };
 use sqlx::{AssertSqlSafe, Row as _};
 use std::sync::{Arc, Mutex};
@@ -294,4 +294,25 @@ async fn groups_that_hang_on_each_other_go_one_after_the_other() {
     assert!(alone.outcomes().await.iter().all(Outcome::is_settled));
     let report = writer.close().await.unwrap();
     assert_eq!((report.stats.flushes, report.stats.rejected, report.stats.returned), (1, 8, 8));
+}
+
+/// What a staging table refuses is named by COPY's line as well, in each part of a transaction.
+#[tokio::test]
+async fn a_row_that_a_staging_table_refuses_is_named() {
+    const BAD: [usize; 3] = [7, 1_111, 1_999];
+    for (atomicity, most) in [(Atomicity::Independent, 10), (Atomicity::Together, 12)] {
+        let (_database, gate) = gate("staged").await;
+        run(&gate, "CREATE TABLE t (id INT8 PRIMARY KEY, v NUMERIC(4, 1))").await;
+        let columns = [Column::new("id", Kind::Int8), Column::new("v", Kind::Numeric)];
+        let writer = BatchWriter::for_shape(gate.clone(), Shape::new("t", columns).key(["id"]));
+        let writer = writer.conflict(Conflict::Update).strategy(Strategy::Staging).atomicity(atomicity);
+        let writer = writer.flush_rows(2_000).linger(Duration::from_secs(5)).start().unwrap();
+        let number = |at| Numeric(if BAD.contains(&at) { "1000" } else { "1" }.to_owned());
+        let rows = (0..2_000).map(|at| (at as i64, number(at)));
+        let outcomes = writer.push_many(rows).await.unwrap().outcomes().await;
+        let bad: Vec<usize> = (0..2_000).filter(|&at| !outcomes[at].is_settled()).collect();
+        assert_eq!(bad, BAD);
+        let transactions = writer.close().await.unwrap().stats.transactions;
+        assert!(transactions <= most, "{atomicity:?}: {transactions} transactions");
+    }
 }

@@ -2,8 +2,8 @@
 #![cfg(all(feature = "postgres", feature = "sqlite"))]
 
 use offgridflow_query::{
-    Acquire, BatchExecutor, BatchWriter, Column, Conflict, ConnectionPool, Fate, GateConfig, Kind, Outcome,
-    PgGate, Shape, SqliteGate,
+    Acquire, Atomicity, BatchExecutor, BatchWriter, Column, Conflict, ConnectionPool, Fate, GateConfig, Kind,
+    Outcome, PgGate, Shape, SqliteGate,
 };
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
@@ -230,4 +230,91 @@ async fn a_row_that_waited_for_its_parent_overtakes_no_newer_one() {
     let _ = writer.close().await.unwrap();
     assert!(outcomes[1].is_settled());
     assert_eq!(database.psql("SELECT v FROM t WHERE k = 'a'").unwrap().trim(), "2");
+}
+
+/// NULLs of a key are one value to an index that says so, from PostgreSQL 15 on.
+#[tokio::test]
+async fn the_last_write_wins_where_nulls_are_equal() {
+    let database = testkit::postgres().create_database("nulls").unwrap();
+    let version: u32 = database.psql("SHOW server_version_num").unwrap().trim().parse().unwrap();
+    if version < 150_000 {
+        return; // it has no such indices
+    }
+    database.psql("CREATE TABLE t (a BIGINT, b BIGINT, v TEXT, UNIQUE NULLS NOT DISTINCT (a, b))").unwrap();
+    let gate = PgGate::from_url(&database.url(), GateConfig::default()).unwrap();
+    let keys = [
+        (None, Some(1)),
+        (Some(1), Some(1)),
+        (None, Some(1)),
+        (None, None),
+        (Some(1), Some(1)),
+        (None, None),
+    ];
+    for atomicity in [Atomicity::Independent, Atomicity::Together, Atomicity::AllOrNothing] {
+        for group in [false, true] {
+            database.psql("TRUNCATE t").unwrap();
+            let columns = [Column::nullable("a", Kind::Int8), Column::nullable("b", Kind::Int8)];
+            let columns = columns.into_iter().chain([Column::new("v", Kind::Text)]);
+            let shape = Shape::new("t", columns).key(["a", "b"]);
+            let writer = BatchWriter::<(Option<i64>, Option<i64>, String)>::for_shape(gate.clone(), shape);
+            let writer = writer.conflict(Conflict::Update).atomicity(atomicity).in_flight(3).start().unwrap();
+            let rows = keys.into_iter().enumerate().map(|(at, (a, b))| (a, b, at.to_string()));
+            let tickets = if group { writer.push_group(rows).await } else { writer.push_many(rows).await };
+            let outcomes = tickets.unwrap().outcomes().await;
+            assert!(outcomes.iter().all(Outcome::is_settled), "{atomicity:?}, group {group}: {outcomes:?}");
+            assert!(writer.close().await.unwrap().is_clean());
+            let left = database.psql("SELECT string_agg(v, ' ' ORDER BY v) FROM t").unwrap();
+            assert_eq!(left.trim(), "2 4 5", "{atomicity:?}, group {group}");
+        }
+    }
+}
+
+/// A trigger that passes over what changes nothing, as PostgreSQL has one: the last row of a key is dropped only as long as no older one was stored.
+#[tokio::test]
+async fn the_last_write_wins_where_redundant_updates_are_dropped() {
+    let lite = SqliteGate::from_url("sqlite::memory:", GateConfig::default()).unwrap();
+    let mut conn = lite.acquire(Acquire::default()).await.unwrap();
+    let trigger = "CREATE TRIGGER z BEFORE UPDATE ON t WHEN NEW.first = OLD.first AND NEW.last = OLD.last BEGIN SELECT RAISE(IGNORE); END";
+    sqlx::raw_sql(AssertSqlSafe(format!("{TABLE}; {trigger}"))).execute(&mut *conn).await.unwrap();
+    drop(conn);
+    let database = testkit::postgres().create_database("redundant").unwrap();
+    let trigger = "CREATE TRIGGER z BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()";
+    database.psql(&format!("{TABLE}; {trigger}")).unwrap();
+    let gate = PgGate::from_url(&database.url(), GateConfig::default()).unwrap();
+    let (stored, other) = ((1, 7, 7), (1, 8, 8));
+    let [committed, superseded, dropped] = [Fate::Committed, Fate::Superseded, Fate::Skipped].map(Some);
+    for (rows, fates) in [
+        (&[stored][..], &[dropped][..]),
+        (&[other, stored], &[superseded, committed]),
+        (&[stored, other, stored], &[dropped, superseded, committed]),
+        (&[other, stored, stored, (2, 1, 1)], &[superseded, superseded, committed, committed]),
+    ] {
+        let reset = "DELETE FROM t; INSERT INTO t VALUES (1, 7, 7)";
+        let mut conn = lite.acquire(Acquire::default()).await.unwrap();
+        sqlx::raw_sql(reset).execute(&mut *conn).await.unwrap();
+        drop(conn);
+        database.psql(reset).unwrap();
+        assert_eq!(flushed(lite.clone(), Conflict::Update, rows).await, fates, "SQLite, {rows:?}");
+        assert_eq!(flushed(gate.clone(), Conflict::Update, rows).await, fates, "PostgreSQL, {rows:?}");
+        let last = "SELECT first || ':' || last FROM t WHERE id = 1";
+        let mut conn = lite.acquire(Acquire::default()).await.unwrap();
+        let left: String = sqlx::query_scalar(last).fetch_one(&mut *conn).await.unwrap();
+        drop(conn);
+        assert_eq!((left.as_str(), database.psql(last).unwrap().trim()), ("7:7", "7:7"), "{rows:?}");
+    }
+}
+
+/// One look is enough for a thousand rows that all say what is stored.
+#[tokio::test]
+async fn equal_rows_of_a_key_are_dropped_together() {
+    let database = testkit::postgres().create_database("equal").unwrap();
+    let trigger = "CREATE TRIGGER z BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()";
+    database.psql(&format!("{TABLE}; {trigger}; INSERT INTO t VALUES (1, 7, 7)")).unwrap();
+    let gate = PgGate::from_url(&database.url(), GateConfig::default()).unwrap();
+    let writer = BatchWriter::for_shape(gate, shape()).conflict(Conflict::Update).start().unwrap();
+    let outcomes = writer.push_many([(1, 7, 7); 1_000]).await.unwrap().outcomes().await;
+    let dropped = |outcome: &Outcome<Row>| matches!(outcome, Outcome::Settled(receipt) if receipt.fate == Fate::Skipped);
+    assert!(outcomes.iter().all(dropped));
+    let stats = writer.close().await.unwrap().stats;
+    assert_eq!(stats.transactions, stats.flushes);
 }

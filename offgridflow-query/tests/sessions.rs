@@ -1,8 +1,11 @@
 //! Whatever a holder leaves behind on PostgreSQL, the next one finds a session outside any transaction.
 #![cfg(feature = "postgres")]
 
-use offgridflow_query::sqlx::{self, Connection, PgConnection, Row};
-use offgridflow_query::{Acquire, Class, ConnectionPool, GateConfig, Guard, PgGate, PoolStatus, Tx};
+use offgridflow_query::sqlx::{self, Connection, Executor, PgConnection, Row};
+use offgridflow_query::{
+    Acquire, BatchWriter, Class, Column, ConnectionPool, GateConfig, Guard, Kind, PgGate, PoolStatus, Shape,
+    Strategy, Tx,
+};
 use std::future::Future;
 use std::pin::pin;
 use std::task::Poll;
@@ -220,4 +223,40 @@ async fn a_rollback_that_was_only_queued_is_sent_when_the_session_comes_back() {
     let inside =
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'";
     assert_eq!(database.psql(inside).unwrap().trim(), "0", "it rests inside a transaction");
+}
+
+/// What resets a session drops the statements prepared in it, and sqlx goes on to name them.
+#[tokio::test]
+async fn a_session_that_was_reset_is_written_through_as_before() {
+    let database = testkit::postgres().create_database("reset").unwrap();
+    let gate = gate(&database, 1);
+    take(&gate).await.execute("CREATE TABLE t (id int8 PRIMARY KEY)").await.unwrap();
+    let shape = Shape::new("t", [Column::new("id", Kind::Int8)]);
+    let writer = BatchWriter::<(i64,)>::for_shape(gate.clone(), shape).start().unwrap();
+    for (id, reset) in [(1, "SELECT 1"), (2, "DISCARD ALL"), (3, "DEALLOCATE ALL"), (4, "SELECT 1")] {
+        take(&gate).await.execute(sqlx::raw_sql(reset)).await.unwrap();
+        let ticket = writer.reserve().await.unwrap().push((id,));
+        ticket.committed().await.unwrap_or_else(|error| panic!("after {reset}: {error}"));
+    }
+    assert_eq!(writer.close().await.unwrap().stats.committed, 4);
+}
+
+/// What a session says of the client's texts is the server's to believe: a holder that left it otherwise changes no row.
+#[tokio::test]
+async fn texts_are_stored_as_they_are_whatever_encoding_a_holder_left() {
+    let database = testkit::postgres().create_database("encoding").unwrap();
+    let gate = gate(&database, 1);
+    take(&gate).await.execute("CREATE TABLE t (id int8 PRIMARY KEY, v text)").await.unwrap();
+    for (id, way) in [(1, Strategy::Unnest), (2, Strategy::Copy)] {
+        take(&gate).await.execute("SET client_encoding = 'LATIN1'").await.unwrap();
+        let shape = Shape::new("t", [Column::new("id", Kind::Int8), Column::new("v", Kind::Text)]);
+        let writer =
+            BatchWriter::<(i64, String)>::for_shape(gate.clone(), shape).strategy(way).start().unwrap();
+        writer.reserve().await.unwrap().push((id, "Öl für 5 €".to_owned())).committed().await.unwrap();
+        assert!(writer.close().await.unwrap().is_clean());
+    }
+    assert_eq!(
+        database.psql("SELECT count(*) FROM t WHERE v = U&'\\00D6l f\\00FCr 5 \\20AC'").unwrap().trim(),
+        "2"
+    );
 }

@@ -1,6 +1,6 @@
 //! One flush: every row of a chunk gets a verdict.
 
-use crate::batch::lacking::{lacks_others, supersede};
+use crate::batch::lacking::{is_dropped, lacks_others, overtaken, supersede};
 use crate::batch::outcome::{Fate, Verdict, Why};
 use crate::batch::plan::{Unit, deduplicate, runs, turns};
 use crate::batch::shipment::Shipper;
@@ -174,7 +174,7 @@ impl<E: BatchExecutor> Flusher<E> {
     }
 
     /// One group, or single rows only: one row a key, sorted by key where that changes no outcome. A superseded row is tried after all where its
-    /// successor was not stored. Columns that an update leaves alone are those of the row that inserts them, so the first of a key goes before
+    /// successor was not stored, and once it is stored, successors that were dropped are tried again. Columns that an update leaves alone are those of the row that inserts them, so the first of a key goes before
     /// the last; a group, which is one statement, is given the first one's columns instead.
     async fn flush_updates(&self, chunk: &Chunk, units: &[Unit], plan: &WritePlan, flushed: &mut Flushed) {
         let group = units.len() == 1 && units[0].len() > 1;
@@ -187,13 +187,16 @@ impl<E: BatchExecutor> Flusher<E> {
             }
         }
         let inserted = plan.conflict.inserted_only(chunk.shape());
-        let (mut pending, mut rounds) = (rows.clone(), 0);
+        let (mut pending, mut rounds, mut overtook) = (rows.clone(), 0, false);
+        let all = chunk.slice(0..chunk.len());
         if !inserted.is_empty() && !group {
             (pending, rounds) = self.insert_firsts(chunk, pending, plan, flushed).await;
         }
         while !pending.is_empty() {
             let exact = flushed.tally.exact;
-            let order = deduplicate(&chunk.slice(0..chunk.len()), chunk.shape(), &pending, exact);
+            let order = deduplicate(&all, chunk.shape(), &pending, exact);
+            let dropped: Vec<usize> =
+                rows.iter().copied().filter(|&row| is_dropped(&flushed.verdicts[row])).collect();
             let firsts = if group { order.firsts() } else { HashMap::new() };
             let sent = chunk.gather_from(&order.order, &inserted, &firsts);
             let units = if group { vec![unit(0, sent.len())] } else { single(sent.len()) };
@@ -204,7 +207,10 @@ impl<E: BatchExecutor> Flusher<E> {
             }
             let mut left = Vec::new();
             for (row, winner) in order.superseded {
-                let fate = inherited(flushed.verdicts[winner].as_ref(), group);
+                let mut fate = inherited(flushed.verdicts[winner].as_ref(), group);
+                if is_dropped(&flushed.verdicts[winner]) && all.equal(row, winner) {
+                    fate = Some(Verdict::Settled(Fate::Skipped)); // what was dropped just now would be again
+                }
                 if fate.is_none() {
                     left.push(row);
                 }
@@ -214,8 +220,14 @@ impl<E: BatchExecutor> Flusher<E> {
                 flushed.tally.no_longer_exact();
                 pending.retain(|&row| !is_settled(flushed.verdicts[row].as_ref()));
             } else {
+                let successors = overtaken(&all, &dropped, &order.order, &flushed.verdicts);
+                overtook |= !successors.is_empty();
+                left.extend(successors);
                 pending = left;
             }
+        }
+        if overtook && inserted.is_empty() {
+            supersede(&all, &rows, &mut flushed.verdicts);
         }
         if rounds > 1 && !group {
             self.retry_lacking(chunk, &rows, plan, flushed).await;

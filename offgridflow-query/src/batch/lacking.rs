@@ -81,9 +81,34 @@ fn newest(all: &Slice<'_>, rows: &[usize], counts: impl Fn(usize) -> bool) -> Ha
     newest
 }
 
+/// Those of `dropped` that the database still drops while an older row of their key was stored, as one of `sent`: its successors, which it must not
+/// overtake. A trigger that compares a row with the one that is stored may let them pass now.
+pub(super) fn overtaken(
+    all: &Slice<'_>,
+    dropped: &[usize],
+    sent: &[usize],
+    verdicts: &[Option<Verdict>],
+) -> Vec<usize> {
+    if dropped.is_empty() {
+        return Vec::new();
+    }
+    let stored = newest(all, sent, |row| is_stored(&verdicts[row]));
+    let behind =
+        |row| key_of(all, row).and_then(|key| stored.get(&key).copied()).is_some_and(|older| older < row);
+    dropped.iter().copied().filter(|&row| is_dropped(&verdicts[row]) && behind(row)).collect()
+}
+
+fn is_stored(verdict: &Option<Verdict>) -> bool {
+    *verdict == Some(Verdict::Settled(Fate::Committed))
+}
+
+/// Whether the database took a row and did not store it.
+pub(super) fn is_dropped(verdict: &Option<Verdict>) -> bool {
+    *verdict == Some(Verdict::Settled(Fate::Skipped))
+}
+
 /// What was stored of a key before the newest row that was is superseded by it.
 pub(super) fn supersede(all: &Slice<'_>, rows: &[usize], verdicts: &mut [Option<Verdict>]) {
-    let is_stored = |verdict: &Option<Verdict>| *verdict == Some(Verdict::Settled(Fate::Committed));
     let newest = newest(all, rows, |row| is_stored(&verdicts[row]));
     for &row in rows {
         let by = key_of(all, row).and_then(|key| newest.get(&key).copied());

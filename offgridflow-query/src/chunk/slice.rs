@@ -58,6 +58,11 @@ impl<'a> Slice<'a> {
         self.chunk.value(self.rows.start + row, column)
     }
 
+    /// Whether two rows of this view have the same values.
+    pub(crate) fn equal(&self, one: usize, other: usize) -> bool {
+        (0..self.shape().columns().len()).all(|column| self.value(one, column) == self.value(other, column))
+    }
+
     /// Appends bytes that are equal exactly when the columns `key` of two rows are; false if one of them is NULL.
     pub(crate) fn key_bytes(&self, row: usize, key: &[usize], out: &mut Vec<u8>) -> bool {
         key.iter().all(|&column| put_key(self.value(row, column), self.shape().columns()[column].kind(), out))

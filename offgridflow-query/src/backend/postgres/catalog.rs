@@ -40,6 +40,8 @@ fn table_sql() -> String {
      OR g.tgrelid IN (SELECT p.relid FROM pg_partition_tree(c.oid) p))) AS sifted, \
      EXISTS (SELECT 1 FROM pg_index i JOIN pg_collation l ON l.oid = ANY (i.indcollation) \
      WHERE i.indrelid = c.oid AND i.indisunique AND NOT l.collisdeterministic) AS collated, \
+     EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique \
+     AND to_jsonb(i) @> '{{\"indnullsnotdistinct\": true}}') AS nulls_equal, \
      has_database_privilege(current_database(), 'TEMP') AS temp, \
      EXISTS (SELECT 1 FROM pg_event_trigger e WHERE e.evtevent LIKE 'ddl_command_%' AND e.evtenabled IN ('O', 'A') \
      AND (e.evttags IS NULL OR 'CREATE TABLE AS' = ANY (e.evttags))) AS watched, {ENDS} AS ends, c.oid::int8 AS oid, \
@@ -69,6 +71,7 @@ struct Table {
     rewritten_below: bool, // the same of a partition's
     sifted: bool,          // a trigger sees each row before it is stored or updated, and may drop it
     collated: bool,        // a unique index calls texts equal whose bytes differ
+    nulls_equal: bool,     // a unique index calls NULLs equal (PostgreSQL 15)
     temp: bool,
     watched: bool, // an event trigger sees tables made, and may refuse them
     ends: Option<Ends>,
@@ -154,6 +157,7 @@ async fn read(
         rewritten_below: facts.try_get("rewritten_below")?,
         sifted: facts.try_get("sifted")?,
         collated: facts.try_get("collated")?,
+        nulls_equal: facts.try_get("nulls_equal")?,
         temp: facts.try_get("temp")?,
         watched: facts.try_get("watched")?,
         ends: Ends::of(&facts),
@@ -305,7 +309,10 @@ impl Table {
     fn has_exact_key(&self, shape: &Shape) -> bool {
         let exact = |column: &Column| {
             let attribute = self.columns.get(column.name());
-            attribute.is_some_and(|attribute| !attribute.modified && keeps(column.kind(), attribute.kind))
+            let distinct = !(self.nulls_equal && column.is_nullable());
+            attribute.is_some_and(|attribute| {
+                distinct && !attribute.modified && keeps(column.kind(), attribute.kind)
+            })
         };
         let elsewhere = self.kind == "f" || self.rewritten || self.rewritten_below || self.collated;
         !elsewhere && shape.key_positions().iter().all(|&at| exact(&shape.columns()[at]))

@@ -24,10 +24,15 @@ pub(super) struct Copy<'a> {
 }
 
 impl Copy<'_> {
-    /// Runs `statement`; how many rows the server counts.
+    /// Runs `statement`, which copies into `table`; how many rows the server counts.
     ///
     /// Fails with the row that is named by the server's error, which is a hint and no proof.
-    pub(super) async fn run(&self, conn: &mut PgConnection, statement: &str) -> Result<u64, WriteError> {
+    pub(super) async fn run(
+        &self,
+        conn: &mut PgConnection,
+        statement: &str,
+        table: &str,
+    ) -> Result<u64, WriteError> {
         let mut copy = conn.copy_in_raw(statement).await.map_err(|error| failed(&error))?;
         if let Err(error) = self.send(&mut copy).await {
             // An abort answers with an error of its own if the link is gone; the first error says more.
@@ -39,7 +44,7 @@ impl Copy<'_> {
                 Stopped::Link(error) => Err(failed(&error)),
             };
         }
-        copy.finish().await.map_err(|error| self.refused(&error))
+        copy.finish().await.map_err(|error| self.refused(&error, table))
     }
 
     async fn send(&self, copy: &mut PgCopyIn<&mut PgConnection>) -> Result<(), Stopped> {
@@ -75,12 +80,12 @@ impl Copy<'_> {
         Ok(())
     }
 
-    fn refused(&self, error: &sqlx::Error) -> WriteError {
+    fn refused(&self, error: &sqlx::Error, table: &str) -> WriteError {
         let context = error
             .as_database_error()
             .and_then(|error| error.try_downcast_ref::<PgDatabaseError>())
             .and_then(PgDatabaseError::r#where);
-        let line = context.and_then(|context| line_in(context, self.slice.shape().table()));
+        let line = context.and_then(|context| line_in(context, table));
         let row = line.and_then(|line| line.checked_sub(1)).filter(|&row| row < self.slice.len());
         match failed(error) {
             WriteError::Failed { cause, .. } => WriteError::Failed { row, cause },

@@ -104,6 +104,11 @@ pub(super) fn is_read_only(error: &WriteError) -> bool {
     matches!(error, WriteError::Failed { cause, .. } if cause.code() == Some(READ_ONLY))
 }
 
+/// Whether our own statement, and none within a trigger, was prepared and is gone.
+pub(super) fn lacks_statement(error: &WriteError) -> bool {
+    matches!(error, WriteError::Failed { cause, .. } if cause.code() == Some(NAMED[0]) && !cause.is_strange())
+}
+
 /// The classes that PostgreSQL has (documentation, appendix A); it never raises others by itself.
 const KNOWN: [&str; 44] = [
     "00", "01", "02", "03", "08", "09", "0A", "0B", "0F", "0L", "0P", "0Z", "10", "20", "21", "22", "23",

@@ -56,7 +56,10 @@ impl Insert {
                 let named = direct && plan.pooling == Pooling::Session;
                 statement.run(conn, slice, named).await.map_err(|error| failed(&error))
             }
-            Self::Copy { statement } => Ok(counted(copy(false).run(conn, statement).await?, slice.len())),
+            Self::Copy { statement } => {
+                let stored = copy(false).run(conn, statement, slice.shape().table()).await?;
+                Ok(counted(stored, slice.len()))
+            }
             Self::Staging(staging) => staging.run(conn, &copy(staging.numbered), part).await,
             Self::Pieces(pieces) => pieces.run(conn, slice, part).await.map_err(|error| failed(&error)),
         }
@@ -95,7 +98,8 @@ impl Staging {
             self.columns
         );
         conn.execute(sqlx::raw_sql(built(create))).await.map_err(failed)?;
-        let staged = copy.run(conn, &format!("COPY pg_temp.{name} FROM STDIN (FORMAT binary)")).await?;
+        let statement = format!("COPY pg_temp.{name} FROM STDIN (FORMAT binary)");
+        let staged = copy.run(conn, &statement, &name).await?;
         if staged != rows as u64 {
             let what = format!("{rows} rows were sent to the staging table, {staged} arrived");
             return Err(WriteError::failed(Cause::new(Class::Other, what)));

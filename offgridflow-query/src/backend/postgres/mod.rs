@@ -27,7 +27,7 @@ use errors::unbuildable;
 use insert::Insert;
 use pieces::Pieces;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{PgConnection, Postgres};
+use sqlx::{Connection as _, PgConnection, Postgres};
 use statement::Subject;
 use std::str::FromStr;
 use transaction::Clean;
@@ -86,7 +86,11 @@ impl BatchConnection for PgConnection {
     }
 
     async fn write(&mut self, parts: &[Slice<'_>], plan: &WritePlan) -> Result<Wrote, WriteError> {
-        match write(self, parts, plan).await {
+        let result = match write(self, parts, plan).await {
+            Err(error) if errors::lacks_statement(&error) => again_unprepared(self, parts, plan).await,
+            result => result,
+        };
+        match result {
             Err(error) if errors::is_read_only(&error) => {
                 Err(settle::unless_standby(self, error, plan.answer_timeout).await)
             }
@@ -94,6 +98,21 @@ impl BatchConnection for PgConnection {
             result => result,
         }
     }
+}
+
+/// Once more for a session whose prepared statements somebody dropped (DISCARD ALL, DEALLOCATE ALL), of which sqlx hears nothing.
+async fn again_unprepared(
+    conn: &mut PgConnection,
+    parts: &[Slice<'_>],
+    plan: &WritePlan,
+) -> Result<Wrote, WriteError> {
+    if let Some(part) = parts.first() {
+        let what = "prepared statements of a session are gone: it was reset, or a pooler stands between: Pooling::Transaction";
+        crate::telemetry::warn(part.shape().table(), what);
+    }
+    let forgotten = transaction::answered(plan.answer_timeout, conn.clear_cached_statements()).await;
+    forgotten.map_err(|error| errors::failed(&error))?;
+    write(conn, parts, plan).await
 }
 
 /// Whether a refusal of rows may be one of values that were written for a table that is no longer so.

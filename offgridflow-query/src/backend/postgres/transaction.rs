@@ -62,7 +62,7 @@ impl<'c> Clean<'c> {
         let server = plan.prepared.server.as_ref().filter(|_| plan.ending == Ending::Commit);
         let token = if server.is_some() { settle::TOKEN } else { settle::NO_TOKEN };
         let sql = format!(
-            "BEGIN; SET LOCAL lock_timeout = {lock}; SET LOCAL array_nulls = on; \
+            "BEGIN; SET LOCAL lock_timeout = {lock}; SET LOCAL array_nulls = on; SET LOCAL client_encoding = 'UTF8'; \
              SET LOCAL idle_in_transaction_session_timeout = {IDLE_TIMEOUT_MILLIS}; \
              SELECT {ENDS} AS ends, {token}"
         );

@@ -23,7 +23,7 @@ use sqlx::{Executor, Pool, Row as _, Sqlite, SqliteConnection};
 /// SQLITE_ERROR: a statement that cannot be, or what a function says of a value.
 const ERROR: i32 = 1;
 /// How messages begin that say of a statement that it cannot be, whatever its rows are. SQLite has no codes for that.
-const UNPLANNABLE: [&str; 16] = [
+const UNPLANNABLE: [&str; 19] = [
     "no such ",
     "near ",
     "table ",
@@ -31,6 +31,9 @@ const UNPLANNABLE: [&str; 16] = [
     "incomplete input",
     "cannot modify",
     "cannot UPSERT",
+    "cannot INSERT",
+    "UPSERT not implemented",
+    "foreign key mismatch",
     "ON CONFLICT clause",
     "too many ",
     "all VALUES",
@@ -41,6 +44,8 @@ const UNPLANNABLE: [&str; 16] = [
     "malformed database schema",
     "duplicate column",
 ];
+/// How one begins that sounds like them, and is about a row.
+const RECURSION: &str = "too many levels";
 /// SQLITE_CANTOPEN.
 const CANNOT_OPEN: &str = "14";
 /// SQLITE_CONSTRAINT_COMMITHOOK.
@@ -62,7 +67,8 @@ impl GateDatabase for Sqlite {
         let Some(error) = error.as_database_error() else { return driver_cause(error) };
         let code: i32 = error.code().and_then(|code| code.parse().ok()).unwrap_or(ERROR);
         let cause = Cause::new(class_of(code), error.message()).with_code(code.to_string());
-        let planned = code != ERROR || UNPLANNABLE.iter().any(|begins| error.message().starts_with(begins));
+        let says = |begins: &str| error.message().starts_with(begins);
+        let planned = code != ERROR || UNPLANNABLE.into_iter().any(says) && !says(RECURSION);
         if planned { cause } else { cause.amid_rows() }
     }
 
