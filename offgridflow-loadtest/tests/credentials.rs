@@ -149,6 +149,7 @@ fn what_cannot_be_sent_is_refused_by_name() {
         (&["run", "http://u:p4ss@127.0.0.1:x"], "http"),
         (&["run", "ftp://u:p4ss@127.0.0.1"], "has to begin with http://"),
         (&["run", "u:p4ss@127.0.0.1"], "is no file"),
+        (&["run", "u:p4ss@127.0.0.1:80/", "-r", "9"], "did you mean http://…@127.0.0.1:80/?"),
         (&["init", "-", "--url", "http://u:p4ss@127.0.0.1"], "credentials in it would stand in the file"),
     ] {
         let (code, all) = everything(folder.path(), arguments);
