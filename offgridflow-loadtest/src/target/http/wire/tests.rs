@@ -390,6 +390,13 @@ fn a_head_has_a_limit_and_is_not_read_again_for_each_byte() {
     let endless = format!("HTTP/1.1 200 OK\r\nx: {}", "y".repeat(300 * 1024));
     let (kind, why) = failed(endless.as_bytes().chunks(1_000).map(<[u8]>::to_vec).collect());
     assert!(kind == FailKind::Protocol && why.contains("longer than 256 KiB"), "{why}");
+    let interim = |count| {
+        ["HTTP/1.1 102 Processing\r\n\r\n".repeat(count).into_bytes(), b"HTTP/1.1 204 x\r\n\r\n".to_vec()]
+            .concat()
+    };
+    assert!(on_a_runtime(ours(Method::GET, vec![interim(1_000)])).is_some());
+    let (kind, why) = failed(vec![interim(1_001)]);
+    assert!(kind == FailKind::Protocol && why.contains("not final"), "{why}");
     let drop_by_drop = format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "y".repeat(200 * 1024));
     let pieces: Vec<_> = drop_by_drop.as_bytes().chunks(1).map(<[u8]>::to_vec).collect();
     assert!(on_a_runtime(ours(Method::GET, pieces)).is_some());
