@@ -81,11 +81,18 @@ pub(super) struct Connection<S = Stream> {
     outgoing: Outgoing,
     came: Buffer,
     heads: Heads,
+    is_kept: bool, // since an earlier answer
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) fn over(stream: S) -> Self {
-        Self { stream, outgoing: Outgoing::default(), came: Buffer::new(), heads: Heads::default() }
+        Self {
+            stream,
+            outgoing: Outgoing::default(),
+            came: Buffer::new(),
+            heads: Heads::default(),
+            is_kept: false,
+        }
     }
 
     /// Whether a request can be sent: notices if the server closed the connection meanwhile, or said what nobody asked for.
@@ -101,6 +108,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         op.mark(Phase::FirstByte);
         let (bytes, body) = self.drain(body, op, wanted.body).await?;
         let keep = keep && self.came.unused().is_empty() && self.outgoing.is_sent();
+        self.is_kept = true;
         Ok(Answer { status, bytes, keep, headers, body })
     }
 
@@ -112,8 +120,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             let why = match ready!(self.poll_more(cx)) {
                 Ok(true) => continue,
-                Ok(false) => self.closed("before it answered"),
-                Err(error) => self.reset(&error),
+                Ok(false) => self.kept(self.closed("before it answered")),
+                Err(error) => self.kept(self.reset(&error)),
             };
             let lost = if self.outgoing.is_untouched() { Lost::Untouched } else { Lost::Sent };
             return Poll::Ready(Err(lost(why)));
@@ -164,6 +172,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn reset(&self, error: &io::Error) -> TargetError {
         self.unsent().unwrap_or_else(|| lost(error.to_string()))
+    }
+
+    /// Says so where the server closed what was kept alive, as a request was on its way to it.
+    fn kept(&self, why: TargetError) -> TargetError {
+        if self.is_kept && self.came.unused().is_empty() {
+            return lost(format!("{}: it had been kept alive after an earlier answer", why.message));
+        }
+        why
     }
 
     /// What kept the request from being sent comes before what is read after it.

@@ -308,6 +308,25 @@ fn an_answer_may_come_before_the_request_has_gone() {
     });
 }
 
+#[test]
+fn a_kept_connection_that_is_closed_as_a_request_comes_is_told_as_that() {
+    on_a_runtime(async {
+        let (ours, mut theirs) = duplex(1_000);
+        let mut connection = Connection::over(ours);
+        tokio::spawn(async move {
+            let mut request = [0; 1_024];
+            for answer in [&b"HTTP/1.1 204 No Content\r\n\r\n"[..], b""] {
+                let _ = theirs.read(&mut request).await;
+                let _ = theirs.write_all(answer).await;
+            }
+        });
+        assert!(connection.send(&get(), &op(), ALL).await.is_ok_and(|answer| answer.keep));
+        let Err(Lost::Sent(error)) = connection.send(&get(), &op(), ALL).await else { panic!("no answer") };
+        let said = "the server closed the connection before it answered: it had been kept alive after an earlier answer";
+        assert_eq!(error.message, said);
+    });
+}
+
 /// Takes so many bytes and then breaks; says so much and then ends.
 struct Breaking {
     takes: usize,
