@@ -81,8 +81,8 @@ fn parse(text: &str) -> Result<AbortRule, String> {
         let metric = condition[..head].trim();
         let metric = if metric.is_empty() { "failure_ratio" } else { metric };
         return Err(format!(
-            "say over which time, for example `{metric}[10s]{}`",
-            &condition[head..].trim_end()
+            "say over which time, for example `{}`",
+            format!("{metric}[10s] {}", &condition[head..]).trim_end()
         ));
     };
     let over = parse_duration(&condition[open + 1..close])?;
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said() {
         for (text, hint) in [
-            ("failure_ratio > 50%", "say over which time, for example `failure_ratio[10s]> 50%`"),
+            ("failure_ratio > 50%", "say over which time, for example `failure_ratio[10s] > 50%`"),
             ("failure_ratio[10] > 50%", "needs a unit"),
             ("failure_ratio[500ms] > 50%", "whole seconds, from 1s to 5m"),
             ("failure_ratio[1500ms] > 50%", "whole seconds"),

@@ -149,8 +149,11 @@ fn a_log_that_cannot_be_written_exits_4_and_the_rest_is_written() {
 fn wrong_usage_exits_2_in_a_sentence() {
     let folder = tempfile::tempdir().expect("folder");
     let missing = folder.path().join("none/run.json");
-    let cases: [(&[&str], &str); 28] = [
+    let cases: [(&[&str], &str); 31] = [
         (&["run"], "SCENARIO"),
+        (&["run", "", "--rate", "9"], "the scenario or URL is empty"),
+        (&["run", "http://:80/", "--rate", "9"], "the host is missing"),
+        (&["run", "http://a\u{1b}[31mb/"], "`http://a\\u{1b}[31mb/`"),
         (&["run", "http://127.0.0.1:99999"], "the port is not a number"),
         (&["run", "http://127.0.0.1:http/"], "the port is not a number"),
         (&["run", "http://127.0.0.1:1", "--rate", "fast"], "--rate"),

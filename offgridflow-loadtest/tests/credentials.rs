@@ -126,6 +126,35 @@ fn a_scenario_takes_credentials_from_the_environment_and_from_its_table() {
     }
 }
 
+/// What a path takes from the environment is named by its variable, also where nothing else differs between operations.
+#[test]
+fn a_path_from_the_environment_is_named_by_its_variable() {
+    let server = server();
+    let folder = tempfile::tempdir().expect("folder");
+    let scenario = |route: &str| {
+        let text = format!(
+            "[target]\nurl = \"{}\"\n[load]\nrequests_per_second = 400\nduration = \"1s\"\n{route}",
+            server.url()
+        );
+        fs::write(folder.path().join("load.toml"), text).expect("written");
+    };
+    for table in ["[[route]]", "[[flow]]\nname = \"f\"\n[[flow.step]]"] {
+        scenario(&format!("{table}\npath = \"/hook/${{env.LOAD_TOKEN}}?k=${{env.LOAD_TOKEN}}\"\n"));
+        let (_, all) = everything(folder.path(), &[&["run", "load.toml"][..], &FORMS].concat());
+        assert!(all["a.json"].contains("GET /hook/{LOAD_TOKEN}\""), "{all:?}");
+        assert_silent(&all);
+        let seen = server.last().line;
+        assert!(seen.contains(&format!("GET /hook/{TOKEN}?k={TOKEN} ")), "{seen}");
+        let (code, all) = everything(folder.path(), &["run", "load.toml", "--dry-run"]);
+        assert!(code == 0 && all["out"].contains("/hook/{LOAD_TOKEN}"), "{all:?}");
+        assert_silent(&all);
+    }
+    scenario("[[route]]\npath = \"/${env.LOAD_TOKEN} no\"\n");
+    let (code, all) = everything(folder.path(), &["run", "load.toml"]);
+    assert!(code == 2 && all["err"].contains("`/{LOAD_TOKEN} no` has to begin with a slash"), "{all:?}");
+    assert_silent(&all);
+}
+
 /// Each is refused before anything is sent, by the name of the variable and without its value.
 #[test]
 fn what_cannot_be_sent_is_refused_by_name() {
@@ -149,6 +178,7 @@ fn what_cannot_be_sent_is_refused_by_name() {
         (&["run", "http://u:p4ss@127.0.0.1:x"], "http"),
         (&["run", "ftp://u:p4ss@127.0.0.1"], "has to begin with http://"),
         (&["run", "u:p4ss@127.0.0.1"], "is no file"),
+        (&["run", "u:p4ss@127.0.0.1:80/", "-r", "9"], "did you mean http://…@127.0.0.1:80/?"),
         (&["init", "-", "--url", "http://u:p4ss@127.0.0.1"], "credentials in it would stand in the file"),
     ] {
         let (code, all) = everything(folder.path(), arguments);

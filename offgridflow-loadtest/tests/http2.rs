@@ -15,7 +15,10 @@ use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response, body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use offgridflow_loadtest::{HttpRoute, HttpTarget, LoadTest, Rate, Report};
-use tokio::{io::AsyncWriteExt, net::TcpListener};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
 /// What a server saw.
 #[derive(Default)]
@@ -106,6 +109,55 @@ async fn a_connection_that_is_gone_is_opened_again() {
     let report = load(target(at, 1), 200.0, 1).await;
     assert!(report.total.ok >= 390, "what was on its way is lost with its connection: {report}");
     assert!(seen.connections.load(SeqCst) >= 4, "{report}");
+}
+
+/// Speaks HTTP/2 as nginx does: after ten answers on a connection it says that this was the last stream it looked at, and leaves. The eleventh is on its way then.
+async fn leaving() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+    let at = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(answer_ten(stream));
+        }
+    });
+    at
+}
+
+async fn answer_ten(mut stream: tokio::net::TcpStream) -> std::io::Result<()> {
+    const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+    const ACKNOWLEDGED: &[u8] = &[0, 0, 0, 4, 1, 0, 0, 0, 0];
+    stream.read_exact(&mut [0; 24]).await?;
+    stream.write_all(SETTINGS).await?;
+    let mut last = [0; 4];
+    for _ in 0.. {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await?;
+        let length = usize::from(head[1]) << 8 | usize::from(head[2]);
+        stream.read_exact(&mut vec![0; length]).await?;
+        match (head[3], head[4] & 1) {
+            (4, 0) => stream.write_all(ACKNOWLEDGED).await?,
+            (1, _) if last == [0, 0, 0, 19] => {
+                let goodbye = [&[0, 0, 8, 7, 0, 0, 0, 0, 0][..], &last, &[0; 4]].concat();
+                return stream.write_all(&goodbye).await;
+            }
+            (1, _) => {
+                last = [head[5], head[6], head[7], head[8]];
+                let answer = [&[0, 0, 1, 1, 4][..], &last, &[0x88], &[0, 0, 2, 0, 1], &last, b"ok"].concat();
+                stream.write_all(&answer).await?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// A stream that the server says it never looked at is asked for on another connection, as every client does.
+#[tokio::test]
+async fn what_a_leaving_server_did_not_look_at_is_asked_again() {
+    let report = load(target(leaving().await, 2), 200.0, 1).await;
+    assert_eq!((report.total.ok, report.total.failed), (400, 0), "{report}");
+    let note = report.notes.iter().find(|note| note.starts_with("HTTP/2: ")).expect("a note");
+    assert!(note.starts_with("HTTP/2: 4"), "ten operations are a connection's: {note}");
 }
 
 #[tokio::test]

@@ -106,4 +106,6 @@ fn what_is_no_collector_is_refused() {
     for url in ["", "127.0.0.1:4318", "https://x", "http://", "grpc://x:4317", "http://a b"] {
         assert_eq!(OtlpMetrics::new(url).expect_err(url).field, "otlp");
     }
+    let error = OtlpMetrics::new("http://u:p4ss@127.0.0.1:4318").expect_err("credentials").to_string();
+    assert!(error.contains("credentials") && !error.contains("p4ss"), "{error}");
 }

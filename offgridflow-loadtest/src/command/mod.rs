@@ -38,7 +38,10 @@ use std::{
 
 use clap::Parser;
 
-use crate::{AnyTarget, ConfigError, Control, Error, LoadTest, Plan, ProgressLines, Report, StopHandle};
+use crate::{
+    AnyTarget, ConfigError, Control, Error, LoadTest, Plan, ProgressLines, Report, StopHandle,
+    report::width::one_line,
+};
 use arguments::{Arguments, Command, Run};
 use endpoint::{Endpoint, LiveMetrics, Served};
 use forms::{Asked, Show, json};
@@ -75,7 +78,8 @@ pub fn main() -> ExitCode {
         }
     };
     result.unwrap_or_else(|failure| {
-        eprintln!("error: {}", failure.message);
+        let lines: Vec<_> = failure.message.split('\n').map(one_line).collect(); // what it quotes is anybody's
+        eprintln!("error: {}", lines.join("\n"));
         ExitCode::from(failure.code)
     })
 }

@@ -48,13 +48,16 @@ impl OtlpMetrics {
     /// To the collector of a URL such as `http://127.0.0.1:4318`, whose path is put before `/v1/metrics`.
     ///
     /// # Errors
-    /// What is no `http://` URL.
+    /// What is no `http://` URL, and one with credentials, which would not be sent.
     pub fn new(endpoint: &str) -> Result<Self, ConfigError> {
         let wrong = || ConfigError::new("otlp", "write it as http://host:port; the usual port is 4318");
         let whole = format!("{}/v1/metrics", endpoint.trim_end_matches('/'));
         let endpoint: Uri = whole.parse().map_err(|_| wrong())?;
         if endpoint.scheme_str() != Some("http") || endpoint.host().is_none_or(str::is_empty) {
             return Err(wrong());
+        }
+        if endpoint.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            return Err(ConfigError::new("otlp", "credentials in it would not be sent: leave them out"));
         }
         let attributes = vec![
             ("service.name".to_owned(), "offgridflow-loadtest".to_owned()),

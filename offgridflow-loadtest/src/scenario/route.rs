@@ -92,12 +92,10 @@ impl Route {
         let method = self.method.as_deref().unwrap_or("GET");
         let path = Template::parse(&self.path, Place::Path, &around.from);
         let path = path.map_err(|hint| ConfigError::new("path", hint))?;
-        if let Some(path) = path.constant() {
-            let route = HttpRoute::new(method, path)?;
-            route.sound()?;
-            return Ok(route);
-        }
         let route = HttpRoute::new(method, path.name())?;
+        if let Some(path) = path.constant() {
+            return route.asking(path);
+        }
         let needs_row = path.needs_row();
         let route = route.path_with(move |op| path.fill(op));
         route.sound()?;

@@ -73,13 +73,14 @@ impl Template {
         while let Some((before, after)) = rest.split_once("${") {
             if let Some(before) = before.strip_suffix('$') {
                 plain.extend([before, "${"]);
+                name.extend([before, "${"]);
                 rest = after;
                 continue;
             }
             plain.push_str(before);
+            name.push_str(before);
             let (inside, after) = after.split_once('}').ok_or("a `${` is not closed by a brace")?;
             rest = after;
-            name.push_str(&plain);
             let (value, filter) = inside.split_once('|').unwrap_or((inside, ""));
             let (value, written) = (value.trim(), written(filter.trim(), place)?);
             let shown = value.rsplit('.').next().unwrap_or_default().split('(').next().unwrap_or_default();
@@ -331,6 +332,10 @@ mod tests {
         let name = |text| Template::parse(text, Place::Path, &sources(&feed)).expect(text).name().to_owned();
         assert_eq!(name("/sites/${row.site}/${random(1, 9)}?x=${index}"), "/sites/{site}/{random}?x={index}");
         assert_eq!(name("/a/{id}"), "/a/{id}");
+        assert_eq!(name("/a$${b}/${index}$${c}"), "/a${b}/{index}${c}");
+        let path = std::env::var("PATH").expect("a path");
+        let named = name("/${env.PATH}/${row.site}/${env.PATH}");
+        assert!(named == "/{PATH}/{site}/{PATH}" && !named.contains(&path), "{named}");
     }
 
     #[test]

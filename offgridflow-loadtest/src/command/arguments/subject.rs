@@ -242,12 +242,18 @@ impl Subject {
     }
 
     fn scenario(&self) -> Result<Scenario, ConfigError> {
+        if self.what.trim().is_empty() {
+            return Err(ConfigError::new(
+                "",
+                "the scenario or URL is empty: is a variable of the shell unset?",
+            ));
+        }
         let looks_like_host = self
             .what
             .rsplit_once(':')
             .is_some_and(|(_, rest)| rest.starts_with(|c: char| c.is_ascii_digit()));
         if looks_like_host && !std::path::Path::new(&self.what).exists() {
-            let hint = format!("`{0}` is no file: did you mean http://{0}?", self.what);
+            let hint = format!("`{0}` is no file: did you mean http://{0}?", redacted(&self.what));
             return Err(ConfigError::new("", hint));
         }
         if self.what.contains('@') && !std::path::Path::new(&self.what).exists() {

@@ -28,20 +28,15 @@ impl HttpTarget {
         session: &mut HttpSession,
         op: &mut Op,
     ) -> Result<u64, TargetError> {
-        // In one place until it is sent: it is large, and each call that took it would move it.
-        let mut request = Some(self.request(route, op, session)?);
-        let asked = request.as_ref().filter(|_| session.jar.is_some());
-        let path = asked.map(|request| request.uri().path().to_owned());
+        let request = self.request(route, op, session)?;
         let wanted = Wanted { headers: looks.headers || session.jar.is_some(), ..looks };
-        let mut answer = self.exchange(session, &mut request, op, wanted).await?;
-        if let Some((jar, path)) = session.jar.as_mut().zip(path) {
-            jar.take(&answer.headers, &self.origin, &path, SystemTime::now());
+        let answer = self.exchange(session, &request, op, wanted).await?;
+        if let Some(jar) = session.jar.as_mut() {
+            jar.take(&answer.headers, &self.origin, request.uri().path(), SystemTime::now());
         }
         let judged = judge(route, extracts, &answer, op);
-        let mut spare =
-            request.map_or_else(|| std::mem::take(&mut answer.headers), |sent| sent.into_parts().0.headers);
-        spare.clear();
-        session.spare = spare;
+        session.spare = request.into_parts().0.headers;
+        session.spare.clear();
         judged.map(|()| answer.bytes)
     }
 
@@ -120,11 +115,11 @@ impl HttpTarget {
     }
 
     /// Sends on the session's connection, opening it where needed. A connection that the server closed while
-    /// it was idle, before it took the request, is replaced once.
+    /// it was idle, before it took the request, is replaced once; so is one of HTTP/2 that it leaves without having looked at the stream.
     async fn exchange(
         &self,
         session: &mut HttpSession,
-        request: &mut Option<Request>,
+        request: &Request,
         op: &Op,
         wanted: Wanted,
     ) -> Result<Answer, TargetError> {

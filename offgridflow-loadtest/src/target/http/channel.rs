@@ -4,10 +4,7 @@ use super::{
     Line,
     connection::{Answer, Connection, Lost, Request, Wanted},
 };
-use crate::{
-    op::{Op, Phase},
-    outcome::{FailKind, TargetError},
-};
+use crate::op::{Op, Phase};
 
 #[derive(Debug)]
 pub(super) enum Channel {
@@ -24,25 +21,14 @@ impl Channel {
         }
     }
 
-    /// The answer. HTTP/2 takes the request out of its place, and puts it back if it was never sent.
-    pub(super) async fn send(
-        &mut self,
-        request: &mut Option<Request>,
-        op: &Op,
-        wanted: Wanted,
-    ) -> Result<Answer, Lost> {
+    /// The answer.
+    pub(super) async fn send(&mut self, request: &Request, op: &Op, wanted: Wanted) -> Result<Answer, Lost> {
         match self {
             Self::Own(connection) => {
                 op.mark(Phase::Admitted);
-                let Some(request) = request else { return Err(nothing_to_send()) };
                 connection.send(request, op, wanted).await
             }
             Self::Shared(line) => line.send(request, op, wanted).await,
         }
     }
-}
-
-/// No request stands there: a fault of this module's callers.
-pub(super) fn nothing_to_send() -> Lost {
-    Lost::Sent(TargetError::unanswered(FailKind::App, "there is no request to send"))
 }

@@ -34,6 +34,7 @@ enum Test {
 struct Expected {
     text: String,
     number: Option<f64>,
+    whole: Option<i128>, // exactly, where a number has more digits than a float
     quoted: bool,
 }
 
@@ -91,7 +92,8 @@ impl Test {
 impl Expected {
     fn is(&self, found: &Found<'_>) -> bool {
         match found {
-            Found::Number(number) => !self.quoted && self.number == Some(*number),
+            Found::Whole(number) if self.whole.is_some() => self.whole == Some(*number),
+            Found::Number(_) | Found::Whole(_) => !self.quoted && self.number == found.number(),
             Found::Text(text) => *text == *self.text,
             Found::Truth(truth) => !self.quoted && self.text == truth.to_string(),
             Found::Null => !self.quoted && self.text == "null",
@@ -122,8 +124,8 @@ fn parse_test(text: &str) -> Result<Test, String> {
     }
     let (comparison, limit) = Comparison::read(text).ok_or(MISSING)?;
     let limit = limit.trim();
-    let number = limit.parse().map_err(|_| format!("`{limit}` is not a number"))?;
-    Ok(Test::Compares(comparison, number))
+    let number = limit.parse().ok().filter(|number: &f64| number.is_finite());
+    Ok(Test::Compares(comparison, number.ok_or_else(|| format!("`{limit}` is not a number"))?))
 }
 
 /// A value, in quotes of either kind or without.
@@ -134,9 +136,14 @@ fn expected(text: &str) -> Result<Expected, String> {
     }
     let inner = ['"', '\''].into_iter().find_map(|quote| text.strip_prefix(quote)?.strip_suffix(quote));
     match inner {
-        Some(inner) => Ok(Expected { text: inner.to_owned(), number: None, quoted: true }),
+        Some(inner) => Ok(Expected { text: inner.to_owned(), number: None, whole: None, quoted: true }),
         None if text.starts_with(['"', '\'']) => Err("a quote is not closed".into()),
-        None => Ok(Expected { text: text.to_owned(), number: text.parse().ok(), quoted: false }),
+        None => Ok(Expected {
+            text: text.to_owned(),
+            number: text.parse().ok(),
+            whole: text.parse().ok(),
+            quoted: false,
+        }),
     }
 }
 

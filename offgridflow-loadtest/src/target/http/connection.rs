@@ -81,11 +81,18 @@ pub(super) struct Connection<S = Stream> {
     outgoing: Outgoing,
     came: Buffer,
     heads: Heads,
+    is_kept: bool, // since an earlier answer
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) fn over(stream: S) -> Self {
-        Self { stream, outgoing: Outgoing::default(), came: Buffer::new(), heads: Heads::default() }
+        Self {
+            stream,
+            outgoing: Outgoing::default(),
+            came: Buffer::new(),
+            heads: Heads::default(),
+            is_kept: false,
+        }
     }
 
     /// Whether a request can be sent: notices if the server closed the connection meanwhile, or said what nobody asked for.
@@ -101,6 +108,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         op.mark(Phase::FirstByte);
         let (bytes, body) = self.drain(body, op, wanted.body).await?;
         let keep = keep && self.came.unused().is_empty() && self.outgoing.is_sent();
+        self.is_kept = true;
         Ok(Answer { status, bytes, keep, headers, body })
     }
 
@@ -112,8 +120,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             let why = match ready!(self.poll_more(cx)) {
                 Ok(true) => continue,
-                Ok(false) => closed("before it answered"),
-                Err(error) => reset(&error),
+                Ok(false) => self.kept(self.closed("before it answered")),
+                Err(error) => self.kept(self.reset(&error)),
             };
             let lost = if self.outgoing.is_untouched() { Lost::Untouched } else { Lost::Sent };
             return Poll::Ready(Err(lost(why)));
@@ -137,31 +145,52 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             match poll_fn(|cx| self.poll_more(cx)).await {
                 Ok(true) => {}
-                Ok(false) if body.may_be_closed() => return Ok((bytes, beginning)),
-                Ok(false) => return Err(Lost::Sent(closed("amid the body of its answer"))),
-                Err(error) => return Err(Lost::Sent(reset(&error))),
+                Ok(false) if body.may_be_closed() && !self.was_reset() => return Ok((bytes, beginning)),
+                Ok(false) => return Err(Lost::Sent(self.closed("amid the body of its answer"))),
+                Err(error) => return Err(Lost::Sent(self.reset(&error))),
             }
         }
     }
 
-    /// Sends what is left of the request, and reads; whether anything came.
+    /// Sends what is left of the request, and reads; whether anything came. An answer may come of what was sent before sending broke.
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        let sent = self.outgoing.poll_send(&mut self.stream, cx);
-        if let Poll::Ready(Err(error)) = sent
-            && self.outgoing.is_untouched()
-        {
-            return Poll::Ready(Err(error));
+        self.outgoing.send(&mut self.stream, cx);
+        if self.outgoing.broke().is_some() && self.outgoing.is_untouched() {
+            return Poll::Ready(Ok(false));
         }
         self.came.poll_fill(&mut self.stream, cx).map_ok(|came| came > 0)
     }
+
+    /// Whether sending was told of a reset, which reading then takes for an end.
+    fn was_reset(&self) -> bool {
+        self.outgoing.broke().is_some_and(|error| error.kind() == io::ErrorKind::ConnectionReset)
+    }
+
+    fn closed(&self, when: &str) -> TargetError {
+        self.unsent().unwrap_or_else(|| lost(format!("the server closed the connection {when}")))
+    }
+
+    fn reset(&self, error: &io::Error) -> TargetError {
+        self.unsent().unwrap_or_else(|| lost(error.to_string()))
+    }
+
+    /// Says so where the server closed what was kept alive, as a request was on its way to it.
+    fn kept(&self, why: TargetError) -> TargetError {
+        if self.is_kept && self.came.unused().is_empty() {
+            return lost(format!("{}: it had been kept alive after an earlier answer", why.message));
+        }
+        why
+    }
+
+    /// What kept the request from being sent comes before what is read after it.
+    fn unsent(&self) -> Option<TargetError> {
+        let error = self.outgoing.broke()?;
+        Some(lost(format!("the connection broke while the request was sent: {error}")))
+    }
 }
 
-fn closed(when: &str) -> TargetError {
-    TargetError::unanswered(FailKind::Reset, format!("the server closed the connection {when}"))
-}
-
-fn reset(error: &io::Error) -> TargetError {
-    TargetError::unanswered(FailKind::Reset, error.to_string())
+fn lost(why: String) -> TargetError {
+    TargetError::unanswered(FailKind::Reset, why)
 }
 
 /// Connects, and encrypts where that is asked for.

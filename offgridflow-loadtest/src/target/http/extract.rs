@@ -95,6 +95,7 @@ fn written<'a>(subject: &Subject, reading: &'a Reading<'_>) -> Result<Cow<'a, st
         Found::Text(Cow::Owned(_)) => Err("it is not UTF-8 text"),
         Found::Text(text) => Ok(text),
         Found::Number(number) => Ok(number.to_string().into()),
+        Found::Whole(number) => Ok(number.to_string().into()),
         Found::Null | Found::Truth(_) | Found::Many => Err("it is no text"),
     }
 }

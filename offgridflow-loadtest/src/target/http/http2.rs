@@ -18,7 +18,6 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo};
 
 use super::{
-    channel::nothing_to_send,
     connection::{Answer, Lost, Request, Wanted},
     stream::Stream,
 };
@@ -51,6 +50,7 @@ pub(super) struct Line {
     sender: SendRequest<Full<Bytes>>,
     streams: Arc<AtomicU64>,
     has_answered: Arc<AtomicBool>,
+    is_left: Arc<AtomicBool>, // by the server, which looks at no more streams
     counts: Arc<Counts>,
 }
 
@@ -70,7 +70,7 @@ impl Connections {
     ) -> Result<Line, TargetError> {
         let slot = self.slot(ctx);
         let mut held = slot.lock().await;
-        if let Some(line) = held.as_ref().filter(|line| !line.sender.is_closed()) {
+        if let Some(line) = held.as_ref().filter(|line| line.takes_more()) {
             return Ok(line.clone());
         }
         let line = self.open(connect().await?).await?;
@@ -102,33 +102,33 @@ impl Connections {
         tokio::spawn(async move { drop(driver.await) }); // what goes wrong reaches those who wait for answers
         self.counts.opened.fetch_add(1, Relaxed);
         let counts = Arc::clone(&self.counts);
-        Ok(Line { sender, streams: Arc::default(), has_answered: Arc::default(), counts })
+        let (streams, has_answered, is_left) = Default::default();
+        Ok(Line { sender, streams, has_answered, is_left, counts })
     }
 }
 
 impl Line {
     /// Whether a stream can be opened. One that the server does not allow yet waits unseen, as a part of its service time.
     pub(super) async fn is_ready(&mut self) -> bool {
-        self.sender.ready().await.is_ok()
+        self.sender.ready().await.is_ok() && self.takes_more()
+    }
+
+    fn takes_more(&self) -> bool {
+        !self.sender.is_closed() && !self.is_left.load(Relaxed)
     }
 
     /// The answer, with all of its headers.
-    pub(super) async fn send(
-        &mut self,
-        request: &mut Option<Request>,
-        op: &Op,
-        wanted: Wanted,
-    ) -> Result<Answer, Lost> {
-        let Some(asked) = request.take() else { return Err(nothing_to_send()) };
-        let sent = asked.body().clone();
+    pub(super) async fn send(&mut self, request: &Request, op: &Op, wanted: Wanted) -> Result<Answer, Lost> {
         let _stream = Counted::begin(self);
         op.mark(Phase::Admitted);
-        let response = match self.sender.try_send_request(asked.map(Full::new)).await {
+        let response = match self.sender.try_send_request(request.clone().map(Full::new)).await {
             Ok(response) => response,
             Err(mut refused) => {
-                *request = refused.take_message().map(|refused| refused.map(|_| sent));
+                let is_left = is_left(refused.error());
+                self.is_left.fetch_or(is_left, Relaxed);
                 let error = self.advised(describe(refused.error()));
-                return Err(if request.is_some() { Lost::Untouched(error) } else { Lost::Sent(error) });
+                let untouched = is_left || refused.take_message().is_some();
+                return Err(if untouched { Lost::Untouched(error) } else { Lost::Sent(error) });
             }
         };
         op.mark(Phase::FirstByte);
@@ -170,6 +170,14 @@ fn describe(error: &hyper::Error) -> TargetError {
     let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
     let kind = if error.is_parse() || is_malformed(error) { FailKind::Protocol } else { FailKind::Reset };
     TargetError::unanswered(kind, format!("{error}{cause}"))
+}
+
+/// Whether the server said, in peace, that it leaves and never looked at the stream (RFC 9113, section 6.8).
+fn is_left(error: &hyper::Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<h2::Error>());
+    cause.is_some_and(|cause| {
+        cause.is_go_away() && cause.is_remote() && cause.reason() == Some(h2::Reason::NO_ERROR)
+    })
 }
 
 /// A body that cannot be decoded, such as one with a bad chunk size. Only its end too soon is the connection's.

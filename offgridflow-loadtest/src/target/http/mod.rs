@@ -124,7 +124,8 @@ impl HttpTarget {
             Some("https") => true,
             _ => return Err(wrong("it has to begin with http:// or https://")),
         };
-        let authority = uri.authority().ok_or_else(|| wrong("the host is missing"))?;
+        let authority = uri.authority().filter(|authority| !authority.host().is_empty());
+        let authority = authority.ok_or_else(|| wrong("the host is missing"))?;
         let credentials = credentials::of_url(&uri).map_err(wrong)?;
         let place = authority.as_str().rsplit('@').next().unwrap_or_default();
         let host = HeaderValue::from_str(place).map_err(|_| wrong("the host is not valid"))?;

@@ -42,7 +42,7 @@ impl Line {
     #[expect(clippy::unused_async, reason = "the twin of what sends")]
     pub(super) async fn send(
         &mut self,
-        _request: &mut Option<Request>,
+        _request: &Request,
         _op: &Op,
         _wanted: Wanted,
     ) -> Result<Answer, Lost> {

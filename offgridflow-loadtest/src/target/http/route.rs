@@ -203,10 +203,18 @@ impl HttpRoute {
 
     /// Refuses a path that cannot be requested.
     pub(crate) fn sound(&self) -> Result<(), ConfigError> {
-        let valid =
-            self.template.starts_with('/') && (self.path.is_some() || Uri::try_from(&*self.template).is_ok());
-        let hint = || format!("`{}` has to begin with a slash and be a valid path", self.template);
-        if valid { Ok(()) } else { Err(ConfigError::new("path", hint())) }
+        let valid = self.template.starts_with('/') && (self.path.is_some() || is_path(&self.template));
+        if valid { Ok(()) } else { Err(unsound(&self.template)) }
+    }
+
+    /// Asks for this path, which may hold a secret: only its template is shown.
+    #[cfg(feature = "cli")]
+    pub(crate) fn asking(mut self, path: String) -> Result<Self, ConfigError> {
+        if !path.starts_with('/') || !is_path(&path) {
+            return Err(unsound(&self.template));
+        }
+        self.template = path;
+        Ok(self)
     }
 
     #[cfg(feature = "cli")]
@@ -291,4 +299,12 @@ impl fmt::Debug for HttpRoute {
             .field("weight", &self.weight)
             .finish_non_exhaustive()
     }
+}
+
+fn is_path(text: &str) -> bool {
+    Uri::try_from(text).is_ok()
+}
+
+fn unsound(shown: &str) -> ConfigError {
+    ConfigError::new("path", format!("`{shown}` has to begin with a slash and be a valid path"))
 }

@@ -38,6 +38,7 @@ pub(super) enum Found<'a> {
     Null,
     Truth(bool),
     Number(f64),
+    Whole(i128),
     Text(Cow<'a, str>),
     Many,
 }
@@ -115,9 +116,15 @@ impl<'a> Reading<'a> {
             return Walked::Nothing(CUT);
         }
         let json = self.json.get_or_init(|| serde_json::from_slice(&self.answer.body).ok());
-        json.as_ref().map_or(Walked::Nothing("the answer is not JSON"), |json| Walked::within(json, steps))
+        let is_gzip = self.answer.body.starts_with(&[0x1f, 0x8b]);
+        let none = if is_gzip { COMPRESSED } else { "the answer is not JSON" };
+        json.as_ref().map_or(Walked::Nothing(none), |json| Walked::within(json, steps))
     }
 }
+
+#[cfg(feature = "serde")]
+const COMPRESSED: &str =
+    "the answer is compressed (gzip), and read as it came: do not ask for it by `accept-encoding`";
 
 const CUT: &str = "the answer is longer than 1 MiB, which is as far as it is read";
 
@@ -159,7 +166,10 @@ impl<'a> From<Walked<'a>> for Found<'a> {
             Walked::Length(length) => Found::Number(crate::histogram::as_f64(crate::shard::as_u64(length))),
             Walked::Value(Value::Null) => Found::Null,
             Walked::Value(Value::Bool(truth)) => Found::Truth(*truth),
-            Walked::Value(Value::Number(number)) => number.as_f64().map_or(Found::Many, Found::Number),
+            Walked::Value(Value::Number(number)) => match number.as_i128() {
+                Some(whole) => Found::Whole(whole),
+                None => number.as_f64().map_or(Found::Many, Found::Number),
+            },
             Walked::Value(Value::String(text)) => Found::Text(Cow::Borrowed(text)),
             Walked::Value(Value::Array(_) | Value::Object(_)) => Found::Many,
         }
@@ -186,6 +196,7 @@ impl fmt::Display for Found<'_> {
             Self::Null => f.write_str("it was null"),
             Self::Truth(truth) => write!(f, "it was {truth}"),
             Self::Number(number) => write!(f, "it was {number}"),
+            Self::Whole(number) => write!(f, "it was {number}"),
             Self::Text(text) => write!(f, "it was another text, of {} characters", text.chars().count()),
             Self::Many => f.write_str("it was a list or an object"),
         }
@@ -196,6 +207,8 @@ impl Found<'_> {
     pub(super) fn number(&self) -> Option<f64> {
         match self {
             Self::Number(number) => Some(*number),
+            #[expect(clippy::cast_precision_loss, reason = "what it is compared with is as coarse")]
+            Self::Whole(number) => Some(*number as f64),
             Self::Text(text) => text.trim().parse().ok(),
             _ => None,
         }

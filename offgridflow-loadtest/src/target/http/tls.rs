@@ -7,7 +7,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::{
     TlsConnector,
     rustls::{
-        AlertDescription, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+        AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore,
+        SignatureScheme,
         client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
         pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
@@ -110,14 +111,25 @@ impl Tls {
     }
 }
 
+const ANY: &str = "believe any (`insecure`, --insecure)";
+/// What webpki calls it.
+const AUTHORITYS: &str = "CaUsedAsEndEntity";
 const NO_HTTP2: &str = "the server does not speak HTTP/2 here: leave it out";
 
 fn advised(error: io::Error) -> io::Error {
     let about = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
     match about {
-        Some(Error::InvalidCertificate(_)) => io::Error::other(format!(
-            "{error}: name the authority that signed it (`ca_file`, --ca-file), or believe any (`insecure`, --insecure)"
-        )),
+        Some(Error::InvalidCertificate(why)) => io::Error::other(match why {
+            CertificateError::UnknownIssuer => {
+                format!("{error}: name the authority that signed it (`ca_file`, --ca-file), or {ANY}")
+            }
+            CertificateError::Other(other) if other.to_string() == AUTHORITYS => {
+                format!(
+                    "invalid peer certificate: it is an authority's, as those are that sign themselves, and no server's: have it sign one for the server, or {ANY}"
+                )
+            }
+            _ => format!("{error}: give the server another one, or {ANY}"),
+        }),
         Some(Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => io::Error::other(NO_HTTP2),
         Some(Error::InvalidMessage(_)) => {
             io::Error::other(format!("{error}: does the server speak TLS on this port?"))
@@ -168,5 +180,43 @@ impl ServerCertVerifier for BelievesAnybody {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_rustls::rustls::client::WebPkiServerVerifier;
+
+    use super::*;
+
+    /// What is said of a certificate that is shown to somebody who believes the authority.
+    fn said(shown: &[u8], name: &'static str, seconds: u64) -> String {
+        let certificate = |pem| CertificateDer::from_pem_slice(pem).expect("a certificate");
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate(testkit::certificates::AUTHORITY)).expect("an authority");
+        let provider = Arc::new(ring::default_provider());
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), provider).build();
+        let name = ServerName::try_from(name).expect("a name");
+        let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
+        let verified =
+            verifier.expect("a verifier").verify_server_cert(&certificate(shown), &[], &name, &[], now);
+        advised(io::Error::other(verified.expect_err("refused"))).to_string()
+    }
+
+    #[test]
+    fn a_remedy_is_one_for_what_is_wrong() {
+        use testkit::certificates::{AUTHORITY, SERVER};
+        let of_authority = said(AUTHORITY, "localhost", UnixTime::now().as_secs());
+        assert!(
+            of_authority.contains("it is an authority's, as those are that sign themselves"),
+            "{of_authority}"
+        );
+        let early = said(SERVER, "localhost", 1);
+        assert!(early.contains("not valid") && !early.contains("ca_file"), "{early}");
+        let other = said(SERVER, "example.com", UnixTime::now().as_secs());
+        assert!(other.contains("example.com") && !other.contains("ca_file"), "{other}");
+        for said in [of_authority, early, other] {
+            assert!(said.ends_with("or believe any (`insecure`, --insecure)"), "{said}");
+        }
     }
 }

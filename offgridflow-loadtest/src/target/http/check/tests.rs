@@ -51,6 +51,34 @@ fn what_is_true_of_an_answer_is_met() {
     assert_eq!(said("json[1] == 2", "[1,2]"), None);
 }
 
+/// Identifiers are longer than a float is exact.
+#[cfg(feature = "serde")]
+#[test]
+fn whole_numbers_are_compared_digit_by_digit() {
+    let body = r#"{"id":9007199254740993,"half":0.5,"one":1.0}"#;
+    for check in [
+        "json.id == 9007199254740993",
+        "json.id != 9007199254740992",
+        "json.id > 9007199254740000",
+        "json.half == 0.50",
+        "json.one == 1",
+    ] {
+        assert_eq!(said(check, body), None, "{check}");
+    }
+    assert_eq!(said("json.id == 9007199254740992", body).as_deref(), Some("it was 9007199254740993"));
+}
+
+#[cfg(feature = "serde")]
+#[test]
+fn a_compressed_answer_is_called_that() {
+    let mut answer = answer("");
+    answer.body = b"\x1f\x8b\x08".to_vec();
+    answer.bytes = 3;
+    let check = Check::parse("json.id exists").expect("a check");
+    let unmet = first_unmet(&[check], &Reading::of(&answer)).expect("unmet");
+    assert!(unmet.message.contains("compressed (gzip)"), "{}", unmet.message);
+}
+
 #[test]
 fn what_is_not_met_says_what_was_found_and_no_text_of_it() {
     for (check, found) in [
@@ -92,6 +120,7 @@ fn what_is_no_check_is_refused_with_a_hint() {
         ("status", "write a comparison"),
         ("status = 200", "write a comparison"),
         ("status < fast", "`fast` is not a number"),
+        ("status < nan", "`nan` is not a number"),
         ("status ==", "what to compare with is missing"),
         ("header.bad name exists", "write a comparison"),
         ("header.bä exists", "not a header's name"),

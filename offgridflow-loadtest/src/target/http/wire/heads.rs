@@ -2,11 +2,15 @@
 
 use super::{Asked, Buffer, Head, Malformed, head::Parsed};
 
+/// The most interim answers before a final one.
+const INTERIM: u32 = 1_000;
+
 /// Finds the head of a final answer, however small the pieces are in which it comes.
 #[derive(Debug, Default)]
 pub(in crate::target::http) struct Heads {
     tried: usize,   // so many bytes were too few
     scanned: usize, // among so many is no empty line
+    interim: u32,
 }
 
 impl Heads {
@@ -22,8 +26,15 @@ impl Heads {
                     (self.tried, self.scanned) = (came.unused().len(), came.unused().len());
                     break;
                 }
-                Parsed::Interim(length) => self.take(came, length),
+                Parsed::Interim(_) if self.interim == INTERIM => {
+                    return Err("more than 1000 answers came that are not final".into());
+                }
+                Parsed::Interim(length) => {
+                    self.interim += 1;
+                    self.take(came, length);
+                }
                 Parsed::Final(head, length) => {
+                    self.interim = 0;
                     self.take(came, length);
                     return Ok(Some(head));
                 }

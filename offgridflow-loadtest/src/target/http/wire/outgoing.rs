@@ -20,12 +20,13 @@ pub(in crate::target::http) struct Outgoing {
     rest: Bytes, // a long body
     sent: usize,
     is_flushed: bool,
+    broke: Option<io::Error>,
 }
 
 impl Outgoing {
     pub(in crate::target::http) fn load(&mut self, request: &Request<Bytes>) {
         self.bytes.clear();
-        (self.sent, self.is_flushed) = (0, false);
+        (self.sent, self.is_flushed, self.broke) = (0, false, None);
         write_head(request, &mut self.bytes);
         self.rest = Bytes::new();
         if request.body().len() <= ONE_PIECE {
@@ -44,15 +45,30 @@ impl Outgoing {
         self.is_flushed
     }
 
-    /// Sends until all is gone.
-    pub(in crate::target::http) fn poll_send<S: AsyncWrite + Unpin>(
+    /// Why it cannot be sent.
+    pub(in crate::target::http) fn broke(&self) -> Option<&io::Error> {
+        self.broke.as_ref()
+    }
+
+    /// Sends as much as the stream takes, and no more once it broke.
+    pub(in crate::target::http) fn send<S: AsyncWrite + Unpin>(
+        &mut self,
+        stream: &mut S,
+        cx: &mut Context<'_>,
+    ) {
+        if !self.is_flushed
+            && self.broke.is_none()
+            && let Poll::Ready(Err(error)) = self.poll_send(stream, cx)
+        {
+            self.broke = Some(error);
+        }
+    }
+
+    fn poll_send<S: AsyncWrite + Unpin>(
         &mut self,
         stream: &mut S,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.is_flushed {
-            return Poll::Ready(Ok(()));
-        }
         loop {
             let left = match self.sent.checked_sub(self.bytes.len()) {
                 None => &self.bytes[self.sent..],

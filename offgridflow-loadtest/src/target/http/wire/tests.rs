@@ -1,6 +1,14 @@
 //! Beside hyper, which reads and writes the same.
 
-use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::Future,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, header};
@@ -9,7 +17,7 @@ use hyper::{body::Incoming, client, server, service::service_fn};
 use hyper_util::rt::TokioIo;
 use proptest::{collection::vec, prelude::*, sample::select};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex},
     runtime::Builder,
     sync::mpsc,
 };
@@ -301,6 +309,94 @@ fn an_answer_may_come_before_the_request_has_gone() {
 }
 
 #[test]
+fn a_kept_connection_that_is_closed_as_a_request_comes_is_told_as_that() {
+    on_a_runtime(async {
+        let (ours, mut theirs) = duplex(1_000);
+        let mut connection = Connection::over(ours);
+        tokio::spawn(async move {
+            let mut request = [0; 1_024];
+            for answer in [&b"HTTP/1.1 204 No Content\r\n\r\n"[..], b""] {
+                let _ = theirs.read(&mut request).await;
+                let _ = theirs.write_all(answer).await;
+            }
+        });
+        assert!(connection.send(&get(), &op(), ALL).await.is_ok_and(|answer| answer.keep));
+        let Err(Lost::Sent(error)) = connection.send(&get(), &op(), ALL).await else { panic!("no answer") };
+        let said = "the server closed the connection before it answered: it had been kept alive after an earlier answer";
+        assert_eq!(error.message, said);
+    });
+}
+
+/// Takes so many bytes and then breaks; says so much and then ends.
+struct Breaking {
+    takes: usize,
+    why: io::ErrorKind,
+    says: &'static [u8],
+}
+
+impl AsyncWrite for Breaking {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let took = self.takes.min(bytes.len());
+        self.takes -= took;
+        Poll::Ready(if took == 0 { Err(self.why.into()) } else { Ok(took) })
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for Breaking {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        into.put_slice(std::mem::take(&mut self.says));
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// The server stops reading: what came before is its answer, if it is whole, and otherwise the error says that sending broke. After a reset, nobody knows whether
+/// a body without a length was whole; after its end was said, it was.
+#[test]
+fn a_request_that_could_not_be_sent_is_told_as_that() {
+    let request =
+        Request::post("/").header("host", "h").body(Bytes::from(vec![b'x'; 1 << 20])).expect("a request");
+    let exchanged = |takes, why, says| {
+        let mut connection = Connection::over(Breaking { takes, why, says });
+        let answer = on_a_runtime(connection.send(&request, &op(), ALL));
+        answer.map(|answer| (answer.status, answer.keep)).map_err(|lost| match lost {
+            Lost::Untouched(error) => (true, error.message.into_owned()),
+            Lost::Sent(error) => (false, error.message.into_owned()),
+        })
+    };
+    let (reset, ended) = (io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe);
+    for (takes, why, says) in [
+        (0, ended, &b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"[..]),
+        (70_000, reset, b""),
+        (70_000, ended, b"HTTP/1.1 200 OK\r\nconte"),
+        (70_000, ended, b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nfour"),
+        (70_000, reset, b"HTTP/1.1 200 OK\r\n\r\nperhaps a part"),
+    ] {
+        let (untouched, message) = exchanged(takes, why, says).expect_err("no answer");
+        assert_eq!(untouched, takes == 0, "{message}");
+        let cause = io::Error::from(why);
+        assert_eq!(message, format!("the connection broke while the request was sent: {cause}"));
+    }
+    for (why, says) in [
+        (reset, &b"HTTP/1.1 413 Too Long\r\ncontent-length: 2\r\n\r\nno"[..]),
+        (ended, b"HTTP/1.1 413 Too Long\r\n\r\nno"),
+    ] {
+        assert_eq!(exchanged(70_000, why, says), Ok((413, false)));
+    }
+}
+
+#[test]
 fn a_head_has_a_limit_and_is_not_read_again_for_each_byte() {
     let failed = |pieces: Vec<Vec<u8>>| {
         on_a_runtime(async {
@@ -313,6 +409,13 @@ fn a_head_has_a_limit_and_is_not_read_again_for_each_byte() {
     let endless = format!("HTTP/1.1 200 OK\r\nx: {}", "y".repeat(300 * 1024));
     let (kind, why) = failed(endless.as_bytes().chunks(1_000).map(<[u8]>::to_vec).collect());
     assert!(kind == FailKind::Protocol && why.contains("longer than 256 KiB"), "{why}");
+    let interim = |count| {
+        ["HTTP/1.1 102 Processing\r\n\r\n".repeat(count).into_bytes(), b"HTTP/1.1 204 x\r\n\r\n".to_vec()]
+            .concat()
+    };
+    assert!(on_a_runtime(ours(Method::GET, vec![interim(1_000)])).is_some());
+    let (kind, why) = failed(vec![interim(1_001)]);
+    assert!(kind == FailKind::Protocol && why.contains("not final"), "{why}");
     let drop_by_drop = format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "y".repeat(200 * 1024));
     let pieces: Vec<_> = drop_by_drop.as_bytes().chunks(1).map(<[u8]>::to_vec).collect();
     assert!(on_a_runtime(ours(Method::GET, pieces)).is_some());
