@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::HashMap, fmt::Write, sync::Arc, time::Durati
 
 use http::{HeaderValue, Method, uri::Authority};
 
-use super::route::HttpRoute;
+use super::{HttpTarget, route::HttpRoute};
 use crate::{
     error::ConfigError,
     replay::{Entry, Replay},
@@ -121,6 +121,52 @@ impl Replayed {
     /// A run that is longer than the log begins it again.
     fn turn(&self, k: u64) -> u64 {
         k % self.replay.operations().max(1)
+    }
+}
+
+impl HttpTarget {
+    /// Asks what a log asked, in place of routes: operation `k` is the log's entry `k`, and after its end the log
+    /// begins again. For the log's times too, use [`Executor::replay`](crate::Executor::replay).
+    ///
+    /// The log's path follows the base's; an entry without a method is a `GET`. Logs
+    /// hold no bodies, so none are sent: think before replaying anything but reads. Reports name routes by method and
+    /// path, without query, with `{id}` for numbers, UUIDs and long hexadecimal segments; beyond
+    /// [`MAX_ROUTES`](crate::MAX_ROUTES) the rarest are counted as `other`.
+    ///
+    /// Of a log read by [visits](crate::ReplayBuilder::visits), a visit is an operation `visit` whose requests are its steps, with the pauses of the log between them. It goes on whatever it is
+    /// answered, has failed if one answer was no good, and ends where none comes.
+    ///
+    /// # Errors
+    /// A log in which no entry has a path, with the columns it has; a method that HTTP does not allow.
+    pub fn replaying(mut self, replay: impl Into<Arc<Replay>>) -> Result<Self, ConfigError> {
+        let (replayed, routes) = Replayed::new(replay.into())?;
+        (self.routes, self.weights, self.replayed) = (routes, 0, Some(replayed));
+        Ok(self)
+    }
+
+    /// Gives up on a request of a [visit](crate::ReplayBuilder::visits) after this long; the run's time-out is for all of a visit, with its pauses. Default: that one alone.
+    #[must_use]
+    pub fn request_timeout(mut self, length: Duration) -> Self {
+        self.request_timeout = Some(length);
+        self
+    }
+
+    /// Asks each entry of the [log](Self::replaying) under the host that it was asked under ([`Fields::host`](crate::Fields::host)), or what that is called here: `www.example.com` in the log may be
+    /// `staging.example.com` in the `Host` header. All of them are asked of this target's own address; entries without a host keep the target's.
+    ///
+    /// # Errors
+    /// Without a log, or one that tells no host; HTTP/2, whose connections are a host's; what is no host.
+    pub fn hosts<K: AsRef<str>, V: AsRef<str>>(
+        mut self,
+        renamed: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<Self, ConfigError> {
+        let refused = |hint: &str| Err(ConfigError::new("hosts", hint));
+        if self.shared.is_some() {
+            return refused("are for HTTP/1.1: connections of HTTP/2 are one host's");
+        }
+        let Some(replayed) = &mut self.replayed else { return refused("are a log's: replay one first") };
+        replayed.ask_hosts(renamed)?;
+        Ok(self)
     }
 }
 
