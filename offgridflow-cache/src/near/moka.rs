@@ -21,10 +21,12 @@ impl<K: Hash + Eq + Send + Sync + 'static, V: Send + Sync + 'static> Moka<K, V> 
         Self::new(Cache::builder().max_capacity(capacity), false)
     }
 
-    /// Entries that weigh at most `capacity` together; `weigh` is asked once an insert (an absence weighs 1).
+    /// Entries that weigh at most `capacity` together; `weigh` is asked once an insert (an absence weighs 1, and so does what
+    /// weighs nothing).
     #[must_use]
     pub fn weighted(capacity: u64, weigh: impl Fn(&K, &V) -> u32 + Send + Sync + 'static) -> Self {
-        let weigher = move |key: &K, held: &Arc<Held<V>>| held.value().map_or(1, |value| weigh(key, value));
+        let weigher =
+            move |key: &K, held: &Arc<Held<V>>| held.value().map_or(1, |value| weigh(key, value).max(1));
         Self::new(Cache::builder().max_capacity(capacity).weigher(weigher), true)
     }
 
