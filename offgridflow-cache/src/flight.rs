@@ -166,14 +166,15 @@ impl<K: Hash + Eq + Clone, V, E> Flights<K, V, E> {
         key: &K,
         born: u64,
     ) -> (Landing<K, V, E>, Ticket<V, E>) {
+        // First what a key's own methods may panic in: no flight is left without a landing.
+        let (own, name, skip_shared) = (key.clone(), key.clone(), shard.skipping.contains_key(key));
         let board = Board::new(None);
         let began = Instant::now();
         let flight = Flight { born, began, board: Arc::clone(&board) };
-        shard.flights.insert(key.clone(), flight);
-        let skip_shared = shard.skipping.contains_key(key);
+        shard.flights.insert(name, flight);
         let flights = Arc::clone(self);
         let ticket = Ticket { board: Arc::clone(&board), at: born, joined: None };
-        (Landing { flights, key: key.clone(), born, began, skip_shared, board }, ticket)
+        (Landing { flights, key: own, born, began, skip_shared, board }, ticket)
     }
 
     /// Takes the lease of whatever flight `key` has, and does `work` before any other flight can land.
