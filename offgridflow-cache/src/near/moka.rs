@@ -7,6 +7,8 @@ use moka::sync::{Cache, CacheBuilder};
 use super::{Bound, Held, MemoryTier};
 
 /// The near tier over [`moka`](https://docs.rs/moka): W-TinyLFU, bounded by count or by weight. What it evicts is not counted: with a listener its hits would allocate.
+///
+/// A value that reads its cache when it is dropped wants another tier: moka drops some while its map is locked, and would wait for itself.
 pub struct Moka<K, V> {
     entries: Cache<K, Arc<Held<V>>>,
     weighs: bool,
