@@ -64,6 +64,9 @@ where
     }
 
     /// The store between processes, and how values are written there. Default: none.
+    ///
+    /// What was written by another codec is never taken for a value. Nodes that differ in theirs want another [`schema`](Self::schema) each: in one,
+    /// they would replace each other's values in turn.
     pub fn shared(mut self, shared: impl CacheBackend, codec: impl Codec<V>) -> Self
     where
         K: CacheKey,

@@ -200,7 +200,8 @@ where
         if let Some(value) = self.inner.near_hit(key) {
             return Ok(value);
         }
-        Box::pin(self.inner.fly(key)).await // boxed, so that the future of a hit is small
+        let flown = Box::pin(self.inner.fly(&[key])).await; // boxed, so that the future of a hit is small
+        flown.into_iter().next().unwrap_or(Err(Error::Closed))
     }
 
     /// The values of `keys` in their order, with one question to the shared tier and one `load_many` for what is missing.
@@ -209,20 +210,11 @@ where
     /// As [`get`](Self::get).
     pub async fn get_many(&self, keys: &[K]) -> Vec<Result<Option<Arc<V>>, Error<L::Error>>> {
         let near: Vec<_> = keys.iter().map(|key| self.inner.near_hit(key)).collect();
-        let missing = keys.iter().zip(&near).filter(|(_, value)| value.is_none()).map(|(key, _)| key);
-        let patience = self.inner.patience(); // one for all
-        let mut tickets = self.inner.board(missing).into_iter();
-        let mut answers = Vec::with_capacity(keys.len());
-        for (key, value) in keys.iter().zip(near) {
-            answers.push(match value {
-                Some(value) => Ok(value),
-                None => match tickets.next() {
-                    Some(ticket) => self.inner.arrive(key, ticket, patience).await,
-                    None => Err(Error::Closed),
-                },
-            });
-        }
-        answers
+        let missing = keys.iter().zip(&near).filter(|(_, value)| value.is_none());
+        let missing: Vec<&K> = missing.map(|(key, _)| key).collect();
+        let mut flown = self.inner.fly(&missing).await.into_iter();
+        let answer = |value: Option<_>| value.map_or_else(|| flown.next().unwrap_or(Err(Error::Closed)), Ok);
+        near.into_iter().map(answer).collect()
     }
 
     /// Makes `value` the value of `key`, here and in the shared tier: an invalidation, a lease, and a fill. Takes a value, or a

@@ -12,8 +12,10 @@ pub enum Error<E> {
     /// The loader panicked; its message went to the panic hook.
     #[error("the loader panicked")]
     LoadPanicked,
-    /// The loader did not finish in time; it was dropped.
-    #[error("the loader did not finish within {0:?}; raise `load_timeout`, or make the source answer")]
+    /// The loader did not finish in time, and was dropped; or it had no turn in time, because as many others as `max_loads` allows did not.
+    #[error(
+        "the loader did not finish within {0:?}, the wait for its turn included; make the source answer, or raise `load_timeout` or `max_loads`"
+    )]
     LoadTimeout(Duration),
     /// `load_many` gave another number of answers than it got keys.
     #[error("the loader answered {got} of {asked} keys")]

@@ -102,6 +102,8 @@ pub(crate) struct Ticket<V, E> {
     board: Waiting<V, E>,
     /// The clock of invalidations when the place was taken: what the flight brings must not be older.
     pub(crate) at: u64,
+    /// When the flight began, if another read opened it.
+    pub(crate) joined: Option<Instant>,
 }
 
 /// The running end of a flight. Dropped without landing, it answers every waiter with [`Error::Closed`], or
@@ -118,7 +120,7 @@ pub(crate) struct Landing<K: Hash + Eq, V, E> {
 impl<V, E> Ticket<V, E> {
     /// A place in a flight that has landed already.
     pub(crate) fn answered(answer: Answer<V, E>) -> Self {
-        Self { board: Board::new(Some(answer)), at: 0 }
+        Self { board: Board::new(Some(answer)), at: 0, joined: None }
     }
 
     /// A load waits for this flight: it must not wait for what that load holds.
@@ -144,7 +146,8 @@ impl<K: Hash + Eq + Clone, V, E> Flights<K, V, E> {
         let mut shard = self.shard(key);
         let at = clock.now();
         if let Some(flight) = shard.flights.get(key).filter(|flight| joinable(flight.born, flight.began)) {
-            return Boarding::Joined(Ticket { board: Arc::clone(&flight.board), at });
+            let (board, joined) = (Arc::clone(&flight.board), Some(flight.began));
+            return Boarding::Joined(Ticket { board, at, joined });
         }
         let (landing, ticket) = self.open(&mut shard, key, at);
         Boarding::Opened(landing, ticket)
@@ -163,14 +166,15 @@ impl<K: Hash + Eq + Clone, V, E> Flights<K, V, E> {
         key: &K,
         born: u64,
     ) -> (Landing<K, V, E>, Ticket<V, E>) {
+        // First what a key's own methods may panic in: no flight is left without a landing.
+        let (own, name, skip_shared) = (key.clone(), key.clone(), shard.skipping.contains_key(key));
         let board = Board::new(None);
         let began = Instant::now();
         let flight = Flight { born, began, board: Arc::clone(&board) };
-        shard.flights.insert(key.clone(), flight);
-        let skip_shared = shard.skipping.contains_key(key);
+        shard.flights.insert(name, flight);
         let flights = Arc::clone(self);
-        let ticket = Ticket { board: Arc::clone(&board), at: born };
-        (Landing { flights, key: key.clone(), born, began, skip_shared, board }, ticket)
+        let ticket = Ticket { board: Arc::clone(&board), at: born, joined: None };
+        (Landing { flights, key: own, born, began, skip_shared, board }, ticket)
     }
 
     /// Takes the lease of whatever flight `key` has, and does `work` before any other flight can land.

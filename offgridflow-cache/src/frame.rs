@@ -6,7 +6,8 @@
 //! "OGF1" flags schema xxh3-64 of all the rest [key's length, key] payload
 //! ```
 //!
-//! Flags: 1 there is a value (else the key is known to be absent), 2 the key is written out.
+//! Flags: 1 there is a value (else the key is known to be absent), 2 the key is written out. The hash is seeded by the codec's format, so
+//! that what one codec wrote is damaged to another, which may well make sense of it.
 
 use bytes::Bytes;
 use xxhash_rust::xxh3::Xxh3;
@@ -15,6 +16,13 @@ const MAGIC: &[u8; 4] = b"OGF1";
 const HEADER: usize = 17;
 const VALUE: u8 = 1;
 const KEY: u8 = 2;
+
+/// What a payload is written in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kind {
+    pub(crate) schema: u32,
+    pub(crate) format: u64, // of the codec
+}
 
 /// Why bytes are no frame of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +34,7 @@ pub(crate) enum FrameError {
 }
 
 /// The frame of a payload; `None` is a key that is known to be absent.
-pub(crate) fn encode(schema: u32, key: Option<&[u8]>, payload: Option<&[u8]>) -> Bytes {
+pub(crate) fn encode(kind: Kind, key: Option<&[u8]>, payload: Option<&[u8]>) -> Bytes {
     let mut body = Vec::new();
     if let Some(key) = key {
         body.extend_from_slice(&(key.len() as u64).to_be_bytes());
@@ -34,19 +42,19 @@ pub(crate) fn encode(schema: u32, key: Option<&[u8]>, payload: Option<&[u8]>) ->
     }
     body.extend_from_slice(payload.unwrap_or_default());
     let flags = if payload.is_some() { VALUE } else { 0 } | if key.is_some() { KEY } else { 0 };
-    let sum = checksum(flags, schema, &body).to_be_bytes();
-    [MAGIC.as_slice(), &[flags], &schema.to_be_bytes(), &sum, &body].concat().into()
+    let sum = checksum(flags, kind, &body).to_be_bytes();
+    [MAGIC.as_slice(), &[flags], &kind.schema.to_be_bytes(), &sum, &body].concat().into()
 }
 
 /// The payload of a frame, sharing its bytes.
-pub(crate) fn decode(schema: u32, key: Option<&[u8]>, frame: &Bytes) -> Result<Option<Bytes>, FrameError> {
+pub(crate) fn decode(kind: Kind, key: Option<&[u8]>, frame: &Bytes) -> Result<Option<Bytes>, FrameError> {
     let header: &[u8; HEADER] = frame.first_chunk().ok_or(FrameError::Foreign)?;
     let [m0, m1, m2, m3, flags, s0, s1, s2, s3, sum @ ..] = *header;
-    if [m0, m1, m2, m3] != *MAGIC || u32::from_be_bytes([s0, s1, s2, s3]) != schema {
+    if [m0, m1, m2, m3] != *MAGIC || u32::from_be_bytes([s0, s1, s2, s3]) != kind.schema {
         return Err(FrameError::Foreign);
     }
     let mut body = frame.slice(HEADER..);
-    if checksum(flags, schema, &body) != u64::from_be_bytes(sum) || flags > (VALUE | KEY) {
+    if checksum(flags, kind, &body) != u64::from_be_bytes(sum) || flags > (VALUE | KEY) {
         return Err(FrameError::Corrupt);
     }
     let written =
@@ -65,10 +73,10 @@ fn split_key(body: &mut Bytes) -> Option<Bytes> {
     Some(rest.slice(..length))
 }
 
-fn checksum(flags: u8, schema: u32, body: &[u8]) -> u64 {
-    let mut hash = Xxh3::new();
+fn checksum(flags: u8, kind: Kind, body: &[u8]) -> u64 {
+    let mut hash = Xxh3::with_seed(kind.format);
     hash.update(&[flags]);
-    hash.update(&schema.to_be_bytes());
+    hash.update(&kind.schema.to_be_bytes());
     hash.update(body);
     hash.digest()
 }
@@ -79,37 +87,49 @@ mod tests {
 
     use super::*;
 
+    /// A schema, in the format of which the goldens are.
+    const fn of(schema: u32) -> Kind {
+        Kind { schema, format: 0 }
+    }
+
     proptest! {
         #[test]
         fn a_frame_gives_its_payload_back(schema: u32, key: Option<Vec<u8>>, payload: Option<Vec<u8>>) {
-            let frame = encode(schema, key.as_deref(), payload.as_deref());
-            let decoded = decode(schema, key.as_deref(), &frame).unwrap();
+            let frame = encode(of(schema), key.as_deref(), payload.as_deref());
+            let decoded = decode(of(schema), key.as_deref(), &frame).unwrap();
             prop_assert_eq!(decoded.as_deref(), payload.as_deref());
         }
 
         #[test]
         fn no_flipped_bit_gives_a_value(schema: u32, key: Option<Vec<u8>>, payload: Vec<u8>, bit in 0_usize..10_000) {
-            let mut frame = encode(schema, key.as_deref(), Some(&payload)).to_vec();
+            let mut frame = encode(of(schema), key.as_deref(), Some(&payload)).to_vec();
             let bit = bit % (frame.len() * 8);
             frame[bit / 8] ^= 1 << (bit % 8);
-            prop_assert!(decode(schema, key.as_deref(), &Bytes::from(frame)).is_err());
+            prop_assert!(decode(of(schema), key.as_deref(), &Bytes::from(frame)).is_err());
         }
 
         #[test]
         fn arbitrary_bytes_never_panic(schema: u32, flags in 0_u8..5, mut bytes: Vec<u8>) {
-            let _ = decode(schema, None, &Bytes::from(bytes.clone()));
-            let sum = checksum(flags, schema, &bytes).to_be_bytes(); // whole, and still no frame that we would write
+            let _ = decode(of(schema), None, &Bytes::from(bytes.clone()));
+            let sum = checksum(flags, of(schema), &bytes).to_be_bytes(); // whole, and still no frame that we would write
             bytes.splice(0..0, [MAGIC.as_slice(), &[flags], &schema.to_be_bytes(), &sum].concat());
-            let _ = decode(schema, Some(b"k"), &Bytes::from(bytes));
+            let _ = decode(of(schema), Some(b"k"), &Bytes::from(bytes));
+        }
+
+        #[test]
+        fn another_format_is_damage(schema: u32, format: u64, other: u64, key: Option<Vec<u8>>, payload: Option<Vec<u8>>) {
+            prop_assume!(format != other);
+            let frame = encode(Kind { schema, format }, key.as_deref(), payload.as_deref());
+            prop_assert_eq!(decode(Kind { schema, format: other }, key.as_deref(), &frame), Err(FrameError::Corrupt));
         }
 
         #[test]
         fn another_schema_or_key_is_a_miss(payload: Vec<u8>, key: Vec<u8>, other_key: Vec<u8>, schema: u32, other: u32) {
             prop_assume!(schema != other && key != other_key);
-            let frame = encode(schema, Some(&key), Some(&payload));
-            prop_assert_eq!(decode(other, Some(&key), &frame), Err(FrameError::Foreign));
-            prop_assert_eq!(decode(schema, Some(&other_key), &frame), Err(FrameError::Foreign));
-            prop_assert_eq!(decode(schema, None, &frame), Err(FrameError::Foreign));
+            let frame = encode(of(schema), Some(&key), Some(&payload));
+            prop_assert_eq!(decode(of(other), Some(&key), &frame), Err(FrameError::Foreign));
+            prop_assert_eq!(decode(of(schema), Some(&other_key), &frame), Err(FrameError::Foreign));
+            prop_assert_eq!(decode(of(schema), None, &frame), Err(FrameError::Foreign));
         }
     }
 
@@ -133,8 +153,8 @@ mod tests {
     fn golden_frames_are_read() {
         for (schema, key, payload, golden) in GOLDENS {
             let golden = bytes(golden);
-            assert_eq!(decode(schema, key, &golden).unwrap().as_deref(), payload);
-            assert_eq!(encode(schema, key, payload), golden);
+            assert_eq!(decode(of(schema), key, &golden).unwrap().as_deref(), payload);
+            assert_eq!(encode(of(schema), key, payload), golden);
         }
     }
 
@@ -147,7 +167,7 @@ mod tests {
     fn vouched_for(mut frame: Vec<u8>) -> Bytes {
         if let Some((header, body)) = frame.split_at_mut_checked(HEADER) {
             let schema = u32::from_be_bytes([header[5], header[6], header[7], header[8]]);
-            let sum = checksum(header[4], schema, body);
+            let sum = checksum(header[4], of(schema), body);
             header[9..].copy_from_slice(&sum.to_be_bytes());
         }
         frame.into()
@@ -180,15 +200,15 @@ mod tests {
             let payload: Vec<u8> = (0..draw(64)).map(|_| u8::try_from(draw(256)).unwrap_or(0)).collect();
             let payload = (draw(5) > 0).then_some(payload.as_slice());
             let key = (draw(3) == 0).then_some(b"a key of some length".as_slice());
-            let frame = encode(3, key, payload);
+            let frame = encode(of(3), key, payload);
             let arrived = damaged(&mut draw, &frame);
             if frame == arrived {
                 same += 1;
                 continue;
             }
-            let value = decode(3, key, &Bytes::copy_from_slice(&arrived));
+            let value = decode(of(3), key, &Bytes::copy_from_slice(&arrived));
             wrong += u64::from(value.is_ok_and(|value| value.as_deref() != payload));
-            let value = decode(3, key, &vouched_for(arrived));
+            let value = decode(of(3), key, &vouched_for(arrived));
             unchecked += u64::from(value.is_ok_and(|value| value.as_deref() != payload));
         }
         println!("\nC7 frames={} wrong={wrong} unchecked={unchecked}", frames - same);

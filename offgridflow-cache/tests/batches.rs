@@ -2,6 +2,7 @@
 #![cfg(any(feature = "moka", feature = "quick_cache"))]
 
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -132,6 +133,45 @@ async fn parts_of_a_batch_that_others_reload_are_not_taken_for_the_whole() {
         assert_eq!(cache.stats().loads, 4 * (round + 1), "what was loaded has the tag that was added");
         let _ = cache.invalidate_tag("split").await;
     }
+}
+
+/// One query for all keys, which takes its time, and how many there were.
+#[derive(Clone, Default)]
+struct SlowQuery(Arc<AtomicUsize>);
+
+impl Loader<u64, u64> for SlowQuery {
+    type Error = Infallible;
+
+    async fn load(&self, _: u64) -> Result<Loaded<u64>, Infallible> {
+        unreachable!("a query is for many")
+    }
+
+    async fn load_many(&self, keys: Vec<u64>) -> Vec<Result<Loaded<u64>, Infallible>> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        sleep(100 * MS).await;
+        keys.into_iter().map(|key| Ok(Loaded::value(key).tag("tag"))).collect()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_came_after_its_tag_was_removed_takes_one_more_query_and_not_one_a_key() {
+    let loader = SlowQuery::default();
+    let cache = Cache::<u64, u64>::builder("again").build(loader.clone()).unwrap();
+    let keys: Vec<u64> = (0..100).collect();
+    let early = tokio::spawn({
+        let (cache, keys) = (cache.clone(), keys.clone());
+        async move { cache.get_many(&keys).await }
+    });
+    sleep(50 * MS).await;
+    let _ = cache.invalidate_tag("tag").await;
+    let began = Instant::now();
+    let late = cache.get_many(&keys).await;
+    assert_eq!(loader.0.load(Ordering::SeqCst), 2);
+    assert!(began.elapsed() < 200 * MS, "{:?}", began.elapsed());
+    for (key, answer) in keys.iter().zip(late) {
+        assert_eq!(answer.unwrap().as_deref(), Some(key));
+    }
+    assert_eq!(early.await.unwrap().len(), 100);
 }
 
 /// A loader that reads the next key of a cache, up to the last.

@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -66,6 +66,10 @@ impl MemoryTier<u64, u64> for Plain {
 struct CountedJson(Arc<AtomicU64>);
 
 impl Codec<u64> for CountedJson {
+    fn format(&self) -> u64 {
+        Codec::<u64>::format(&Json)
+    }
+
     fn encode(&self, value: &u64) -> Result<Vec<u8>, CodecError> {
         Json.encode(value)
     }
@@ -175,8 +179,60 @@ async fn what_weighs_more_than_all_is_not_kept() {
 
 #[tokio::test]
 async fn what_weighs_nothing_is_evicted_as_well() {
-    let kept = read_through(QuickCache::weighted(100, 100, |_: &u64, _: &u64| 0), 0..5_000).await;
-    assert!((1..=100).contains(&kept.len()), "{} of 100", kept.len());
+    let weigh = |_: &u64, _: &u64| 0;
+    let quick = read_through(QuickCache::weighted(100, 100, weigh), 0..5_000).await;
+    let moka = read_through(Moka::weighted(100, weigh), 0..5_000).await;
+    assert!((1..=100).contains(&quick.len()), "{} of 100", quick.len());
+    assert!((1..=1_000).contains(&moka.len()), "{} of 100", moka.len()); // evicts a batch of writes late
+}
+
+#[tokio::test]
+async fn what_is_loaded_again_in_its_own_place_was_not_thrown_out() {
+    let cache = Cache::builder("again").near(QuickCache::entries(100)).build(source()).unwrap();
+    for _ in 0..10 {
+        cache.get(&1).await.unwrap();
+        let _ = cache.put(&1, 1).await;
+        let _ = cache.clear().await; // near still has it, and replaces it
+    }
+    assert_eq!((cache.stats().near_entries, cache.stats().evictions), (1, Some(0)));
+}
+
+type Reader = Cache<u64, Reads, Readers>;
+
+/// A value that reads its cache when it goes.
+struct Reads(Arc<OnceLock<Reader>>);
+
+impl Drop for Reads {
+    fn drop(&mut self) {
+        if let Some(cache) = self.0.get() {
+            (0..100).for_each(|key| assert!(cache.peek(&key).is_none_or(|value| value.0.get().is_some())));
+        }
+    }
+}
+
+struct Readers(Arc<OnceLock<Reader>>);
+
+impl Loader<u64, Reads> for Readers {
+    type Error = Infallible;
+
+    async fn load(&self, _: u64) -> Result<Loaded<Reads>, Infallible> {
+        Ok(Loaded::value(Reads(Arc::clone(&self.0))))
+    }
+}
+
+/// Many of them go at once, for one that weighs as much.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_is_thrown_out_may_read_the_cache() {
+    let itself = Arc::default();
+    let near = QuickCache::weighted(40, 40, |key: &u64, _: &Reads| if key % 10 == 9 { 20 } else { 1 });
+    let cache: Reader = Cache::builder("drops").near(near).build(Readers(Arc::clone(&itself))).unwrap();
+    assert!(itself.set(cache.clone()).is_ok());
+    let reads = tokio::spawn(async move {
+        for key in 0..100 {
+            cache.get(&key).await.unwrap();
+        }
+    });
+    tokio::time::timeout(Duration::from_secs(10), reads).await.expect("no lock is held").unwrap();
 }
 
 #[tokio::test(start_paused = true)]

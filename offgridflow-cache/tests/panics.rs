@@ -154,3 +154,46 @@ fn a_read_outside_a_runtime_is_a_typed_error_unless_it_is_near() {
     assert_eq!(now(1).unwrap().as_deref(), Some(&1));
     assert!(matches!(now(2), Err(Error::NoRuntime)));
 }
+
+/// A key that panics when it is cloned for the last time that it allows.
+#[derive(Debug)]
+struct Fragile(Arc<AtomicU64>);
+
+impl Clone for Fragile {
+    fn clone(&self) -> Self {
+        let left = self.0.fetch_sub(1, Ordering::SeqCst);
+        assert_ne!(left, 1, "a key's own fault");
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl PartialEq for Fragile {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Fragile {}
+
+impl std::hash::Hash for Fragile {
+    fn hash<H: std::hash::Hasher>(&self, _: &mut H) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn wherever_a_key_panics_that_is_cloned_the_next_read_has_its_answer() {
+    let load = loader_fn(|_: Fragile| async move { Ok::<_, Infallible>(Loaded::value(7)) });
+    let cache = Cache::<Fragile, u64>::builder("fragile").retry_after(Duration::ZERO).build(load).unwrap();
+    for clones in 1..12 {
+        let _ = cache.clear().await;
+        let key = Fragile(Arc::new(AtomicU64::new(clones)));
+        let first = tokio::spawn({
+            let cache = cache.clone();
+            async move { cache.get(&key).await.is_ok() }
+        });
+        let _may_panic = first.await;
+        let began = tokio::time::Instant::now();
+        let lasting = Fragile(Arc::new(AtomicU64::new(u64::MAX)));
+        assert_eq!(cache.get(&lasting).await.unwrap().as_deref(), Some(&7), "after {clones} clones");
+        assert!(began.elapsed() < Duration::from_secs(1), "after {clones} clones: {:?}", began.elapsed());
+    }
+}

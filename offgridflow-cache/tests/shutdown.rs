@@ -8,9 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use offgridflow_cache::{Cache, CacheBackend, CacheBuilder, Delivery, InProcess, Json, Loaded, Loader};
+use offgridflow_cache::{
+    Cache, CacheBackend, CacheBuilder, Delivery, InProcess, Json, Loaded, Loader, loader_fn,
+};
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 const DELTA: Duration = Duration::from_millis(100);
 
@@ -150,13 +152,34 @@ fn a_cache_goes_on_when_the_runtime_it_was_built_on_has_ended() {
                 sleep(DELTA / 20).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), delivered)
-            .await
-            .expect("what was deferred is delivered");
+        timeout(Duration::from_secs(20), delivered).await.expect("what was deferred is delivered");
         trusted(&other).await;
         source.0.store(2, Ordering::SeqCst);
         assert_eq!(other.invalidate(&1).await, Delivery::Delivered);
         reads(&cache, 2).await;
+    });
+}
+
+/// As where a thread has a runtime of its own, and drives it only while it waits for something.
+#[test]
+fn a_read_does_not_wait_for_a_load_whose_runtime_stands_still() {
+    let own = || Builder::new_current_thread().enable_all().build().unwrap();
+    let moment = Duration::from_millis(5);
+    let slow = loader_fn(move |key: u64| async move {
+        sleep(10 * moment).await;
+        Ok::<_, Infallible>(Loaded::value(key))
+    });
+    let builder = alone().load_timeout(20 * moment).lease_wait(moment).shared_timeout(moment);
+    let cache = builder.build(slow).unwrap();
+    let left = own();
+    let given_up = left.block_on(async { timeout(moment, cache.get(&1)).await });
+    given_up.expect_err("nobody waits for it any more");
+    own().block_on(async {
+        let limit = Duration::from_secs(20);
+        let joined = timeout(limit, cache.get(&1)).await.expect("it ends").unwrap();
+        assert_eq!(joined.as_deref(), Some(&1));
+        let batch = timeout(limit, cache.get_many(&[1, 2])).await.expect("it ends");
+        assert!(batch.into_iter().all(|answer| answer.is_ok()));
     });
 }
 

@@ -4,11 +4,12 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::run::Errand;
 use super::{Inner, nested, run};
-use crate::flight::{Boarding, Ticket};
+use crate::caught::caught_within;
+use crate::flight::{Answer, Boarding, Ticket};
 use crate::{Error, Loader};
 
 impl<K, V, L> Inner<K, V, L>
@@ -26,42 +27,44 @@ where
         if mutated!(self, LoadAlone) {
             return false;
         }
-        let young = began + self.settings.max_staleness > Instant::now();
+        let now = Instant::now();
+        let young = began + self.settings.max_staleness > now;
         let heard = self.wire.is_none() || young || self.watch.exact() < self.trusted_until();
-        if !heard {
+        let moves = now < began + self.settings.longest_flight(); // else its runtime stands still
+        if !(heard && moves) {
             note_fence!(self, key);
         }
-        heard && !self.clock.forgot(born)
+        heard && moves && !self.clock.forgot(born)
     }
 
-    /// Joins or opens the flights of `keys`, and runs those it opened as one batch.
-    pub(super) fn board<'k>(self: &Arc<Self>, keys: impl Iterator<Item = &'k K>) -> Vec<Ticket<V, L::Error>>
-    where
-        K: 'k,
-    {
-        self.find_places(keys, 1)
+    /// Joins or opens the flights of `keys`, runs those it opened as one batch, and waits for their answers. Keys whose answer is no answer
+    /// to this read have theirs from a second round: there each is late enough.
+    pub(super) async fn fly(self: &Arc<Self>, keys: &[&K]) -> Vec<Result<Option<Arc<V>>, Error<L::Error>>> {
+        let patience = self.patience(); // one for all
+        let mut answers = Vec::with_capacity(keys.len());
+        for (key, ticket) in keys.iter().zip(self.board(keys, 1)) {
+            answers.push(self.arrive(key, ticket, patience).await.filter(|(_, stands)| *stands));
+        }
+        let again: Vec<usize> = (0..keys.len()).filter(|index| answers[*index].is_none()).collect();
+        let late: Vec<&K> = again.iter().map(|index| keys[*index]).collect();
+        for (index, ticket) in again.into_iter().zip(self.board(&late, 0)) {
+            answers[index] = self.arrive(keys[index], ticket, patience).await;
+        }
+        let value = |answer: Answer<V, L::Error>| Ok(answer?.value().cloned());
+        answers
+            .into_iter()
+            .map(|answer| value(answer.map_or(Err(Error::Closed), |(answer, _)| answer)))
+            .collect()
     }
 
-    /// As [`board`](Self::board), for a read that was counted before.
-    fn board_again(self: &Arc<Self>, key: &K) -> Option<Ticket<V, L::Error>> {
-        self.find_places(std::iter::once(key), 0).pop()
-    }
-
-    /// Each counts as so many reads.
-    fn find_places<'k>(
-        self: &Arc<Self>,
-        keys: impl Iterator<Item = &'k K>,
-        reads: u64,
-    ) -> Vec<Ticket<V, L::Error>>
-    where
-        K: 'k,
-    {
+    /// Joins or opens the flights of `keys`, and runs those it opened as one batch. Each counts as so many reads.
+    fn board(self: &Arc<Self>, keys: &[&K], reads: u64) -> Vec<Ticket<V, L::Error>> {
         let (mut tickets, mut opened) = (Vec::new(), Vec::new());
         let runtime = Handle::try_current();
         if let Ok(runtime) = &runtime {
             self.follow_on(runtime);
         }
-        for key in keys {
+        for key in keys.iter().copied() {
             let nested = self.refused_within(key);
             let refused = runtime.is_err().then_some(Error::NoRuntime).or(nested);
             if let Some(error) = refused.or_else(|| self.failures.recent(key, &self.clock)) {
@@ -91,24 +94,21 @@ where
         tickets
     }
 
-    /// Joins or opens the flight of `key`, and waits for its answer.
-    pub(super) async fn fly(self: &Arc<Self>, key: &K) -> Result<Option<Arc<V>>, Error<L::Error>> {
-        let patience = self.patience();
-        let ticket = self.board(std::iter::once(key)).pop().ok_or(Error::Closed)?;
-        self.arrive(key, ticket, patience).await
-    }
-
-    /// The answer of a flight, unless what it brought was invalidated between its start and this read's, whose tags are known only
-    /// now: then the flight of the key that was opened since is late enough. So is one for a read whose flight ended with the runtime
-    /// that another read had opened it on.
-    pub(super) async fn arrive(
-        self: &Arc<Self>,
+    /// The answer of a flight, and whether it is one for this read: not when what it brought was invalidated between its start and the
+    /// read's, whose tags are known only now, nor when it ended with the runtime that another read had opened it on. `None` when that
+    /// runtime stands still.
+    async fn arrive(
+        &self,
         key: &K,
         ticket: Ticket<V, L::Error>,
         patience: Option<Instant>,
-    ) -> Result<Option<Arc<V>>, Error<L::Error>> {
-        let at = ticket.at;
-        let answer = self.answer(key, ticket, patience).await;
+    ) -> Option<(Answer<V, L::Error>, bool)> {
+        let (at, joined) = (ticket.at, ticket.joined);
+        let answer = self.answer(key, ticket, patience);
+        let answer = match joined {
+            Some(began) => self.within(began + self.settings.longest_flight(), answer).await?,
+            None => answer.await,
+        };
         let stands = match &answer {
             Ok(held) => {
                 held.born >= at
@@ -117,10 +117,18 @@ where
             }
             Err(error) => !matches!(error, Error::Closed),
         };
-        let again = if stands { None } else { self.board_again(key) };
-        match again {
-            Some(ticket) => Ok(self.answer(key, ticket, patience).await?.value().cloned()),
-            None => Ok(answer?.value().cloned()),
+        Some((answer, stands))
+    }
+
+    /// The answer of another read's flight, if there is one in time. Its own runtime sees to that, unless nobody drives it.
+    async fn within(
+        &self,
+        end: Instant,
+        answer: impl Future<Output = Answer<V, L::Error>>,
+    ) -> Option<Answer<V, L::Error>> {
+        match caught_within(|| timeout_at(end, answer)).await {
+            Some(answer) => answer.ok(),
+            None => Some(Err(Error::Panicked)), // a runtime without a timer
         }
     }
 }

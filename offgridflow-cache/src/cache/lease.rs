@@ -85,6 +85,7 @@ where
         let Some(revoked) = self.flights.revoke_if(key, least, || self.drop_near(key)) else {
             return self.invalidate(key).await;
         };
+        self.failures.forget(key);
         note_fence!(self, key);
         let value = self.with_ttl(value, None);
         let Some(wire) = &self.wire else {

@@ -13,16 +13,30 @@ type Load = (usize, u64);
 /// number they would beget each other for ever.
 const DEEPEST: usize = 64;
 
-/// Loads that wait for a task, the outermost first. A batch is one, with many keys.
+/// Loads that wait for a task. A batch is one, with many keys.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Within {
-    loads: Arc<[Load]>,
+pub(super) struct Within(Option<Arc<Level>>);
+
+/// One of them, and those that wait for it.
+#[derive(Debug)]
+struct Level {
+    loads: Box<[Load]>, // in order, so that each of many is found at once
+    outer: Within,
     depth: usize,
 }
 
 impl Within {
     pub(super) fn is_empty(&self) -> bool {
-        self.depth == 0
+        self.0.is_none()
+    }
+
+    fn depth(&self) -> usize {
+        self.0.as_ref().map_or(0, |level| level.depth)
+    }
+
+    fn contains(&self, load: &Load) -> bool {
+        let mut levels = std::iter::successors(self.0.as_ref(), |level| level.outer.0.as_ref());
+        levels.any(|level| level.loads.binary_search(load).is_ok())
     }
 }
 
@@ -53,8 +67,8 @@ where
     /// Why the current task must not wait for a load of `key`: it runs for one, directly or through other loads, and would wait for itself;
     /// or too many loads wait for it.
     pub(super) fn refused_within(self: &Arc<Self>, key: &K) -> Option<Error<L::Error>> {
-        let refused = |within: &Within| match within.depth {
-            _ if within.loads.contains(&self.load_of(key)) => Some(Error::Reentrant),
+        let refused = |within: &Within| match within.depth() {
+            _ if within.contains(&self.load_of(key)) => Some(Error::Reentrant),
             DEEPEST.. => Some(Error::TooDeep(DEEPEST)),
             _ => None,
         };
@@ -68,7 +82,9 @@ where
         keys: &[K],
         work: impl Future<Output = T>,
     ) -> T {
-        let loads = outer.loads.iter().copied().chain(keys.iter().map(|key| self.load_of(key))).collect();
-        WITHIN.scope(Within { loads, depth: outer.depth + 1 }, work).await
+        let mut loads: Box<[Load]> = keys.iter().map(|key| self.load_of(key)).collect();
+        loads.sort_unstable();
+        let level = Level { loads, outer: outer.clone(), depth: outer.depth() + 1 };
+        WITHIN.scope(Within(Some(Arc::new(level))), work).await
     }
 }

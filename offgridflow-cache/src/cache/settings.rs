@@ -72,6 +72,12 @@ impl Settings {
         self.lease_wait * 2
     }
 
+    /// How long a flight of a key takes at most: it asks the shared tier, waits for other nodes, and loads. A batch of many portions, which
+    /// the tier answers slowly, may take longer.
+    pub(crate) fn longest_flight(&self) -> Duration {
+        self.longest_wait() + self.shared_timeout * 4 + self.load_timeout
+    }
+
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let refuse = |setting, hint| Err(ConfigError { setting, hint });
         let waits = [

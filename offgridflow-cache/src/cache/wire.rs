@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::{CacheBackend, Codec, Key, frame};
+use crate::frame::{self, Kind};
+use crate::{CacheBackend, Codec, Key};
 
 /// Makes the wire key of a namespace, a schema and a key.
 pub(crate) type WireKey<K> = fn(&Arc<str>, u32, &K) -> Key;
@@ -34,6 +35,10 @@ impl<K, V> Wire<K, V> {
 }
 
 impl<K, V: 'static> Wire<K, V> {
+    fn kind(&self) -> Kind {
+        Kind { schema: self.schema, format: self.codec.format() }
+    }
+
     /// The frame of a value, if it can be written. A codec that panics could not write it.
     pub(super) fn encode(&self, key: &Key, value: Option<&V>) -> Option<Bytes> {
         let encode = |value| catch_unwind(AssertUnwindSafe(|| self.codec.encode(value))).ok()?.ok();
@@ -41,12 +46,12 @@ impl<K, V: 'static> Wire<K, V> {
             Some(value) => Some(encode(value)?),
             None => None,
         };
-        Some(frame::encode(self.schema, key.long_name(), payload.as_deref()))
+        Some(frame::encode(self.kind(), key.long_name(), payload.as_deref()))
     }
 
     /// The value of a frame, `Some(None)` for an absence; `None` when it is none.
     pub(super) fn decode(&self, key: &Key, frame: &Bytes) -> Option<Option<Arc<V>>> {
-        match frame::decode(self.schema, key.long_name(), frame).ok()? {
+        match frame::decode(self.kind(), key.long_name(), frame).ok()? {
             None => Some(None),
             Some(bytes) => {
                 let value = catch_unwind(AssertUnwindSafe(|| self.codec.decode(bytes))).ok()?.ok()?;

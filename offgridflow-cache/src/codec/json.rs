@@ -10,6 +10,10 @@ use crate::CodecError;
 pub struct Json;
 
 impl<V: Serialize + DeserializeOwned> Codec<V> for Json {
+    fn format(&self) -> u64 {
+        0
+    }
+
     fn encode(&self, value: &V) -> Result<Vec<u8>, CodecError> {
         serde_json::to_vec(value).map_err(|error| CodecError(Box::new(error)))
     }

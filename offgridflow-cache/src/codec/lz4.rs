@@ -63,6 +63,10 @@ fn refuse(what: &'static str) -> CodecError {
 }
 
 impl<V, C: Codec<V>> Codec<V> for Lz4<C> {
+    fn format(&self) -> u64 {
+        u64::from_be_bytes(*b"LZ4 over") ^ self.codec.format()
+    }
+
     fn encode(&self, value: &V) -> Result<Vec<u8>, CodecError> {
         let mut plain = self.codec.encode(value)?;
         let length = u32::try_from(plain.len()).map_err(|_| refuse("longer than LZ4 can hold"))?;

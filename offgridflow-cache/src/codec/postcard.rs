@@ -20,6 +20,10 @@ use crate::CodecError;
 pub struct Postcard;
 
 impl<V: Serialize + DeserializeOwned> Codec<V> for Postcard {
+    fn format(&self) -> u64 {
+        u64::from_be_bytes(*b"postcard")
+    }
+
     fn encode(&self, value: &V) -> Result<Vec<u8>, CodecError> {
         postcard::to_allocvec(value).map_err(|error| CodecError(Box::new(error)))
     }

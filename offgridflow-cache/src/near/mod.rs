@@ -78,7 +78,8 @@ pub trait MemoryTier<K, V>: Send + Sync + 'static {
         self.get(key, look);
     }
 
-    /// Keeps `held` in place of what was there; may evict anything.
+    /// Keeps `held` in place of what was there; may evict anything, and best drops it when no lock is held: a value may read the cache when
+    /// it goes.
     fn insert(&self, key: K, held: Arc<Held<V>>);
 
     /// Forgets `key`, before it returns.

@@ -7,6 +7,8 @@ use moka::sync::{Cache, CacheBuilder};
 use super::{Bound, Held, MemoryTier};
 
 /// The near tier over [`moka`](https://docs.rs/moka): W-TinyLFU, bounded by count or by weight. What it evicts is not counted: with a listener its hits would allocate.
+///
+/// A value that reads its cache when it is dropped wants another tier: moka drops some while its map is locked, and would wait for itself.
 pub struct Moka<K, V> {
     entries: Cache<K, Arc<Held<V>>>,
     weighs: bool,
@@ -21,10 +23,12 @@ impl<K: Hash + Eq + Send + Sync + 'static, V: Send + Sync + 'static> Moka<K, V> 
         Self::new(Cache::builder().max_capacity(capacity), false)
     }
 
-    /// Entries that weigh at most `capacity` together; `weigh` is asked once an insert (an absence weighs 1).
+    /// Entries that weigh at most `capacity` together; `weigh` is asked once an insert (an absence weighs 1, and so does what
+    /// weighs nothing).
     #[must_use]
     pub fn weighted(capacity: u64, weigh: impl Fn(&K, &V) -> u32 + Send + Sync + 'static) -> Self {
-        let weigher = move |key: &K, held: &Arc<Held<V>>| held.value().map_or(1, |value| weigh(key, value));
+        let weigher =
+            move |key: &K, held: &Arc<Held<V>>| held.value().map_or(1, |value| weigh(key, value).max(1));
         Self::new(Cache::builder().max_capacity(capacity).weigher(weigher), true)
     }
 

@@ -16,8 +16,8 @@ const FEWEST_IN_A_SHARD: u64 = 32;
 /// weight. It is cut into shards, 4 a core but none smaller than 32 entries, each of which keeps its own part of the capacity: what
 /// weighs more than a shard may is not kept at all.
 pub struct QuickCache<K, V> {
-    entries: Cache<Kept<K, V>, (), ByWeight, DefaultHashBuilder, Evictions>,
-    evicted: Arc<AtomicU64>,
+    entries: Cache<Kept<K, V>, (), ByWeight, DefaultHashBuilder, Leaving>,
+    evicted: AtomicU64,
     weigh: Option<Weigh<K, V>>,
 }
 
@@ -78,18 +78,15 @@ impl<K, V> Weighter<Kept<K, V>, ()> for ByWeight {
     }
 }
 
-/// Counts what leaves for want of room, and keeps the first two of a call until its locks are open.
+/// Keeps what leaves in a call until its locks are open: a value's own `drop` may read the cache.
 #[derive(Clone)]
-struct Evictions(Arc<AtomicU64>);
+struct Leaving;
 
-impl<K, V> Lifecycle<Kept<K, V>, ()> for Evictions {
-    type RequestState = [Option<Kept<K, V>>; 2];
+impl<K, V> Lifecycle<Kept<K, V>, ()> for Leaving {
+    type RequestState = Vec<Kept<K, V>>;
 
-    fn on_evict(&self, state: &mut Self::RequestState, kept: Kept<K, V>, (): ()) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        if let Some(place) = state.iter_mut().find(|place| place.is_none()) {
-            *place = Some(kept);
-        }
+    fn on_evict(&self, left: &mut Self::RequestState, kept: Kept<K, V>, (): ()) {
+        left.push(kept);
     }
 }
 
@@ -117,13 +114,12 @@ impl<K: Hash + Eq + Send + Sync + 'static, V: Send + Sync + 'static> QuickCache<
         let size = |entries| usize::try_from(entries).unwrap_or(usize::MAX);
         let mut options = OptionsBuilder::new();
         options.shards(size(shards)).weight_capacity(capacity).estimated_items_capacity(size(expected));
-        let evicted = Arc::<AtomicU64>::default();
-        let (hasher, lifecycle) = (DefaultHashBuilder::default(), Evictions(Arc::clone(&evicted)));
+        let hasher = DefaultHashBuilder::default();
         let entries = match options.build() {
-            Ok(options) => Cache::with_options(options, ByWeight, hasher, lifecycle),
-            Err(_) => Cache::with(size(expected), capacity, ByWeight, hasher, lifecycle),
+            Ok(options) => Cache::with_options(options, ByWeight, hasher, Leaving),
+            Err(_) => Cache::with(size(expected), capacity, ByWeight, hasher, Leaving),
         };
-        Self { entries, evicted, weigh }
+        Self { entries, evicted: AtomicU64::new(0), weigh }
     }
 }
 
@@ -152,7 +148,15 @@ impl<K: Hash + Eq + Send + Sync + 'static, V: Send + Sync + 'static> MemoryTier<
     fn insert(&self, key: K, held: Arc<Held<V>>) {
         let weigh = |value: &Arc<V>| self.weigh.as_ref().map_or(1, |weigh| weigh(&key, value).max(1));
         let weight = held.value().map_or(1, weigh);
-        self.entries.insert(Kept { key, weight, held: Arc::unwrap_or_clone(held) }, ());
+        let (kept, mut left) = (Kept { key, weight, held: Arc::unwrap_or_clone(held) }, Vec::new());
+        let replaced = match self.entries.replace_with_lifecycle(kept, (), false, &mut left) {
+            Ok(()) => 1, // it has left as well, and not for want of room
+            Err((kept, ())) => {
+                self.entries.insert_with_lifecycle(kept, (), &mut left);
+                0
+            }
+        };
+        self.evicted.fetch_add((left.len() as u64).saturating_sub(replaced), Ordering::Relaxed);
     }
 
     fn remove(&self, key: &K) {

@@ -9,8 +9,10 @@ use super::history::{Fault, Seen};
 use super::network::Network;
 use super::source::{Plain, Source, Version};
 use super::unfenced::Unfenced;
-use crate::frame;
+use crate::frame::{self, Kind};
 use crate::{CacheBackend, Codec, Entry, Fill, FillWith, Key, Loader, Lookup, Scope, Terms};
+
+const KIND: Kind = Kind { schema: 1, format: 0 };
 
 type Near = moka::future::Cache<u64, Option<Version>>;
 
@@ -49,7 +51,7 @@ impl Composition {
         let lookup =
             tokio::time::timeout(limit, asked).await.ok().and_then(Result::ok).and_then(|mut all| all.pop());
         if let Some(Lookup::Fresh(entry)) = &lookup
-            && let Ok(Some(bytes)) = frame::decode(1, None, &entry.frame)
+            && let Ok(Some(bytes)) = frame::decode(KIND, None, &entry.frame)
             && let Ok(value) = Plain.decode(bytes)
         {
             return Ok(Some(value));
@@ -57,7 +59,7 @@ impl Composition {
         let value = self.load(key).await?;
         if let (Some(Lookup::Miss(lease)), Some(value)) = (lookup, &value) {
             let bytes = Plain.encode(value).map_err(|_| Fault::Other)?;
-            let frame = frame::encode(1, None, Some(&bytes));
+            let frame = frame::encode(KIND, None, Some(&bytes));
             let entry = Entry::new(frame, Duration::from_secs(60), Vec::new());
             let filled = self.network.fill_if(vec![Fill::new(name, lease, FillWith::Entry(entry))]);
             let _ = tokio::time::timeout(limit, filled).await;

@@ -1,6 +1,6 @@
 //! Errors of loads, and what ends them.
 
-use offgridflow_cache::Error;
+use offgridflow_cache::{Error, QuickCache};
 use tokio::time::advance;
 
 use crate::source::{SECOND, TTL, builder, node, read, settle};
@@ -21,6 +21,18 @@ async fn an_error_is_given_to_all_for_a_moment_and_an_invalidation_ends_it() {
     assert!(node.get(&2).await.is_err(), "the other key waits");
     advance(SECOND).await;
     assert_eq!(node.get(&2).await.unwrap().as_deref(), Some(&4));
+}
+
+/// Near keeps nothing, as where the key is thrown out at once.
+#[tokio::test(start_paused = true)]
+async fn a_put_under_a_lease_ends_an_error_whether_or_not_its_value_is_kept() {
+    let (node, source) = node(builder().retry_after(SECOND).near(QuickCache::entries(0)));
+    source.fail(true);
+    assert!(node.get(&1).await.is_err());
+    source.fail(false);
+    let lease = node.lease(&1).await;
+    let _ = lease.put(7).await;
+    assert_eq!(read(&node).await, 2, "it is tried at once");
 }
 
 #[tokio::test(start_paused = true)]

@@ -85,6 +85,28 @@ async fn a_store_that_is_dropped_leaves_no_connection() {
     eventually("none is left", Duration::from_secs(5), async || clients() == before).await;
 }
 
+/// As caches of tenants that come and go.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_follows_any_more_is_not_subscribed_to() {
+    let redis = Redis::start().unwrap();
+    let store = RedisBackend::connect(&redis.url()).unwrap();
+    let channels = || {
+        redis.cli(&["PUBSUB", "CHANNELS", "ogf:*"]).unwrap().lines().filter(|line| !line.is_empty()).count()
+    };
+    let source = Source::default();
+    let follow = |space: &str| node(space, store.clone(), &source);
+    let stays = follow("stays");
+    for tenant in 0..20 {
+        warmed(&follow(&format!("tenant-{tenant}")), "k").await;
+    }
+    let limit = Duration::from_secs(20);
+    eventually("one is left", limit, async || channels() == 1 && store.stats().unheard == 0).await;
+    let again = follow("tenant-7");
+    eventually("it is heard again", limit, async || channels() == 2 && store.stats().unheard == 0).await;
+    drop((stays, again));
+    eventually("none is left", limit, async || channels() == 0).await;
+}
+
 /// A cache that is kept in a `static`, say, and was built on the runtime of the first test.
 #[test]
 fn a_cache_connects_again_when_the_runtime_it_was_connected_on_has_ended() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use offgridflow_cache::{Cache, Delivery, Json, RedisBackend};
+use offgridflow_cache::{Cache, Delivery, Json, Postcard, RedisBackend};
 use testkit::Redis;
 use tokio::time::sleep;
 
@@ -37,6 +37,36 @@ async fn frames_of_another_schema_or_damaged_ones_are_misses() {
     redis.cli(&["EVAL", "for _, k in ipairs(redis.call('KEYS', '*:k:*')) do redis.call('DEL', k) redis.call('SET', k, 'x') end return {}", "0"]).unwrap();
     let fresh = with_schema(1);
     assert_eq!(read(&fresh, "k").await, Some(0), "a key of another type fails itself only");
+}
+
+/// A digit in JSON is a number to postcard: that of its letter.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_codec_wrote_is_never_taken_for_a_value() {
+    on_both(async |space, shared| {
+        let source = Source::default();
+        source.set(7);
+        let node = |codec: &str| {
+            let builder = Cache::builder(&*space).max_staleness(DELTA);
+            let builder = match (codec, shared()) {
+                ("JSON", Shared::Mine(store)) => builder.shared(store, Json),
+                ("JSON", Shared::Redis(redis)) => builder.shared(redis, Json),
+                (_, Shared::Mine(store)) => builder.shared(store, Postcard),
+                (_, Shared::Redis(redis)) => builder.shared(redis, Postcard),
+            };
+            builder.build(source.clone()).unwrap()
+        };
+        for (writer, reader) in [("JSON", "postcard"), ("postcard", "JSON")] {
+            let (writer, key) = (node(writer), format!("written in {writer}"));
+            warmed(&writer, &key).await;
+            let reader = node(reader);
+            eventually("it has looked", DELTA * 10, async || {
+                assert_eq!(read(&reader, &key).await, Some(7), "{key}");
+                reader.stats().decode_errors > 0
+            })
+            .await;
+        }
+    })
+    .await;
 }
 
 /// A new version is rolled out: nodes of two schemas share a namespace, each with values of its own.

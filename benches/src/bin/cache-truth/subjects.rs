@@ -55,6 +55,10 @@ pub(crate) const SHARED_QUICK: &str = "peek over quick_cache, shared tier";
 struct CountedJson(Arc<AtomicU64>);
 
 impl Codec<u64> for CountedJson {
+    fn format(&self) -> u64 {
+        Codec::<u64>::format(&Json)
+    }
+
     fn encode(&self, value: &u64) -> Result<Vec<u8>, CodecError> {
         Json.encode(value)
     }

@@ -41,6 +41,7 @@ struct Listening {
 type Channels = Mutex<HashMap<String, Channel>>;
 
 /// Who waits for a namespace's announcements.
+#[derive(Clone)]
 struct Channel {
     heard: watch::Sender<()>,
     subscribed: Arc<AtomicBool>,
@@ -62,7 +63,7 @@ impl Messages {
         }
         let (heard, receiver) = watch::channel(());
         let channel = Channel { heard, subscribed: Arc::default() };
-        listening.subscribe_to(&name, &channel);
+        listening.attend(&name, &channel, &self.channels);
         channels.insert(name, channel);
         receiver
     }
@@ -76,7 +77,9 @@ impl Messages {
             return;
         }
         let listening = listening.insert(self.listen());
-        lock(&self.channels).iter().for_each(|(name, channel)| listening.subscribe_to(name, channel));
+        lock(&self.channels)
+            .iter()
+            .for_each(|(name, channel)| listening.attend(name, channel, &self.channels));
     }
 
     /// Namespaces that somebody follows and whose announcements cannot be heard at the moment.
@@ -106,10 +109,12 @@ impl Messages {
 }
 
 impl Listening {
-    fn subscribe_to(&mut self, name: &str, channel: &Channel) {
-        let (subscriber, subscribed) = (self.connection.client.clone(), Arc::clone(&channel.subscribed));
-        subscribed.store(false, Ordering::Release);
-        self.tasks.spawn(subscribe(subscriber, name.to_owned(), subscribed));
+    /// Subscribes to a channel, for as long as anybody waits for what it tells.
+    fn attend(&mut self, name: &str, channel: &Channel, channels: &Arc<Channels>) {
+        while self.tasks.try_join_next().is_some() {} // those of channels that nobody waits for any more
+        channel.subscribed.store(false, Ordering::Release);
+        let subscriber = self.connection.client.clone();
+        self.tasks.spawn(attend(subscriber, name.to_owned(), channel.clone(), Arc::clone(channels)));
     }
 }
 
@@ -184,14 +189,35 @@ impl<C: ClientLike + 'static> Drop for Connection<C> {
     }
 }
 
+/// Subscribes to a channel, until nobody waits for it any more. Who comes while it is left has it subscribed to again.
+async fn attend(subscriber: SubscriberClient, name: String, channel: Channel, channels: Arc<Channels>) {
+    loop {
+        let attended = async {
+            subscribe(&subscriber, &name).await;
+            channel.subscribed.store(true, Ordering::Release);
+            pending::<()>().await;
+        };
+        tokio::select! {
+            () = attended => {}
+            () = channel.heard.closed() => {}
+        }
+        channel.subscribed.store(false, Ordering::Release);
+        let _heard_in_vain = subscriber.unsubscribe(name.as_str()).await;
+        let mut channels = lock(&channels);
+        if channel.heard.is_closed() {
+            channels.remove(&name);
+            return;
+        }
+    }
+}
+
 /// Until the server agrees. A channel that was subscribed to once is again whenever the connection is lost.
-async fn subscribe(subscriber: SubscriberClient, channel: String, subscribed: Arc<AtomicBool>) {
+async fn subscribe(subscriber: &SubscriberClient, channel: &str) {
     let mut pause = PAUSES.0;
-    while subscriber.subscribe(channel.as_str()).await.is_err() {
+    while subscriber.subscribe(channel).await.is_err() {
         sleep(pause).await;
         pause = (pause * 2).min(PAUSES.1);
     }
-    subscribed.store(true, Ordering::Release);
 }
 
 async fn pass_on(subscriber: SubscriberClient, channels: Arc<Channels>) {
