@@ -1,7 +1,7 @@
 #![expect(unsafe_code, reason = "the dynamic loader is C's, and so is what is done at a fork")]
 
 /// Runs `work` while no library is unloaded: others that unload one wait for it, and so do those that fork. For work of milliseconds that reads
-/// what libraries say of themselves. It must not load, unload or fork.
+/// what libraries say of themselves. It must not load, unload or fork, nor begin a thread or a thread-local that has a destructor: those wait for who unloads.
 #[cfg(target_os = "linux")]
 pub(crate) fn while_nothing_is_unloaded<R>(work: impl FnOnce() -> R) -> R {
     linux::hold(work)
@@ -70,11 +70,38 @@ mod linux {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
-    use std::sync::mpsc::{RecvTimeoutError, channel};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+    use std::sync::mpsc::channel;
     use std::thread;
     use std::time::Duration;
 
     use super::*;
+
+    /// Of another thread, seen without anything that waits for the loader, as a channel does when it begins to wait.
+    #[derive(Default)]
+    struct Stage {
+        begun: AtomicBool,
+        ended: AtomicBool,
+    }
+
+    impl Stage {
+        /// Lets the other begin, and says whether it has still not ended after a third of a second.
+        fn is_held_back(&self) -> bool {
+            self.begun.store(true, SeqCst);
+            thread::sleep(Duration::from_millis(300));
+            !self.ended.load(SeqCst)
+        }
+
+        /// The other's part, from when it may begin.
+        fn play(&self, part: impl FnOnce()) {
+            while !self.begun.load(SeqCst) {
+                thread::yield_now();
+            }
+            part();
+            self.ended.store(true, SeqCst);
+        }
+    }
 
     const LIBRARY: &std::ffi::CStr = c"libresolv.so.2";
 
@@ -92,17 +119,14 @@ mod tests {
             return;
         }
         let library = library.expose_provenance();
-        let (closed, closes) = channel();
-        let close = move || {
+        let (stage, (closed, closes)) = (Arc::new(Stage::default()), channel());
+        let other = Arc::clone(&stage);
+        thread::spawn(move || {
             // SAFETY: it is the handle from above, which is closed once.
-            unsafe { libc::dlclose(std::ptr::with_exposed_provenance_mut(library)) };
+            other.play(|| _ = unsafe { libc::dlclose(std::ptr::with_exposed_provenance_mut(library)) });
             closed.send(()).unwrap();
-        };
-        let said = while_nothing_is_unloaded(|| {
-            thread::spawn(close);
-            let waits = closes.recv_timeout(Duration::from_millis(300)) == Err(RecvTimeoutError::Timeout);
-            (waits, is_mapped())
         });
+        let said = while_nothing_is_unloaded(|| (stage.is_held_back(), is_mapped()));
         assert_eq!(said, (true, true));
         closes.recv_timeout(Duration::from_secs(60)).unwrap();
         let panics = std::panic::catch_unwind(|| while_nothing_is_unloaded(|| panic!("meant")));
@@ -113,8 +137,9 @@ mod tests {
     /// What the loader is asked in the child needs the lock that its parent held.
     #[test]
     fn a_fork_waits_until_the_work_is_done() {
-        let (forked, forks) = channel();
-        let fork = move || {
+        let (stage, (forked, forks)) = (Arc::new(Stage::default()), channel());
+        let other = Arc::clone(&stage);
+        let fork = || {
             // SAFETY: the child asks the loader, and ends at once.
             let child = unsafe { libc::fork() };
             if child == 0 {
@@ -127,13 +152,14 @@ mod tests {
             let mut status = 0;
             // SAFETY: it writes into `status` alone.
             unsafe { libc::waitpid(child, &mut status, 0) };
-            forked.send(status).unwrap();
+            status
         };
-        let early = while_nothing_is_unloaded(|| {
-            thread::spawn(fork);
-            forks.recv_timeout(Duration::from_millis(300))
+        thread::spawn(move || {
+            let mut status = 0;
+            other.play(|| status = fork());
+            forked.send(status).unwrap();
         });
-        assert_eq!(early, Err(RecvTimeoutError::Timeout));
+        assert!(while_nothing_is_unloaded(|| stage.is_held_back()));
         assert_eq!(forks.recv_timeout(Duration::from_secs(60)), Ok(0));
     }
 }
