@@ -70,9 +70,9 @@ mod linux {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
     use std::sync::mpsc::channel;
+    use std::sync::{Arc, Mutex};
     use std::thread;
     use std::time::Duration;
 
@@ -103,6 +103,9 @@ mod tests {
         }
     }
 
+    /// One of these tests at a time: a child that is forked while another thread unloads never gets the lock, which glibc leaves as it was.
+    static ALONE: Mutex<()> = Mutex::new(());
+
     const LIBRARY: &std::ffi::CStr = c"libresolv.so.2";
 
     fn is_mapped() -> bool {
@@ -112,6 +115,7 @@ mod tests {
 
     #[test]
     fn a_library_stays_until_the_work_is_done_and_a_panic_comes_through() {
+        let _alone = ALONE.lock();
         // SAFETY: C's own library, with constructors of its own alone.
         let library = unsafe { libc::dlopen(LIBRARY.as_ptr(), libc::RTLD_NOW) };
         if library.is_null() || !is_mapped() {
@@ -137,6 +141,7 @@ mod tests {
     /// What the loader is asked in the child needs the lock that its parent held.
     #[test]
     fn a_fork_waits_until_the_work_is_done() {
+        let _alone = ALONE.lock();
         let (stage, (forked, forks)) = (Arc::new(Stage::default()), channel());
         let other = Arc::clone(&stage);
         let fork = || {
