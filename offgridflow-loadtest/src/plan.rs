@@ -97,7 +97,7 @@ pub enum Spin {
     /// Never, and no alarm is set early: lag is what the system's timer gives.
     Never,
     /// Never, and an arrival may be sent up to this late (at most 100 ms), so that what falls due in the same stretch of it shares a wake of the thread. Lag is half of it on average and in every
-    /// report; 1 ms is what a generator does that paces by tokio's timer, and halves the processor time of a request at 10 000/s.
+    /// report; 1 ms is what a generator does that paces by tokio's timer, and takes a third of the processor time of a request at 10 000/s.
     Slack(Duration),
 }
 
